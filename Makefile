@@ -1,0 +1,190 @@
+# The front door. `make` lists what there is; everything that is made lies inside this checkout, and `make clean` takes it away.
+#
+# Settings:
+#   PYTHON=python3.12   the interpreter that the virtual environment is made with (3.11 or newer)
+#   RELEASE=1           build the Python and Node packages optimised, as `make bench` needs them
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --warn-undefined-variables
+
+PYTHON ?= python3
+RELEASE ?=
+
+VENV := .venv
+VENV_BIN := $(CURDIR)/$(VENV)/bin
+PYTHON_DIR := bindings/python
+NODE_DIR := bindings/node
+MDBOOK_VERSION := 0.5.4
+
+# GUARDS: the parts that are not in the tree yet are left out. Remove each guard together with its uses when its part is there.
+HAVE_PYTHON := $(wildcard $(PYTHON_DIR)/Cargo.toml)
+HAVE_NODE := $(wildcard $(NODE_DIR)/package.json)
+HAVE_BENCH := $(wildcard benches/Cargo.toml)
+HAVE_DEMO := $(wildcard examples/demo)
+
+# A set-up step is done when the file that is named after what it was done with exists, so a second run costs nothing.
+fingerprint = $(shell { $(2) || :; cat $(1) || :; } 2>/dev/null | sha256sum | cut -c1-16)
+PYTHON_READY := $(VENV)/.ready-$(call fingerprint,$(PYTHON_DIR)/requirements-dev.txt,$(PYTHON) --version)
+NODE_READY := $(NODE_DIR)/node_modules/.ready-$(call fingerprint,$(NODE_DIR)/package.json $(NODE_DIR)/package-lock.json,node --version)
+
+# Python code is checked with the settings of the package, wherever it lies.
+RUFF_CONFIG := --config $(PYTHON_DIR)/pyproject.toml
+PYTHON_SOURCES := $(PYTHON_DIR) $(wildcard examples tests)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+# ---- for people ----
+
+.PHONY: demo
+demo: setup-system $(if $(HAVE_PYTHON),build-python) $(if $(HAVE_NODE),build-node) ## see it work, in a minute
+ifneq ($(HAVE_DEMO),)
+	@PATH="$(VENV_BIN):$$PATH" examples/demo
+else
+	@echo "There is nothing to show yet: examples/demo does not exist."
+endif
+
+.PHONY: test
+test: test-rust $(if $(HAVE_PYTHON),test-python) $(if $(HAVE_NODE),test-node) ## run every test, from a fresh clone too
+
+.PHONY: check
+check: check-rust check-repository $(if $(HAVE_PYTHON),check-python) $(if $(HAVE_NODE),check-node) ## formats, lints, types and the rules of the house
+
+.PHONY: fmt
+fmt: $(if $(HAVE_PYTHON),setup-python) ## format Rust and Python
+	cargo fmt --all
+	$(if $(HAVE_PYTHON),$(VENV_BIN)/ruff format $(RUFF_CONFIG) $(PYTHON_SOURCES))
+
+.PHONY: clippy
+clippy: setup-system ## lint the Rust code
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: bench
+bench: export RELEASE := 1
+bench: setup-system ## measure; the figures go to bench-results
+ifneq ($(HAVE_BENCH),)
+	$(if $(HAVE_PYTHON),$(MAKE) build-python)
+	$(if $(HAVE_NODE),$(MAKE) build-node)
+	PATH="$(VENV_BIN):$$PATH" cargo run --locked --release -p procall-bench
+else
+	@echo "There is nothing to measure yet: benches does not exist."
+endif
+
+.PHONY: docs
+docs: setup-system ## build the book and the Rust reference
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+	@if command -v mdbook >/dev/null; then \
+		mdbook build docs; \
+	else \
+		echo "The book was not built, because mdbook is not installed."; \
+		echo "Get it with: cargo install --locked --version $(MDBOOK_VERSION) mdbook"; \
+	fi
+
+.PHONY: clean
+clean: ## remove everything that was made
+	rm -rf target fuzz/target docs/book bench-results $(VENV)
+	rm -rf $(NODE_DIR)/node_modules $(NODE_DIR)/dist $(NODE_DIR)/*.node $(PYTHON_DIR)/procall/*.so
+	find . -name .git -prune -o \( -name __pycache__ -o -name .pytest_cache -o -name .mypy_cache \
+		-o -name .ruff_cache -o -name .hypothesis -o -name '*.egg-info' \) -type d -prune -exec rm -rf {} +
+
+# ---- steps of the above ----
+
+.PHONY: check-rust
+check-rust: setup-system
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: check-repository
+check-repository: setup-system
+	cargo xtask gen --check
+	cargo xtask edges
+	cargo xtask licences
+	cargo xtask sizes
+	cargo xtask paths
+	cargo xtask leftovers
+	cargo xtask duplicates
+
+.PHONY: check-python
+check-python: setup-python
+	$(VENV_BIN)/ruff check $(RUFF_CONFIG) $(PYTHON_SOURCES)
+	$(VENV_BIN)/ruff format --check $(RUFF_CONFIG) $(PYTHON_SOURCES)
+	cd $(PYTHON_DIR) && $(VENV_BIN)/mypy --strict procall
+
+# The declarations of the native addon are written by its build.
+.PHONY: check-node
+check-node: build-node
+	cd $(NODE_DIR) && npx --no-install tsc --noEmit
+
+# Examples are crates of the workspace, so their tests run here.
+# So do the snippets in README.md and docs/src: they are doctests of the crate that includes those pages.
+.PHONY: test-rust
+test-rust: setup-system
+	cargo test --locked --workspace
+
+.PHONY: test-python
+test-python: build-python
+	cd $(PYTHON_DIR) && $(VENV_BIN)/pytest
+
+.PHONY: test-node
+test-node: build-node
+	cd $(NODE_DIR) && node --test
+
+.PHONY: build-python
+build-python: setup-python
+	cd $(PYTHON_DIR) && VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(VENV_BIN)/maturin develop --quiet $(if $(RELEASE),--release)
+
+.PHONY: build-node
+build-node: setup-node
+	cd $(NODE_DIR) && RELEASE="$(RELEASE)" npm run --silent build
+
+.PHONY: setup-python
+setup-python: $(PYTHON_READY)
+
+$(PYTHON_READY): | setup-system
+	@echo "Making $(VENV) ..."
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV_BIN)/pip install --quiet --disable-pip-version-check --requirement $(PYTHON_DIR)/requirements-dev.txt
+	@touch $@
+
+.PHONY: setup-node
+setup-node: $(NODE_READY)
+
+$(NODE_READY): | setup-system
+	cd $(NODE_DIR) && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# Tells what is missing. Takes Debian packages itself only where it may: as root, with apt-get, and only if it was not
+# told to use another interpreter.
+.PHONY: setup-system
+setup-system:
+	@missing=""; packages=""; \
+	need() { missing="$$missing\n  $$1"; packages="$$packages$${2:+ $$2}"; }; \
+	look() { \
+		missing=""; packages=""; \
+		command -v cc >/dev/null || need "cc, a C compiler (Debian: gcc libc6-dev)" "gcc libc6-dev"; \
+		command -v git >/dev/null || need "git (Debian: git)" git; \
+		if [ "$(PYTHON)" != python3 ]; then \
+			$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || need "$(PYTHON), with its modules ensurepip and venv"; \
+		elif ! command -v python3 >/dev/null || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then \
+			need "python3 with its module venv (Debian: python3 python3-venv)" "python3 python3-venv"; \
+		fi; \
+		command -v cargo >/dev/null || need "cargo, from Rust 1.90 or newer (see https://rustup.rs)"; \
+		command -v npm >/dev/null || need "npm, from Node 20 or newer (see https://nodejs.org)"; \
+	}; \
+	look; \
+	if [ -n "$$packages" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing$$packages ..."; \
+		apt-get update -qq || :; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$packages >/dev/null || :; \
+		look; \
+	fi; \
+	if [ -n "$$missing" ]; then \
+		printf "Procall cannot be built here yet, because these are missing:$$missing\n" >&2; exit 1; \
+	fi; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is too old: Procall needs Python 3.11 or newer. Name another with PYTHON=..." >&2; exit 1; }; \
+	[ "$$(node -p 'parseInt(process.versions.node)')" -ge 20 ] \
+		|| { echo "node is too old: Procall needs Node 20 or newer." >&2; exit 1; }
