@@ -1,0 +1,113 @@
+//! How a call fails, and how a session ends.
+
+use crate::{Encoding, ErrorCode};
+
+/// Whether the handler's first instruction ran.
+///
+/// `No` is a guarantee: the complete request was never handed to the peer, or the peer's own runtime says that it did not start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Executed {
+    /// It did not run.
+    No,
+    /// It may have run.
+    Maybe,
+    /// It ran.
+    Yes,
+}
+
+impl Executed {
+    /// The word used on the wire's JSON form, in logs and in every language.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Maybe => "maybe",
+            Self::Yes => "yes",
+        }
+    }
+
+    /// The wire number: 0 no, 1 maybe, 2 yes.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The verdict with this wire number. Numbers that this version does not know mean `Maybe`, the one that promises nothing.
+    pub const fn from_number(number: u64) -> Self {
+        match number {
+            0 => Self::No,
+            2 => Self::Yes,
+            _ => Self::Maybe,
+        }
+    }
+}
+
+impl std::fmt::Display for Executed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a call failed, as the session knows it: a code, a verdict and the error map that the peer sent or the session wrote.
+///
+/// The error map's keys are in `spec/protocol.md`, section 5; the session does not look into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong. A number this version does not know arrives as [`ErrorCode::Internal`].
+    pub code: ErrorCode,
+    /// Whether the handler ran.
+    pub executed: Executed,
+    /// Encoding of `body`.
+    pub encoding: Encoding,
+    /// The peer's error map, or empty.
+    pub body: Vec<u8>,
+    /// The session's own sentence when the failure arose on this side, else empty.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure found on this side, with the code's usual verdict.
+    pub fn local(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            executed: code.executed(),
+            encoding: Encoding::None,
+            body: Vec::new(),
+            message: message.into(),
+        }
+    }
+
+    /// The same with another verdict.
+    pub fn with_executed(mut self, executed: Executed) -> Self {
+        self.executed = executed;
+        self
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {} (executed: {})", self.code, self.message, self.executed)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Why a session ended. After a fault every call of the session has failed and nothing more is sent but the fault message itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Fault {
+    /// What went wrong.
+    pub code: ErrorCode,
+    /// One sentence for people.
+    pub message: String,
+    /// True when the peer sent the fault, false when this side found it.
+    pub remote: bool,
+}
+
+impl Fault {
+    pub(crate) fn protocol(message: impl Into<String>) -> Self {
+        Self { code: ErrorCode::ProtocolError, message: message.into(), remote: false }
+    }
+
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), remote: false }
+    }
+}

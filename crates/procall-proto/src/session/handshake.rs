@@ -1,0 +1,111 @@
+//! Who the two peers are and which version they speak.
+
+use super::assembly::MIN_CHUNK;
+use super::event::PeerInfo;
+use super::Config;
+use crate::message::{VERSION, VERSION_MIN};
+use crate::wire::{Reader, WireError, Writer};
+use crate::{ErrorCode, Fault, Limits};
+
+/// Longest text kept of what a peer says about itself, in bytes.
+const MAX_TEXT: usize = 256;
+/// Most features kept.
+const MAX_FEATURES: usize = 64;
+
+/// Appends the info map of hello and welcome.
+pub(super) fn write_info(config: &Config, with_token: bool, out: &mut Vec<u8>) {
+    let limits = &config.limits;
+    let mut writer = Writer::new(out);
+    let token = config.token.as_deref().filter(|_| with_token);
+    writer.map(9 + usize::from(token.is_some()));
+    writer.text("peer").text(&config.id).text("name").text(&config.name);
+    writer.text("runtime").text(&config.runtime).text("pid").uint(config.pid.into());
+    writer.text("chunk").uint(limits.chunk as u64);
+    writer.text("max_message").uint(limits.max_message as u64);
+    writer.text("max_calls").uint(limits.max_calls as u64);
+    writer.text("stream_items").uint(limits.stream_items.into());
+    writer.text("stream_bytes").uint(limits.stream_bytes.into());
+    if let Some(token) = token {
+        writer.text("token").bin(token);
+    }
+}
+
+/// Reads an info map; unknown keys are skipped, missing ones have the defaults of the specification.
+pub(super) fn read_info(bytes: &[u8]) -> Result<(PeerInfo, Option<&[u8]>), WireError> {
+    let defaults = Limits::default();
+    let mut info = PeerInfo {
+        version: VERSION,
+        id: String::new(),
+        name: String::new(),
+        runtime: String::new(),
+        pid: 0,
+        features: Vec::new(),
+        chunk: defaults.chunk,
+        max_message: defaults.max_message,
+        max_calls: defaults.max_calls,
+        stream_items: defaults.stream_items,
+        stream_bytes: defaults.stream_bytes,
+    };
+    let mut token = None;
+    let mut reader = Reader::new(bytes);
+    for _ in 0..reader.map()? {
+        match reader.text("a key of the info map")? {
+            "peer" => info.id = short(&mut reader)?,
+            "name" => info.name = short(&mut reader)?,
+            "runtime" => info.runtime = short(&mut reader)?,
+            "pid" => info.pid = reader.uint32("the process id")?,
+            "chunk" => info.chunk = size(&mut reader, "the chunk size")?,
+            "max_message" => info.max_message = size(&mut reader, "the message limit")?,
+            "max_calls" => info.max_calls = size(&mut reader, "the call limit")?,
+            "stream_items" => info.stream_items = reader.uint32("the stream window in items")?,
+            "stream_bytes" => info.stream_bytes = reader.uint32("the stream window in bytes")?,
+            "features" => {
+                for _ in 0..reader.array()? {
+                    let feature = short(&mut reader)?;
+                    if info.features.len() < MAX_FEATURES {
+                        info.features.push(feature);
+                    }
+                }
+            }
+            "token" => token = Some(reader.bin("the token")?),
+            _ => _ = reader.skip()?,
+        }
+    }
+    if info.chunk < MIN_CHUNK {
+        return Err(WireError::Range("the chunk size: at least 256"));
+    }
+    Ok((info, token))
+}
+
+fn short(reader: &mut Reader<'_>) -> Result<String, WireError> {
+    let text = reader.text("a text")?;
+    if text.len() > MAX_TEXT {
+        return Err(WireError::Range("a text of at most 256 bytes"));
+    }
+    Ok(text.to_owned())
+}
+
+fn size(reader: &mut Reader<'_>, what: &'static str) -> Result<usize, WireError> {
+    usize::try_from(reader.uint(what)?).map_err(|_| WireError::Range(what))
+}
+
+/// The version to speak with a peer that speaks `min..=max`.
+pub(super) fn choose_version(min: u64, max: u64) -> Result<u64, Fault> {
+    let version = max.min(VERSION);
+    if version < min || version < VERSION_MIN {
+        return Err(Fault::new(
+            ErrorCode::VersionMismatch,
+            format!(
+                "this side speaks protocol {VERSION_MIN} to {VERSION}, the peer {min} to {max}: update the older of the two"
+            ),
+        ));
+    }
+    Ok(version)
+}
+
+/// Compares tokens without telling by the time it takes where they differ.
+pub(super) fn same_token(expected: &[u8], given: Option<&[u8]>) -> bool {
+    let given = given.unwrap_or_default();
+    let differing = expected.iter().zip(given).fold(0, |differing, (a, b)| differing | (a ^ b));
+    expected.len() == given.len() && differing == 0
+}

@@ -1,0 +1,299 @@
+//! Who may join, what is told, and what happens to those who do not keep the order.
+
+use procall_proto::wire::Writer;
+use procall_proto::{
+    Body, Config, Encoding, ErrorCode, Event, Fault, Flags, Limits, Message, Options, VERSION, VERSION_MIN,
+};
+
+use crate::pair::{MS, NANO, Pair, SECOND, encoded, limits};
+
+fn token(token: &[u8]) -> Config {
+    Config { token: Some(token.to_vec()), ..Config::default() }
+}
+
+/// An info map; `write` adds `entries` of them.
+fn info(entries: usize, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut map = Vec::new();
+    let mut writer = Writer::new(&mut map);
+    writer.map(entries);
+    write(&mut writer);
+    map
+}
+
+/// What an acceptor says to a hello with this info map.
+fn greet(map: &[u8]) -> (Pair, Result<(), Fault>) {
+    let mut pair = Pair::new(Config::default(), Config::default());
+    let hello = Message::Hello { min: VERSION_MIN, max: VERSION, info: map };
+    let result = pair.server.inject(pair.now, &hello);
+    (pair, result)
+}
+
+#[test]
+fn both_sides_learn_who_the_other_is() {
+    let client = Config { id: "c1".into(), name: "calc".into(), pid: 42, ..Config::default() };
+    let server = limits(|limits| {
+        *limits = Limits { chunk: 1000, max_calls: 7, stream_items: 3, stream_bytes: 4, ..Limits::default() };
+    });
+    let pair = Pair::ready(client, server);
+    let seen = pair.server.session.peer().unwrap();
+    assert_eq!((&*seen.id, &*seen.name, seen.pid, seen.version), ("c1", "calc", 42, VERSION));
+    assert!(seen.runtime.starts_with("rust/"));
+    let seen = pair.client.session.peer().unwrap();
+    assert_eq!((seen.chunk, seen.max_calls, seen.stream_items, seen.stream_bytes), (1000, 7, 3, 4));
+    assert!(pair.client.session.is_ready() && pair.server.session.is_ready());
+}
+
+#[test]
+fn the_newest_common_version_is_chosen() {
+    for (min, max) in [(VERSION, VERSION), (VERSION, VERSION + 1), (VERSION - 1, VERSION), (0, u64::MAX)] {
+        let mut pair = Pair::new(Config::default(), Config::default());
+        pair.server.inject(pair.now, &Message::Hello { min, max, info: &[0x80] }).unwrap();
+        pair.server_sends();
+        let (_, welcome) = pair.client.inbox.pop_front().unwrap();
+        assert!(matches!(Message::decode(&welcome), Ok(Some(Message::Welcome { version: VERSION, .. }))));
+    }
+}
+
+#[test]
+fn peers_without_a_common_version_are_told_which_they_speak() {
+    for (min, max) in [(VERSION + 1, VERSION + 2), (0, VERSION_MIN - 1), (VERSION + 4, VERSION)] {
+        let mut pair = Pair::new(Config::default(), Config::default());
+        let fault = pair.server.inject(pair.now, &Message::Hello { min, max, info: &[0x80] }).unwrap_err();
+        assert_eq!(fault.code, ErrorCode::VersionMismatch);
+        let expected = format!(
+            "this side speaks protocol {VERSION_MIN} to {VERSION}, the peer {min} to {max}: update the older of the two"
+        );
+        assert_eq!(fault.message, expected);
+        pair.server_sends();
+        pair.client.receive_one(pair.now);
+        let ended = pair.client.expect_ended();
+        assert_eq!((ended.code, ended.message, ended.remote), (ErrorCode::VersionMismatch, expected, true));
+    }
+}
+
+#[test]
+fn a_version_that_was_not_offered_is_refused() {
+    for version in [VERSION_MIN - 1, VERSION + 1] {
+        let mut pair = Pair::new(Config::default(), Config::default());
+        let fault = pair.client.inject(pair.now, &Message::Welcome { version, info: &[0x80] }).unwrap_err();
+        assert_eq!(fault.code, ErrorCode::VersionMismatch);
+    }
+}
+
+#[test]
+fn the_right_token_opens() {
+    Pair::ready(token(b"secret"), token(b"secret"));
+    // Where none is needed, one is no harm; and it is not told back.
+    let mut pair = Pair::new(token(b"secret"), Config::default());
+    pair.greet();
+    let welcome = &pair.server.sent[0];
+    assert!(!welcome.windows(6).any(|part| part == b"secret" || part == b"\xa5token"));
+}
+
+#[test]
+fn another_token_or_none_does_not_open() {
+    let tokens = [&b"secreT"[..], b"secre", b"secrets", b""].map(token);
+    for client in tokens.into_iter().chain([Config::default()]) {
+        let text = if client.token.is_some() { "the token is wrong" } else { "a token is needed" };
+        let mut pair = Pair::new(client, token(b"secret"));
+        pair.drive();
+        for (peer, remote) in [(&mut pair.server, false), (&mut pair.client, true)] {
+            let ended = peer.expect_ended();
+            assert_eq!((ended.code, &*ended.message, ended.remote), (ErrorCode::Unauthenticated, text, remote));
+        }
+        assert_eq!(pair.server.take_sent(), ["fault"]);
+    }
+}
+
+#[test]
+fn nothing_may_come_before_the_greeting() {
+    let (id, flags, encoding) = (1, Flags::default(), Encoding::None);
+    let messages = [
+        encoded(&Message::Ping { nonce: 1 }),
+        encoded(&Message::Register { id, encoding, body: b"" }),
+        encoded(&Message::Reply { id, encoding, flags, total: None, body: b"" }),
+        encoded(&Message::Chunk { id, last: true, body: b"" }),
+        encoded(&Message::Goaway { step: 1, last_id: 0, text: "" }),
+        vec![0x91, 99],
+    ];
+    for message in messages {
+        let mut pair = Pair::new(Config::default(), Config::default());
+        for peer in [&mut pair.client, &mut pair.server] {
+            let fault = peer.handle(pair.now, &message).unwrap_err();
+            assert_eq!(fault.code, ErrorCode::ProtocolError, "{message:?}");
+        }
+    }
+}
+
+#[test]
+fn an_acceptor_is_greeted_with_hello_and_an_initiator_with_welcome() {
+    let mut pair = Pair::new(Config::default(), Config::default());
+    assert!(pair.server.inject(pair.now, &Message::Welcome { version: VERSION, info: &[0x80] }).is_err());
+    let hello = Message::Hello { min: VERSION, max: VERSION, info: &[0x80] };
+    assert!(pair.client.inject(pair.now, &hello).is_err());
+}
+
+#[test]
+fn one_greeting_is_enough() {
+    let hello = Message::Hello { min: VERSION, max: VERSION, info: &[0x80] };
+    let welcome = Message::Welcome { version: VERSION, info: &[0x80] };
+    for message in [hello, welcome] {
+        let mut pair = Pair::standard();
+        assert!(pair.client.inject(pair.now, &message).is_err());
+        assert!(pair.server.inject(pair.now, &message).is_err());
+    }
+}
+
+#[test]
+fn strangers_may_say_four_kibibytes() {
+    let padded = |len: usize| {
+        let map = info(1, |writer| _ = writer.text("x").bin(&vec![0; len]));
+        encoded(&Message::Hello { min: VERSION, max: VERSION, info: &map })
+    };
+    let len = 4096 - (padded(1000).len() - 1000);
+    assert_eq!(padded(len).len(), 4096);
+    for (len, welcome) in [(len, true), (len + 1, false)] {
+        let mut pair = Pair::new(Config::default(), Config::default());
+        assert_eq!(pair.server.handle(pair.now, &padded(len)).is_ok(), welcome, "{len}");
+    }
+}
+
+#[test]
+fn a_message_above_the_limit_ends_the_session() {
+    let ping = |len: usize| [encoded(&Message::Ping { nonce: 200 }), vec![0; len - 4]].concat();
+    let mut pair = Pair::standard();
+    pair.server.handle(pair.now, &ping(1 << 20)).unwrap();
+    let fault = pair.server.handle(pair.now, &ping((1 << 20) + 1)).unwrap_err();
+    assert_eq!(fault.message, "a message of 1048577 bytes, the limit is 1048576");
+}
+
+#[test]
+fn a_handshake_takes_five_seconds_at_most() {
+    let mut pair = Pair::new(Config::default(), Config::default());
+    for peer in [&mut pair.client, &mut pair.server] {
+        assert_eq!(peer.session.poll_timeout(), pair.now + 5 * SECOND);
+        peer.session.handle_timeout(pair.now + (5 * SECOND - NANO));
+        assert_eq!(peer.event(), None);
+        peer.session.handle_timeout(pair.now + 5 * SECOND);
+        assert_eq!(peer.expect_ended().message, "the handshake took too long");
+    }
+}
+
+#[test]
+fn a_handshake_that_is_done_has_no_time_limit() {
+    let mut pair = Pair::standard();
+    pair.advance(5 * SECOND + MS);
+    assert!(pair.client.session.is_ready() && pair.server.session.is_ready());
+}
+
+#[test]
+fn unknown_keys_are_skipped_and_missing_ones_have_defaults() {
+    let map = info(3, |writer| {
+        writer.text("later").array(2).map(1).text("a").nil().bin(b"b");
+        writer.text("name").text("known").text("newer").boolean(true);
+    });
+    let (pair, result) = greet(&map);
+    assert_eq!(result, Ok(()));
+    let (peer, defaults) = (pair.server.session.peer().unwrap(), Limits::default());
+    assert_eq!((&*peer.name, &*peer.id, peer.pid), ("known", "", 0));
+    assert_eq!((peer.chunk, peer.max_message), (defaults.chunk, defaults.max_message));
+    assert_eq!((peer.stream_items, peer.stream_bytes), (defaults.stream_items, defaults.stream_bytes));
+    assert_eq!(peer.max_calls, defaults.max_calls);
+}
+
+#[test]
+fn features_are_kept_up_to_a_bound() {
+    let map = info(1, |writer| {
+        writer.text("features").array(100);
+        for _ in 0..100 {
+            writer.text("shm");
+        }
+    });
+    let (pair, result) = greet(&map);
+    assert_eq!(result, Ok(()));
+    assert_eq!(pair.server.session.peer().unwrap().features, vec!["shm"; 64]);
+}
+
+#[test]
+fn an_info_map_that_makes_no_sense_is_refused() {
+    let maps = [
+        vec![],
+        vec![0x90],
+        vec![0x81],
+        vec![0xdf, 0xff, 0xff, 0xff, 0xff],
+        info(1, |writer| _ = writer.text("name").uint(1)),
+        info(1, |writer| _ = writer.text("name").text(&"n".repeat(257))),
+        info(1, |writer| _ = writer.text("chunk").uint(255)),
+        info(1, |writer| _ = writer.text("pid").uint(1 << 32)),
+        info(1, |writer| _ = writer.text("token").text("a text")),
+        info(1, |writer| _ = writer.uint(1).uint(1)),
+    ];
+    for map in maps {
+        assert_eq!(greet(&map).1.map_err(|fault| fault.code), Err(ErrorCode::ProtocolError), "{map:?}");
+    }
+}
+
+#[test]
+fn other_protocols_are_refused_with_a_word() {
+    let texts = [
+        (&b"{\"type\":\"ping\"}"[..], "this connection speaks the native protocol; JSON is served by an engine"),
+        (b"[1]", "this connection speaks the native protocol; JSON is served by an engine"),
+        (b"GET / HTTP/1.1", "expected a header: an array of up to 15 elements"),
+        (b"\x94\x00\xa7procall\xc0\x01", "expected the oldest version"),
+        (b"\x94\x00\xa7protobu\x01\x01", "expected the name \"procall\""),
+        (b"", "expected a header: an array of up to 15 elements"),
+    ];
+    for (bytes, text) in texts {
+        let mut pair = Pair::new(Config::default(), Config::default());
+        assert_eq!(pair.server.handle(pair.now, bytes).unwrap_err().message, text);
+    }
+}
+
+#[test]
+fn kinds_of_later_versions_are_skipped() {
+    let mut pair = Pair::standard();
+    for message in [&[0x91, 17][..], &[0x93, 0xcd, 1, 0, 0xc1, 0xc1], &[0x92, 99, 1, 2, 3]] {
+        pair.server.handle(pair.now, message).unwrap();
+    }
+    assert_eq!((pair.server.session.counters().unknown, pair.server.event()), (3, None));
+}
+
+#[test]
+fn header_elements_of_later_versions_are_skipped() {
+    let mut pair = Pair::standard();
+    // A call with two elements more: a map and a text. The body is what comes after them.
+    let call = [&[0x9a, 4, 1, 0xa1, b'm', 3, 0, 0xc0, 0xc0, 0xc0, 0x81, 0xa1, b'k', 0x91, 1, 0xa1, b'x'], &b"body"[..]];
+    pair.server.handle(pair.now, &call.concat()).unwrap();
+    assert_eq!(pair.server.expect_call().body.bytes(), b"body");
+    // A ping with a nil more, and bytes where a later version has a body.
+    pair.server.handle(pair.now, &[0x93, 13, 7, 0xc0, 1, 2, 3]).unwrap();
+    pair.server_sends();
+    assert_eq!(pair.client.inbox.pop_front().unwrap().1, encoded(&Message::Pong { nonce: 7 }));
+}
+
+#[test]
+fn trailing_elements_have_defaults() {
+    let mut pair = Pair::standard();
+    pair.server.handle(pair.now, &[0x95, 4, 1, 0xa1, b'm', 0, 0]).unwrap();
+    let call = pair.server.expect_call();
+    assert_eq!((call.deadline, call.meta.len()), (procall_proto::Time::NEVER, 0));
+    pair.server.handle(pair.now, &[0x92, 12, 1]).unwrap();
+    assert!(matches!(pair.server.event(), Some(Event::Cancelled { .. })));
+}
+
+#[test]
+fn nothing_but_the_greeting_leaves_before_it_is_done() {
+    let mut pair = Pair::new(Config::default(), Config::default());
+    for peer in [&mut pair.client, &mut pair.server] {
+        peer.call(pair.now, b"", Options::default());
+        peer.session.notify("m", Body::empty(), &[]).unwrap();
+        peer.session.register(Body::empty()).unwrap();
+        assert_eq!(peer.session.ping(pair.now), None);
+    }
+    pair.server_sends();
+    assert_eq!(pair.server.take_sent(), Vec::<String>::new());
+    pair.greet();
+    assert_eq!(pair.client.take_sent(), ["hello", "call 1", "notify 3", "register 5"]);
+    assert_eq!(pair.server.take_sent(), ["welcome", "call 2", "notify 4", "register 6"]);
+}
+
