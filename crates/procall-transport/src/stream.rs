@@ -1,0 +1,231 @@
+//! A link over any stream socket: what `unix` and `tcp` have in common.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+
+use crate::buffer::{GULP, Inbox, Outbox};
+use crate::readiness::Readiness;
+use crate::{LinkError, LinkInfo, LinkOptions};
+
+/// How much unread input [`StreamLink::close`] throws away. A socket closed with unread input makes TCP send a reset, and a reset
+/// makes the peer lose what we had flushed; a peer that still sends more than this has to live with that.
+const MAX_DISCARDED: usize = 1 << 20;
+
+/// Messages with a length prefix over one stream socket.
+#[derive(Debug)]
+pub(crate) struct StreamLink {
+    // Before the socket, so that at drop the epoll descriptor never watches a closed number.
+    readiness: Readiness,
+    socket: OwnedFd,
+    inbox: Inbox,
+    outbox: Outbox,
+    info: LinkInfo,
+    /// The last read was short, so the kernel had no more: the next look is left to level-triggered readiness, instead of an extra
+    /// read that only says "nothing".
+    drained: bool,
+    /// What ended sending only.
+    mute: Option<LinkError>,
+    /// What ended the link.
+    dead: Option<LinkError>,
+}
+
+impl StreamLink {
+    pub(crate) fn new(socket: OwnedFd, info: LinkInfo, options: &LinkOptions) -> io::Result<Self> {
+        Ok(Self {
+            readiness: Readiness::new(socket.as_fd())?,
+            socket,
+            inbox: Inbox::new(options.message_limit()),
+            outbox: Outbox::new(options),
+            info,
+            drained: false,
+            mute: None,
+            dead: None,
+        })
+    }
+
+    pub(crate) fn buffer(&mut self, len: usize) -> Result<Option<&mut [u8]>, LinkError> {
+        self.check_sending()?;
+        self.outbox.lend(len)
+    }
+
+    pub(crate) fn commit(&mut self) {
+        self.outbox.commit();
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<bool, LinkError> {
+        self.check_sending()?;
+        let len = self.outbox.unsent().len();
+        let sent = if len == 0 { Ok(0) } else { self.send() };
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(error) => return Err(self.fall_silent(error)),
+        };
+        self.outbox.sent(sent);
+        let done = sent == len;
+        match self.readiness.want_room(self.socket.as_fd(), !done) {
+            Ok(()) => Ok(done),
+            Err(error) => Err(self.fall_silent(error.into())),
+        }
+    }
+
+    pub(crate) fn receive(&mut self) -> Result<Option<&[u8]>, LinkError> {
+        if let Some(dead) = &self.dead {
+            return Err(dead.again());
+        }
+        loop {
+            match self.inbox.take() {
+                Ok(Some(at)) => return Ok(Some(self.inbox.message(at))),
+                Ok(None) => {}
+                Err(error) => return Err(self.die(error)),
+            }
+            if std::mem::take(&mut self.drained) {
+                return Ok(None);
+            }
+            match self.read() {
+                Ok(Some(0)) if self.inbox.is_partial() => {
+                    return Err(self.die(LinkError::Truncated));
+                }
+                Ok(Some(0)) => return Err(self.die(LinkError::Closed)),
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(self.die(error.into())),
+            }
+        }
+    }
+
+    pub(crate) fn info(&self) -> &LinkInfo {
+        &self.info
+    }
+
+    pub(crate) fn readiness(&self) -> BorrowedFd<'_> {
+        self.readiness.as_fd()
+    }
+
+    pub(crate) fn close(&mut self) {
+        if self.dead.is_none() {
+            self.die(LinkError::Closed);
+        }
+    }
+
+    /// Bytes of memory that both buffers hold.
+    pub(crate) fn memory(&self) -> usize {
+        self.inbox.capacity() + self.outbox.capacity()
+    }
+
+    fn check_sending(&self) -> Result<(), LinkError> {
+        match self.dead.as_ref().or(self.mute.as_ref()) {
+            Some(error) => Err(error.again()),
+            None => Ok(()),
+        }
+    }
+
+    /// One send for everything queued; 0 when the kernel has no room.
+    fn send(&self) -> Result<usize, LinkError> {
+        loop {
+            match send(
+                &self.socket,
+                self.outbox.unsent(),
+                SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+            ) {
+                Ok(sent) => return Ok(sent),
+                Err(Errno::AGAIN) => return Ok(0),
+                Err(Errno::INTR) => {}
+                Err(Errno::PIPE | Errno::CONNRESET) => return Err(LinkError::Closed),
+                Err(error) => return Err(LinkError::Io(error.into())),
+            }
+        }
+    }
+
+    /// One read into the inbox: how many bytes, 0 at end of file, `None` when nothing is there.
+    fn read(&mut self) -> io::Result<Option<usize>> {
+        let spare = self.inbox.spare();
+        let room = spare.capacity() - spare.len();
+        loop {
+            match recv(&self.socket, spare_capacity(spare), RecvFlags::DONTWAIT) {
+                Ok((read, _)) => {
+                    self.drained = read > 0 && read < room;
+                    return Ok(Some(read));
+                }
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::INTR) => {}
+                // The peer went without reading all that we sent: for what it sent to us, this is the end of file.
+                Err(Errno::CONNRESET | Errno::PIPE) => return Ok(Some(0)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// No more sending, while what the peer sent before it went can still be received.
+    fn fall_silent(&mut self, error: LinkError) -> LinkError {
+        let _ = self.readiness.want_room(self.socket.as_fd(), false);
+        self.mute = Some(error.again());
+        error
+    }
+
+    /// The end: the peer learns it, and every later call repeats why.
+    fn die(&mut self, error: LinkError) -> LinkError {
+        self.dead = Some(error.again());
+        // A socket that the peer has closed may refuse all of this; there is then nobody left to tell.
+        let _ = shutdown(&self.socket, Shutdown::Write);
+        self.discard_input();
+        let _ = shutdown(&self.socket, Shutdown::Both);
+        error
+    }
+
+    fn discard_input(&mut self) {
+        for _ in 0..MAX_DISCARDED / GULP {
+            self.inbox.clear();
+            if !matches!(self.read(), Ok(Some(1..))) {
+                return;
+            }
+        }
+    }
+}
+
+/// Implements `Link` for a wrapper around a [`StreamLink`].
+macro_rules! stream_link {
+    ($link:ty) => {
+        impl crate::Link for $link {
+            fn buffer(&mut self, len: usize) -> Result<Option<&mut [u8]>, crate::LinkError> {
+                self.stream.buffer(len)
+            }
+
+            fn commit(&mut self) {
+                self.stream.commit();
+            }
+
+            fn flush(&mut self) -> Result<bool, crate::LinkError> {
+                self.stream.flush()
+            }
+
+            fn receive(&mut self) -> Result<Option<&[u8]>, crate::LinkError> {
+                self.stream.receive()
+            }
+
+            fn info(&self) -> &crate::LinkInfo {
+                self.stream.info()
+            }
+
+            fn readiness(&self) -> std::os::fd::BorrowedFd<'_> {
+                self.stream.readiness()
+            }
+
+            fn close(&mut self) {
+                self.stream.close();
+            }
+        }
+
+        impl $link {
+            /// Bytes of memory that this link's two buffers hold now: bounded by what was really sent and received, never by what a
+            /// peer only announced.
+            pub fn memory(&self) -> usize {
+                self.stream.memory()
+            }
+        }
+    };
+}
+pub(crate) use stream_link;

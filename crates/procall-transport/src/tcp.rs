@@ -1,0 +1,172 @@
+//! Links over TCP.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_socket_reuseaddr, set_tcp_nodelay, socket_error};
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, accept_with, bind, connect, getpeername, getsockname,
+    listen, socket_with,
+};
+
+use crate::stream::{StreamLink, stream_link};
+use crate::{LinkInfo, LinkOptions, fd};
+
+/// Connections the kernel holds for a listener that does not accept; further ones wait in vain or are refused.
+const BACKLOG: i32 = 1024;
+
+/// How long [`TcpLink::connect`] waits for the other side.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Bytes the kernel may hold that TCP has not yet sent. More would only make a ping stand in line behind them.
+const NOT_SENT: u32 = 128 << 10;
+
+/// A link over TCP, with `TCP_NODELAY`.
+///
+/// ```
+/// use procall_transport::{Link, LinkOptions, readiness, tcp::{TcpLink, TcpListener}};
+///
+/// let options = LinkOptions::default();
+/// let listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
+/// let client = TcpLink::connect(listener.local_addr()?, &options)?;
+/// let server = listener.accept(&options)?.expect("a client is there");
+/// assert_eq!(client.info().transport, "tcp");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TcpLink {
+    stream: StreamLink,
+}
+
+stream_link!(TcpLink);
+
+impl TcpLink {
+    /// Connects. This waits for the other side, five seconds at most: the one place in this crate that does.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::TimedOut`] after that time, [`io::ErrorKind::ConnectionRefused`] when nobody listens, or what else the
+    /// kernel says.
+    pub fn connect(address: SocketAddr, options: &LinkOptions) -> io::Result<Self> {
+        let socket = new_socket(address)?;
+        match connect(&socket, &address) {
+            Ok(()) => {}
+            Err(Errno::INPROGRESS | Errno::INTR) => finish_connect(&socket, address)?,
+            Err(error) => return Err(error.into()),
+        }
+        // A connect to a free port of this machine from the range that the kernel gives out may meet itself: both ends are then one
+        // socket, which would talk to itself. Nobody listens there.
+        if local_addr(&socket)? == address {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        Self::from_fd(socket, options)
+    }
+
+    /// A link over a connected TCP socket, blocking or not: the link never waits either way, and leaves the mode as it is.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a connected TCP socket, or the process is out of descriptors.
+    pub fn from_fd(socket: OwnedFd, options: &LinkOptions) -> io::Result<Self> {
+        set_tcp_nodelay(&socket, true)?;
+        fd::set_notsent_lowat(socket.as_fd(), NOT_SENT)?;
+        let peer = getpeername(&socket)?.ok_or(io::ErrorKind::NotConnected)?;
+        let peer = SocketAddr::try_from(peer)?;
+        let info =
+            LinkInfo::new("tcp", options.message_limit()).with_address(format!("tcp:{peer}"));
+        Ok(Self { stream: StreamLink::new(socket, info, options)? })
+    }
+}
+
+/// Listens on a TCP address.
+///
+/// Whoever can reach the address can connect: admission is the business of the layers above.
+#[derive(Debug)]
+pub struct TcpListener {
+    socket: OwnedFd,
+}
+
+impl TcpListener {
+    /// Binds and listens. Port 0 lets the kernel choose one; [`local_addr`](Self::local_addr) names it.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AddrInUse`] when another listens there, or what else the kernel says.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = new_socket(address)?;
+        // A restarted listener must not wait a minute for its predecessor's closed connections.
+        set_socket_reuseaddr(&socket, true)?;
+        bind(&socket, &address)?;
+        listen(&socket, BACKLOG)?;
+        Ok(Self { socket })
+    }
+
+    /// The next peer that connected, or `None` when nobody is there now. The descriptor is readable when somebody is.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, in particular "too many open files". The peer then waits on in the queue, or, when only the link's second
+    /// descriptor was missing, is hung up on; the listener stays usable, and readable.
+    pub fn accept(&self, options: &LinkOptions) -> io::Result<Option<TcpLink>> {
+        loop {
+            let socket = match accept_with(&self.socket, SocketFlags::CLOEXEC) {
+                Ok(socket) => socket,
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::INTR | Errno::CONNABORTED) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            match TcpLink::from_fd(socket, options) {
+                // Gone before it was accepted: the next one, please.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+                link => return link.map(Some),
+            }
+        }
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        local_addr(&self.socket)
+    }
+}
+
+impl AsFd for TcpListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn new_socket(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    Ok(socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
+}
+
+fn finish_connect(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
+    let end = Instant::now() + CONNECT;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).expect("five seconds fit");
+        let mut fds = [PollFd::new(socket, PollFlags::OUT)];
+        match poll(&mut fds, Some(&left)) {
+            Ok(0) => {
+                let text = format!("{address} did not answer within {} s", CONNECT.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(socket_error(socket)??)
+}
+
+fn local_addr(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    Ok(SocketAddr::try_from(getsockname(socket)?)?)
+}

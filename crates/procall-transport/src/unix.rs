@@ -1,0 +1,232 @@
+//! Links over Unix stream sockets: the default on one machine.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, Stat, fchmod, lstat, unlink};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen,
+    socket_with, socketpair,
+};
+
+use crate::stream::{StreamLink, stream_link};
+use crate::{LinkInfo, LinkOptions, fd};
+
+/// Connections the kernel holds for a listener that does not accept; further ones are refused (`EAGAIN`) until it does.
+const BACKLOG: i32 = 1024;
+
+/// A link over a Unix stream socket.
+///
+/// ```
+/// use procall_transport::{Link, LinkOptions, unix::UnixLink};
+///
+/// let (left, _right) = UnixLink::pair(&LinkOptions::default())?;
+/// assert_eq!(left.info().transport, "unix");
+/// assert_eq!(left.info().peer.expect("the kernel knows").pid, std::process::id());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct UnixLink {
+    stream: StreamLink,
+}
+
+stream_link!(UnixLink);
+
+impl UnixLink {
+    /// Connects to the socket at `path`. The kernel does that at once or refuses; nothing waits.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] when nothing is there, [`io::ErrorKind::ConnectionRefused`] when nobody listens any more,
+    /// [`io::ErrorKind::WouldBlock`] when the listener's queue is full.
+    pub fn connect(path: &Path, options: &LinkOptions) -> io::Result<Self> {
+        let address = socket_address(path)?;
+        let socket = new_socket()?;
+        connect(&socket, &address)?;
+        Self::named(socket, format!("unix:{}", path.display()), options)
+    }
+
+    /// Two links connected to each other.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    pub fn pair(options: &LinkOptions) -> io::Result<(Self, Self)> {
+        let (left, right) = new_pair()?;
+        Ok((Self::from_fd(left, options)?, Self::from_fd(right, options)?))
+    }
+
+    /// A link, and the other end as a descriptor for a child process to inherit.
+    ///
+    /// Both are close-on-exec, so that no other child inherits them by accident: the spawner duplicates the child's end in the child,
+    /// and the child [adopts](fd::adopt) it. Drop the descriptor after spawning, or the child's death is never seen as end of file.
+    ///
+    /// # Errors
+    ///
+    /// When the process is out of descriptors.
+    ///
+    /// ```
+    /// use procall_transport::{Link, LinkError, LinkOptions, unix::UnixLink};
+    ///
+    /// let options = LinkOptions::default();
+    /// let (mut ours, childs) = UnixLink::pair_for_child(&options)?;
+    /// let mut child = UnixLink::from_fd(childs, &options)?; // in the child
+    /// child.close();
+    /// assert!(matches!(ours.receive(), Err(LinkError::Closed)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn pair_for_child(options: &LinkOptions) -> io::Result<(Self, OwnedFd)> {
+        let (ours, childs) = new_pair()?;
+        Ok((Self::from_fd(ours, options)?, childs))
+    }
+
+    /// A link over a connected Unix stream socket, blocking or not: the link never waits either way, and leaves the mode as it is.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a Unix socket, or the process is out of descriptors.
+    pub fn from_fd(socket: OwnedFd, options: &LinkOptions) -> io::Result<Self> {
+        Self::named(socket, "unix:pair".to_owned(), options)
+    }
+
+    fn named(socket: OwnedFd, address: String, options: &LinkOptions) -> io::Result<Self> {
+        let peer = fd::peer_credentials(socket.as_fd())?;
+        let info =
+            LinkInfo::new("unix", options.message_limit()).with_peer(peer).with_address(address);
+        Ok(Self { stream: StreamLink::new(socket, info, options)? })
+    }
+}
+
+/// Listens on a socket file that only its owner may connect to (mode 0600).
+///
+/// Dropping it removes the file, unless another file has taken its place meanwhile.
+///
+/// ```
+/// use procall_transport::{LinkOptions, unix::{UnixLink, UnixListener}};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("calc.sock");
+/// let options = LinkOptions::default();
+///
+/// let listener = UnixListener::bind(&path)?;
+/// assert!(listener.accept(&options)?.is_none(), "nobody there yet");
+///
+/// let client = UnixLink::connect(&path, &options)?;
+/// let server = listener.accept(&options)?.expect("a client is there");
+///
+/// drop(listener);
+/// assert!(!path.exists());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct UnixListener {
+    socket: OwnedFd,
+    path: PathBuf,
+    /// Device and inode of our socket file.
+    file: (u64, u64),
+}
+
+impl UnixListener {
+    /// Binds and listens.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AddrInUse`] when anything exists at `path`, be it only the file a crashed process left: who may remove that is
+    /// for the caller to decide.
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        let address = socket_address(path)?;
+        let socket = new_socket()?;
+        // Linux gives the file the mode of the socket's own inode, so that it is never open to others, not even for a moment.
+        fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+        bind(&socket, &address).map_err(|error| cannot_bind(error, path))?;
+        let listener = Self { socket, path: path.to_owned(), file: identity(&lstat(path)?) };
+        listen(&listener.socket, BACKLOG)?;
+        Ok(listener)
+    }
+
+    /// The next peer that connected, or `None` when nobody is there now. The descriptor is readable when somebody is.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says, in particular "too many open files". The peer then waits on in the queue, or, when only the link's second
+    /// descriptor was missing, is hung up on; the listener stays usable, and readable.
+    pub fn accept(&self, options: &LinkOptions) -> io::Result<Option<UnixLink>> {
+        loop {
+            match accept_with(&self.socket, SocketFlags::CLOEXEC) {
+                Ok(socket) => {
+                    return UnixLink::named(
+                        socket,
+                        format!("unix:{}", self.path.display()),
+                        options,
+                    )
+                    .map(Some);
+                }
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl AsFd for UnixListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for UnixListener {
+    fn drop(&mut self) {
+        if lstat(&self.path).is_ok_and(|stat| identity(&stat) == self.file) {
+            let _ = unlink(&self.path);
+        }
+    }
+}
+
+/// Non-blocking, so that neither `connect` to a full queue nor `accept` of nobody waits.
+fn new_socket() -> io::Result<OwnedFd> {
+    Ok(socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    )?)
+}
+
+/// Blocking, because a child that cannot adopt its end with our code may read it with its own.
+fn new_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+fn socket_address(path: &Path) -> io::Result<SocketAddrUnix> {
+    SocketAddrUnix::new(path).map_err(|error| match error {
+        Errno::NAMETOOLONG => {
+            let text =
+                format!("a Unix socket's path can have at most 107 bytes: {}", path.display());
+            io::Error::new(io::ErrorKind::InvalidInput, text)
+        }
+        error => error.into(),
+    })
+}
+
+fn cannot_bind(error: Errno, path: &Path) -> io::Error {
+    if error == Errno::ADDRINUSE {
+        return io::Error::new(
+            io::ErrorKind::AddrInUse,
+            format!("{} already exists", path.display()),
+        );
+    }
+    error.into()
+}
+
+fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}

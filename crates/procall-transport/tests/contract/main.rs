@@ -1,0 +1,49 @@
+//! The contract of [`procall_transport::Link`], bullet by bullet, on every transport.
+//!
+//! A test is a function of a way to make a pair of links; `on_every_transport!` makes one named test of it per transport.
+//! To put another transport under contract, add it there and to `harness`.
+
+/// Makes `mem::…`, `unix_pair::…`, `unix_named::…` and `tcp::…` tests of the functions named.
+macro_rules! on_every_transport {
+    ($($bullet:ident),+ $(,)?) => {
+        on_every_transport!(@mem: $($bullet)+);
+        on_every_transport!(@unix_pair: $($bullet)+);
+        on_every_transport!(@unix_named: $($bullet)+);
+        on_every_transport!(@tcp: $($bullet)+);
+    };
+    (@$transport:ident: $($bullet:ident)+) => {
+        mod $transport {
+            $(#[test]
+            fn $bullet() {
+                super::$bullet(crate::harness::$transport);
+            })+
+        }
+    };
+}
+
+/// Makes `unix::…` and `tcp::…` tests of functions that play the peer by hand, byte by byte.
+macro_rules! on_every_stream {
+    ($($bullet:ident),+ $(,)?) => {
+        mod unix {
+            $(#[test]
+            fn $bullet() {
+                super::$bullet(crate::harness::raw_unix);
+            })+
+        }
+        mod tcp {
+            $(#[test]
+            fn $bullet() {
+                super::$bullet(crate::harness::raw_tcp);
+            })+
+        }
+    };
+}
+
+mod harness;
+
+mod bounds;
+mod bytes;
+mod delivery;
+mod ending;
+mod readiness;
+mod threads;
