@@ -1,0 +1,116 @@
+//! A client without a runtime: the calling thread reads the link itself.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use procall_proto::Encoding;
+use serde::de::DeserializeOwned;
+use serde::Serialize;
+
+use super::{config, encode_params, open, AsChannel, Call, StreamCall};
+use crate::channel::Channel;
+use crate::codec;
+use crate::connection::{Connection, Pending, Request, Side, WaitError};
+use crate::error::Error;
+use crate::registration::Registration;
+use crate::stream::Stream;
+use procall_proto::ErrorCode;
+
+/// How long a connection may take to be greeted.
+const GREETING: Duration = Duration::from_secs(5);
+
+/// A client without a runtime. Clones share the connection; several threads may call at once.
+///
+/// ```no_run
+/// # fn f() -> Result<(), procall::Error> {
+/// let calc = procall::BlockingClient::connect("calc")?;
+/// let sum: i64 = calc.call("add", (1, 2)).wait()?;
+///
+/// // Pipelined: all on their way before the first answer is read.
+/// let sums: Vec<_> = (0..64).map(|n| calc.submit::<i64>("add", (n, n))).collect::<Result<_, _>>()?;
+/// for sum in sums {
+///     println!("{}", sum.wait()?);
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct BlockingClient {
+    connection: Connection,
+}
+
+impl BlockingClient {
+    /// Connects to a service by name, or by address such as `unix:/path` or `tcp:127.0.0.1:9000`.
+    pub fn connect(target: &str) -> Result<Self, Error> {
+        Self::over(open(target)?)
+    }
+
+    /// A client over a link of the caller's own.
+    pub fn over(link: Box<dyn procall_transport::Link>) -> Result<Self, Error> {
+        let connection = Connection::new(link, Side::Initiator, config());
+        match connection.wait_for(Some(GREETING), &mut || false, Connection::poll_ready) {
+            Ok(ready) => ready.map(|()| Self { connection }),
+            Err(WaitError::TimedOut | WaitError::Interrupted) => {
+                Err(Error::new(ErrorCode::NoWorker, "the other side does not answer the greeting"))
+            }
+        }
+    }
+
+    /// The connection below.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Calls a method; end with [`Call::wait`].
+    pub fn call<R>(&self, method: &str, params: impl Serialize) -> Call<R> {
+        Call::new(&self.connection, method, params)
+    }
+
+    /// Starts a call and returns at once.
+    pub fn submit<R>(&self, method: &str, params: impl Serialize) -> Result<Submitted<R>, Error> {
+        let params = encode_params(params)?;
+        let pending = self.connection.start(Request::new(method, Encoding::Msgpack, &params))?;
+        Ok(Submitted { pending, result: PhantomData })
+    }
+
+    /// Calls a method whose answer is a stream; read it with [`Stream::wait_next`].
+    pub fn stream<T>(&self, method: &str, params: impl Serialize) -> Stream<T> {
+        StreamCall::new(&self.connection, method, params).start()
+    }
+
+    /// Sends a notification: at most once, never answered.
+    pub fn notify(&self, method: &str, params: impl Serialize) -> Result<(), Error> {
+        super::notify(&self.connection, method, params)
+    }
+
+    /// What the service at the other end offers.
+    pub fn methods(&self) -> Result<Registration, Error> {
+        self.call("procall.methods", ()).wait()
+    }
+
+    /// Closes the connection: calls in flight end with CLOSED.
+    pub fn close(&self) {
+        self.connection.close();
+    }
+}
+
+impl AsChannel for BlockingClient {
+    fn as_channel(&self) -> std::sync::Arc<dyn Channel> {
+        std::sync::Arc::new(self.connection.clone())
+    }
+}
+
+/// A call on its way. Dropping it cancels the call.
+#[derive(Debug)]
+#[must_use = "dropping it cancels the call"]
+pub struct Submitted<R> {
+    pending: Pending,
+    result: PhantomData<fn() -> R>,
+}
+
+impl<R: DeserializeOwned> Submitted<R> {
+    /// Waits on this thread for the answer.
+    pub fn wait(self) -> Result<R, Error> {
+        let reply = self.pending.wait()?;
+        codec::decode_result(reply.encoding, &reply.bytes)
+    }
+}

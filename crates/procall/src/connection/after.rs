@@ -1,0 +1,31 @@
+//! What must be done once the connection's lock is released.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::Lease;
+
+/// Wakers and leases collected under the lock.
+///
+/// A waker may run foreign code, and a released lease may start the next call on this very connection: neither may happen under the lock.
+#[derive(Default)]
+pub(crate) struct After {
+    pub(crate) wakes: Vec<Waker>,
+    pub(crate) leases: Vec<Arc<dyn Lease>>,
+}
+
+impl After {
+    pub(crate) fn wake(&mut self, waker: &mut Option<Waker>) {
+        self.wakes.extend(waker.take());
+    }
+
+    /// Does it all; nothing is left.
+    pub(crate) fn run(&mut self) {
+        for lease in self.leases.drain(..) {
+            lease.release();
+        }
+        for waker in self.wakes.drain(..) {
+            waker.wake();
+        }
+    }
+}

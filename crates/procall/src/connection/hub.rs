@@ -1,0 +1,240 @@
+//! Many connections behind one descriptor, for event loops that are not ours.
+//!
+//! asyncio's `add_reader` and libuv's `uv_poll` watch [`Hub::descriptor`]; when it is readable they call [`Hub::turn`] and get the numbers of
+//! the wakers that were woken. No thread of ours ever enters user code.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use procall_proto::Time;
+use procall_transport::readiness::{self, Kick, Set};
+use rustix::time::{
+    timerfd_create, timerfd_settime, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
+};
+
+use super::{Connection, Shared};
+use crate::clock;
+use crate::error::Error;
+use procall_proto::ErrorCode;
+
+const KICK: u64 = 0;
+const TIMER: u64 = 1;
+/// Descriptors that the owner of a hub adds himself, such as a listener.
+const FOREIGN: u64 = 2;
+const FIRST_CONNECTION: u64 = 16;
+
+/// One descriptor for many connections.
+///
+/// ```
+/// use procall::Hub;
+///
+/// let hub = Hub::new().unwrap();
+/// hub.waker(42).wake();
+/// assert_eq!(hub.turn(), [42]);
+/// assert!(hub.turn().is_empty());
+/// ```
+#[derive(Clone)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    set: Set,
+    kick: Kick,
+    timer: OwnedFd,
+    state: Mutex<HubState>,
+}
+
+struct HubState {
+    connections: slab::Slab<Weak<Shared>>,
+    woken: Vec<u64>,
+    /// The kick is on its way already.
+    kicked: bool,
+    /// For when the timer is set.
+    timer: Time,
+    foreign_ready: bool,
+}
+
+struct HubWaker {
+    hub: Weak<Inner>,
+    token: u64,
+}
+
+impl Wake for HubWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(hub) = self.hub.upgrade() {
+            hub.push(self.token);
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HubState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, token: u64) {
+        let mut state = self.lock();
+        state.woken.push(token);
+        if !std::mem::replace(&mut state.kicked, true) {
+            // The counter of an eventfd cannot overflow by one kick at a time.
+            self.kick.kick();
+        }
+    }
+}
+
+/// The number under which the hub's own driver waker is woken: a session wants an earlier timer.
+const DRIVER: u64 = u64::MAX;
+
+impl Hub {
+    /// A hub without connections.
+    pub fn new() -> Result<Self, Error> {
+        let unavailable = |error: std::io::Error| {
+            Error::new(ErrorCode::Internal, "no descriptors for an event hub").with_source(error)
+        };
+        let set = Set::new().map_err(unavailable)?;
+        let kick = Kick::new().map_err(unavailable)?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
+            .map_err(|error| unavailable(error.into()))?;
+        set.add(kick.as_fd(), KICK, false).map_err(unavailable)?;
+        set.add(timer.as_fd(), TIMER, false).map_err(unavailable)?;
+        let state = HubState {
+            connections: slab::Slab::new(),
+            woken: Vec::new(),
+            kicked: false,
+            timer: Time::NEVER,
+            foreign_ready: false,
+        };
+        Ok(Self { inner: Arc::new(Inner { set, kick, timer, state: Mutex::new(state) }) })
+    }
+
+    /// Readable whenever [`Hub::turn`] has something to do.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.inner.set.as_fd()
+    }
+
+    /// Reads this connection from now on; it stays the property of its owner.
+    pub fn attach(&self, connection: &Connection) -> Result<(), Error> {
+        let token = {
+            let mut state = self.inner.lock();
+            state.connections.insert(Arc::downgrade(&connection.shared)) as u64 + FIRST_CONNECTION
+        };
+        self.inner.set.add(connection.readiness(), token, false).map_err(|error| {
+            Error::new(ErrorCode::Internal, "the connection cannot be watched").with_source(error)
+        })?;
+        connection.shared.lock().driver = Some(self.waker(DRIVER));
+        self.set_timer();
+        Ok(())
+    }
+
+    /// Watches a descriptor of the owner's own; [`Hub::foreign_ready`] says when it is readable.
+    pub fn watch(&self, fd: BorrowedFd<'_>) -> Result<(), Error> {
+        self.inner.set.add(fd, FOREIGN, false).map_err(|error| {
+            Error::new(ErrorCode::Internal, "the descriptor cannot be watched").with_source(error)
+        })
+    }
+
+    /// Whether the last turn found a watched descriptor readable.
+    pub fn foreign_ready(&self) -> bool {
+        std::mem::take(&mut self.inner.lock().foreign_ready)
+    }
+
+    /// A waker that makes [`Hub::turn`] return `token`.
+    pub fn waker(&self, token: u64) -> Waker {
+        Waker::from(Arc::new(HubWaker { hub: Arc::downgrade(&self.inner), token }))
+    }
+
+    /// Reads every connection that has something, without waiting, and returns the numbers of the wakers that were woken.
+    pub fn turn(&self) -> Vec<u64> {
+        let mut ready = Vec::new();
+        // An interrupted look finds what it finds; the descriptor stays readable.
+        let _ = self.inner.set.wait(Some(Duration::ZERO), &mut ready);
+        for token in ready {
+            match token {
+                // Drained below, under the lock, so that no kick is lost.
+                KICK => {}
+                TIMER => self.tick(),
+                FOREIGN => self.inner.lock().foreign_ready = true,
+                token => {
+                    let shared = self.inner.lock().connections.get((token - FIRST_CONNECTION) as usize).cloned();
+                    if let Some(shared) = shared.and_then(|shared| shared.upgrade()) {
+                        shared.turn();
+                        if shared.lock().is_over() {
+                            // The end of file would be told for ever. Its timers are still kept.
+                            let _ = self.inner.set.remove(shared.readiness.as_fd());
+                        }
+                    }
+                }
+            }
+        }
+        let woken = {
+            let mut state = self.inner.lock();
+            if std::mem::take(&mut state.kicked) {
+                self.inner.kick.drain();
+            }
+            std::mem::take(&mut state.woken)
+        };
+        if woken.contains(&DRIVER) {
+            self.set_timer();
+            return woken.into_iter().filter(|&token| token != DRIVER).collect();
+        }
+        woken
+    }
+
+    /// Waits on this thread until a turn has something to do; false when the time was up. An interrupted wait is an error.
+    pub fn wait(&self, timeout: Option<Duration>) -> std::io::Result<bool> {
+        readiness::wait(self.inner.set.as_fd(), timeout)
+    }
+
+    /// The timer fired: every connection does what is due.
+    fn tick(&self) {
+        let mut expirations = [0; 8];
+        // Reading only clears the timer; a second reader finds it cleared.
+        let _ = rustix::io::read(&self.inner.timer, &mut expirations);
+        self.inner.lock().timer = Time::NEVER;
+        for shared in self.connections() {
+            shared.turn();
+        }
+        self.set_timer();
+    }
+
+    fn connections(&self) -> Vec<Arc<Shared>> {
+        let mut state = self.inner.lock();
+        state.connections.retain(|_, shared| shared.strong_count() > 0);
+        state.connections.iter().filter_map(|(_, shared)| shared.upgrade()).collect()
+    }
+
+    /// Sets the timer for the earliest thing that is due.
+    fn set_timer(&self) {
+        let mut earliest = Time::NEVER;
+        for shared in self.connections() {
+            let mut state = shared.lock();
+            let due = state.session.poll_timeout();
+            state.driver_timer = due;
+            earliest = earliest.min(due);
+        }
+        let mut state = self.inner.lock();
+        if earliest < state.timer {
+            state.timer = earliest;
+            let left = (earliest - clock::now()).max(Duration::from_nanos(1));
+            let spec = Itimerspec {
+                it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+                it_value: Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() },
+            };
+            // Fails only for values that this one is not.
+            let _ = timerfd_settime(&self.inner.timer, TimerfdTimerFlags::empty(), &spec);
+        }
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,161 @@
+//! Calls and notifications of the peer's that nobody has taken yet.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use procall_proto::{CallId, Encoding, IncomingCall, Payload, Time};
+
+use crate::clock;
+
+/// Notifications that may wait; the next one is dropped and counted.
+pub(crate) const MAX_NOTIFICATIONS: usize = 256;
+/// A buffer longer than this is given back to the allocator once it is empty.
+const KEEP: usize = 1 << 20;
+
+/// One call or notification in a [`Batch`].
+#[derive(Debug)]
+pub struct Incoming {
+    /// The call's id; `None` for a notification, which is never answered.
+    pub id: Option<CallId>,
+    method: Range<usize>,
+    body: Where,
+    meta: Range<usize>,
+    /// Encoding of the params.
+    pub encoding: Encoding,
+    /// The caller sends a stream.
+    pub items_in: bool,
+    /// The caller expects a stream.
+    pub items_out: bool,
+    deadline: Time,
+}
+
+#[derive(Debug)]
+enum Where {
+    Shared(Range<usize>),
+    /// A body that came in chunks has memory of its own.
+    Own(Vec<u8>),
+}
+
+impl Incoming {
+    /// Time left until the caller gives up; `None` when it never does.
+    pub fn remaining(&self) -> Option<Duration> {
+        clock::until(self.deadline, clock::now())
+    }
+
+    pub(crate) fn deadline(&self) -> Time {
+        self.deadline
+    }
+}
+
+/// Calls and notifications that arrived together, in one buffer that is used again and again.
+#[derive(Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    calls: Vec<Incoming>,
+    notifications: usize,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many calls and notifications there are.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// The calls and notifications in the order in which they came.
+    pub fn iter(&self) -> impl Iterator<Item = &Incoming> {
+        self.calls.iter()
+    }
+
+    /// The method name of a call in this batch.
+    pub fn method(&self, call: &Incoming) -> &str {
+        // The bytes were copied from a `str`; a foreign `Incoming` gives another name or none, never a panic.
+        self.bytes.get(call.method.clone()).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
+    }
+
+    /// The params of a call in this batch.
+    pub fn body<'a>(&'a self, call: &'a Incoming) -> &'a [u8] {
+        match &call.body {
+            Where::Shared(range) => self.bytes.get(range.clone()).unwrap_or_default(),
+            Where::Own(bytes) => bytes,
+        }
+    }
+
+    /// The metadata map of a call in this batch, as MessagePack; empty for none.
+    pub fn meta(&self, call: &Incoming) -> &[u8] {
+        self.bytes.get(call.meta.clone()).unwrap_or_default()
+    }
+
+    /// Forgets everything but the memory.
+    pub fn clear(&mut self) {
+        self.calls.clear();
+        self.notifications = 0;
+        self.bytes.clear();
+        self.bytes.shrink_to(KEEP);
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    fn put_body(&mut self, body: Payload<'_>) -> Where {
+        match body {
+            Payload::Borrowed(bytes) => Where::Shared(self.put(bytes)),
+            Payload::Owned(bytes) => Where::Own(bytes),
+        }
+    }
+
+    pub(crate) fn push_call(&mut self, call: IncomingCall<'_>) {
+        let method = self.put(call.method.as_bytes());
+        let meta = self.put(&call.meta);
+        let body = self.put_body(call.body);
+        self.calls.push(Incoming {
+            id: Some(call.id),
+            method,
+            body,
+            meta,
+            encoding: call.encoding,
+            items_in: call.items_in,
+            items_out: call.items_out,
+            deadline: call.deadline,
+        });
+    }
+
+    /// False when the notification was dropped because too many wait.
+    pub(crate) fn push_notification(
+        &mut self,
+        method: &str,
+        encoding: Encoding,
+        body: Payload<'_>,
+        meta: &[u8],
+    ) -> bool {
+        if self.notifications >= MAX_NOTIFICATIONS {
+            return false;
+        }
+        self.notifications += 1;
+        let (method, meta) = (self.put(method.as_bytes()), self.put(meta));
+        let body = self.put_body(body);
+        self.calls.push(Incoming {
+            id: None,
+            method,
+            body,
+            meta,
+            encoding,
+            items_in: false,
+            items_out: false,
+            deadline: Time::NEVER,
+        });
+        true
+    }
+}

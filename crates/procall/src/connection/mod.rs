@@ -1,0 +1,420 @@
+//! One session over one link, shared by everybody who calls or serves on it.
+//!
+//! A [`Connection`] does not drive itself. Whoever waits reads the link: a calling thread ([`Pending::wait`]), a tokio task,
+//! or a foreign event loop through a [`Hub`]. All of them end in the same few lines under the same lock ([`state::State::pump`]).
+
+mod after;
+mod hub;
+mod inbox;
+mod pending;
+mod serving;
+mod slot;
+mod standby;
+mod state;
+mod wait;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use procall_proto::{Config, ErrorCode, Session, Time};
+use procall_transport::{Link, LinkInfo};
+
+pub use hub::Hub;
+pub use inbox::{Batch, Incoming};
+pub use pending::{CallOptions, Deadline, Pending, Request};
+pub use serving::Responder;
+pub use slot::{Encoded, Progress};
+pub use wait::{Interrupt, WaitError};
+
+pub(crate) use after::After;
+pub(crate) use wait::thread_waker;
+pub(crate) use state::{Serves, State};
+
+use crate::clock;
+use crate::error::Error;
+use crate::registration::Registration;
+
+/// Which side of the link this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// It opened the link and speaks first.
+    Initiator,
+    /// It accepted the link.
+    Acceptor,
+}
+
+/// Somebody to tell when the peer is no longer busy with a call.
+///
+/// A pool keeps its count of busy workers with this: the end of a call for its caller (a time-out, say) is not always the end for the worker.
+pub trait Lease: Send + Sync {
+    /// The peer is done with the call, or gone. Called once, on any thread, without locks held.
+    fn release(&self);
+}
+
+/// One session over one link. Clones share it.
+///
+/// This is the untyped layer that clients, pools and the language packages are made of; most programs use [`Client`](crate::Client).
+///
+/// ```
+/// use procall::{Connection, Encoded, Encoding, Request, Side};
+/// use procall_transport::{mem, LinkOptions};
+///
+/// let (ours, theirs) = mem::pair(&LinkOptions::default()).unwrap();
+/// let client = Connection::new(Box::new(ours), Side::Initiator, Default::default());
+/// let server = Connection::serving(Box::new(theirs), Side::Acceptor, Default::default());
+///
+/// let thread = std::thread::spawn(move || {
+///     let mut batch = procall::Batch::new();
+///     server.wait_calls(&mut batch, None, &mut || false).unwrap();
+///     for call in batch.iter() {
+///         assert_eq!(batch.method(call), "echo");
+///         let value = Encoded { encoding: call.encoding, bytes: batch.body(call).to_vec() };
+///         server.reply(call.id.unwrap(), value);
+///     }
+/// });
+/// let request = Request::new("echo", Encoding::Msgpack, &[0x91, 7]);
+/// let reply = client.start(request).unwrap().wait().unwrap();
+/// assert_eq!(reply.bytes, [0x91, 7]);
+/// thread.join().unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Connection {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// The link's own readiness descriptor, so that waiting needs no lock.
+    readiness: OwnedFd,
+    info: LinkInfo,
+    /// How often somebody has read the link; the standby thread watches it stand still.
+    reads: AtomicU64,
+    /// Whether waiting threads may read the link: not when a tokio task does.
+    threads_lead: bool,
+}
+
+impl Connection {
+    /// A connection that only calls; calls of the peer's are answered NOT_FOUND.
+    pub fn new(link: Box<dyn Link>, side: Side, config: Config) -> Self {
+        Self::start_session(link, side, config, Serves::Nothing, true)
+    }
+
+    /// A connection that also serves: calls of the peer's wait in its inbox for [`Connection::wait_calls`] or [`Connection::take_calls`].
+    pub fn serving(link: Box<dyn Link>, side: Side, config: Config) -> Self {
+        Self::start_session(link, side, config, Serves::Inbox, true)
+    }
+
+    /// The same for a tokio task that reads the link for everybody.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn for_task(link: Box<dyn Link>, side: Side, config: Config, serves: Serves) -> Self {
+        Self::start_session(link, side, config, serves, false)
+    }
+
+    fn start_session(link: Box<dyn Link>, side: Side, config: Config, serves: Serves, threads_lead: bool) -> Self {
+        let now = clock::now();
+        let session = match side {
+            Side::Initiator => Session::initiator(config, now),
+            Side::Acceptor => Session::acceptor(config, now),
+        };
+        let info = link.info().clone();
+        // The second name of the epoll instance costs one descriptor and saves a lock around every wait.
+        let readiness = link
+            .readiness()
+            .try_clone_to_owned()
+            .expect("a descriptor can be duplicated unless the process has run out of them");
+        let state = Mutex::new(State::new(session, link, serves));
+        let shared = Arc::new(Shared { state, readiness, info, reads: AtomicU64::new(0), threads_lead });
+        let connection = Self { shared };
+        connection.shared.with(|_, _| ());
+        if threads_lead {
+            standby::watch(&connection.shared);
+        }
+        connection
+    }
+
+    /// What is fixed about the link below.
+    pub fn link_info(&self) -> &LinkInfo {
+        &self.shared.info
+    }
+
+    /// Readable whenever [`Connection::turn`] has something to do.
+    pub fn readiness(&self) -> BorrowedFd<'_> {
+        self.shared.readiness.as_fd()
+    }
+
+    /// Takes what the link has and does what is due. For event loops that watch [`Connection::readiness`] themselves.
+    pub fn turn(&self) {
+        self.shared.turn();
+    }
+
+    /// When [`Connection::turn`] is due even if the link stays silent.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        let time = self.shared.lock().session.poll_timeout();
+        clock::until(time, clock::now())
+    }
+
+    /// Names the task that reads this connection, to be woken when its timer is too late.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn set_driver(&self, waker: &Waker) {
+        let mut state = self.shared.lock();
+        match &mut state.driver {
+            Some(driver) => driver.clone_from(waker),
+            None => state.driver = Some(waker.clone()),
+        }
+    }
+
+    /// When the driver is due, and a promise that it will be back by then.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn driver_due(&self) -> Time {
+        let mut state = self.shared.lock();
+        state.driver_timer = state.session.poll_timeout();
+        state.driver_timer
+    }
+
+    /// Whether the connection is over.
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().is_over()
+    }
+
+    /// Why the connection is over; `None` while it is not.
+    pub fn closed_reason(&self) -> Option<Error> {
+        self.shared.lock().ended.as_ref().map(Error::from_fault)
+    }
+
+    /// Whether the peer has missed its heartbeats.
+    pub fn is_suspected(&self) -> bool {
+        self.shared.lock().session.is_suspected()
+    }
+
+    /// Whether the peer takes no new calls.
+    pub fn is_going_away(&self) -> bool {
+        self.shared.lock().session.is_going_away()
+    }
+
+    /// The last measured time from ping to pong.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.shared.lock().round_trip
+    }
+
+    /// Calls of ours that wait for their outcome.
+    pub fn calling(&self) -> usize {
+        self.shared.lock().session.calling()
+    }
+
+    /// What the peer said of itself in the handshake.
+    pub fn peer(&self) -> Option<procall_proto::PeerInfo> {
+        self.shared.lock().session.peer().cloned()
+    }
+
+    /// What the peer serves, if it has told.
+    pub fn peer_registration(&self) -> Option<Arc<Registration>> {
+        self.shared.lock().peer_registration.clone()
+    }
+
+    /// Asks the peer for a sign of life; the answer shows in [`Connection::round_trip`].
+    pub fn ping(&self) -> bool {
+        self.shared.with(|state, _| state.session.ping(clock::now()).is_some())
+    }
+
+    /// Tells the peer what this side serves.
+    pub fn register(&self, registration: &Registration) -> Result<(), Error> {
+        let bytes = crate::codec::encode(registration)
+            .map_err(|error| Error::invalid(format!("the registration cannot be encoded: {error}")))?;
+        self.shared.with(|state, _| {
+            state.registered = None;
+            state.session.register(procall_proto::Body::msgpack(&bytes)).map_err(Error::from_failure)
+        })
+    }
+
+    /// Sends a notification: at most once, never answered.
+    pub fn notify(&self, request: Request<'_>) -> Result<(), Error> {
+        self.shared.with(|state, _| {
+            state.check_open()?;
+            state.session.notify(request.method, request.body, &request.options.meta).map_err(Error::from_failure)
+        })
+    }
+
+    /// Ends the connection: calls in flight end with CLOSED, the peer sees the end of file.
+    pub fn close(&self) {
+        self.shared.with(|state, _| state.session.close());
+    }
+
+    /// From now on a link that fails does not by itself end the calls in flight: `keeper` is woken, and whoever is behind it promises to call
+    /// [`Connection::fail_with`] soon. A pool has this, because it learns a moment later how the worker died.
+    pub fn keep(&self, keeper: Waker) {
+        self.shared.with(|state, after| {
+            if state.is_over() {
+                after.wakes.push(keeper.clone());
+            }
+            state.keeper = Some(keeper);
+        });
+    }
+
+    /// Takes what has arrived already, then ends the connection: calls in flight end with this error, each with its own verdict on whether it ran.
+    ///
+    /// ```
+    /// use procall::{Connection, Encoding, Error, ErrorCode, Request, Side};
+    /// use procall_transport::{mem, LinkOptions};
+    ///
+    /// let (ours, _theirs) = mem::pair(&LinkOptions::default()).unwrap();
+    /// let connection = Connection::new(Box::new(ours), Side::Initiator, Default::default());
+    /// let call = connection.start(Request::new("echo", Encoding::None, &[])).unwrap();
+    /// connection.fail_with(&Error::new(ErrorCode::WorkerLost, "was killed by SIGKILL"));
+    /// assert_eq!(call.wait().unwrap_err().message(), "was killed by SIGKILL");
+    /// ```
+    pub fn fail_with(&self, error: &Error) {
+        self.shared.with(|state, after| state.fail_with(error, after));
+    }
+
+    /// Asks the peer for no more calls and lets those in flight finish; see [`Connection::poll_drained`].
+    pub fn drain(&self, text: &str) {
+        self.shared.with(|state, _| state.session.drain(clock::now(), text));
+    }
+
+    /// Ready once a [`drain`](Connection::drain) is done: every call of the peer's is answered, or the connection over.
+    pub fn poll_drained(&self, waker: &Waker) -> Poll<()> {
+        self.shared.watch(waker, |state| (state.drained || state.ended.is_some()).then_some(()))
+    }
+
+    /// Ready once the handshake is done.
+    pub fn poll_ready(&self, waker: &Waker) -> Poll<Result<(), Error>> {
+        self.shared.watch(waker, |state| match &state.ended {
+            Some(fault) => Some(Err(Error::from_fault(fault))),
+            None => state.session.is_ready().then_some(Ok(())),
+        })
+    }
+
+    /// Ready once the peer has answered our registration.
+    pub fn poll_registered(&self, waker: &Waker) -> Poll<Result<(), Error>> {
+        self.shared.watch(waker, |state| match (&state.registered, &state.ended) {
+            (Some(Ok(())), _) => Some(Ok(())),
+            (Some(Err(failure)), _) => Some(Err(Error::from_failure(failure.clone()))),
+            (None, Some(fault)) => Some(Err(Error::from_fault(fault))),
+            (None, None) => None,
+        })
+    }
+
+    /// Ready once the peer has told what it serves.
+    pub fn poll_peer_registration(&self, waker: &Waker) -> Poll<Result<Arc<Registration>, Error>> {
+        self.shared.watch(waker, |state| match (&state.peer_registration, &state.ended) {
+            (Some(registration), _) => Some(Ok(registration.clone())),
+            (None, Some(fault)) => Some(Err(Error::from_fault(fault))),
+            (None, None) => None,
+        })
+    }
+
+    /// Ready once the connection is over.
+    pub fn poll_closed(&self, waker: &Waker) -> Poll<Error> {
+        self.shared.watch(waker, |state| state.ended.as_ref().map(Error::from_fault))
+    }
+
+    /// Waits on this thread until one of the `poll_*` methods is ready, for `timeout` at most.
+    ///
+    /// ```no_run
+    /// # fn f(connection: procall::Connection) -> Result<(), procall::WaitError> {
+    /// use std::time::Duration;
+    /// connection.wait_for(Some(Duration::from_secs(5)), &mut || false, |c, waker| c.poll_ready(waker))?.unwrap();
+    /// # Ok(()) }
+    /// ```
+    pub fn wait_for<R>(
+        &self,
+        timeout: Option<Duration>,
+        interrupt: Interrupt<'_>,
+        mut poll: impl FnMut(&Self, &Waker) -> Poll<R>,
+    ) -> Result<R, WaitError> {
+        let deadline = timeout.map_or(Time::NEVER, |timeout| clock::now() + timeout);
+        self.shared.wait(deadline, interrupt, |_, _| Poll::Pending, || poll(self, &thread_waker()))
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("link", &self.shared.info).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// An error when no more calls can be started.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        match &self.ended {
+            None if self.lost => {
+                Err(Error::new(ErrorCode::ConnectionLost, "the other side closed the connection")
+                    .with_executed(procall_proto::Executed::No))
+            }
+            None => Ok(()),
+            Some(fault) if fault.code == ErrorCode::Closed => {
+                Err(Error::new(ErrorCode::Closed, fault.message.clone()))
+            }
+            Some(fault) => Err(Error::new(ErrorCode::ConnectionLost, fault.message.clone())
+                .with_executed(procall_proto::Executed::No)),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // No code under the lock panics half-way through a change that others could see.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something under the lock, sends what came of it, then wakes whom it concerns.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State, &mut After) -> R) -> R {
+        let mut after = After::default();
+        let result = {
+            let mut state = self.lock();
+            let result = f(&mut state, &mut after);
+            state.settle(&mut after);
+            state.hurry_driver(&mut after);
+            result
+        };
+        after.run();
+        result
+    }
+
+    pub(crate) fn turn(&self) {
+        let mut after = After::default();
+        loop {
+            let more = {
+                let mut state = self.lock();
+                self.reads.fetch_add(1, Ordering::Relaxed);
+                let more = state.pump(&mut after);
+                state.tick(&mut after);
+                more
+            };
+            after.run();
+            if !more {
+                return;
+            }
+        }
+    }
+
+    fn watch<R>(&self, waker: &Waker, look: impl FnOnce(&State) -> Option<R>) -> Poll<R> {
+        let mut state = self.lock();
+        match look(&state) {
+            Some(result) => Poll::Ready(result),
+            None => {
+                if !state.watchers.iter().any(|watcher| watcher.will_wake(waker)) {
+                    state.watchers.push(waker.clone());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+}
+
+impl State {
+    /// Wakes the driver when its timer is later than the session wants.
+    fn hurry_driver(&mut self, after: &mut After) {
+        if self.session.poll_timeout() < self.driver_timer {
+            self.driver_timer = Time::ZERO;
+            after.wakes.extend(self.driver.clone());
+        }
+    }
+}

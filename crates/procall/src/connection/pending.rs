@@ -1,0 +1,375 @@
+//! A call of ours, from its start to its outcome.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Options, Time};
+
+use super::slot::{Encoded, Outcome, Progress, Slot};
+use super::wait::{Interrupt, WaitError};
+use super::{Connection, Lease, Shared, State};
+use crate::clock;
+use crate::error::Error;
+
+/// When a call is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Deadline {
+    /// After 30 s; for a stream, if its first item has not come by then.
+    #[default]
+    Default,
+    /// After this long; for a stream, if its first item has not come by then.
+    Opening(Duration),
+    /// After this long, the whole of a stream included.
+    After(Duration),
+    /// Never.
+    Never,
+}
+
+/// How a call is to be made. All fields have defaults.
+///
+/// ```
+/// use std::time::Duration;
+/// use procall::{CallOptions, Deadline};
+///
+/// let options = CallOptions { deadline: Deadline::After(Duration::from_millis(80)), ..CallOptions::default() };
+/// assert!(!options.idempotent);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct CallOptions {
+    /// When to give up.
+    pub deadline: Deadline,
+    /// The method may run more than once without harm.
+    pub idempotent: bool,
+    /// The metadata map, encoded as MessagePack; empty for none.
+    pub meta: Vec<u8>,
+    /// This side sends a stream.
+    pub items_in: bool,
+    /// The answer is a stream.
+    pub items_out: bool,
+}
+
+/// What to call: a method, its encoded params, and how.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// Full or bare method name.
+    pub method: &'a str,
+    /// The params.
+    pub body: Body<'a>,
+    /// How.
+    pub options: CallOptions,
+}
+
+impl<'a> Request<'a> {
+    /// A request with default options.
+    pub fn new(method: &'a str, encoding: Encoding, params: &'a [u8]) -> Self {
+        Self { method, body: Body::new(encoding, params), options: CallOptions::default() }
+    }
+
+    /// The same with other options.
+    #[must_use]
+    pub fn with_options(mut self, options: CallOptions) -> Self {
+        self.options = options;
+        self
+    }
+}
+
+impl Connection {
+    /// Starts a call; the handle gives its outcome.
+    ///
+    /// A call made by a handler inherits what is left of the handler's own deadline when that is less.
+    pub fn start(&self, request: Request<'_>) -> Result<Pending, Error> {
+        self.start_leased(request, None)
+    }
+
+    /// The same; `lease` is released when the peer is done with the call.
+    pub fn start_leased(&self, request: Request<'_>, lease: Option<Arc<dyn Lease>>) -> Result<Pending, Error> {
+        let now = clock::now();
+        let options = &request.options;
+        let timeout = match options.deadline {
+            Deadline::Default => Some(Duration::from_secs(30)),
+            Deadline::Opening(timeout) | Deadline::After(timeout) => Some(timeout),
+            Deadline::Never => None,
+        };
+        let inherited = clock::until(crate::context::current_deadline(), now);
+        let shortened = match (timeout, inherited) {
+            (Some(timeout), Some(inherited)) => Some(timeout.min(inherited)),
+            (timeout, inherited) => timeout.or(inherited),
+        };
+        let session_options = Options {
+            timeout: shortened,
+            whole: !matches!(options.deadline, Deadline::Default | Deadline::Opening(_)) || shortened != timeout,
+            items_in: options.items_in,
+            items_out: options.items_out,
+            idempotent: options.idempotent,
+            meta: &options.meta,
+        };
+        let body = request.body;
+        let result = self.shared.with(|state, _| {
+            state.check_open()?;
+            let token = state.slots.vacant_key();
+            let id = state
+                .session
+                .call(now, request.method, body, session_options, token as u64)
+                .map_err(Error::from_failure)?;
+            state.slots.insert(Slot { id, lease: lease.clone(), ..Slot::default() });
+            Ok(token)
+        });
+        match result {
+            Ok(token) => Ok(Pending { shared: self.shared.clone(), token, done: false }),
+            Err(error) => {
+                if let Some(lease) = lease {
+                    lease.release();
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A call that was started. Dropping it cancels the call.
+///
+/// As a future it gives the reply; [`Pending::wait`] gives it to a thread without a runtime.
+#[must_use = "dropping it cancels the call"]
+pub struct Pending {
+    shared: Arc<Shared>,
+    token: usize,
+    done: bool,
+}
+
+impl Pending {
+    /// Waits on this thread for the reply, reading the link itself when nobody else does.
+    pub fn wait(self) -> Result<Encoded, Error> {
+        self.wait_interruptibly(&mut || false)
+    }
+
+    /// The same; an interrupt cancels the call.
+    pub fn wait_interruptibly(mut self, interrupt: Interrupt<'_>) -> Result<Encoded, Error> {
+        let token = self.token;
+        let outcome = self.shared.wait(
+            Time::NEVER,
+            interrupt,
+            |state, waker| match state.slots.get_mut(token) {
+                Some(slot) => slot.poll_outcome(waker),
+                None => Poll::Ready(gone()),
+            },
+            || Poll::Pending,
+        );
+        match outcome {
+            Ok(outcome) => self.finish(outcome).and_then(one_value),
+            Err(_) => Err(Error::new(ErrorCode::Cancelled, "the wait was interrupted")),
+        }
+    }
+
+    /// Polls for the reply with a waker of the caller's own making.
+    pub fn poll_reply(&mut self, waker: &Waker) -> Poll<Result<Encoded, Error>> {
+        let outcome = self.with_slot(|slot| slot.poll_outcome(waker)).unwrap_or_else(|| Poll::Ready(gone()));
+        outcome.map(|outcome| self.finish(outcome).and_then(one_value))
+    }
+
+    /// Polls for the next item of the answer; `None` is its end.
+    pub fn poll_item(&mut self, waker: &Waker) -> Poll<Option<Result<Encoded, Error>>> {
+        let token = self.token;
+        let polled = self.shared.with(|state, _| poll_item(state, token, waker));
+        polled.map(|item| match item {
+            Ok(item) => Some(Ok(item)),
+            Err(outcome) => self.finish(outcome).transpose(),
+        })
+    }
+
+    /// Waits on this thread for the next item of the answer; `None` is its end.
+    pub fn wait_item(&mut self, interrupt: Interrupt<'_>) -> Option<Result<Encoded, Error>> {
+        let token = self.token;
+        let waited =
+            self.shared.wait(Time::NEVER, interrupt, |state, waker| poll_item(state, token, waker), || Poll::Pending);
+        // Credit for the item just taken leaves now.
+        self.shared.with(|_, _| ());
+        match waited {
+            Ok(Ok(item)) => Some(Ok(item)),
+            Ok(Err(outcome)) => self.finish(outcome).transpose(),
+            Err(_) => Some(Err(Error::new(ErrorCode::Cancelled, "the wait was interrupted"))),
+        }
+    }
+
+    /// Polls until an item can be sent, then sends it. The item is lost when the call is over: its outcome says why.
+    pub fn poll_send(&mut self, encoding: Encoding, item: &[u8], waker: &Waker) -> Poll<Result<(), Blocked>> {
+        let token = self.token;
+        self.shared.with(|state, _| poll_send(state, token, encoding, item, waker))
+    }
+
+    /// Waits on this thread until an item can be sent, then sends it.
+    pub fn wait_send(
+        &mut self,
+        encoding: Encoding,
+        item: &[u8],
+        interrupt: Interrupt<'_>,
+    ) -> Result<Result<(), Blocked>, WaitError> {
+        let token = self.token;
+        let sent = self.shared.wait(
+            Time::NEVER,
+            interrupt,
+            |state, waker| poll_send(state, token, encoding, item, waker),
+            || Poll::Pending,
+        );
+        self.shared.with(|_, _| ());
+        sent
+    }
+
+    /// No more items will be sent. Does nothing when the call is over already.
+    pub fn end_items(&mut self) {
+        let token = self.token;
+        self.shared.with(|state, _| {
+            if let Some(slot) = state.slots.get(token) {
+                // An ended call has no stream to end.
+                let _ = state.session.end_stream(clock::now(), slot.id);
+            }
+        });
+    }
+
+    /// The newest progress report that was not taken yet; the waker is woken for the next one.
+    pub fn poll_progress(&mut self, waker: &Waker) -> Poll<Option<Progress>> {
+        self.with_slot(|slot| match slot.progress.take() {
+            Some(progress) => Poll::Ready(Some(progress)),
+            None if slot.outcome.is_some() => Poll::Ready(None),
+            None => {
+                slot.register(waker);
+                Poll::Pending
+            }
+        })
+        .unwrap_or(Poll::Ready(None))
+    }
+
+    /// Waits on this thread for whichever comes first: progress (`Some`), or anything else (`None`).
+    pub fn wait_progress(&mut self, interrupt: Interrupt<'_>) -> Result<Option<Progress>, WaitError> {
+        let token = self.token;
+        self.shared.wait(
+            Time::NEVER,
+            interrupt,
+            |state, waker| match state.slots.get_mut(token) {
+                Some(slot) => match slot.progress.take() {
+                    Some(progress) => Poll::Ready(Some(progress)),
+                    None if slot.outcome.is_some() || !slot.items.is_empty() => Poll::Ready(None),
+                    None => {
+                        slot.register(waker);
+                        Poll::Pending
+                    }
+                },
+                None => Poll::Ready(None),
+            },
+            || Poll::Pending,
+        )
+    }
+
+    /// Asks for the call to end: its outcome will be CANCELLED, unless it has one already.
+    pub fn cancel(&self) {
+        let token = self.token;
+        self.shared.with(|state, _| {
+            if let Some(slot) = state.slots.get(token) {
+                state.session.cancel(clock::now(), slot.id);
+            }
+        });
+    }
+
+    fn with_slot<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> Option<R> {
+        self.shared.lock().slots.get_mut(self.token).map(f)
+    }
+
+    /// A reply, the end of the stream (`None`), or the error.
+    fn finish(&mut self, outcome: Outcome) -> Result<Option<Encoded>, Error> {
+        self.release();
+        match outcome {
+            Outcome::Reply(value) => Ok(Some(value)),
+            Outcome::End => Ok(None),
+            Outcome::Failed(failure) => Err(Error::from_failure(*failure)),
+        }
+    }
+
+    /// The handle needs its slot no more.
+    fn release(&mut self) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        let mut state = self.shared.lock();
+        if let Some(slot) = state.slots.get_mut(self.token) {
+            slot.dropped = true;
+            slot.items.clear();
+        }
+        state.free_slot(self.token);
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let token = self.token;
+        self.shared.with(|state, _| {
+            if let Some(slot) = state.slots.get_mut(token) {
+                slot.dropped = true;
+                slot.items.clear();
+                if slot.outcome.is_none() {
+                    let id = slot.id;
+                    state.session.abandon(id);
+                }
+            }
+            state.free_slot(token);
+        });
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<Encoded, Error>;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_reply(cx.waker())
+    }
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pending").field("done", &self.done).finish_non_exhaustive()
+    }
+}
+
+fn poll_item(state: &mut State, token: usize, waker: &Waker) -> Poll<Result<Encoded, Outcome>> {
+    let Some(slot) = state.slots.get_mut(token) else { return Poll::Ready(Err(gone())) };
+    match slot.items.pop_front() {
+        Some(item) => {
+            state.session.consumed(slot.id, 1, item.bytes.len());
+            Poll::Ready(Ok(item))
+        }
+        None => slot.poll_outcome(waker).map(Err),
+    }
+}
+
+fn poll_send(
+    state: &mut State,
+    token: usize,
+    encoding: Encoding,
+    item: &[u8],
+    waker: &Waker,
+) -> Poll<Result<(), Blocked>> {
+    let Some(slot) = state.slots.get_mut(token) else { return Poll::Ready(Err(Blocked::Over)) };
+    match state.session.item(slot.id, Body::new(encoding, item)) {
+        Err(Blocked::Credit) => {
+            slot.send_waker = Some(waker.clone());
+            Poll::Pending
+        }
+        sent => Poll::Ready(sent),
+    }
+}
+
+fn one_value(value: Option<Encoded>) -> Result<Encoded, Error> {
+    value.ok_or_else(|| {
+        Error::new(ErrorCode::InvalidResult, "the answer is a stream; read it as one").with_executed(Executed::Yes)
+    })
+}
+
+/// A slot goes only when its handle is done with it.
+fn gone() -> Outcome {
+    Outcome::Failed(Box::new(procall_proto::Failure::local(
+        ErrorCode::Internal,
+        "the outcome of this call was taken before",
+    )))
+}

@@ -1,0 +1,98 @@
+//! What a connection keeps for a call of ours until its handle has taken it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use procall_proto::{CallId, Encoding, Failure};
+
+use super::Lease;
+
+/// A value and how it is encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The encoding of `bytes`.
+    pub encoding: Encoding,
+    /// The value.
+    pub bytes: Vec<u8>,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Reply(Encoded),
+    /// The stream of the answer is complete.
+    End,
+    Failed(Box<Failure>),
+}
+
+/// How far the handler of a call has come.
+///
+/// ```
+/// use procall::Progress;
+///
+/// let progress = Progress { done: 3, total: Some(4), text: "shards".into() };
+/// assert_eq!(progress.to_string(), "3/4 shards");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Steps done.
+    pub done: u64,
+    /// Steps in all, when known.
+    pub total: Option<u64>,
+    /// A few words for people; may be empty.
+    pub text: String,
+}
+
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.done)?;
+        if let Some(total) = self.total {
+            write!(f, "/{total}")?;
+        }
+        if !self.text.is_empty() {
+            write!(f, " {}", self.text)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Slot {
+    pub(crate) id: CallId,
+    pub(crate) outcome: Option<Outcome>,
+    /// Items that arrived and were not taken; bounded by the stream's credit.
+    pub(crate) items: VecDeque<Encoded>,
+    /// The newest progress that was not taken.
+    pub(crate) progress: Option<Progress>,
+    /// Who waits for the outcome, an item or progress.
+    pub(crate) waker: Option<Waker>,
+    /// Who waits for credit to send an item.
+    pub(crate) send_waker: Option<Waker>,
+    /// Somebody to tell when the peer is no longer busy with the call.
+    pub(crate) lease: Option<Arc<dyn Lease>>,
+    /// The handle is gone: nobody will take anything any more.
+    pub(crate) dropped: bool,
+    /// The session is done with the call.
+    pub(crate) settled: bool,
+}
+
+impl Slot {
+    /// The outcome, once all items before it are taken.
+    pub(crate) fn poll_outcome(&mut self, waker: &Waker) -> Poll<Outcome> {
+        if self.items.is_empty()
+            && let Some(outcome) = self.outcome.take()
+        {
+            return Poll::Ready(outcome);
+        }
+        self.register(waker);
+        Poll::Pending
+    }
+
+    pub(crate) fn register(&mut self, waker: &Waker) {
+        match &mut self.waker {
+            Some(current) => current.clone_from(waker),
+            None => self.waker = Some(waker.clone()),
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! Session and link joined, under one lock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use procall_proto::{CallId, ErrorCode, Event, Failure, Fault, Reason, Session, Time};
+use procall_transport::{Link, LinkError};
+use slab::Slab;
+
+use super::after::After;
+use super::inbox::Batch;
+use super::slot::{Encoded, Outcome, Progress, Slot};
+use crate::clock;
+use crate::error::Error;
+use crate::registration::Registration;
+
+/// Messages handled in one go before the lock is given up once, so that callers on other threads get a turn.
+const BURST: usize = 1024;
+
+/// What a connection keeps for a call of the peer's while somebody follows it: a stream, or a handler that wants to hear of a cancel.
+#[derive(Default)]
+pub(crate) struct Served {
+    pub(crate) cancelled: Option<Reason>,
+    pub(crate) items: VecDeque<Encoded>,
+    pub(crate) ended: bool,
+    pub(crate) waker: Option<Waker>,
+    pub(crate) send_waker: Option<Waker>,
+    pub(crate) cancel_waker: Option<Waker>,
+}
+
+/// How calls of the peer's are served on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Serves {
+    /// Not at all: they are answered NOT_FOUND at once.
+    Nothing,
+    /// Somebody takes them from the inbox.
+    Inbox,
+}
+
+pub(crate) struct State {
+    pub(crate) session: Session,
+    pub(crate) link: Box<dyn Link>,
+    pub(crate) slots: Slab<Slot>,
+    pub(crate) served: HashMap<CallId, Served>,
+    pub(crate) inbox: Batch,
+    pub(crate) serves: Serves,
+    pub(crate) dropped_notifications: u64,
+    /// Who takes from the inbox.
+    pub(crate) inbox_waker: Option<Waker>,
+    /// Who waits for the handshake, a registration, a drain or the end.
+    pub(crate) watchers: Vec<Waker>,
+    /// The task or hub that drives this connection; woken when its timer is too late.
+    pub(crate) driver: Option<Waker>,
+    /// The moment for which the driver has set its timer.
+    pub(crate) driver_timer: Time,
+    /// A waiting thread reads the link for everybody.
+    pub(crate) leading: bool,
+    /// Threads that could lead when the leader leaves.
+    pub(crate) followers: VecDeque<Waker>,
+    pub(crate) peer_registration: Option<Arc<Registration>>,
+    pub(crate) registered: Option<Result<(), Failure>>,
+    pub(crate) drained: bool,
+    pub(crate) round_trip: Option<Duration>,
+    /// Who is told when the link fails, and then ends the connection with a better reason.
+    pub(crate) keeper: Option<Waker>,
+    /// The link has failed and the keeper has not yet said why.
+    pub(crate) lost: bool,
+    /// Why the connection ended; set once.
+    pub(crate) ended: Option<Fault>,
+}
+
+/// The parts of a state, borrowed field by field: a message may be borrowed from the link at the same time.
+macro_rules! parts {
+    ($state:expr) => {
+        Parts {
+            slots: &mut $state.slots,
+            served: &mut $state.served,
+            inbox: &mut $state.inbox,
+            serves: $state.serves,
+            dropped_notifications: &mut $state.dropped_notifications,
+            inbox_waker: &mut $state.inbox_waker,
+            watchers: &mut $state.watchers,
+            peer_registration: &mut $state.peer_registration,
+            registered: &mut $state.registered,
+            drained: &mut $state.drained,
+            round_trip: &mut $state.round_trip,
+            session: &mut $state.session,
+        }
+    };
+}
+
+impl State {
+    pub(crate) fn new(session: Session, link: Box<dyn Link>, serves: Serves) -> Self {
+        Self {
+            session,
+            link,
+            slots: Slab::new(),
+            served: HashMap::new(),
+            inbox: Batch::new(),
+            serves,
+            dropped_notifications: 0,
+            inbox_waker: None,
+            watchers: Vec::new(),
+            driver: None,
+            driver_timer: Time::NEVER,
+            leading: false,
+            followers: VecDeque::new(),
+            peer_registration: None,
+            registered: None,
+            drained: false,
+            round_trip: None,
+            keeper: None,
+            lost: false,
+            ended: None,
+        }
+    }
+
+    /// Takes what the link has, as far as one burst goes; true when there may be more.
+    pub(crate) fn pump(&mut self, after: &mut After) -> bool {
+        let now = clock::now();
+        let mut more = true;
+        for _ in 0..BURST {
+            if self.is_over() {
+                return false;
+            }
+            match self.link.receive() {
+                Ok(Some(message)) => match self.session.handle_message(now, message) {
+                    Ok(Some(event)) => Self::handle(&mut parts!(self), event, after),
+                    Ok(None) => {}
+                    Err(fault) => self.end(fault, after),
+                },
+                Ok(None) => {
+                    more = false;
+                    break;
+                }
+                Err(error) => {
+                    self.link_failed(&error, after);
+                    return false;
+                }
+            }
+        }
+        self.settle(after);
+        more
+    }
+
+    /// Does what is due by time.
+    pub(crate) fn tick(&mut self, after: &mut After) {
+        let now = clock::now();
+        if now >= self.session.poll_timeout() {
+            self.session.handle_timeout(now);
+        }
+        self.settle(after);
+    }
+
+    /// Passes on what the session has to say, and sends what it has to send.
+    pub(crate) fn settle(&mut self, after: &mut After) {
+        let mut fault = None;
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Ended(found) => fault = Some(found),
+                event => Self::handle(&mut parts!(self), event, after),
+            }
+        }
+        self.flush(after);
+        if self.session.is_ended() && self.ended.is_none() {
+            let closed = || Fault {
+                code: ErrorCode::Closed,
+                message: "the connection was closed on this side".to_owned(),
+                remote: false,
+            };
+            self.end(fault.unwrap_or_else(closed), after);
+        }
+    }
+
+    pub(crate) fn flush(&mut self, after: &mut After) {
+        if self.lost {
+            return;
+        }
+        loop {
+            while let Some(len) = self.session.transmit_len() {
+                match self.link.buffer(len) {
+                    Ok(Some(buffer)) => {
+                        self.session.transmit_into(buffer);
+                        self.link.commit();
+                    }
+                    Ok(None) => break,
+                    Err(error) => return self.link_failed(&error, after),
+                }
+            }
+            match self.link.flush() {
+                Ok(true) if self.session.transmit_len().is_some() => {}
+                Ok(_) => return,
+                Err(error) => return self.link_failed(&error, after),
+            }
+        }
+    }
+
+    fn link_failed(&mut self, error: &LinkError, after: &mut After) {
+        if self.is_over() {
+            return;
+        }
+        if let Some(keeper) = &self.keeper {
+            self.lost = true;
+            self.link.close();
+            after.wakes.push(keeper.clone());
+            // A thread that leads leaves the link by itself; the others look at their timers again.
+            after.wakes.extend(self.followers.drain(..));
+            return;
+        }
+        let message = match error {
+            LinkError::Closed => "the other side closed the connection".to_owned(),
+            error => format!("the connection broke: {error}"),
+        };
+        self.session.handle_closed();
+        self.end(Fault { code: ErrorCode::ConnectionLost, message, remote: false }, after);
+    }
+
+    /// Whether nothing moves on the link any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.lost || self.ended.is_some()
+    }
+
+    /// Takes what has arrived, then ends the connection with an error of somebody who knows better why.
+    pub(crate) fn fail_with(&mut self, error: &Error, after: &mut After) {
+        /// More bursts than a socket's buffer can hold: a peer that still sends cannot keep us here.
+        const BURSTS: usize = 64;
+        for _ in 0..BURSTS {
+            if !self.pump(after) {
+                break;
+            }
+        }
+        if self.ended.is_some() {
+            return;
+        }
+        self.session.handle_closed();
+        let map = error.encoded();
+        while let Some(mut event) = self.session.poll_event() {
+            if let Event::Failed { failure, .. } = &mut event
+                && failure.code == ErrorCode::ConnectionLost
+            {
+                failure.code = error.code();
+                failure.encoding = procall_proto::Encoding::Msgpack;
+                failure.body.clone_from(&map);
+            }
+            Self::handle(&mut parts!(self), event, after);
+        }
+        let fault = Fault { code: error.code(), message: error.message().to_owned(), remote: false };
+        self.end(fault, after);
+    }
+
+    /// The connection is over: everybody who waits for anything hears of it.
+    pub(crate) fn end(&mut self, fault: Fault, after: &mut After) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.ended = Some(fault);
+        while let Some(event) = self.session.poll_event() {
+            Self::handle(&mut parts!(self), event, after);
+        }
+        // The fault message, if there is one, leaves as far as the kernel takes it.
+        while let Some(len) = self.session.transmit_len() {
+            let Ok(Some(buffer)) = self.link.buffer(len) else { break };
+            self.session.transmit_into(buffer);
+            self.link.commit();
+        }
+        // Best effort: the peer learns of the end by end-of-file in any case.
+        let _ = self.link.flush();
+        self.link.close();
+        after.wakes.append(&mut self.watchers);
+        after.wake(&mut self.inbox_waker);
+        after.wakes.extend(self.driver.clone());
+        after.wakes.extend(self.followers.drain(..));
+    }
+
+    fn handle(parts: &mut Parts<'_>, event: Event<'_>, after: &mut After) {
+        match event {
+            Event::Reply { token, encoding, body, .. } => {
+                let outcome = Outcome::Reply(Encoded { encoding, bytes: body.into_vec() });
+                parts.finish(token, outcome, true, after);
+            }
+            Event::Failed { id, token, failure } => {
+                let settled = !parts.session.is_outstanding(id);
+                parts.finish(token, Outcome::Failed(Box::new(failure)), settled, after);
+            }
+            Event::End { token: Some(token), .. } => parts.finish(token, Outcome::End, true, after),
+            Event::Settled { token, .. } => parts.settled(token, after),
+            Event::Item { token: Some(token), encoding, body, .. } => {
+                if let Some(slot) = parts.slots.get_mut(token as usize).filter(|slot| !slot.dropped) {
+                    slot.items.push_back(Encoded { encoding, bytes: body.into_vec() });
+                    after.wake(&mut slot.waker);
+                }
+            }
+            Event::Writable { token: Some(token), .. } => {
+                if let Some(slot) = parts.slots.get_mut(token as usize) {
+                    after.wake(&mut slot.send_waker);
+                }
+            }
+            Event::Progress { token, done, total, text, .. } => {
+                if let Some(slot) = parts.slots.get_mut(token as usize).filter(|slot| !slot.dropped) {
+                    slot.progress = Some(Progress { done, total, text: text.into_owned() });
+                    after.wake(&mut slot.waker);
+                }
+            }
+            Event::Call(call) => parts.call(call, after),
+            Event::Notify { method, encoding, body, meta } => {
+                if parts.serves == Serves::Inbox
+                    && parts.inbox.push_notification(&method, encoding, body, &meta)
+                {
+                    after.wake(parts.inbox_waker);
+                } else {
+                    *parts.dropped_notifications += 1;
+                }
+            }
+            Event::Item { id, token: None, encoding, body } => {
+                if let Some(served) = parts.served.get_mut(&id) {
+                    served.items.push_back(Encoded { encoding, bytes: body.into_vec() });
+                    after.wake(&mut served.waker);
+                }
+            }
+            Event::End { id, token: None, .. } => {
+                if let Some(served) = parts.served.get_mut(&id) {
+                    served.ended = true;
+                    after.wake(&mut served.waker);
+                }
+            }
+            Event::Writable { id, token: None } => {
+                if let Some(served) = parts.served.get_mut(&id) {
+                    after.wake(&mut served.send_waker);
+                }
+            }
+            Event::Cancelled { id, reason } => {
+                if let Some(served) = parts.served.get_mut(&id) {
+                    served.cancelled = Some(reason);
+                    after.wake(&mut served.waker);
+                    after.wake(&mut served.send_waker);
+                    after.wake(&mut served.cancel_waker);
+                }
+            }
+            Event::Registration { id, encoding, body } => {
+                match Registration::decode(encoding, body.bytes()) {
+                    Ok(registration) => {
+                        *parts.peer_registration = Some(Arc::new(registration));
+                        parts.session.registered(id, Ok(()));
+                    }
+                    Err(message) => {
+                        parts.session.registered(id, Err((ErrorCode::InvalidArgument, &message)));
+                    }
+                }
+                after.wakes.append(parts.watchers);
+            }
+            Event::Registered { result } => {
+                *parts.registered = Some(result);
+                after.wakes.append(parts.watchers);
+            }
+            Event::Pong { round_trip, .. } => *parts.round_trip = Some(round_trip),
+            Event::Drained => {
+                *parts.drained = true;
+                after.wakes.append(parts.watchers);
+            }
+            Event::Ready | Event::GoingAway { .. } | Event::Suspected | Event::Recovered => {
+                after.wakes.append(parts.watchers);
+            }
+            // A fault reaches everybody through `end`.
+            Event::Ended(_) => {}
+        }
+    }
+
+    /// Frees the slot once neither the handle nor the session needs it.
+    pub(crate) fn free_slot(&mut self, token: usize) {
+        if self.slots.get(token).is_some_and(|slot| slot.dropped && slot.settled) {
+            self.slots.remove(token);
+        }
+    }
+}
+
+/// The state without its link, from which a message may still be borrowed.
+struct Parts<'a> {
+    slots: &'a mut Slab<Slot>,
+    served: &'a mut HashMap<CallId, Served>,
+    inbox: &'a mut Batch,
+    serves: Serves,
+    dropped_notifications: &'a mut u64,
+    inbox_waker: &'a mut Option<Waker>,
+    watchers: &'a mut Vec<Waker>,
+    peer_registration: &'a mut Option<Arc<Registration>>,
+    registered: &'a mut Option<Result<(), Failure>>,
+    drained: &'a mut bool,
+    round_trip: &'a mut Option<Duration>,
+    session: &'a mut Session,
+}
+
+impl Parts<'_> {
+    fn finish(&mut self, token: u64, outcome: Outcome, settled: bool, after: &mut After) {
+        let Some(slot) = self.slots.get_mut(token as usize) else { return };
+        if !slot.dropped {
+            slot.outcome = Some(outcome);
+            after.wake(&mut slot.waker);
+            after.wake(&mut slot.send_waker);
+        }
+        if settled {
+            self.settled(token, after);
+        }
+    }
+
+    fn settled(&mut self, token: u64, after: &mut After) {
+        let Some(slot) = self.slots.get_mut(token as usize) else { return };
+        slot.settled = true;
+        after.leases.extend(slot.lease.take());
+        if slot.dropped {
+            self.slots.remove(token as usize);
+        }
+    }
+
+    fn call(&mut self, call: procall_proto::IncomingCall<'_>, after: &mut After) {
+        if self.serves == Serves::Nothing {
+            let error = Error::new(
+                ErrorCode::NotFound,
+                format!("there is no method \"{}\": this side of the connection serves nothing", call.method),
+            );
+            // The call is outstanding, so the answer cannot be refused.
+            let _ = error.send(&mut self.session, call.id);
+            return;
+        }
+        if call.items_in || call.items_out {
+            self.served.insert(call.id, Served::default());
+        }
+        self.inbox.push_call(call);
+        after.wake(self.inbox_waker);
+    }
+}

@@ -1,0 +1,8 @@
+//! The task driver: a tokio task reads a link for everybody.
+
+mod readiness;
+mod task;
+
+pub use task::drive_hub;
+pub(crate) use readiness::Readiness;
+pub(crate) use task::drive;

@@ -1,0 +1,59 @@
+//! A descriptor's readability as a future. The one place of this crate with `unsafe`.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::task::{Context, Poll};
+
+use rustix::event::{poll, PollFd, PollFlags};
+use rustix::time::Timespec;
+use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
+
+/// Watches one descriptor that it owns.
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    fd: AsyncFd<OwnedFd>,
+}
+
+impl Readiness {
+    /// Watches a second name of `fd`, on the current runtime.
+    pub(crate) fn new(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        let owned = fd.try_clone_to_owned()?;
+        // SAFETY: `register_with_interest` wants a descriptor that stays open and the same for as long as the `AsyncFd` lives. It takes the
+        // `OwnedFd` by value, nobody else can close that, and `OwnedFd::as_raw_fd` always gives the same number.
+        let fd = unsafe { AsyncFd::register_with_interest(owned, Interest::READABLE) }?;
+        Ok(Self { fd })
+    }
+
+    /// Ready when the descriptor may be readable. `read` takes what there is; afterwards nothing may be left that no edge would announce,
+    /// so the descriptor is looked at once more before the next wait.
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, mut read: impl FnMut()) -> Poll<io::Result<()>> {
+        loop {
+            match self.fd.poll_read_ready(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(mut guard)) => {
+                    read();
+                    guard.clear_ready();
+                    if !self.is_readable() {
+                        return match self.fd.poll_read_ready(cx) {
+                            Poll::Pending => Poll::Ready(Ok(())),
+                            // Something came meanwhile: come back at once, but let others run first.
+                            Poll::Ready(_) => {
+                                cx.waker().wake_by_ref();
+                                Poll::Ready(Ok(()))
+                            }
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_readable(&self) -> bool {
+        let mut fds = [PollFd::new(self.fd.get_ref(), PollFlags::IN)];
+        // A look that failed counts as readable: the next read will say what is wrong.
+        poll(&mut fds, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
+    }
+}

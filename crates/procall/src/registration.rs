@@ -1,0 +1,121 @@
+//! What a service tells its peer about itself.
+
+use procall_proto::Encoding;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Methods one registration may have.
+const MAX_METHODS: usize = 1024;
+
+/// What a peer serves: the answer to `methods()`, and the document of the wire's `register` message.
+///
+/// ```
+/// use procall::Registration;
+///
+/// let registration = Registration { name: "calc".into(), ..Registration::default() };
+/// assert!(registration.methods.is_empty());
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Registration {
+    /// The service's name.
+    pub name: String,
+    /// Its own version; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub version: String,
+    /// What it is for, in a sentence; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Calls it works on at the same time; 0 when it does not say.
+    pub concurrency: u32,
+    /// Its methods.
+    pub methods: Vec<MethodInfo>,
+}
+
+/// What is known of one method.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MethodInfo {
+    /// Full name, such as `calc.add`.
+    pub name: String,
+    /// What it does; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Names of the parameters in their order, so that callers may send them either way; empty when they have none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub params: Vec<String>,
+    /// JSON Schema (2020-12) of the params: an object with one property an argument.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub params_schema: Option<Value>,
+    /// JSON Schema of the result, or of one item when the result is a stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_schema: Option<Value>,
+    /// The method may run more than once without harm.
+    pub idempotent: bool,
+    /// Which sides send a stream.
+    pub shape: Shape,
+}
+
+/// Which sides of a call send a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shape {
+    /// One value in, one value out.
+    #[default]
+    Unary,
+    /// A stream of items out.
+    ItemsOut,
+    /// A stream of items in.
+    ItemsIn,
+    /// Streams both ways.
+    Duplex,
+}
+
+impl Shape {
+    /// The shape with these streams.
+    pub const fn new(items_in: bool, items_out: bool) -> Self {
+        match (items_in, items_out) {
+            (false, false) => Self::Unary,
+            (false, true) => Self::ItemsOut,
+            (true, false) => Self::ItemsIn,
+            (true, true) => Self::Duplex,
+        }
+    }
+
+    /// Whether the caller sends a stream.
+    pub const fn items_in(self) -> bool {
+        matches!(self, Self::ItemsIn | Self::Duplex)
+    }
+
+    /// Whether the answer is a stream.
+    pub const fn items_out(self) -> bool {
+        matches!(self, Self::ItemsOut | Self::Duplex)
+    }
+}
+
+impl Registration {
+    pub(crate) fn decode(encoding: Encoding, bytes: &[u8]) -> Result<Self, String> {
+        let registration: Self =
+            crate::codec::decode(encoding, bytes).map_err(|error| error.message().to_owned())?;
+        if registration.methods.len() > MAX_METHODS {
+            return Err(format!(
+                "{} methods are registered, the limit is {MAX_METHODS}",
+                registration.methods.len()
+            ));
+        }
+        let mut names: Vec<&str> = registration.methods.iter().map(|method| &*method.name).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(format!("method \"{}\" is registered twice", twice[0]));
+        }
+        match names.iter().find(|name| !is_name(name)) {
+            Some(name) => Err(format!("\"{}\" is no method name", name.escape_default())),
+            None => Ok(registration),
+        }
+    }
+}
+
+/// Whether a text can name a service or method: 1 to 255 bytes, no white space, no control characters.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 255 && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+}

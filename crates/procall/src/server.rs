@@ -1,0 +1,263 @@
+//! Serving: on a link, at an address, or wherever the surroundings say.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use procall_proto::{Config, ErrorCode};
+use procall_transport::tcp::TcpListener;
+use procall_transport::unix::UnixListener;
+use procall_transport::{Address, Link, LinkOptions};
+
+use crate::client::config;
+use crate::connection::{Connection, Serves, Side};
+use crate::driver;
+use crate::error::Error;
+use crate::service::{Dispatcher, Service};
+use crate::surroundings;
+
+/// How long calls in flight may take once a service is asked to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long a worker whose pool is gone may take to end; then it is killed.
+const ORPHAN: Duration = Duration::from_secs(1);
+/// Pause after a failed accept, so that running out of descriptors does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl Service {
+    /// Serves wherever the surroundings say, until told to stop.
+    ///
+    /// Started by a pool, it is that pool's worker. With `PROCALL_LISTEN` it listens there. Otherwise it listens under its name, where
+    /// [`Client::connect`](crate::Client::connect) finds it. Ctrl-C and SIGTERM let calls in flight finish.
+    ///
+    /// ```no_run
+    /// # #[tokio::main] async fn main() -> Result<(), procall::Error> {
+    /// procall::Service::new("calc").method("add", |a: i64, b: i64| a + b).run().await
+    /// # }
+    /// ```
+    pub async fn run(self) -> Result<(), Error> {
+        if let Some(parent) = surroundings::parent()? {
+            let config = Config { token: parent.token, name: self.registration().name.clone(), ..config() };
+            parent.lifeline.watch(ORPHAN)?;
+            let worker = Worker::start(parent.link, config, self).await?;
+            return worker.run().await;
+        }
+        let address = match std::env::var(surroundings::LISTEN) {
+            Ok(address) => surroundings::resolve(&address)?,
+            Err(_) => surroundings::address_of(&self.registration().name)?,
+        };
+        let server = Server::bind(&address, self)?;
+        eprintln!("procall: listening at {}", server.address());
+        server.run_until(stop_signal()).await
+    }
+
+    /// Serves one link on the current runtime, in the background; the connection may also be called on.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), procall::Error> {
+    /// use procall_transport::{mem, LinkOptions};
+    ///
+    /// let (ours, theirs) = mem::pair(&LinkOptions::default()).unwrap();
+    /// let service = procall::Service::new("calc").method("add", |a: i64, b: i64| a + b);
+    /// let serving = service.serve_link(Box::new(theirs))?;
+    /// let calc = procall::Client::over(Box::new(ours)).await?;
+    /// assert_eq!(calc.call::<i64>("add", (1, 2)).await?, 3);
+    /// serving.close();
+    /// # Ok(()) }
+    /// ```
+    pub fn serve_link(self, link: Box<dyn Link>) -> Result<Connection, Error> {
+        let connection = Connection::for_task(link, Side::Acceptor, config(), Serves::Inbox);
+        driver::drive(&connection, Some(Arc::new(Dispatcher::new(self))))?;
+        Ok(connection)
+    }
+}
+
+/// A pool's worker: registered, serving, until the pool is gone or says stop.
+struct Worker {
+    connection: Connection,
+}
+
+impl Worker {
+    async fn start(link: Box<dyn Link>, config: Config, service: Service) -> Result<Self, Error> {
+        let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox);
+        let dispatcher = Arc::new(Dispatcher::new(service));
+        driver::drive(&connection, Some(dispatcher.clone()))?;
+        std::future::poll_fn(|cx| connection.poll_ready(cx.waker())).await?;
+        connection.register(dispatcher.registration())?;
+        std::future::poll_fn(|cx| connection.poll_registered(cx.waker())).await?;
+        Ok(Self { connection })
+    }
+
+    async fn run(self) -> Result<(), Error> {
+        let closed = std::future::poll_fn(|cx| self.connection.poll_closed(cx.waker()));
+        tokio::select! {
+            // The pool is gone, or done with this worker: the normal end.
+            _ = closed => Ok(()),
+            () = stop_signal() => {
+                drain(&self.connection).await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Lets a connection's calls finish, for as long as a drain may take.
+async fn drain(connection: &Connection) {
+    connection.drain("the service is stopping");
+    let drained = std::future::poll_fn(|cx| connection.poll_drained(cx.waker()));
+    // Past the time the remaining calls end with the connection.
+    let _ = tokio::time::timeout(DRAIN, drained).await;
+    connection.close();
+}
+
+/// Resolves when the process is asked to stop: Ctrl-C or SIGTERM.
+async fn stop_signal() {
+    use tokio::signal::unix::{signal, SignalKind};
+
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without handlers the signals end the process themselves.
+        _ => std::future::pending().await,
+    }
+}
+
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+/// A service that listens at an address, for any number of clients.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use procall::{Client, Server, Service};
+///
+/// let service = Service::new("calc").method("add", |a: i64, b: i64| a + b);
+/// let server = Server::bind(&"tcp:127.0.0.1:0".parse()?, service)?;
+/// let address = server.address().to_string();
+/// let serving = tokio::spawn(server.run_until(std::future::pending()));
+///
+/// let calc = Client::connect(&address).await?;
+/// assert_eq!(calc.call::<i64>("add", (1, 2)).await?, 3);
+/// serving.abort();
+/// # Ok(()) }
+/// ```
+pub struct Server {
+    listener: Listener,
+    address: Address,
+    dispatcher: Arc<Dispatcher>,
+}
+
+impl Server {
+    /// Listens at an address. A socket file that nobody listens at any more is replaced.
+    pub fn bind(address: &Address, service: Service) -> Result<Self, Error> {
+        let failed = |error: std::io::Error| {
+            let code = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => ErrorCode::PermissionDenied,
+                _ => ErrorCode::Unavailable,
+            };
+            Error::new(code, format!("cannot listen at {address}: {error}")).with_source(error)
+        };
+        let (listener, address) = match address {
+            Address::Unix(path) => {
+                remove_stale(path);
+                (Listener::Unix(UnixListener::bind(path).map_err(failed)?), address.clone())
+            }
+            Address::Tcp(socket) => {
+                let listener = TcpListener::bind(*socket).map_err(failed)?;
+                let address = Address::Tcp(listener.local_addr().map_err(failed)?);
+                (Listener::Tcp(listener), address)
+            }
+            other => return Err(Error::invalid(format!("cannot listen at {other}"))),
+        };
+        Ok(Self { listener, address, dispatcher: Arc::new(Dispatcher::new(service)) })
+    }
+
+    /// Where it listens; a port that was given as 0 is the real one here.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Serves until `stop` resolves; then calls in flight may finish, for 10 s at most.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let mut connections: Vec<Connection> = Vec::new();
+        let mut stop = std::pin::pin!(stop);
+        let fd = match &self.listener {
+            Listener::Unix(listener) => listener.as_fd(),
+            Listener::Tcp(listener) => listener.as_fd(),
+        };
+        let readiness = driver::Readiness::new(fd).map_err(|error| {
+            Error::new(ErrorCode::Internal, "the listener cannot be watched by this runtime").with_source(error)
+        })?;
+        loop {
+            let mut accepted = Vec::new();
+            let mut failed = false;
+            let ready = std::future::poll_fn(|cx| {
+                readiness.poll_read(cx, || loop {
+                    match self.accept() {
+                        Ok(Some(link)) => accepted.push(link),
+                        Ok(None) => break,
+                        Err(_) => {
+                            // Out of descriptors, most likely: those who wait will be taken when some are free.
+                            failed = true;
+                            break;
+                        }
+                    }
+                })
+            });
+            tokio::select! {
+                () = &mut stop => break,
+                _ = ready => {}
+            }
+            connections.retain(|connection| !connection.is_closed());
+            for link in accepted {
+                let connection = Connection::for_task(link, Side::Acceptor, config(), Serves::Inbox);
+                driver::drive(&connection, Some(self.dispatcher.clone()))?;
+                connections.push(connection);
+            }
+            if failed {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        let draining: Vec<_> =
+            connections.into_iter().map(|connection| tokio::spawn(async move { drain(&connection).await })).collect();
+        for drained in draining {
+            // A drain that panicked has closed nothing more to wait for.
+            let _ = drained.await;
+        }
+        Ok(())
+    }
+
+    fn accept(&self) -> std::io::Result<Option<Box<dyn Link>>> {
+        let options = LinkOptions::default();
+        Ok(match &self.listener {
+            Listener::Unix(listener) => listener.accept(&options)?.map(|link| Box::new(link) as _),
+            Listener::Tcp(listener) => listener.accept(&options)?.map(|link| Box::new(link) as _),
+        })
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Removes a socket file that nobody listens at. Anything else in the way is left for `bind` to complain about.
+fn remove_stale(path: &Path) {
+    use std::os::unix::fs::FileTypeExt;
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let refused = || {
+        std::os::unix::net::UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+    };
+    if is_socket && refused() {
+        // If it cannot be removed, `bind` says why.
+        let _ = std::fs::remove_file(path);
+    }
+}

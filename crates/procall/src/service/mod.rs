@@ -1,0 +1,258 @@
+//! Services: named sets of methods.
+
+mod handler;
+mod params;
+mod table;
+mod typed;
+
+#[cfg(feature = "tokio")]
+mod dispatch;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::Serialize;
+
+pub use handler::{Answer, Arrival, Handler};
+pub use params::Params;
+pub use table::{similar, MethodTable, Target};
+pub use typed::{Arguments, Function, Parameter, WithContext};
+
+#[cfg(feature = "tokio")]
+pub(crate) use dispatch::Dispatcher;
+pub(crate) use handler::encode_result;
+
+use crate::error::IntoError;
+use crate::registration::{MethodInfo, Registration, Shape};
+use crate::stream::Stream;
+use typed::Typed;
+
+/// Calls a service made of Rust closures works on at the same time, as it registers.
+const CONCURRENCY: u32 = 1024;
+
+/// A named set of methods, made from closures or by the `#[procall::service]` attribute.
+///
+/// A method added as `add` to the service `calc` has the full name `calc.add`; a name with a dot stays as it is.
+///
+/// ```
+/// use procall::Service;
+///
+/// let service = Service::new("calc")
+///     .method("add", |a: i64, b: i64| a + b)
+///     .params("add", &["a", "b"])
+///     .try_method("div", |a: i64, b: i64| {
+///         if b == 0 { Err(procall::Error::handler("DivideByZero", "b is 0")) } else { Ok(a / b) }
+///     })
+///     .idempotent("add");
+/// assert_eq!(service.registration().methods[0].name, "calc.add");
+/// ```
+#[derive(Clone)]
+pub struct Service {
+    registration: Registration,
+    handlers: Vec<Arc<dyn Handler>>,
+}
+
+impl Service {
+    /// A service without methods.
+    ///
+    /// # Panics
+    ///
+    /// When the name is empty or longer than 255 bytes, or has white space or control characters.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        assert!(crate::registration::is_name(&name), "{name:?} cannot name a service");
+        let registration = Registration { name, concurrency: CONCURRENCY, ..Registration::default() };
+        Self { registration, handlers: Vec::new() }
+    }
+
+    /// Its own version, shown to callers.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.registration.version = version.into();
+        self
+    }
+
+    /// What it is for, in a sentence.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.registration.description = description.into();
+        self
+    }
+
+    /// How many calls it works on at the same time, 1,024. A pool gives a worker no more than this.
+    #[must_use]
+    pub fn concurrency(mut self, calls: u32) -> Self {
+        self.registration.concurrency = calls.max(1);
+        self
+    }
+
+    /// Adds a method that returns a value. It runs on the thread that reads the link: for work that takes more than some microseconds use
+    /// [`blocking_method`](Self::blocking_method) or [`async_method`](Self::async_method).
+    #[must_use]
+    pub fn method<F, Args, R>(self, name: &str, function: F) -> Self
+    where
+        F: Function<Args, R>,
+        Args: 'static,
+        R: Serialize + JsonSchema + 'static,
+    {
+        self.typed::<F, Args, R, R>(name, function, Shape::Unary, typed::value_answer::<R>)
+    }
+
+    /// Adds a method that returns a value or an error.
+    #[must_use]
+    pub fn try_method<F, Args, R, E>(self, name: &str, function: F) -> Self
+    where
+        F: Function<Args, Result<R, E>>,
+        Args: 'static,
+        R: Serialize + JsonSchema + 'static,
+        E: IntoError + 'static,
+    {
+        self.typed::<F, Args, Result<R, E>, R>(name, function, Shape::Unary, typed::result_answer::<R, E>)
+    }
+
+    /// Adds an async method.
+    ///
+    /// ```
+    /// use procall::{Error, Service};
+    ///
+    /// let service = Service::new("clock").async_method("after", async |ms: u64| {
+    ///     tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+    ///     Ok::<_, Error>(ms)
+    /// });
+    /// # let _ = service;
+    /// ```
+    #[must_use]
+    pub fn async_method<F, Args, Fut, R, E>(self, name: &str, function: F) -> Self
+    where
+        F: Function<Args, Fut>,
+        Args: 'static,
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+        R: Serialize + JsonSchema + 'static,
+        E: IntoError + 'static,
+    {
+        self.typed::<F, Args, Fut, R>(name, function, Shape::Unary, typed::future_answer::<Fut, R, E>)
+    }
+
+    /// Adds a method whose answer is a stream.
+    ///
+    /// ```
+    /// use procall::{Service, Stream};
+    ///
+    /// let service = Service::new("calc").stream_method("count", |n: u64| Stream::from_iter(0..n));
+    /// # let _ = service;
+    /// ```
+    #[must_use]
+    pub fn stream_method<F, Args, R>(self, name: &str, function: F) -> Self
+    where
+        F: Function<Args, Stream<R>>,
+        Args: 'static,
+        R: Serialize + DeserializeOwned + JsonSchema + 'static,
+    {
+        self.typed::<F, Args, Stream<R>, R>(name, function, Shape::ItemsOut, typed::stream_answer::<R>)
+    }
+
+    fn typed<F, Args, R, T>(
+        self,
+        name: &str,
+        function: F,
+        shape: Shape,
+        wrap: impl Fn(R) -> Answer + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Function<Args, R>,
+        Args: 'static,
+        R: 'static,
+        T: JsonSchema,
+    {
+        let parameters = F::Arguments::parameters();
+        let names: Vec<String> = (1..=parameters.len()).map(|at| format!("arg{at}")).collect();
+        let info = MethodInfo {
+            name: name.to_owned(),
+            params: names.clone(),
+            params_schema: Some(typed::params_schema(&names, parameters)),
+            result_schema: Some(typed::schema_of::<T>()),
+            shape,
+            ..MethodInfo::default()
+        };
+        let handler = Typed { function, wrap, marker: PhantomData };
+        self.method_info(info, handler)
+    }
+
+    /// Adds a method that takes calls as they come; see [`Handler`].
+    #[must_use]
+    pub fn handler(self, name: &str, handler: impl Handler) -> Self {
+        self.method_info(MethodInfo { name: name.to_owned(), ..MethodInfo::default() }, handler)
+    }
+
+    /// Adds a method with everything that is known of it.
+    ///
+    /// # Panics
+    ///
+    /// When the name is not one, or is taken.
+    #[must_use]
+    pub fn method_info(mut self, mut info: MethodInfo, handler: impl Handler) -> Self {
+        if !info.name.contains('.') {
+            info.name = format!("{}.{}", self.registration.name, info.name);
+        }
+        assert!(crate::registration::is_name(&info.name), "{:?} cannot name a method", info.name);
+        let taken = self.registration.methods.iter().any(|method| method.name == info.name);
+        assert!(!taken, "method {:?} is there already", info.name);
+        self.registration.methods.push(info);
+        self.handlers.push(Arc::new(handler));
+        self
+    }
+
+    /// Names a method's parameters, so that callers may send them by name. Without it they are `arg1`, `arg2` and so on.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such method, or it has another number of parameters.
+    #[must_use]
+    pub fn params(mut self, method: &str, names: &[&str]) -> Self {
+        let info = self.info_mut(method);
+        assert_eq!(info.params.len(), names.len(), "{method} has another number of parameters");
+        if let Some(schema) = &mut info.params_schema {
+            typed::rename(schema, &info.params, names);
+        }
+        info.params = names.iter().map(|&name| name.to_owned()).collect();
+        self
+    }
+
+    /// Says that a method may run more than once without harm.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such method.
+    #[must_use]
+    pub fn idempotent(mut self, method: &str) -> Self {
+        self.info_mut(method).idempotent = true;
+        self
+    }
+
+    fn info_mut(&mut self, method: &str) -> &mut MethodInfo {
+        let full = format!("{}.{method}", self.registration.name);
+        self.registration
+            .methods
+            .iter_mut()
+            .find(|info| info.name == method || info.name == full)
+            .unwrap_or_else(|| panic!("there is no method {method:?}"))
+    }
+
+    /// What this service registers.
+    pub fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_parts(self) -> (Registration, Vec<Arc<dyn Handler>>) {
+        (self.registration, self.handlers)
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("registration", &self.registration).finish_non_exhaustive()
+    }
+}

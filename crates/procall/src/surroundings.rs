@@ -1,0 +1,211 @@
+//! What a service finds around it when it runs, and where services are found by name.
+//!
+//! Started by a pool, it is a worker: the pool left one end of a socketpair at a high descriptor number, or, where a launcher closed that,
+//! a socket to dial with a one-time token. Started by hand, it listens.
+
+use std::env;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use procall_proto::ErrorCode;
+use procall_transport::unix::UnixLink;
+use procall_transport::{fd, Address, Link, LinkOptions};
+use rustix::event::{poll, PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::process::{getpid, kill_process, Signal};
+
+use crate::error::Error;
+
+/// The inherited descriptor: `number:device:inode`.
+pub const CHANNEL: &str = "PROCALL_CHANNEL";
+/// The path of the socket to dial when the descriptor did not survive.
+pub const DIAL: &str = "PROCALL_DIAL";
+/// The one-time token for that socket, in hexadecimal digits.
+pub const TOKEN: &str = "PROCALL_TOKEN";
+/// Where a service that was started by hand listens, such as `unix:/run/calc.sock` or `tcp:127.0.0.1:9000`.
+pub const LISTEN: &str = "PROCALL_LISTEN";
+
+/// The way to the pool that started this process.
+#[derive(Debug)]
+pub struct Parent {
+    /// The link to it.
+    pub link: Box<dyn Link>,
+    /// What to show in the handshake when the link was dialled.
+    pub token: Option<Vec<u8>>,
+    /// Tells when the pool is gone.
+    pub lifeline: Lifeline,
+}
+
+/// A second name of the channel to the parent, only to see its end.
+///
+/// The link's own reader sees the end too, but only while its thread runs: a handler that never returns, or holds a lock that everything
+/// needs, must not keep an orphan alive.
+#[derive(Debug)]
+pub struct Lifeline {
+    channel: OwnedFd,
+}
+
+impl Lifeline {
+    fn of(channel: BorrowedFd<'_>) -> Result<Self, Error> {
+        let channel = channel
+            .try_clone_to_owned()
+            .map_err(|error| broken("its channel cannot be watched".to_owned()).with_source(error))?;
+        Ok(Self { channel })
+    }
+
+    /// From now on, kills this process `grace` after the parent's end of the channel is closed. Costs one sleeping thread.
+    pub fn watch(self, grace: Duration) -> Result<(), Error> {
+        let run = move || {
+            loop {
+                let mut fds = [PollFd::new(&self.channel, PollFlags::RDHUP)];
+                match poll(&mut fds, None) {
+                    Err(Errno::INTR) => {}
+                    // Anything else cannot be waited out; the end of the link itself still ends an orderly worker.
+                    Err(_) => return,
+                    Ok(_) => break,
+                }
+            }
+            std::thread::sleep(grace);
+            // An orderly worker has exited by now. SIGKILL needs no cooperation from whatever is stuck.
+            let _ = kill_process(getpid(), Signal::KILL);
+        };
+        std::thread::Builder::new()
+            .name("procall-lifeline".to_owned())
+            .stack_size(64 << 10)
+            .spawn(run)
+            .map(|_| ())
+            .map_err(|error| broken("no thread can be started to watch it".to_owned()).with_source(error))
+    }
+}
+
+/// The way to the pool that started this process; `None` when none did.
+///
+/// The inherited descriptor is verified by device and inode before it is touched, so that a variable inherited by mistake does no harm.
+pub fn parent() -> Result<Option<Parent>, Error> {
+    let Ok(channel) = env::var(CHANNEL) else { return Ok(None) };
+    let inherited = parse_channel(&channel)
+        .ok_or_else(|| broken(format!("{CHANNEL} is \"{channel}\", not number:device:inode")))
+        .and_then(|(number, device, inode)| {
+            fd::adopt(number, device, inode).map_err(|error| {
+                broken(format!("the descriptor of {CHANNEL}={channel} is not the pool's")).with_source(error)
+            })
+        });
+    let options = LinkOptions::default();
+    match inherited {
+        Ok(channel) => {
+            Ok(Some(over(channel, None, &options)?))
+        }
+        Err(error) => dial(&options)?.map(Some).ok_or(error),
+    }
+}
+
+/// Dials the pool where a launcher closed the descriptor.
+fn dial(options: &LinkOptions) -> Result<Option<Parent>, Error> {
+    let (Ok(path), Ok(token)) = (env::var(DIAL), env::var(TOKEN)) else { return Ok(None) };
+    let token = from_hex(&token).ok_or_else(|| broken(format!("{TOKEN} is not hexadecimal")))?;
+    let channel = std::os::unix::net::UnixStream::connect(&path).map_err(|error| {
+        Error::new(ErrorCode::ConnectionLost, format!("the pool that started this process does not answer at {path}"))
+            .with_source(error)
+    })?;
+    over(channel.into(), Some(token), options).map(Some)
+}
+
+fn over(channel: OwnedFd, token: Option<Vec<u8>>, options: &LinkOptions) -> Result<Parent, Error> {
+    let lifeline = Lifeline::of(channel.as_fd())?;
+    let link = UnixLink::from_fd(channel, options)
+        .map_err(|error| broken("the pool's descriptor is no socket".to_owned()).with_source(error))?;
+    Ok(Parent { link: Box::new(link), token, lifeline })
+}
+
+fn broken(message: String) -> Error {
+    Error::new(ErrorCode::ConnectionLost, format!("this process looks like a pool's worker, but {message}"))
+}
+
+fn parse_channel(text: &str) -> Option<(RawFd, u64, u64)> {
+    let mut parts = text.split(':');
+    let (number, device, inode) = (parts.next()?, parts.next()?, parts.next()?);
+    let parsed = (number.parse().ok()?, device.parse().ok()?, inode.parse().ok()?);
+    parts.next().is_none().then_some(parsed)
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}
+
+/// Where a service listens and is found by name alone: a socket in the private runtime directory,
+/// `$XDG_RUNTIME_DIR/procall` or `~/.procall/run`. The directory is made if need be, for this user only.
+pub fn address_of(name: &str) -> Result<Address, Error> {
+    if name.is_empty() || name.len() > 64 || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+        return Err(Error::invalid(format!(
+            "\"{}\" cannot name a listening service: use up to 64 letters, digits, dots, dashes and underscores",
+            name.escape_default()
+        )));
+    }
+    Ok(Address::Unix(runtime_dir()?.join(format!("{name}.sock"))))
+}
+
+/// An address, or a service's name.
+pub fn resolve(target: &str) -> Result<Address, Error> {
+    if target.contains(':') {
+        return target.parse().map_err(|error| Error::invalid(format!("{error}")));
+    }
+    address_of(target)
+}
+
+fn runtime_dir() -> Result<PathBuf, Error> {
+    let directory = match (env::var_os("XDG_RUNTIME_DIR"), env::var_os("HOME")) {
+        (Some(runtime), _) if !runtime.is_empty() => PathBuf::from(runtime).join("procall"),
+        (_, Some(home)) if !home.is_empty() => PathBuf::from(home).join(".procall").join("run"),
+        _ => {
+            return Err(Error::invalid(
+                "there is no place for sockets: neither XDG_RUNTIME_DIR nor HOME is set; give an address instead",
+            ));
+        }
+    };
+    let refused = |error| {
+        Error::new(ErrorCode::PermissionDenied, format!("no private runtime directory {}", directory.display()))
+            .with_source(error)
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(refused)?;
+    let found = std::fs::symlink_metadata(&directory).map_err(refused)?;
+    let own = found.uid() == rustix::process::geteuid().as_raw();
+    if !found.is_dir() || !own || found.mode() & 0o077 != 0 {
+        return Err(Error::new(
+            ErrorCode::PermissionDenied,
+            format!("{} is not a directory of this user alone; remove it or chmod 700 it", directory.display()),
+        ));
+    }
+    Ok(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channel_is_three_numbers() {
+        assert_eq!(parse_channel("71:8:12345"), Some((71, 8, 12345)));
+        for wrong in ["", "71", "71:8", "71:8:x", "71:8:9:10", "-:1:1"] {
+            assert_eq!(parse_channel(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn token_is_whole_bytes() {
+        assert_eq!(from_hex("00ff"), Some(vec![0, 255]));
+        assert_eq!(from_hex("0"), None);
+        assert_eq!(from_hex("zz"), None);
+    }
+
+    #[test]
+    fn names_that_would_leave_the_directory_are_refused() {
+        for wrong in ["", "../x", "a/b", "a b", "ü"] {
+            assert_eq!(address_of(wrong).unwrap_err().code(), ErrorCode::InvalidArgument, "{wrong}");
+        }
+    }
+}
