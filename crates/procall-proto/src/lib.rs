@@ -61,7 +61,7 @@ pub use error::{Executed, Failure, Fault};
 pub use limits::{Heartbeat, Limits};
 pub use message::{CallHeader, Encoding, Flags, Kind, Message, NotifyHeader, VERSION, VERSION_MIN};
 pub use session::{
-    Blocked, Body, CallId, Config, Counters, Event, IncomingCall, Options, Payload, PeerInfo, Reason,
-    Session,
+    Blocked, Body, CallId, Config, Counters, Event, IncomingCall, Options, Payload, PeerInfo,
+    Reason, Session,
 };
 pub use time::Time;

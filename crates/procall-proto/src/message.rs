@@ -404,7 +404,11 @@ impl<'a> Message<'a> {
         // A missing required element reads past the header into the body, so each is checked against the array's length first.
         macro_rules! required {
             ($read:expr) => {
-                if field() { $read? } else { return Err(WireError::Expected("more header elements")) }
+                if field() {
+                    $read?
+                } else {
+                    return Err(WireError::Expected("more header elements"));
+                }
             };
         }
         macro_rules! optional {
@@ -421,7 +425,9 @@ impl<'a> Message<'a> {
                 let max = required!(reader.uint("the newest version"));
                 Self::Hello { min, max, info: &[] }
             }
-            Kind::Welcome => Self::Welcome { version: required!(reader.uint("the version")), info: &[] },
+            Kind::Welcome => {
+                Self::Welcome { version: required!(reader.uint("the version")), info: &[] }
+            }
             Kind::Register => Self::Register {
                 id: required!(reader.uint("the id")),
                 encoding: required!(encoding(reader)),
@@ -548,9 +554,12 @@ impl<'a> Message<'a> {
             Self::Welcome { version, info } => {
                 w.array(2).uint(Kind::Welcome as u64).uint(version).raw(info)
             }
-            Self::Register { id, encoding, body } => {
-                w.array(3).uint(Kind::Register as u64).uint(id).uint(encoding.number().into()).raw(body)
-            }
+            Self::Register { id, encoding, body } => w
+                .array(3)
+                .uint(Kind::Register as u64)
+                .uint(id)
+                .uint(encoding.number().into())
+                .raw(body),
             Self::Registered { id, code, body } => {
                 w.array(3).uint(Kind::Registered as u64).uint(id).uint(code).raw(body)
             }
@@ -558,7 +567,11 @@ impl<'a> Message<'a> {
                 w.array(8).uint(Kind::Call as u64).uint(call.id).text(call.method);
                 w.uint(call.encoding.number().into()).uint(call.flags.0.into());
                 w.uint_or_nil(call.total).uint_or_nil(call.timeout_ms);
-                if call.meta.is_empty() { w.nil() } else { w.raw(call.meta) };
+                if call.meta.is_empty() {
+                    w.nil()
+                } else {
+                    w.raw(call.meta)
+                };
                 w.raw(body)
             }
             Self::Reply { id, encoding, flags, total, body } => {
@@ -572,7 +585,11 @@ impl<'a> Message<'a> {
                 w.array(7).uint(Kind::Notify as u64).uint(notify.id).text(notify.method);
                 w.uint(notify.encoding.number().into()).uint(notify.flags.0.into());
                 w.uint_or_nil(notify.total);
-                if notify.meta.is_empty() { w.nil() } else { w.raw(notify.meta) };
+                if notify.meta.is_empty() {
+                    w.nil()
+                } else {
+                    w.raw(notify.meta)
+                };
                 w.raw(body)
             }
             Self::Item { id, encoding, flags, total, body } => {
@@ -586,7 +603,9 @@ impl<'a> Message<'a> {
                 w.array(5).uint(Kind::Progress as u64).uint(id).uint(done).uint_or_nil(total);
                 if text.is_empty() { w.nil() } else { w.text(text) }
             }
-            Self::Cancel { id, reason } => w.array(3).uint(Kind::Cancel as u64).uint(id).uint(reason),
+            Self::Cancel { id, reason } => {
+                w.array(3).uint(Kind::Cancel as u64).uint(id).uint(reason)
+            }
             Self::Ping { nonce } => w.array(2).uint(Kind::Ping as u64).uint(nonce),
             Self::Pong { nonce } => w.array(2).uint(Kind::Pong as u64).uint(nonce),
             Self::Goaway { step, last_id, text } => {

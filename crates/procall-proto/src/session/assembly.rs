@@ -10,10 +10,25 @@ pub(crate) const MIN_CHUNK: usize = 256;
 /// What the body will belong to.
 #[derive(Debug)]
 pub(crate) enum Head {
-    Call { method: String, encoding: Encoding, flags: Flags, deadline: Time, timeout: Option<u64>, meta: Vec<u8> },
-    Notify { method: String, encoding: Encoding, meta: Vec<u8> },
-    Reply { encoding: Encoding },
-    Item { encoding: Encoding },
+    Call {
+        method: String,
+        encoding: Encoding,
+        flags: Flags,
+        deadline: Time,
+        timeout: Option<u64>,
+        meta: Vec<u8>,
+    },
+    Notify {
+        method: String,
+        encoding: Encoding,
+        meta: Vec<u8>,
+    },
+    Reply {
+        encoding: Encoding,
+    },
+    Item {
+        encoding: Encoding,
+    },
 }
 
 impl Head {
@@ -92,7 +107,9 @@ impl Assembly {
     /// Begins a body; memory grows with what really arrives, never with what is claimed.
     pub(crate) fn begin(&mut self, id: u64, head: Head, total: usize, first: &[u8]) -> Chunked {
         if self.is_open(id) {
-            return Chunked::Broken("a body began before the previous one of its call was complete");
+            return Chunked::Broken(
+                "a body began before the previous one of its call was complete",
+            );
         }
         if first.len() >= total {
             return Chunked::Broken("a chunked body is complete with its first part");
@@ -104,11 +121,11 @@ impl Assembly {
     }
 
     pub(crate) fn chunk(&mut self, id: u64, last: bool, bytes: &[u8]) -> Chunked {
-        if !self.is_open(id) {
-            return Chunked::Stray;
-        }
         if !last && bytes.len() < MIN_CHUNK {
             return Chunked::Broken("a chunk that is not the last has fewer than 256 bytes");
+        }
+        if !self.is_open(id) {
+            return Chunked::Stray;
         }
         self.append(id, bytes, last)
     }

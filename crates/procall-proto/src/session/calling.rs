@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use super::Session;
 use super::assembly::Head;
 use super::event::{Blocked, Body, CallId, Event, Options, Payload};
-use super::outbox::{more, Place};
+use super::outbox::{Place, more};
 use super::window::{RecvWindow, SendWindow};
-use super::Session;
 use crate::message::is_meta;
-use crate::{CallHeader, Encoding, ErrorCode, Executed, Failure, Fault, Flags, Message, NotifyHeader, Time};
+use crate::{
+    CallHeader, Encoding, ErrorCode, Executed, Failure, Fault, Flags, Message, NotifyHeader, Time,
+};
 
 /// A call that waits for its outcome.
 #[derive(Debug)]
@@ -117,12 +119,16 @@ impl Session {
 
     /// Whether a request may be sent at all.
     fn admit(&mut self, method: &str, len: usize, meta: &[u8]) -> Result<(), Failure> {
-        let refuse = |code, message: String| Err(Failure::local(code, message).with_executed(Executed::No));
+        let refuse =
+            |code, message: String| Err(Failure::local(code, message).with_executed(Executed::No));
         if let super::Stage::Ended(code) = self.stage {
             return refuse(code, "the connection is closed".to_owned());
         }
         if self.going_away {
-            return refuse(ErrorCode::Unavailable, "the peer is going away and takes no new calls".to_owned());
+            return refuse(
+                ErrorCode::Unavailable,
+                "the peer is going away and takes no new calls".to_owned(),
+            );
         }
         if method.is_empty() || method.len() > 255 {
             return refuse(
@@ -139,7 +145,10 @@ impl Session {
         if len > self.config.limits.max_body {
             return refuse(
                 ErrorCode::InvalidArgument,
-                format!("the arguments take {len} bytes, the limit is {}", self.config.limits.max_body),
+                format!(
+                    "the arguments take {len} bytes, the limit is {}",
+                    self.config.limits.max_body
+                ),
             );
         }
         if self.outbox.queued() + len > self.config.limits.max_queued {
@@ -188,7 +197,9 @@ impl Session {
         let place = calling.place;
         let sent = self.outbox.is_sent(id, place);
         if sent {
-            let until = now + self.config.limits.slack;
+            // A driver that comes late shortens the wait, not the promise.
+            let from = if code == ErrorCode::DeadlineExceeded { calling.deadline } else { now };
+            let until = from + self.config.limits.slack;
             calling.stage = Stage::Verdict { code, until };
             calling.deadline = Time::NEVER;
             self.wake_at(until);
@@ -221,7 +232,12 @@ impl Session {
                 Stage::Waiting => self.give_up(now, id, ErrorCode::DeadlineExceeded),
                 Stage::Verdict { code, .. } => {
                     let token = calling.token;
-                    self.events.push_back(Event::failed(id, token, given_up(code), Executed::Maybe));
+                    self.events.push_back(Event::failed(
+                        id,
+                        token,
+                        given_up(code),
+                        Executed::Maybe,
+                    ));
                     if let Some(calling) = self.calling.get_mut(&id) {
                         calling.stage = Stage::Abandoned;
                     }
@@ -272,14 +288,21 @@ impl Session {
     /// An answer for an id that never was is a lie; one for a call that has its outcome is merely late.
     fn unknown_answer(&mut self, id: CallId) -> Result<(), Fault> {
         if !self.is_own_id(id) || id == 0 || id >= self.next_id {
-            return Err(Fault::protocol(format!("an answer came for call {id}, which was never made")));
+            return Err(Fault::protocol(format!(
+                "an answer came for call {id}, which was never made"
+            )));
         }
         self.counters.late += 1;
         Ok(())
     }
 
     /// The event for an answer to a call that the caller gave up; `None` when the caller still waits.
-    fn settle(&mut self, id: CallId, calling: &Calling, executed: Executed) -> Option<Event<'static>> {
+    fn settle(
+        &mut self,
+        id: CallId,
+        calling: &Calling,
+        executed: Executed,
+    ) -> Option<Event<'static>> {
         let token = calling.token;
         let event = match calling.stage {
             Stage::Waiting => return None,
@@ -373,12 +396,21 @@ impl Session {
         Ok(true)
     }
 
-    pub(super) fn item_out<'a>(&self, id: CallId, encoding: Encoding, body: Payload<'a>) -> Option<Event<'a>> {
+    pub(super) fn item_out<'a>(
+        &self,
+        id: CallId,
+        encoding: Encoding,
+        body: Payload<'a>,
+    ) -> Option<Event<'a>> {
         let token = Some(self.calling.get(&id)?.token);
         Some(Event::Item { id, token, encoding, body })
     }
 
-    pub(super) fn handle_end_out(&mut self, id: CallId, count: u64) -> Result<Option<Event<'static>>, Fault> {
+    pub(super) fn handle_end_out(
+        &mut self,
+        id: CallId,
+        count: u64,
+    ) -> Result<Option<Event<'static>>, Fault> {
         let Some(mut calling) = self.calling.remove(&id) else {
             self.unknown_answer(id)?;
             return Ok(None);
@@ -393,14 +425,21 @@ impl Session {
             self.assembly.remove(id);
             let failure = Failure::local(
                 ErrorCode::ProtocolError,
-                format!("the stream ended after another number of items than the {count} it announces"),
+                format!(
+                    "the stream ended after another number of items than the {count} it announces"
+                ),
             );
             return Ok(Some(Event::failed(id, token, failure, Executed::Yes)));
         }
         Ok(Some(Event::End { id, token: Some(token), count }))
     }
 
-    pub(super) fn calling_credit(&mut self, id: CallId, items: u32, bytes: u32) -> Option<Event<'static>> {
+    pub(super) fn calling_credit(
+        &mut self,
+        id: CallId,
+        items: u32,
+        bytes: u32,
+    ) -> Option<Event<'static>> {
         let calling = self.calling.get_mut(&id)?;
         if !matches!(calling.stage, Stage::Waiting) {
             return None;
@@ -421,7 +460,8 @@ impl Session {
         }
         // While the caller is still sending, the opening's deadline rests.
         if let Some(calling) = self.calling.get_mut(&id)
-            && calling.opening.is_some() {
+            && calling.opening.is_some()
+        {
             calling.deadline = Time::NEVER;
         }
         Ok(())
@@ -446,7 +486,12 @@ impl Session {
         Some(count)
     }
 
-    pub(super) fn consumed_out(&mut self, id: CallId, items: u32, bytes: usize) -> Option<(u32, u32)> {
+    pub(super) fn consumed_out(
+        &mut self,
+        id: CallId,
+        items: u32,
+        bytes: usize,
+    ) -> Option<(u32, u32)> {
         self.calling.get_mut(&id)?.items_out.as_mut()?.consumed(items, bytes)
     }
 

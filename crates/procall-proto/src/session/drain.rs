@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::event::{CallId, Event};
-use super::{clip, Session};
+use super::{Session, clip};
 use crate::{ErrorCode, Executed, Failure, Message, Time};
 
 /// Longest text of an announcement, in bytes.
@@ -70,25 +70,37 @@ impl Session {
 
     /// Whether calls that arrive now are refused.
     pub(super) fn refuses_calls(&self) -> bool {
-        matches!(self.drain, Drain::Early { .. } | Drain::Final | Drain::Done)
+        matches!(self.drain, Drain::Final | Drain::Done)
     }
 
     pub(super) fn check_drained(&mut self) {
-        if matches!(self.drain, Drain::Final) && self.serving.is_empty() && self.assembly.calls() == 0 {
+        if matches!(self.drain, Drain::Final)
+            && self.serving.is_empty()
+            && self.assembly.calls() == 0
+        {
             self.drain = Drain::Done;
             self.events.push_back(Event::Drained);
         }
     }
 
-    pub(super) fn handle_goaway<'a>(&mut self, step: u64, last_id: u64, text: &'a str) -> Option<Event<'a>> {
+    pub(super) fn handle_goaway<'a>(
+        &mut self,
+        step: u64,
+        last_id: u64,
+        text: &'a str,
+    ) -> Option<Event<'a>> {
         let first = !std::mem::replace(&mut self.going_away, true);
         if step == 2 {
-            let mut refused: Vec<CallId> = self.calling.keys().copied().filter(|&id| id > last_id).collect();
+            let mut refused: Vec<CallId> =
+                self.calling.keys().copied().filter(|&id| id > last_id).collect();
             refused.sort_unstable();
             for id in refused {
                 self.fail_call(
                     id,
-                    Failure::local(ErrorCode::Unavailable, format!("the peer is going away: {text}")),
+                    Failure::local(
+                        ErrorCode::Unavailable,
+                        format!("the peer is going away: {text}"),
+                    ),
                     Executed::No,
                 );
             }

@@ -148,6 +148,8 @@ pub struct IncomingCall<'a> {
     pub idempotent: bool,
     /// When the caller gives up; [`Time::NEVER`] when it never does.
     pub deadline: Time,
+    /// The deadline covers only the time to the first item of the answer: calls made on the way do not inherit it.
+    pub opening: bool,
     /// The metadata map, encoded as MessagePack; empty for none.
     pub meta: Cow<'a, [u8]>,
 }
@@ -292,7 +294,12 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
-    pub(crate) fn failed(id: CallId, token: u64, failure: Failure, executed: Executed) -> Event<'static> {
+    pub(crate) fn failed(
+        id: CallId,
+        token: u64,
+        failure: Failure,
+        executed: Executed,
+    ) -> Event<'static> {
         Event::Failed { id, token, failure: failure.with_executed(executed) }
     }
 }

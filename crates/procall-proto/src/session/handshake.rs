@@ -1,8 +1,8 @@
 //! Who the two peers are and which version they speak.
 
+use super::Config;
 use super::assembly::MIN_CHUNK;
 use super::event::PeerInfo;
-use super::Config;
 use crate::message::{VERSION, VERSION_MIN};
 use crate::wire::{Reader, WireError, Writer};
 use crate::{ErrorCode, Fault, Limits};
@@ -11,6 +11,11 @@ use crate::{ErrorCode, Fault, Limits};
 const MAX_TEXT: usize = 256;
 /// Most features kept.
 const MAX_FEATURES: usize = 64;
+
+/// Room that a message needs besides a part of a body: the longest header, metadata included.
+pub(super) const HEADER_ROOM: usize = 20 << 10;
+/// A peer that takes shorter messages than this cannot take part.
+const MIN_MESSAGE: usize = 32 << 10;
 
 /// Appends the info map of hello and welcome.
 pub(super) fn write_info(config: &Config, with_token: bool, out: &mut Vec<u8>) {
@@ -48,8 +53,14 @@ pub(super) fn read_info(bytes: &[u8]) -> Result<(PeerInfo, Option<&[u8]>), WireE
     };
     let mut token = None;
     let mut reader = Reader::new(bytes);
+    let mut seen: Vec<&str> = Vec::new();
     for _ in 0..reader.map()? {
-        match reader.text("a key of the info map")? {
+        let key = reader.text("a key of the info map")?;
+        if seen.contains(&key) {
+            return Err(WireError::Expected("each key of the info map once"));
+        }
+        seen.push(key);
+        match key {
             "peer" => info.id = short(&mut reader)?,
             "name" => info.name = short(&mut reader)?,
             "runtime" => info.runtime = short(&mut reader)?,
@@ -70,6 +81,12 @@ pub(super) fn read_info(bytes: &[u8]) -> Result<(PeerInfo, Option<&[u8]>), WireE
             "token" => token = Some(reader.bin("the token")?),
             _ => _ = reader.skip()?,
         }
+    }
+    if !reader.rest().is_empty() {
+        return Err(WireError::Expected("nothing behind the info map"));
+    }
+    if info.max_message < MIN_MESSAGE {
+        return Err(WireError::Range("the message limit: at least 32 KiB"));
     }
     if info.chunk < MIN_CHUNK {
         return Err(WireError::Range("the chunk size: at least 256"));

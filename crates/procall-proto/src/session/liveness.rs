@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::event::Event;
 use super::Session;
+use super::event::Event;
 use crate::{Fault, Heartbeat, Message, Time};
 
 /// Our own pings never come faster than this, whatever the caller asks.

@@ -7,7 +7,9 @@ mod event;
 mod handshake;
 mod liveness;
 mod outbox;
+mod registering;
 mod serving;
+mod streams;
 mod window;
 
 use std::borrow::Cow;
@@ -25,11 +27,11 @@ use calling::Calling;
 use drain::Drain;
 use event::Data;
 use liveness::Liveness;
-use outbox::{more, Outbox};
+use outbox::Outbox;
 use serving::Serving;
 
 use crate::message::{VERSION, VERSION_MIN};
-use crate::{Encoding, ErrorCode, Executed, Failure, Fault, Flags, Heartbeat, Limits, Message, Time};
+use crate::{ErrorCode, Executed, Failure, Fault, Heartbeat, Limits, Message, Time};
 
 /// How this side takes part in a session.
 ///
@@ -241,7 +243,11 @@ impl Session {
     // ---- input
 
     /// Takes one message from the link. A fault ends the session: its message is in the outbox, every call has its outcome as an event.
-    pub fn handle_message<'a>(&mut self, now: Time, bytes: &'a [u8]) -> Result<Option<Event<'a>>, Fault> {
+    pub fn handle_message<'a>(
+        &mut self,
+        now: Time,
+        bytes: &'a [u8],
+    ) -> Result<Option<Event<'a>>, Fault> {
         let result = self.handle_bytes(now, bytes);
         if let Err(fault) = &result {
             self.end(fault.clone());
@@ -255,9 +261,16 @@ impl Session {
         }
         let limits = &self.config.limits;
         let greeting = matches!(self.stage, Stage::Greeting { .. });
-        let max = if greeting && !self.initiator { limits.max_handshake_message } else { limits.max_message };
+        let max = if greeting && !self.initiator {
+            limits.max_handshake_message
+        } else {
+            limits.max_message
+        };
         if bytes.len() > max {
-            return Err(Fault::protocol(format!("a message of {} bytes, the limit is {max}", bytes.len())));
+            return Err(Fault::protocol(format!(
+                "a message of {} bytes, the limit is {max}",
+                bytes.len()
+            )));
         }
         let message = match Message::decode(bytes) {
             Ok(Some(message)) => message,
@@ -269,7 +282,9 @@ impl Session {
                 return Ok(None);
             }
             Err(_) if matches!(bytes.first(), Some(b'{' | b'[')) => {
-                return Err(Fault::protocol("this connection speaks the native protocol; JSON is served by an engine"));
+                return Err(Fault::protocol(
+                    "this connection speaks the native protocol; JSON is served by an engine",
+                ));
             }
             Err(error) => return Err(Fault::protocol(error.to_string())),
         };
@@ -289,7 +304,8 @@ impl Session {
                 if let Some(expected) = &self.config.token
                     && !handshake::same_token(expected, token)
                 {
-                    let message = if token.is_some() { "the token is wrong" } else { "a token is needed" };
+                    let message =
+                        if token.is_some() { "the token is wrong" } else { "a token is needed" };
                     return Err(Fault::new(ErrorCode::Unauthenticated, message));
                 }
                 let mut info = Vec::new();
@@ -312,7 +328,8 @@ impl Session {
             Message::Fault { code, text } => return Err(remote_fault(code, text)),
             _ => return Err(Fault::protocol("a message came before the handshake was done")),
         };
-        self.outbox.open(self.config.limits.chunk.min(peer.chunk));
+        let room = peer.max_message.saturating_sub(handshake::HEADER_ROOM);
+        self.outbox.open(self.config.limits.chunk.min(peer.chunk).min(room));
         self.peer = Some(peer);
         self.stage = Stage::Open;
         self.open_windows();
@@ -320,7 +337,11 @@ impl Session {
         Ok(Some(Event::Ready))
     }
 
-    fn handle_open<'a>(&mut self, now: Time, message: Message<'a>) -> Result<Option<Event<'a>>, Fault> {
+    fn handle_open<'a>(
+        &mut self,
+        now: Time,
+        message: Message<'a>,
+    ) -> Result<Option<Event<'a>>, Fault> {
         match message {
             Message::Reply { id, encoding, total: None, body, .. } => {
                 self.handle_reply(id, encoding, Payload::Borrowed(body))
@@ -341,15 +362,22 @@ impl Session {
                     self.receive_item_in(id, len)?
                 };
                 if wanted && self.assembly.is_open(id) {
-                    return Err(Fault::protocol(format!("an item of call {id} overtook the one before it")));
+                    return Err(Fault::protocol(format!(
+                        "an item of call {id} overtook the one before it"
+                    )));
                 }
                 match total {
                     _ if !wanted => Ok(None),
                     Some(total) => self.begin_long(now, id, Head::Item { encoding }, total, body),
-                    None if self.is_own_id(id) => Ok(self.item_out(id, encoding, Payload::Borrowed(body))),
-                    None => {
-                        Ok(Some(Event::Item { id, token: None, encoding, body: Payload::Borrowed(body) }))
+                    None if self.is_own_id(id) => {
+                        Ok(self.item_out(id, encoding, Payload::Borrowed(body)))
                     }
+                    None => Ok(Some(Event::Item {
+                        id,
+                        token: None,
+                        encoding,
+                        body: Payload::Borrowed(body),
+                    })),
                 }
             }
             Message::End { id, count } if self.is_own_id(id) => self.handle_end_out(id, count),
@@ -358,9 +386,15 @@ impl Session {
                 Ok(self.calling_credit(id, items, bytes))
             }
             Message::Credit { id, items, bytes } => Ok(self.serving_credit(id, items, bytes)),
-            Message::Progress { id, done, total, text } => Ok(self.calling_token(id).map(|token| {
-                Event::Progress { id, token, done, total, text: Cow::Borrowed(text) }
-            })),
+            Message::Progress { id, done, total, text } => {
+                Ok(self.calling_token(id).map(|token| Event::Progress {
+                    id,
+                    token,
+                    done,
+                    total,
+                    text: Cow::Borrowed(text),
+                }))
+            }
             Message::Cancel { id, reason } => self.handle_cancel(id, reason),
             Message::Ping { nonce } => self.handle_ping(now, nonce).map(|()| None),
             Message::Pong { nonce } => Ok(self.handle_pong(now, nonce)),
@@ -479,111 +513,6 @@ impl Session {
         self.outbox.clear();
     }
 
-    // ---- registration
-
-    /// Tells the peer what this side serves; [`Event::Registered`] is its answer. One registration at a time.
-    pub fn register(&mut self, body: Body<'_>) -> Result<(), Failure> {
-        if let Stage::Ended(code) = self.stage {
-            return Err(Failure::local(code, "the connection is closed").with_executed(Executed::No));
-        }
-        let limit = self.config.limits.max_message.saturating_sub(64);
-        if body.bytes().len() > limit {
-            return Err(Failure::local(
-                ErrorCode::InvalidArgument,
-                format!("the registration takes {} bytes, the limit is {limit}", body.bytes().len()),
-            ));
-        }
-        if self.registering.is_some() {
-            return Err(Failure::local(ErrorCode::InvalidArgument, "a registration is under way already"));
-        }
-        let id = self.take_id();
-        self.registering = Some(id);
-        self.outbox.small(id, &Message::Register { id, encoding: body.encoding, body: body.bytes() });
-        Ok(())
-    }
-
-    /// Answers a registration of the peer's.
-    pub fn registered(&mut self, id: CallId, result: Result<(), (ErrorCode, &str)>) {
-        if self.is_ended() {
-            return;
-        }
-        let mut map = Vec::new();
-        let code = match result {
-            Ok(()) => 0,
-            Err((code, message)) => {
-                let message = clip(message, self.outbox.chunk());
-                crate::wire::Writer::new(&mut map).map(1).text("message").text(message);
-                code.number().into()
-            }
-        };
-        self.outbox.small(id, &Message::Registered { id, code, body: &map });
-    }
-
-    fn handle_registered(&mut self, id: CallId, code: u64, body: &[u8]) -> Result<Option<Event<'static>>, Fault> {
-        if self.registering.take() != Some(id) {
-            return Err(Fault::protocol(format!("an answer came for registration {id}, which was never made")));
-        }
-        let failure = || Failure {
-            code: u16::try_from(code).ok().and_then(ErrorCode::from_number).unwrap_or(ErrorCode::Internal),
-            executed: Executed::No,
-            encoding: Encoding::Msgpack,
-            body: body.to_vec(),
-            message: String::new(),
-        };
-        Ok(Some(Event::Registered { result: if code == 0 { Ok(()) } else { Err(failure()) } }))
-    }
-
-    // ---- streams
-
-    /// Whether a stream has credit for one more item; when not, [`Event::Writable`] will say so.
-    pub fn poll_writable(&mut self, id: CallId) -> Result<(), Blocked> {
-        let own = self.is_own_id(id);
-        let window = if own { self.calling_window(id) } else { self.serving_window(id) }.ok_or(Blocked::Over)?;
-        if window.has_credit() { Ok(()) } else { Err(Blocked::Credit) }
-    }
-
-    /// Sends one value of a stream. Values longer than a body may be are a mistake of the caller: [`Blocked::Over`] is for the stream only, so check first.
-    pub fn item(&mut self, id: CallId, body: Body<'_>) -> Result<(), Blocked> {
-        let len = body.bytes().len();
-        if self.is_own_id(id) {
-            self.take_credit_in(id, len)?;
-        } else {
-            self.take_credit_out(id, len)?;
-        }
-        let encoding = body.encoding;
-        match self.is_long(&body) {
-            None => {
-                let flags = Flags::default();
-                self.outbox.small(id, &Message::Item { id, encoding, flags, total: None, body: body.bytes() });
-            }
-            Some(total) => {
-                let flags = more(Flags::default());
-                let message = Message::Item { id, encoding, flags, total: Some(total), body: &[] };
-                self.outbox.long(id, &message, Self::into_bytes(body));
-            }
-        }
-        Ok(())
-    }
-
-    /// Completes our stream. On a call of the peer's this is the answer; on a call of ours it is a half-close.
-    pub fn end_stream(&mut self, now: Time, id: CallId) -> Result<(), Blocked> {
-        let own = self.is_own_id(id);
-        let count = if own { self.end_items_in(now, id) } else { self.end_items_out(id) };
-        let count = count.ok_or(Blocked::Over)?;
-        self.outbox.small(id, &Message::End { id, count });
-        self.check_drained();
-        Ok(())
-    }
-
-    /// Items of a stream were taken by the application: the peer may send more.
-    pub fn consumed(&mut self, id: CallId, items: u32, bytes: usize) {
-        let own = self.is_own_id(id);
-        let credit = if own { self.consumed_out(id, items, bytes) } else { self.consumed_in(id, items, bytes) };
-        if let Some((items, bytes)) = credit {
-            self.outbox.control(&Message::Credit { id, items, bytes });
-        }
-    }
-
     // ---- output
 
     /// The next thing that happened without a message of its own: ends, time-outs, credit.
@@ -629,6 +558,9 @@ fn clip(text: &str, max: usize) -> &str {
 }
 
 fn remote_fault(code: u64, text: &str) -> Fault {
-    let code = u16::try_from(code).ok().and_then(ErrorCode::from_number).unwrap_or(ErrorCode::ProtocolError);
+    let code = u16::try_from(code)
+        .ok()
+        .and_then(ErrorCode::from_number)
+        .unwrap_or(ErrorCode::ProtocolError);
     Fault { code, message: text.to_owned(), remote: true }
 }

@@ -207,7 +207,11 @@ impl Outbox {
         match place {
             Place::Small(seq) => self.small.is_sent(seq),
             Place::Long(_) | Place::Behind => !self.bulk.iter().any(|bulk| {
-                bulk.id == id && bulk.parts.iter().any(|part| matches!(part, Part::Body { request: true, .. }))
+                bulk.id == id
+                    && bulk
+                        .parts
+                        .iter()
+                        .any(|part| matches!(part, Part::Body { request: true, .. }))
             }),
         }
     }

@@ -7,7 +7,7 @@ use super::assembly::{Chunked, Head};
 use super::event::{Blocked, Body, CallId, Event, IncomingCall, Payload, Reason};
 use super::outbox::more;
 use super::window::{RecvWindow, SendWindow};
-use super::{clip, Session};
+use super::{Session, clip};
 use crate::wire::Writer;
 use crate::{CallHeader, Encoding, ErrorCode, Executed, Fault, Flags, Message, NotifyHeader, Time};
 
@@ -53,16 +53,28 @@ impl Session {
         self.next_peer_id(id)?;
         let timeout = header.timeout_ms.map(Duration::from_millis);
         let deadline = timeout.map_or(Time::NEVER, |timeout| now + timeout);
+        if self.outbox.queued() > self.config.limits.max_queued {
+            return Err(Fault::protocol("the peer calls on without reading its answers"));
+        }
         if self.refuses_calls() {
-            self.refuse(id, ErrorCode::Unavailable, Executed::No, "this side is going away and takes no new calls", None);
+            self.refuse(
+                id,
+                ErrorCode::Unavailable,
+                Executed::No,
+                "this side is going away and takes no new calls",
+                None,
+            );
         } else if self.serving.len() + self.assembly.calls() >= self.config.limits.max_calls {
             self.counters.refused += 1;
-            let message = format!("{} calls are in flight here already", self.config.limits.max_calls);
+            let message =
+                format!("{} calls are in flight here already", self.config.limits.max_calls);
             self.refuse(id, ErrorCode::Overloaded, Executed::No, &message, Some(RETRY_AFTER_MS));
         } else if let Some(total) = header.total {
             let Some(total) = self.body_len(total) else {
-                let message =
-                    format!("the arguments take {total} bytes, the limit is {}", self.config.limits.max_body);
+                let message = format!(
+                    "the arguments take {total} bytes, the limit is {}",
+                    self.config.limits.max_body
+                );
                 self.refuse(id, ErrorCode::InvalidArgument, Executed::No, &message, None);
                 return Ok(None);
             };
@@ -78,6 +90,7 @@ impl Session {
                 items_out: header.flags.contains(Flags::ITEMS_OUT),
                 idempotent: header.flags.contains(Flags::IDEMPOTENT),
                 deadline,
+                opening: header.flags.contains(Flags::OPENING),
                 meta: Cow::Borrowed(header.meta),
             };
             return Ok(self.begin_serving(now, head, header.flags, timeout));
@@ -191,7 +204,8 @@ impl Session {
         match self.is_long(&body) {
             None => {
                 let (flags, encoding) = (Flags::default(), body.encoding);
-                let message = Message::Reply { id, encoding, flags, total: None, body: body.bytes() };
+                let message =
+                    Message::Reply { id, encoding, flags, total: None, body: body.bytes() };
                 self.outbox.small(id, &message);
             }
             Some(total) => {
@@ -248,14 +262,26 @@ impl Session {
         self.serving.len()
     }
 
-    pub(super) fn handle_cancel(&mut self, id: CallId, reason: u64) -> Result<Option<Event<'static>>, Fault> {
+    pub(super) fn handle_cancel(
+        &mut self,
+        id: CallId,
+        reason: u64,
+    ) -> Result<Option<Event<'static>>, Fault> {
         if self.is_own_id(id) || id > self.last_peer_id {
-            return Err(Fault::protocol(format!("a cancel came for call {id}, which was never made")));
+            return Err(Fault::protocol(format!(
+                "a cancel came for call {id}, which was never made"
+            )));
         }
         if let Some((head, _)) = self.assembly.remove(id)
             && head.is_call()
         {
-            self.refuse(id, ErrorCode::Cancelled, Executed::No, "the request was not complete", None);
+            self.refuse(
+                id,
+                ErrorCode::Cancelled,
+                Executed::No,
+                "the request was not complete",
+                None,
+            );
             self.check_drained();
             return Ok(None);
         }
@@ -264,7 +290,13 @@ impl Session {
         let Some(serving) = self.serving.get_mut(&id) else {
             if dropped {
                 // The end of a stream was behind a long item: the peer gets another verdict in its place.
-                self.refuse(id, ErrorCode::Cancelled, Executed::Yes, "the answer was under way", None);
+                self.refuse(
+                    id,
+                    ErrorCode::Cancelled,
+                    Executed::Yes,
+                    "the answer was under way",
+                    None,
+                );
             }
             return Ok(None);
         };
@@ -310,14 +342,18 @@ impl Session {
     /// Accounts for an item of a request stream, or its first part; `false` when nobody waits for it.
     pub(super) fn receive_item_in(&mut self, id: CallId, len: u64) -> Result<bool, Fault> {
         if id > self.last_peer_id {
-            return Err(Fault::protocol(format!("an item came for call {id}, which was never made")));
+            return Err(Fault::protocol(format!(
+                "an item came for call {id}, which was never made"
+            )));
         }
         // Items of a call that is answered or cancelled may still be on their way.
         let Some(serving) = self.serving.get_mut(&id).filter(|serving| !serving.cancelled) else {
             return Ok(false);
         };
         let Some(window) = &mut serving.items_in else {
-            return Err(Fault::protocol(format!("an item came for call {id}, which has no stream of items")));
+            return Err(Fault::protocol(format!(
+                "an item came for call {id}, which has no stream of items"
+            )));
         };
         if !window.receive(len) {
             return Err(Fault::protocol(format!("an item of call {id} came without credit")));
@@ -335,14 +371,18 @@ impl Session {
         count: u64,
     ) -> Result<Option<Event<'static>>, Fault> {
         if id > self.last_peer_id {
-            return Err(Fault::protocol(format!("an end came for call {id}, which was never made")));
+            return Err(Fault::protocol(format!(
+                "an end came for call {id}, which was never made"
+            )));
         }
         let Some(serving) = self.serving.get_mut(&id).filter(|serving| !serving.cancelled) else {
             return Ok(None);
         };
         let whole = serving.items_in.as_mut().is_some_and(|window| window.end(count));
         if !whole || self.assembly.is_open(id) {
-            return Err(Fault::protocol(format!("the stream of call {id} ended after another number of items")));
+            return Err(Fault::protocol(format!(
+                "the stream of call {id} ended after another number of items"
+            )));
         }
         if let Some(timeout) = serving.opening {
             serving.deadline = now + timeout;
@@ -352,9 +392,18 @@ impl Session {
         Ok(Some(Event::End { id, token: None, count }))
     }
 
-    pub(super) fn serving_credit(&mut self, id: CallId, items: u32, bytes: u32) -> Option<Event<'static>> {
+    pub(super) fn serving_credit(
+        &mut self,
+        id: CallId,
+        items: u32,
+        bytes: u32,
+    ) -> Option<Event<'static>> {
         let serving = self.serving.get_mut(&id).filter(|serving| !serving.cancelled)?;
-        serving.items_out.as_mut()?.grant(items, bytes).then_some(Event::Writable { id, token: None })
+        serving
+            .items_out
+            .as_mut()?
+            .grant(items, bytes)
+            .then_some(Event::Writable { id, token: None })
     }
 
     /// Takes credit for an item of ours on a call of the peer's.
@@ -364,7 +413,8 @@ impl Session {
         }
         // The opening is over with the first item.
         if let Some(serving) = self.serving.get_mut(&id)
-            && serving.opening.take().is_some() {
+            && serving.opening.take().is_some()
+        {
             serving.deadline = Time::NEVER;
         }
         Ok(())
@@ -383,7 +433,12 @@ impl Session {
         Some(count)
     }
 
-    pub(super) fn consumed_in(&mut self, id: CallId, items: u32, bytes: usize) -> Option<(u32, u32)> {
+    pub(super) fn consumed_in(
+        &mut self,
+        id: CallId,
+        items: u32,
+        bytes: usize,
+    ) -> Option<(u32, u32)> {
         self.serving.get_mut(&id)?.items_in.as_mut()?.consumed(items, bytes)
     }
 
@@ -404,7 +459,13 @@ impl Session {
             Chunked::Full(head) => {
                 let message = "the unfinished bodies on this connection take too much memory";
                 if head.is_call() {
-                    self.refuse(id, ErrorCode::Overloaded, Executed::No, message, Some(RETRY_AFTER_MS));
+                    self.refuse(
+                        id,
+                        ErrorCode::Overloaded,
+                        Executed::No,
+                        message,
+                        Some(RETRY_AFTER_MS),
+                    );
                     self.check_drained();
                 } else if head.is_notify() {
                     self.counters.dropped += 1;
@@ -435,15 +496,20 @@ impl Session {
                     items_out: flags.contains(Flags::ITEMS_OUT),
                     idempotent: flags.contains(Flags::IDEMPOTENT),
                     deadline,
+                    opening: flags.contains(Flags::OPENING),
                     meta: Cow::Owned(meta),
                 };
-                let event = self.begin_serving(now, call, flags, timeout.map(Duration::from_millis));
+                let event =
+                    self.begin_serving(now, call, flags, timeout.map(Duration::from_millis));
                 self.check_drained();
                 event
             }
-            Head::Notify { method, encoding, meta } => {
-                Some(Event::Notify { method: Cow::Owned(method), encoding, body, meta: Cow::Owned(meta) })
-            }
+            Head::Notify { method, encoding, meta } => Some(Event::Notify {
+                method: Cow::Owned(method),
+                encoding,
+                body,
+                meta: Cow::Owned(meta),
+            }),
             Head::Reply { encoding } => self.handle_reply(id, encoding, body)?,
             Head::Item { encoding } if self.is_own_id(id) => self.item_out(id, encoding, body),
             Head::Item { encoding } => Some(Event::Item { id, token: None, encoding, body }),

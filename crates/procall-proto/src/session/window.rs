@@ -43,7 +43,7 @@ impl SendWindow {
     pub(crate) fn grant(&mut self, items: u32, bytes: u32) -> bool {
         self.items = self.items.saturating_add(items);
         self.bytes = self.bytes.saturating_add(bytes.into());
-        let woken = self.wanted && self.items > 0 && self.bytes > 0;
+        let woken = self.wanted && !self.ended && self.items > 0 && self.bytes > 0;
         self.wanted &= !woken;
         woken
     }

@@ -1,10 +1,11 @@
 //! Calls, notifications, progress, registration and the bounds on them.
 
 use procall_proto::{
-    Blocked, Body, Config, Encoding, ErrorCode, Event, Executed, Message, Options, Time, wire::Writer,
+    Blocked, Body, Config, Encoding, ErrorCode, Event, Executed, Message, Options, wire::Writer,
 };
 
-use crate::pair::{MS, Pair, SECOND, error_map, limits, raw};
+use crate::pair::Pair;
+use crate::words::{SECOND, error_map, limits, raw};
 
 #[test]
 fn a_call_arrives_as_it_was_made() {
@@ -12,15 +13,17 @@ fn a_call_arrives_as_it_was_made() {
     let mut meta = Vec::new();
     Writer::new(&mut meta).map(1).text("traceparent").text("00-1");
     let options = Options { idempotent: true, meta: &meta, ..Options::default() };
-    let id = pair.client.session.call(pair.now, "calc.add", Body::msgpack(&[0x92, 1, 2]), options, 77).unwrap();
+    let id = pair
+        .client
+        .session
+        .call(pair.now, "calc.add", Body::msgpack(&[0x92, 1, 2]), options, 77)
+        .unwrap();
     pair.drive();
     let call = pair.server.expect_call();
-    assert_eq!((call.id, &*call.method, call.encoding, call.body.bytes()), (
-        id,
-        "calc.add",
-        Encoding::Msgpack,
-        &[0x92, 1, 2][..]
-    ));
+    assert_eq!(
+        (call.id, &*call.method, call.encoding, call.body.bytes()),
+        (id, "calc.add", Encoding::Msgpack, &[0x92, 1, 2][..])
+    );
     assert_eq!((call.idempotent, call.items_in, call.items_out), (true, false, false));
     assert_eq!((&*call.meta, call.deadline), (&meta[..], pair.now + 30 * SECOND));
     pair.server.session.reply(pair.now, id, Body::msgpack(&[3])).unwrap();
@@ -74,7 +77,10 @@ fn both_sides_call_and_serve() {
 fn an_error_arrives_as_it_was_given() {
     let mut pair = Pair::standard();
     let id = pair.open_call(Options::default());
-    pair.server.session.fail(id, ErrorCode::HandlerError, Executed::Yes, Body::msgpack(&[0x80])).unwrap();
+    pair.server
+        .session
+        .fail(id, ErrorCode::HandlerError, Executed::Yes, Body::msgpack(&[0x80]))
+        .unwrap();
     pair.drive();
     let (of, failure) = pair.client.expect_failed();
     assert_eq!((of, failure.code, failure.executed), (id, ErrorCode::HandlerError, Executed::Yes));
@@ -86,7 +92,10 @@ fn an_error_map_above_a_chunk_becomes_its_sentence() {
     let mut pair = Pair::standard();
     let id = pair.open_call(Options::default());
     let long = vec![0; 70_000];
-    pair.server.session.fail(id, ErrorCode::HandlerError, Executed::Yes, Body::msgpack(&long)).unwrap();
+    pair.server
+        .session
+        .fail(id, ErrorCode::HandlerError, Executed::Yes, Body::msgpack(&long))
+        .unwrap();
     pair.drive();
     let (_, failure) = pair.client.expect_failed();
     assert_eq!(error_map(&failure.body).0, ErrorCode::HandlerError.sentence());
@@ -96,7 +105,8 @@ fn an_error_map_above_a_chunk_becomes_its_sentence() {
 fn a_number_of_a_newer_peer_is_an_internal_error() {
     let mut pair = Pair::standard();
     let id = pair.open_call(Options::default());
-    let message = Message::Error { id, code: 70_000, executed: 9, encoding: Encoding::None, body: &[] };
+    let message =
+        Message::Error { id, code: 70_000, executed: 9, encoding: Encoding::None, body: &[] };
     pair.client.inject(pair.now, &message).unwrap();
     let (_, failure) = pair.client.expect_failed();
     assert_eq!((failure.code, failure.executed), (ErrorCode::Internal, Executed::Maybe));
@@ -109,7 +119,10 @@ fn a_call_is_answered_once() {
     pair.server.reply(pair.now, id, b"first");
     assert_eq!(pair.server.session.reply(pair.now, id, raw(b"second")), Err(Blocked::Over));
     let code = ErrorCode::Internal;
-    assert_eq!(pair.server.session.fail(id, code, Executed::Yes, Body::empty()), Err(Blocked::Over));
+    assert_eq!(
+        pair.server.session.fail(id, code, Executed::Yes, Body::empty()),
+        Err(Blocked::Over)
+    );
     pair.drive();
     assert_eq!(pair.client.expect_reply(), (id, b"first".to_vec()));
     assert_eq!(pair.client.event(), None);
@@ -161,14 +174,18 @@ fn bytes_that_wait_are_bounded() {
 #[test]
 fn arguments_that_the_peer_would_not_take_are_refused_here() {
     let mut pair = Pair::ready(limits(|limits| limits.max_body = 1000), Config::default());
-    let (now, long_name, deep) = (pair.now, "m".repeat(256), [[0x91; 9].as_slice(), &[0x80]].concat());
+    let (now, long_name, deep) =
+        (pair.now, "m".repeat(256), [[0x91; 9].as_slice(), &[0x80]].concat());
     let deep = [&[0x81, 0xa1, b'k'], &deep[..]].concat();
     let mut wide = Vec::new();
     Writer::new(&mut wide).map(1).text("k").bin(&vec![0; 16 << 10]);
     let metas: [&[u8]; 6] = [&[0x90], &[0xc0], &[0x81], &[0x80, 0x80], &deep, &wide];
     let mut refused = vec![
         pair.client.session.call(now, "", Body::empty(), Options::default(), 0).unwrap_err(),
-        pair.client.session.call(now, &long_name, Body::empty(), Options::default(), 0).unwrap_err(),
+        pair.client
+            .session
+            .call(now, &long_name, Body::empty(), Options::default(), 0)
+            .unwrap_err(),
         pair.client.try_call(now, &[0; 1001], Options::default()).unwrap_err(),
     ];
     for meta in metas {
@@ -177,7 +194,11 @@ fn arguments_that_the_peer_would_not_take_are_refused_here() {
         refused.push(pair.client.session.notify("m", Body::empty(), meta).unwrap_err());
     }
     for failure in refused {
-        assert_eq!((failure.code, failure.executed), (ErrorCode::InvalidArgument, Executed::No), "{failure}");
+        assert_eq!(
+            (failure.code, failure.executed),
+            (ErrorCode::InvalidArgument, Executed::No),
+            "{failure}"
+        );
     }
     pair.drive();
     assert_eq!(pair.client.take_sent(), Vec::<String>::new());
@@ -191,96 +212,4 @@ fn a_result_above_the_limit_fails_its_call() {
     pair.drive();
     let (_, failure) = pair.client.expect_failed();
     assert_eq!((failure.code, failure.executed), (ErrorCode::ResultTooLarge, Executed::Yes));
-}
-
-#[test]
-fn notifications_are_delivered_and_never_answered() {
-    let mut pair = Pair::standard();
-    let long = vec![7; 100_000];
-    pair.client.session.notify("log", raw(b"short"), &[]).unwrap();
-    pair.client.session.notify("log", raw(&long), &[0x80]).unwrap();
-    pair.server.session.notify("tick", Body::empty(), &[]).unwrap();
-    pair.drive();
-    for expected in [&b"short"[..], &long] {
-        match pair.server.event() {
-            Some(Event::Notify { method, body, .. }) => assert_eq!((&*method, body.bytes()), ("log", expected)),
-            other => panic!("{other:?}"),
-        }
-    }
-    assert!(matches!(pair.client.event(), Some(Event::Notify { method, .. }) if method == "tick"));
-    assert_eq!((pair.client.event(), pair.server.take_sent()), (None, vec!["notify 2".to_owned()]));
-}
-
-#[test]
-fn a_notification_above_the_limit_is_dropped_and_counted() {
-    let mut pair = Pair::ready(Config::default(), limits(|limits| limits.max_body = 70_000));
-    pair.client.session.notify("log", raw(&[0; 80_000]), &[]).unwrap();
-    pair.drive();
-    assert_eq!((pair.server.event(), pair.server.session.counters().dropped), (None, 1));
-    assert!(!pair.server.session.is_ended());
-}
-
-#[test]
-fn progress_comes_ten_times_a_second_and_the_last_one_always() {
-    let mut pair = Pair::standard();
-    let id = pair.open_call(Options::default());
-    for done in 1..=1000 {
-        let text = if done == 1000 { "done" } else { "" };
-        pair.server.session.progress(pair.now, id, done, Some(1000), text);
-        pair.advance(MS);
-    }
-    let seen: Vec<_> = std::iter::from_fn(|| pair.client.event()).collect();
-    assert_eq!(seen.len(), 11, "ten in the second, and the last");
-    let (token, total, text) = (1, Some(1000), "done".into());
-    assert_eq!(seen[10], Event::Progress { id, token, done: 1000, total, text });
-}
-
-#[test]
-fn a_progress_text_is_cut_before_it_is_too_long_to_send() {
-    let mut pair = Pair::standard();
-    let id = pair.open_call(Options::default());
-    pair.server.session.progress(pair.now, id, 1, None, &"ä".repeat(2 << 20));
-    pair.drive();
-    assert!(matches!(pair.client.event(), Some(Event::Progress { text, .. }) if text == "ä".repeat(512)));
-}
-
-#[test]
-fn a_registration_is_acknowledged_or_refused() {
-    let mut pair = Pair::standard();
-    for result in [Ok(()), Err((ErrorCode::InvalidArgument, "the name is taken"))] {
-        pair.client.session.register(Body::msgpack(&[0x80])).unwrap();
-        assert!(pair.client.session.register(Body::msgpack(&[0x80])).is_err(), "one at a time");
-        pair.drive();
-        let Some(Event::Registration { id, body, .. }) = pair.server.event() else { panic!("no registration") };
-        assert_eq!(body.bytes(), [0x80]);
-        pair.server.session.registered(id, result);
-        pair.drive();
-        match (pair.client.event(), result) {
-            (Some(Event::Registered { result: Ok(()) }), Ok(())) => {}
-            (Some(Event::Registered { result: Err(failure) }), Err((code, text))) => {
-                assert_eq!((failure.code, failure.executed), (code, Executed::No));
-                assert_eq!(error_map(&failure.body).0, text);
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-#[test]
-fn an_answer_to_no_registration_ends_the_session() {
-    let mut pair = Pair::standard();
-    pair.client.session.register(Body::empty()).unwrap();
-    let fault = pair.client.inject(pair.now, &Message::Registered { id: 3, code: 0, body: &[] }).unwrap_err();
-    assert_eq!(fault.code, ErrorCode::ProtocolError);
-}
-
-#[test]
-fn a_registration_out_of_order_ends_the_session() {
-    for id in [0, 1, 2] {
-        let mut pair = Pair::standard();
-        pair.client.session.notify("m", Body::empty(), &[]).unwrap();
-        pair.drive();
-        let message = Message::Register { id, encoding: Encoding::None, body: &[] };
-        assert!(pair.server.inject(Time::ZERO, &message).is_err(), "id {id}");
-    }
 }

@@ -1,8 +1,11 @@
 //! Calls that are given up, at every stage of their lives.
 
-use procall_proto::{Blocked, Body, CallId, Config, ErrorCode, Event, Executed, Message, Options, Reason};
+use procall_proto::{
+    Blocked, Body, CallId, Config, ErrorCode, Event, Executed, Message, Options, Reason,
+};
 
-use crate::pair::{MS, Pair, items_in, items_out, limits, raw};
+use crate::pair::Pair;
+use crate::words::{MS, items_in, items_out, limits, raw};
 
 /// A call of 300,000 bytes of which the header and two chunks have arrived.
 fn half_sent() -> (Pair, CallId) {
@@ -161,7 +164,11 @@ fn a_long_result_that_nobody_wants_stops() {
     }
     pair.client.session.cancel(pair.now, id);
     let (_, failure) = pair.client.expect_failed();
-    assert_eq!((failure.code, failure.executed), (ErrorCode::Cancelled, Executed::Yes), "an answer is a verdict");
+    assert_eq!(
+        (failure.code, failure.executed),
+        (ErrorCode::Cancelled, Executed::Yes),
+        "an answer is a verdict"
+    );
     pair.client_sends();
     pair.server.receive_one(pair.now);
     pair.server_sends();
@@ -185,7 +192,10 @@ fn a_stream_whose_end_waits_behind_a_long_item_is_settled_all_the_same() {
     pair.drive();
     let (_, failure) = pair.client.expect_failed();
     assert_eq!((failure.code, failure.executed), (ErrorCode::Cancelled, Executed::Yes));
-    assert_eq!((pair.server.take_sent(), pair.client.session.calling()), (vec![format!("error {id}")], 0));
+    assert_eq!(
+        (pair.server.take_sent(), pair.client.session.calling()),
+        (vec![format!("error {id}")], 0)
+    );
 }
 
 #[test]
@@ -208,7 +218,10 @@ fn a_cancel_of_no_call_ends_the_session() {
     for id in [2, 3, 101] {
         let mut pair = Pair::standard();
         pair.open_call(Options::default());
-        assert!(pair.server.inject(pair.now, &Message::Cancel { id, reason: 0 }).is_err(), "id {id}");
+        assert!(
+            pair.server.inject(pair.now, &Message::Cancel { id, reason: 0 }).is_err(),
+            "id {id}"
+        );
     }
 }
 

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use procall_proto::{
-    Body, CallHeader, CallId, Config, Encoding, ErrorCode, Event, Executed, Flags, Message, Options, Reason, Time,
+    Body, CallHeader, CallId, Config, Encoding, ErrorCode, Event, Executed, Flags, Message,
+    Options, Reason, Time,
 };
 
-use crate::pair::{MS, NANO, Pair, SECOND, items_in, items_out, raw, timeout};
+use crate::pair::Pair;
+use crate::words::{MS, NANO, SECOND, items_in, items_out, raw, timeout};
 
 /// A served call with 50 ms to live, one millisecond of latency, at the moment when the server has heard that they are over.
 fn overdue() -> (Pair, CallId) {
@@ -29,7 +31,10 @@ fn a_request_that_never_left_fails_at_its_deadline_and_did_not_run() {
     assert_eq!(pair.client.event(), None);
     pair.client.session.handle_timeout(Time::from_nanos(50_000_000));
     let (of, failure) = pair.client.expect_failed();
-    assert_eq!((of, failure.code, failure.executed), (id, ErrorCode::DeadlineExceeded, Executed::No));
+    assert_eq!(
+        (of, failure.code, failure.executed),
+        (id, ErrorCode::DeadlineExceeded, Executed::No)
+    );
     pair.drive();
     assert_eq!(pair.client.take_sent(), ["hello"]);
 }
@@ -42,7 +47,10 @@ fn the_peer_says_whether_an_overdue_handler_ran() {
         pair.drive();
         assert_eq!(pair.now, Time::ZERO + 52 * MS);
         let (of, failure) = pair.client.expect_failed();
-        assert_eq!((of, failure.code, failure.executed), (id, ErrorCode::DeadlineExceeded, executed));
+        assert_eq!(
+            (of, failure.code, failure.executed),
+            (id, ErrorCode::DeadlineExceeded, executed)
+        );
     }
 }
 
@@ -53,7 +61,10 @@ fn a_reply_after_the_deadline_proves_only_that_the_handler_ran() {
         pair.server.reply(pair.now, id, &vec![0; len]);
         pair.drive();
         let (of, failure) = pair.client.expect_failed();
-        assert_eq!((of, failure.code, failure.executed), (id, ErrorCode::DeadlineExceeded, Executed::Yes));
+        assert_eq!(
+            (of, failure.code, failure.executed),
+            (id, ErrorCode::DeadlineExceeded, Executed::Yes)
+        );
         assert_eq!((pair.client.event(), pair.client.session.counters().late), (None, 1));
     }
 }
@@ -66,7 +77,10 @@ fn a_silent_peer_leaves_the_call_undecided_after_the_slack() {
     assert_eq!(pair.client.event(), None);
     pair.advance(NANO);
     let (of, failure) = pair.client.expect_failed();
-    assert_eq!((of, failure.code, failure.executed), (id, ErrorCode::DeadlineExceeded, Executed::Maybe));
+    assert_eq!(
+        (of, failure.code, failure.executed),
+        (id, ErrorCode::DeadlineExceeded, Executed::Maybe)
+    );
     // Late is dropped and counted; only that the peer is free again is told.
     assert!(pair.client.session.is_outstanding(id));
     pair.server.reply(pair.now, id, b"late");
@@ -74,6 +88,16 @@ fn a_silent_peer_leaves_the_call_undecided_after_the_slack() {
     assert_eq!(pair.client.event(), Some(Event::Settled { id, token: 1 }));
     assert_eq!((pair.client.event(), pair.client.session.counters().late), (None, 1));
     assert_eq!(pair.client.session.calling(), 0);
+}
+
+#[test]
+fn a_driver_that_comes_late_does_not_make_the_outcome_later() {
+    let mut pair = Pair::standard();
+    pair.open_call(timeout(50 * MS));
+    pair.client.session.handle_timeout(Time::ZERO + 55 * MS);
+    assert_eq!(pair.client.session.poll_timeout(), Time::ZERO + 58 * MS);
+    pair.client.session.handle_timeout(Time::ZERO + 58 * MS);
+    assert_eq!(pair.client.expect_failed().1.executed, Executed::Maybe);
 }
 
 #[test]
@@ -128,7 +152,8 @@ fn a_request_that_expires_while_it_arrives_is_never_started() {
     pair.server_sends();
     assert_eq!(pair.server.take_sent(), ["error 1"]);
     let (_, refusal) = pair.client.inbox.pop_front().unwrap();
-    let expected = (u64::from(ErrorCode::DeadlineExceeded.number()), u64::from(Executed::No.number()));
+    let expected =
+        (u64::from(ErrorCode::DeadlineExceeded.number()), u64::from(Executed::No.number()));
     match Message::decode(&refusal) {
         Ok(Some(Message::Error { code, executed, .. })) => assert_eq!((code, executed), expected),
         other => panic!("{other:?}"),
@@ -213,7 +238,10 @@ fn the_time_of_a_stream_covers_its_opening() {
     pair.server.item(id, b"second");
     pair.drive();
     assert_eq!(pair.server.event(), None);
-    assert_eq!((pair.client.expect_item().1, pair.client.expect_item().1), (b"first".into(), b"second".into()));
+    assert_eq!(
+        (pair.client.expect_item().1, pair.client.expect_item().1),
+        (b"first".into(), b"second".into())
+    );
     assert_eq!(pair.client.event(), None);
 }
 
@@ -260,6 +288,21 @@ fn the_time_of_an_opening_rests_while_the_caller_sends() {
     assert_eq!(pair.server.event(), Some(Event::Cancelled { id, reason: Reason::Deadline }));
     pair.advance(8 * MS);
     assert_eq!(pair.client.expect_failed().1.code, ErrorCode::DeadlineExceeded);
+}
+
+#[test]
+fn a_handler_knows_by_itself_that_the_opening_started_anew() {
+    let mut pair = Pair::standard();
+    let id = pair.open_call(Options { timeout: Some(50 * MS), ..items_in() });
+    pair.client.item(id, b"");
+    pair.advance(SECOND);
+    pair.client.session.end_stream(pair.now, id).unwrap();
+    pair.drive();
+    pair.server.events.clear();
+    pair.server.session.handle_timeout(pair.now + (50 * MS - NANO));
+    assert_eq!(pair.server.event(), None);
+    pair.server.session.handle_timeout(pair.now + 50 * MS);
+    assert_eq!(pair.server.event(), Some(Event::Cancelled { id, reason: Reason::Deadline }));
 }
 
 #[test]

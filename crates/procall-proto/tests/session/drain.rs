@@ -1,14 +1,19 @@
 //! Going away without losing a call.
 
 use procall_proto::{
-    CallHeader, CallId, Config, Encoding, ErrorCode, Event, Executed, Flags, Message, Options, Reason,
+    CallHeader, CallId, Config, Encoding, ErrorCode, Event, Executed, Flags, Message, Options,
+    Reason,
 };
 
-use crate::pair::{MS, Pair, Peer, items_in, limits};
+use crate::pair::{Pair, Peer};
+use crate::words::{MS, items_in, limits};
 
 fn call(id: CallId) -> Message<'static> {
     let (method, encoding, flags) = ("m", Encoding::Raw, Flags::default());
-    Message::Call(CallHeader { id, method, encoding, flags, total: None, timeout_ms: None, meta: &[] }, b"")
+    Message::Call(
+        CallHeader { id, method, encoding, flags, total: None, timeout_ms: None, meta: &[] },
+        b"",
+    )
 }
 
 /// The next event but for the answer to the ping, which is nobody's business here.
@@ -50,7 +55,8 @@ fn calls_that_were_sent_before_the_peer_knew_are_served() {
     assert_eq!(pair.server.events.iter().filter(|event| **event == Event::Drained).count(), 0);
     pair.server.reply(pair.now, crossing, b"");
     pair.drive();
-    let drained: Vec<_> = std::iter::from_fn(|| pair.server.event()).filter(|e| *e == Event::Drained).collect();
+    let drained: Vec<_> =
+        std::iter::from_fn(|| pair.server.event()).filter(|e| *e == Event::Drained).collect();
     assert_eq!(drained.len(), 1);
     assert_eq!(event(&mut pair.client), going_away(""));
     assert_eq!((pair.client.expect_reply().0, pair.client.expect_reply().0), (early, crossing));
@@ -87,12 +93,17 @@ fn a_call_that_did_not_leave_before_the_seal_did_not_run() {
     let unsent = pair.client.call(pair.now, b"", Options::default());
     let long = pair.client.call(pair.now, &[0; 100_000], Options::default());
     for step in [1, 2] {
-        pair.client.inject(pair.now, &Message::Goaway { step, last_id: sent, text: "update" }).unwrap();
+        pair.client
+            .inject(pair.now, &Message::Goaway { step, last_id: sent, text: "update" })
+            .unwrap();
     }
     assert_eq!(event(&mut pair.client), going_away("update"));
     for id in [unsent, long] {
         let (of, failure) = pair.client.expect_failed();
-        assert_eq!((of, failure.code, failure.executed), (id, ErrorCode::Unavailable, Executed::No));
+        assert_eq!(
+            (of, failure.code, failure.executed),
+            (id, ErrorCode::Unavailable, Executed::No)
+        );
         assert!(failure.message.contains("update"));
     }
     pair.client.take_sent();
@@ -111,7 +122,10 @@ fn a_call_that_was_given_up_before_the_seal_keeps_its_outcome() {
     pair.client.inject(pair.now, &Message::Goaway { step: 2, last_id: 0, text: "" }).unwrap();
     assert_eq!(event(&mut pair.client), going_away(""));
     let (id, failure) = pair.client.expect_failed();
-    assert_eq!((id, failure.code, failure.executed), (cancelled, ErrorCode::Cancelled, Executed::No));
+    assert_eq!(
+        (id, failure.code, failure.executed),
+        (cancelled, ErrorCode::Cancelled, Executed::No)
+    );
     assert_eq!(event(&mut pair.client), Some(Event::Settled { id: abandoned, token: 2 }));
 }
 
@@ -170,7 +184,10 @@ fn a_drain_before_the_handshake_is_done_at_once_and_told_then() {
     assert_eq!(event(&mut pair.client), Some(Event::Ready));
     assert_eq!(event(&mut pair.client), going_away("closing time"));
     let (id, failure) = pair.client.expect_failed();
-    assert_eq!((id, failure.code, failure.executed), (waiting, ErrorCode::Unavailable, Executed::No));
+    assert_eq!(
+        (id, failure.code, failure.executed),
+        (waiting, ErrorCode::Unavailable, Executed::No)
+    );
     assert_eq!(pair.client.take_sent(), ["hello"]);
 }
 
@@ -184,7 +201,10 @@ fn an_initiator_too_may_drain_before_the_handshake() {
     assert_eq!(event(&mut pair.server), Some(Event::Ready));
     assert_eq!(event(&mut pair.server), going_away(""));
     let (id, failure) = pair.server.expect_failed();
-    assert_eq!((id, failure.code, failure.executed), (waiting, ErrorCode::Unavailable, Executed::No));
+    assert_eq!(
+        (id, failure.code, failure.executed),
+        (waiting, ErrorCode::Unavailable, Executed::No)
+    );
     let seen: Vec<_> = std::iter::from_fn(|| pair.client.event()).collect();
     assert_eq!(seen, [Event::Drained, Event::Ready]);
 }
@@ -209,7 +229,10 @@ fn a_request_that_is_still_arriving_holds_the_drain_up() {
             assert_eq!(event(&mut pair.server), None);
             pair.server.reply(pair.now, id, b"");
         }
-        assert_eq!((event(&mut pair.server), event(&mut pair.server)), (Some(Event::Drained), None));
+        assert_eq!(
+            (event(&mut pair.server), event(&mut pair.server)),
+            (Some(Event::Drained), None)
+        );
     }
 }
 
@@ -242,6 +265,8 @@ fn a_long_word_of_goodbye_is_cut() {
     let mut pair = Pair::standard();
     pair.server.session.drain(pair.now, &"x".repeat(2 << 20));
     pair.drive();
-    assert!(matches!(event(&mut pair.client), Some(Event::GoingAway { text }) if text.len() == 1024));
+    assert!(
+        matches!(event(&mut pair.client), Some(Event::GoingAway { text }) if text.len() == 1024)
+    );
     assert!(!pair.client.session.is_ended());
 }

@@ -1,8 +1,11 @@
 //! The end of a session, by choice, by loss and by fault: every call has its outcome, then silence.
 
-use procall_proto::{Blocked, Body, CallId, Config, ErrorCode, Event, Executed, Failure, Message, Options, Reason};
+use procall_proto::{
+    Blocked, Body, CallId, Config, ErrorCode, Event, Executed, Failure, Message, Options, Reason,
+};
 
-use crate::pair::{Pair, items_out, raw, timeout};
+use crate::pair::Pair;
+use crate::words::{items_out, raw};
 
 /// A client with a call in every stage: unsent, half sent, sent, given up, abandoned; and one that it serves.
 fn busy() -> (Pair, [CallId; 6]) {
@@ -33,14 +36,17 @@ fn check_outcomes(pair: &mut Pair, ids: [CallId; 6], code: ErrorCode) {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(failed, [
-        (sent, Some((code, Executed::Maybe))),
-        (given_up, Some((ErrorCode::Cancelled, Executed::Maybe))),
-        (abandoned, None),
-        (half_sent, Some((code, Executed::No))),
-        (unsent, Some((code, Executed::No))),
-        (served, None),
-    ]);
+    assert_eq!(
+        failed,
+        [
+            (sent, Some((code, Executed::Maybe))),
+            (given_up, Some((ErrorCode::Cancelled, Executed::Maybe))),
+            (abandoned, None),
+            (half_sent, Some((code, Executed::No))),
+            (unsent, Some((code, Executed::No))),
+            (served, None),
+        ]
+    );
     assert_eq!((pair.client.session.calling(), pair.client.session.serving()), (0, 0));
 }
 
@@ -92,12 +98,20 @@ fn a_fault_is_known_to_both_sides() {
     let fault = pair.server.handle(pair.now, b"garbage").unwrap_err();
     assert_eq!((fault.code, fault.remote), (ErrorCode::ProtocolError, false));
     pair.drive();
-    for (peer, own, other, remote) in [(&mut pair.server, up, down, false), (&mut pair.client, down, up, true)] {
+    for (peer, own, other, remote) in
+        [(&mut pair.server, up, down, false), (&mut pair.client, down, up, true)]
+    {
         let (id, failure) = peer.expect_failed();
-        assert_eq!((id, failure.code, failure.executed), (own, ErrorCode::ConnectionLost, Executed::Maybe));
+        assert_eq!(
+            (id, failure.code, failure.executed),
+            (own, ErrorCode::ConnectionLost, Executed::Maybe)
+        );
         assert_eq!(peer.event(), Some(Event::Cancelled { id: other, reason: Reason::Gone }));
         let ended = peer.expect_ended();
-        assert_eq!((ended.code, &ended.message, ended.remote), (fault.code, &fault.message, remote));
+        assert_eq!(
+            (ended.code, &ended.message, ended.remote),
+            (fault.code, &fault.message, remote)
+        );
         assert_eq!(peer.event(), None);
         assert!(peer.session.is_ended());
     }
@@ -111,7 +125,9 @@ fn a_fault_is_the_last_thing_said() {
     let registration = pair.client.session.register(Body::empty());
     assert!(registration.is_ok());
     pair.drive();
-    let Some(Event::Registration { id: registration, .. }) = pair.server.event() else { panic!("no registration") };
+    let Some(Event::Registration { id: registration, .. }) = pair.server.event() else {
+        panic!("no registration")
+    };
     // Of every lane something waits.
     pair.server.inject(now, &Message::Ping { nonce: 1 }).unwrap();
     pair.server.item(id, b"");
@@ -162,7 +178,9 @@ fn a_registration_under_way_fails_with_its_session() {
     pair.client.session.register(Body::empty()).unwrap();
     pair.drop_link();
     match pair.client.event() {
-        Some(Event::Registered { result: Err(failure) }) => assert_eq!(failure.code, ErrorCode::ConnectionLost),
+        Some(Event::Registered { result: Err(failure) }) => {
+            assert_eq!(failure.code, ErrorCode::ConnectionLost)
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -171,7 +189,7 @@ fn a_registration_under_way_fails_with_its_session() {
 fn a_fault_of_the_handshake_fails_what_waits_and_nothing_ran() {
     let config = Config { token: Some(b"secret".to_vec()), ..Config::default() };
     let mut pair = Pair::new(Config::default(), config);
-    pair.client.call(pair.now, b"", timeout(crate::pair::SECOND));
+    pair.client.call(pair.now, b"", Options::default());
     pair.drive();
     let (_, failure) = pair.client.expect_failed();
     assert_eq!((failure.code, failure.executed), (ErrorCode::ConnectionLost, Executed::No));

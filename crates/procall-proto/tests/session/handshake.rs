@@ -2,10 +2,11 @@
 
 use procall_proto::wire::Writer;
 use procall_proto::{
-    Body, Config, Encoding, ErrorCode, Event, Fault, Flags, Limits, Message, Options, VERSION, VERSION_MIN,
+    Body, Config, Encoding, ErrorCode, Fault, Flags, Limits, Message, Options, VERSION, VERSION_MIN,
 };
 
-use crate::pair::{MS, NANO, Pair, SECOND, encoded, limits};
+use crate::pair::Pair;
+use crate::words::{MS, NANO, SECOND, encoded, limits};
 
 fn token(token: &[u8]) -> Config {
     Config { token: Some(token.to_vec()), ..Config::default() }
@@ -32,7 +33,13 @@ fn greet(map: &[u8]) -> (Pair, Result<(), Fault>) {
 fn both_sides_learn_who_the_other_is() {
     let client = Config { id: "c1".into(), name: "calc".into(), pid: 42, ..Config::default() };
     let server = limits(|limits| {
-        *limits = Limits { chunk: 1000, max_calls: 7, stream_items: 3, stream_bytes: 4, ..Limits::default() };
+        *limits = Limits {
+            chunk: 1000,
+            max_calls: 7,
+            stream_items: 3,
+            stream_bytes: 4,
+            ..Limits::default()
+        };
     });
     let pair = Pair::ready(client, server);
     let seen = pair.server.session.peer().unwrap();
@@ -41,43 +48,6 @@ fn both_sides_learn_who_the_other_is() {
     let seen = pair.client.session.peer().unwrap();
     assert_eq!((seen.chunk, seen.max_calls, seen.stream_items, seen.stream_bytes), (1000, 7, 3, 4));
     assert!(pair.client.session.is_ready() && pair.server.session.is_ready());
-}
-
-#[test]
-fn the_newest_common_version_is_chosen() {
-    for (min, max) in [(VERSION, VERSION), (VERSION, VERSION + 1), (VERSION - 1, VERSION), (0, u64::MAX)] {
-        let mut pair = Pair::new(Config::default(), Config::default());
-        pair.server.inject(pair.now, &Message::Hello { min, max, info: &[0x80] }).unwrap();
-        pair.server_sends();
-        let (_, welcome) = pair.client.inbox.pop_front().unwrap();
-        assert!(matches!(Message::decode(&welcome), Ok(Some(Message::Welcome { version: VERSION, .. }))));
-    }
-}
-
-#[test]
-fn peers_without_a_common_version_are_told_which_they_speak() {
-    for (min, max) in [(VERSION + 1, VERSION + 2), (0, VERSION_MIN - 1), (VERSION + 4, VERSION)] {
-        let mut pair = Pair::new(Config::default(), Config::default());
-        let fault = pair.server.inject(pair.now, &Message::Hello { min, max, info: &[0x80] }).unwrap_err();
-        assert_eq!(fault.code, ErrorCode::VersionMismatch);
-        let expected = format!(
-            "this side speaks protocol {VERSION_MIN} to {VERSION}, the peer {min} to {max}: update the older of the two"
-        );
-        assert_eq!(fault.message, expected);
-        pair.server_sends();
-        pair.client.receive_one(pair.now);
-        let ended = pair.client.expect_ended();
-        assert_eq!((ended.code, ended.message, ended.remote), (ErrorCode::VersionMismatch, expected, true));
-    }
-}
-
-#[test]
-fn a_version_that_was_not_offered_is_refused() {
-    for version in [VERSION_MIN - 1, VERSION + 1] {
-        let mut pair = Pair::new(Config::default(), Config::default());
-        let fault = pair.client.inject(pair.now, &Message::Welcome { version, info: &[0x80] }).unwrap_err();
-        assert_eq!(fault.code, ErrorCode::VersionMismatch);
-    }
 }
 
 #[test]
@@ -99,7 +69,10 @@ fn another_token_or_none_does_not_open() {
         pair.drive();
         for (peer, remote) in [(&mut pair.server, false), (&mut pair.client, true)] {
             let ended = peer.expect_ended();
-            assert_eq!((ended.code, &*ended.message, ended.remote), (ErrorCode::Unauthenticated, text, remote));
+            assert_eq!(
+                (ended.code, &*ended.message, ended.remote),
+                (ErrorCode::Unauthenticated, text, remote)
+            );
         }
         assert_eq!(pair.server.take_sent(), ["fault"]);
     }
@@ -128,7 +101,11 @@ fn nothing_may_come_before_the_greeting() {
 #[test]
 fn an_acceptor_is_greeted_with_hello_and_an_initiator_with_welcome() {
     let mut pair = Pair::new(Config::default(), Config::default());
-    assert!(pair.server.inject(pair.now, &Message::Welcome { version: VERSION, info: &[0x80] }).is_err());
+    assert!(
+        pair.server
+            .inject(pair.now, &Message::Welcome { version: VERSION, info: &[0x80] })
+            .is_err()
+    );
     let hello = Message::Hello { min: VERSION, max: VERSION, info: &[0x80] };
     assert!(pair.client.inject(pair.now, &hello).is_err());
 }
@@ -197,7 +174,10 @@ fn unknown_keys_are_skipped_and_missing_ones_have_defaults() {
     let (peer, defaults) = (pair.server.session.peer().unwrap(), Limits::default());
     assert_eq!((&*peer.name, &*peer.id, peer.pid), ("known", "", 0));
     assert_eq!((peer.chunk, peer.max_message), (defaults.chunk, defaults.max_message));
-    assert_eq!((peer.stream_items, peer.stream_bytes), (defaults.stream_items, defaults.stream_bytes));
+    assert_eq!(
+        (peer.stream_items, peer.stream_bytes),
+        (defaults.stream_items, defaults.stream_bytes)
+    );
     assert_eq!(peer.max_calls, defaults.max_calls);
 }
 
@@ -227,16 +207,40 @@ fn an_info_map_that_makes_no_sense_is_refused() {
         info(1, |writer| _ = writer.text("pid").uint(1 << 32)),
         info(1, |writer| _ = writer.text("token").text("a text")),
         info(1, |writer| _ = writer.uint(1).uint(1)),
+        info(1, |writer| _ = writer.text("max_message").uint((32 << 10) - 1)),
+        info(2, |writer| _ = writer.text("pid").uint(1).text("pid").uint(2)),
+        info(1, |writer| _ = writer.text("pid").uint(1).nil()),
     ];
     for map in maps {
-        assert_eq!(greet(&map).1.map_err(|fault| fault.code), Err(ErrorCode::ProtocolError), "{map:?}");
+        assert_eq!(
+            greet(&map).1.map_err(|fault| fault.code),
+            Err(ErrorCode::ProtocolError),
+            "{map:?}"
+        );
     }
+}
+
+#[test]
+fn a_peer_that_takes_only_short_messages_gets_shorter_chunks() {
+    let server = limits(|limits| limits.max_message = 32 << 10);
+    let mut pair = Pair::ready(Config::default(), server);
+    let body = vec![0; 60 << 10];
+    let now = pair.now;
+    pair.client.session.call(now, "put", Body::msgpack(&body), Options::default(), 1).unwrap();
+    let mut longest = 0;
+    while let Some(message) = pair.client.session.transmit() {
+        longest = longest.max(message.len());
+    }
+    assert!(longest > 0 && longest <= 32 << 10, "a message of {longest} bytes");
 }
 
 #[test]
 fn other_protocols_are_refused_with_a_word() {
     let texts = [
-        (&b"{\"type\":\"ping\"}"[..], "this connection speaks the native protocol; JSON is served by an engine"),
+        (
+            &b"{\"type\":\"ping\"}"[..],
+            "this connection speaks the native protocol; JSON is served by an engine",
+        ),
         (b"[1]", "this connection speaks the native protocol; JSON is served by an engine"),
         (b"GET / HTTP/1.1", "expected a header: an array of up to 15 elements"),
         (b"\x94\x00\xa7procall\xc0\x01", "expected the oldest version"),
@@ -247,38 +251,6 @@ fn other_protocols_are_refused_with_a_word() {
         let mut pair = Pair::new(Config::default(), Config::default());
         assert_eq!(pair.server.handle(pair.now, bytes).unwrap_err().message, text);
     }
-}
-
-#[test]
-fn kinds_of_later_versions_are_skipped() {
-    let mut pair = Pair::standard();
-    for message in [&[0x91, 17][..], &[0x93, 0xcd, 1, 0, 0xc1, 0xc1], &[0x92, 99, 1, 2, 3]] {
-        pair.server.handle(pair.now, message).unwrap();
-    }
-    assert_eq!((pair.server.session.counters().unknown, pair.server.event()), (3, None));
-}
-
-#[test]
-fn header_elements_of_later_versions_are_skipped() {
-    let mut pair = Pair::standard();
-    // A call with two elements more: a map and a text. The body is what comes after them.
-    let call = [&[0x9a, 4, 1, 0xa1, b'm', 3, 0, 0xc0, 0xc0, 0xc0, 0x81, 0xa1, b'k', 0x91, 1, 0xa1, b'x'], &b"body"[..]];
-    pair.server.handle(pair.now, &call.concat()).unwrap();
-    assert_eq!(pair.server.expect_call().body.bytes(), b"body");
-    // A ping with a nil more, and bytes where a later version has a body.
-    pair.server.handle(pair.now, &[0x93, 13, 7, 0xc0, 1, 2, 3]).unwrap();
-    pair.server_sends();
-    assert_eq!(pair.client.inbox.pop_front().unwrap().1, encoded(&Message::Pong { nonce: 7 }));
-}
-
-#[test]
-fn trailing_elements_have_defaults() {
-    let mut pair = Pair::standard();
-    pair.server.handle(pair.now, &[0x95, 4, 1, 0xa1, b'm', 0, 0]).unwrap();
-    let call = pair.server.expect_call();
-    assert_eq!((call.deadline, call.meta.len()), (procall_proto::Time::NEVER, 0));
-    pair.server.handle(pair.now, &[0x92, 12, 1]).unwrap();
-    assert!(matches!(pair.server.event(), Some(Event::Cancelled { .. })));
 }
 
 #[test]
@@ -296,4 +268,3 @@ fn nothing_but_the_greeting_leaves_before_it_is_done() {
     assert_eq!(pair.client.take_sent(), ["hello", "call 1", "notify 3", "register 5"]);
     assert_eq!(pair.server.take_sent(), ["welcome", "call 2", "notify 4", "register 6"]);
 }
-

@@ -2,7 +2,8 @@
 
 use procall_proto::{Config, ErrorCode, Event, Heartbeat, Message, Options, Time};
 
-use crate::pair::{MS, NANO, Pair, SECOND};
+use crate::pair::Pair;
+use crate::words::{MS, NANO, SECOND};
 
 fn beating() -> Config {
     Config { heartbeat: Some(Heartbeat::default()), ..Config::default() }
@@ -61,7 +62,9 @@ fn a_heartbeat_comes_every_five_seconds() {
         assert_eq!(pair.client.take_sent(), Vec::<String>::new());
         pair.advance(21 * MS);
         assert_eq!(pair.client.take_sent(), ["ping"]);
-        assert!(matches!(pair.client.event(), Some(Event::Pong { round_trip, .. }) if round_trip == 20 * MS));
+        assert!(
+            matches!(pair.client.event(), Some(Event::Pong { round_trip, .. }) if round_trip == 20 * MS)
+        );
     }
     assert!(!pair.client.session.is_suspected());
 }
@@ -81,7 +84,10 @@ fn a_pong_within_its_time_is_no_miss() {
     pair.latency = 1500 * MS - NANO;
     pair.advance(60 * SECOND);
     let seen: Vec<_> = std::iter::from_fn(|| pair.client.event()).collect();
-    assert!(seen.len() >= 10 && seen.iter().all(|event| matches!(event, Event::Pong { .. })), "{seen:?}");
+    assert!(
+        seen.len() >= 10 && seen.iter().all(|event| matches!(event, Event::Pong { .. })),
+        "{seen:?}"
+    );
 }
 
 #[test]
@@ -148,15 +154,21 @@ fn the_eleventh_ping_of_a_second_ends_the_session() {
         pair.server.inject(start, &Message::Ping { nonce }).unwrap();
     }
     // Any second counts, not only one that begins with a second of the session.
-    let fault = pair.server.inject(start + (SECOND - NANO), &Message::Ping { nonce: 10 }).unwrap_err();
-    assert_eq!((fault.code, &*fault.message), (ErrorCode::ProtocolError, "more than 10 pings in one second"));
+    let fault =
+        pair.server.inject(start + (SECOND - NANO), &Message::Ping { nonce: 10 }).unwrap_err();
+    assert_eq!(
+        (fault.code, &*fault.message),
+        (ErrorCode::ProtocolError, "more than 10 pings in one second")
+    );
 }
 
 #[test]
 fn ten_pings_a_second_are_no_flood() {
     let mut pair = Pair::standard();
     for nonce in 0..100 {
-        pair.server.inject(Time::ZERO + 100 * MS * nonce, &Message::Ping { nonce: nonce.into() }).unwrap();
+        pair.server
+            .inject(Time::ZERO + 100 * MS * nonce, &Message::Ping { nonce: nonce.into() })
+            .unwrap();
     }
 }
 
@@ -181,7 +193,8 @@ fn pings_by_request_wait_for_their_answer_and_150_ms() {
 #[test]
 fn the_fastest_heart_and_an_eager_caller_together_are_no_flood() {
     let hasty = Heartbeat { interval: NANO, timeout: NANO, ..Heartbeat::default() };
-    let mut pair = Pair::ready(Config { heartbeat: Some(hasty), ..Config::default() }, Config::default());
+    let mut pair =
+        Pair::ready(Config { heartbeat: Some(hasty), ..Config::default() }, Config::default());
     for step in 0..10_000 {
         pair.client.session.ping(pair.now);
         if step == 5_000 {

@@ -1,5 +1,6 @@
 //! The session state machine, two of them, with virtual time and a wire made of queues.
 
+mod assembly;
 mod calls;
 mod cancel;
 mod chunks;
@@ -8,7 +9,12 @@ mod drain;
 mod ends;
 mod handshake;
 mod hostile;
+mod lies;
 mod liveness;
+mod model;
+mod notices;
 mod operations;
 mod pair;
 mod streams;
+mod versions;
+mod words;

@@ -1,8 +1,11 @@
 //! Streams of items in both directions, and the credit that paces them.
 
-use procall_proto::{Blocked, Body, Config, Encoding, ErrorCode, Event, Executed, Flags, Message, Options, Reason};
+use procall_proto::{
+    Blocked, Body, Config, Encoding, ErrorCode, Event, Executed, Flags, Message, Options, Reason,
+};
 
-use crate::pair::{Pair, error_map, items_in, items_out, limits, raw};
+use crate::pair::Pair;
+use crate::words::{error_map, items_in, items_out, limits, raw};
 
 fn duplex() -> Options<'static> {
     Options { items_in: true, items_out: true, ..Options::default() }
@@ -32,7 +35,10 @@ fn a_caller_sends_items_and_gets_one_value() {
     pair.client.item(id, b"b");
     pair.client.session.end_stream(pair.now, id).unwrap();
     pair.drive();
-    assert_eq!((pair.server.expect_item().1, pair.server.expect_item().1), (b"a".to_vec(), b"b".to_vec()));
+    assert_eq!(
+        (pair.server.expect_item().1, pair.server.expect_item().1),
+        (b"a".to_vec(), b"b".to_vec())
+    );
     assert_eq!(pair.server.event(), Some(Event::End { id, token: None, count: 2 }));
     pair.server.reply(pair.now, id, b"ab");
     pair.drive();
@@ -112,8 +118,17 @@ fn the_item_that_crosses_a_mebibyte_may_still_be_sent() {
 
 #[test]
 fn an_item_without_credit_ends_the_session() {
-    let item = |id| Message::Item { id, encoding: Encoding::Raw, flags: Flags::default(), total: None, body: b"" };
-    let mut pair = Pair::ready(limits(|limits| limits.stream_items = 2), limits(|limits| limits.stream_items = 2));
+    let item = |id| Message::Item {
+        id,
+        encoding: Encoding::Raw,
+        flags: Flags::default(),
+        total: None,
+        body: b"",
+    };
+    let mut pair = Pair::ready(
+        limits(|limits| limits.stream_items = 2),
+        limits(|limits| limits.stream_items = 2),
+    );
     let id = pair.open_call(duplex());
     for peer in [&mut pair.client, &mut pair.server] {
         peer.inject(pair.now, &item(id)).unwrap();
@@ -198,7 +213,10 @@ fn a_reader_that_leaves_silences_its_writer() {
 
 #[test]
 fn a_cancelled_stream_is_told_of_no_credit() {
-    let mut pair = Pair::ready(limits(|limits| limits.stream_items = 1), limits(|limits| limits.stream_items = 1));
+    let mut pair = Pair::ready(
+        limits(|limits| limits.stream_items = 1),
+        limits(|limits| limits.stream_items = 1),
+    );
     let id = pair.open_call(duplex());
     pair.client.item(id, b"");
     pair.server.item(id, b"");
@@ -215,6 +233,17 @@ fn a_cancelled_stream_is_told_of_no_credit() {
     pair.client.inject(pair.now, &credit).unwrap();
     pair.server.inject(pair.now, &credit).unwrap();
     assert_eq!((pair.client.event(), pair.server.event()), (None, None));
+}
+
+#[test]
+fn a_stream_that_ended_is_told_of_no_credit() {
+    let mut pair = Pair::ready(Config::default(), limits(|limits| limits.stream_items = 1));
+    let id = pair.open_call(items_in());
+    pair.client.item(id, b"");
+    assert_eq!(pair.client.session.item(id, raw(b"")), Err(Blocked::Credit));
+    pair.client.session.end_stream(pair.now, id).unwrap();
+    pair.client.inject(pair.now, &Message::Credit { id, items: 1, bytes: 1 }).unwrap();
+    assert_eq!(pair.client.event(), None);
 }
 
 #[test]
@@ -261,7 +290,9 @@ fn a_stream_where_a_value_was_asked_for_fails_the_call() {
     let mut pair = Pair::standard();
     let id = pair.open_call(Options::default());
     let (encoding, flags) = (Encoding::Raw, Flags::default());
-    pair.client.inject(pair.now, &Message::Item { id, encoding, flags, total: None, body: b"" }).unwrap();
+    pair.client
+        .inject(pair.now, &Message::Item { id, encoding, flags, total: None, body: b"" })
+        .unwrap();
     let (_, failure) = pair.client.expect_failed();
     assert_eq!((failure.code, failure.executed), (ErrorCode::ProtocolError, Executed::Yes));
     pair.drive();
