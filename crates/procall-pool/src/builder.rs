@@ -1,0 +1,213 @@
+//! What a pool is to be, before it is.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use procall::{Error, ErrorCode, Heartbeat};
+
+use crate::core::{Core, Settings};
+use crate::output::{Audience, Event, OnEvent, OnOutput, OutputLine};
+use crate::policy::RestartPolicy;
+use crate::pool::Pool;
+use crate::spawn::{self, Wanted};
+use crate::step::{Step, step};
+use crate::supervisor::{Command, Supervisor};
+
+/// Most workers of one pool.
+const MAX_WORKERS: usize = 1024;
+
+/// A pool that is being described. Made by [`Pool::spawn`] or [`Pool::command`], ended by [`PoolBuilder::start`].
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use procall_pool::Pool;
+///
+/// let pool = Pool::spawn("model.py").workers(1).ready_timeout(Duration::from_secs(120)).start().wait()?;
+/// # Ok::<(), procall::Error>(())
+/// ```
+#[must_use = "a pool does nothing before `start`"]
+pub struct PoolBuilder {
+    wanted: Wanted,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    cwd: Option<PathBuf>,
+    name: Option<String>,
+    workers: Option<usize>,
+    queue: usize,
+    settings: Settings,
+    on_output: Option<OnOutput>,
+    on_event: Option<OnEvent>,
+}
+
+impl PoolBuilder {
+    pub(crate) fn new(wanted: Wanted) -> Self {
+        Self {
+            wanted,
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: None,
+            name: None,
+            workers: None,
+            queue: 256,
+            settings: Settings {
+                concurrency: None,
+                ready_timeout: Duration::from_secs(30),
+                finish_timeout: Duration::from_secs(10),
+                stop_timeout: Duration::from_secs(5),
+                restart: RestartPolicy::default(),
+                heartbeat: Some(Heartbeat::default()),
+            },
+            on_output: None,
+            on_event: None,
+        }
+    }
+
+    /// Adds an argument. There is no shell: it arrives as it is.
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable of the workers' environment, which is otherwise this process's own.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// The workers' working directory; this process's own without it.
+    pub fn cwd(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(folder.into());
+        self
+    }
+
+    /// What runs the file, instead of what its extension says: a name on PATH, or a path.
+    pub fn interpreter(mut self, program: impl Into<OsString>) -> Self {
+        if let Wanted::File { interpreter, .. } = &mut self.wanted {
+            *interpreter = Some(program.into());
+        }
+        self
+    }
+
+    /// The pool's name: its workers are called `name/1`, `name/2` and so on. Without it, the name of the file or program.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// How many processes; without it as many as this process may use processors. More cost memory each; for a model on one GPU ask for 1.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// Bounds the calls that wait for a worker, 256. The next one is refused with OVERLOADED and a time after which to try again.
+    /// A longer queue hides bursts and makes callers wait longer before they learn of a real overload.
+    pub fn queue(mut self, calls: usize) -> Self {
+        self.queue = calls;
+        self
+    }
+
+    /// Calls that one worker gets at once, instead of what it registered; one when it says nothing.
+    pub fn concurrency(mut self, calls: u32) -> Self {
+        self.settings.concurrency = Some(calls);
+        self
+    }
+
+    /// How long a worker may take from its start, or from the last line it printed, until it is ready: 30 s.
+    /// Then it is killed, and that counts as an exit. Raise it for workers that load a model without printing.
+    pub fn ready_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.ready_timeout = timeout;
+        self
+    }
+
+    /// How long calls may take to finish when the pool or a worker is stopped or restarted, 10 s. Those that take longer are ended.
+    pub fn finish_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.finish_timeout = timeout;
+        self
+    }
+
+    /// How long a worker without calls may take to exit, 5 s. Its channel is closed first; it is asked by SIGTERM after a tenth of this
+    /// time, and killed at the end of it.
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.stop_timeout = timeout;
+        self
+    }
+
+    /// Whether and when a worker that has gone is started again.
+    pub fn restart(mut self, policy: RestartPolicy) -> Self {
+        self.settings.restart = policy;
+        self
+    }
+
+    /// When workers are asked for a sign of life: every 5 s, or never with `None`. One that does not answer gets no new calls until it
+    /// does; it is not killed for that. Death is seen without heartbeats.
+    pub fn heartbeat(mut self, heartbeat: Option<Heartbeat>) -> Self {
+        self.settings.heartbeat = heartbeat;
+        self
+    }
+
+    /// Called with every line that a worker prints, on a thread of its own. When it is slow, the oldest of 4,096 waiting lines are dropped;
+    /// the worker never waits for it.
+    pub fn on_output(mut self, call: impl FnMut(&OutputLine) + Send + 'static) -> Self {
+        self.on_output = Some(Box::new(call));
+        self
+    }
+
+    /// Called with everything that happens to a worker, on the same thread as [`PoolBuilder::on_output`].
+    pub fn on_event(mut self, call: impl FnMut(&Event) + Send + 'static) -> Self {
+        self.on_event = Some(Box::new(call));
+        self
+    }
+
+    /// Starts the workers. The step is done when all of them are ready; it fails with SPAWN_FAILED when one of them fails, with its
+    /// reason and its last words. Dropped before, it stops them again.
+    ///
+    /// Inside a tokio runtime, a task of that runtime reads the workers' connections from then on.
+    pub fn start(self) -> Step<Pool> {
+        self.try_start().unwrap_or_else(Step::failed)
+    }
+
+    fn try_start(self) -> Result<Step<Pool>, Error> {
+        let workers = match self.workers {
+            Some(workers) => workers,
+            None => std::thread::available_parallelism().map_or(1, Into::into),
+        };
+        if workers == 0 || workers > MAX_WORKERS {
+            let message = format!("a pool has 1 to {MAX_WORKERS} workers, not {workers}");
+            return Err(Error::new(ErrorCode::InvalidArgument, message));
+        }
+        let launch = spawn::launch(&self.wanted, &self.args, &self.env, self.cwd.as_deref())?;
+        let name = self.name.unwrap_or_else(|| self.wanted.name());
+        let supervisor = Supervisor::current()?;
+        let audience = Audience::new(self.on_output, self.on_event).map_err(|error| {
+            Error::new(ErrorCode::SpawnFailed, "there is no thread left for the pool's callbacks")
+                .with_source(error)
+        })?;
+        let core = Core::new(&name, workers, self.queue, self.settings, audience, supervisor);
+        #[cfg(feature = "tokio")]
+        crate::driver::drive(&core);
+        let (step, done) = step(Pool::new(core.clone()));
+        core.supervisor.command(Command::Start {
+            core: core.clone(),
+            launch: Box::new(launch),
+            done,
+        });
+        Ok(step)
+    }
+}
+
+impl std::fmt::Debug for PoolBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PoolBuilder")
+            .field("wanted", &self.wanted)
+            .field("args", &self.args)
+            .finish_non_exhaustive()
+    }
+}

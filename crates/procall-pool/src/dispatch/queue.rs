@@ -1,0 +1,325 @@
+//! Calls that wait for a worker, first come first served.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use procall::{Body, CallOptions, Deadline, Error, ErrorCode, Executed, Pending, Queued, Request};
+
+use crate::core::Core;
+
+/// What a full queue asks callers to wait when nothing has been served yet.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Calls that wait. Bounded: the next one is refused with OVERLOADED.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    entries: BTreeMap<u64, Entry>,
+    capacity: usize,
+    next: u64,
+    /// No entry is due earlier; it may be too early, which costs one look.
+    earliest: Option<Instant>,
+    last_served: Option<Instant>,
+    /// How often a call is served while others wait, smoothed.
+    gap: Option<Duration>,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+pub(super) struct Entry {
+    method: String,
+    body: Body<'static>,
+    options: CallOptions,
+    due: Option<Instant>,
+    /// The deadline covers only a stream's opening.
+    opening: bool,
+    cell: Arc<Cell>,
+}
+
+/// Where a waiting call and its caller meet.
+#[derive(Debug, Default)]
+pub(super) struct Cell {
+    state: Mutex<CellState>,
+}
+
+#[derive(Debug, Default)]
+struct CellState {
+    outcome: Option<Result<Pending, Error>>,
+    waker: Option<Waker>,
+    dropped: bool,
+}
+
+impl Cell {
+    fn lock(&self) -> MutexGuard<'_, CellState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn expired() -> Error {
+    Error::new(
+        ErrorCode::DeadlineExceeded,
+        "the deadline passed while the call waited for a worker",
+    )
+    .with_executed(Executed::No)
+}
+
+impl Queue {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            capacity,
+            next: 0,
+            earliest: None,
+            last_served: None,
+            gap: None,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= self.capacity
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) -> u64 {
+        if self.entries.is_empty() {
+            self.last_served = None;
+        }
+        let number = self.next;
+        self.next += 1;
+        self.put_back(number, entry);
+        number
+    }
+
+    pub(super) fn put_back(&mut self, number: u64, entry: Entry) {
+        self.earliest = [self.earliest, entry.due].into_iter().flatten().min();
+        self.entries.insert(number, entry);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<(u64, Entry)> {
+        self.entries.pop_first()
+    }
+
+    pub(super) fn remove(&mut self, number: u64) -> Option<Entry> {
+        self.entries.remove(&number)
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries).into_values().collect()
+    }
+
+    /// The entries whose time is up, and when to look again.
+    pub(super) fn expire(&mut self, now: Instant) -> (Vec<Entry>, Option<Instant>) {
+        if self.earliest.is_none_or(|earliest| now < earliest) {
+            return (Vec::new(), self.earliest);
+        }
+        let due: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.due.is_some_and(|due| due <= now))
+            .map(|(&n, _)| n)
+            .collect();
+        let expired = due.iter().filter_map(|number| self.entries.remove(number)).collect();
+        self.earliest = self.entries.values().filter_map(|entry| entry.due).min();
+        (expired, self.earliest)
+    }
+
+    /// A call was served while others waited.
+    pub(super) fn note_served(&mut self, now: Instant) {
+        if let Some(last) = self.last_served {
+            let gap = now.saturating_duration_since(last);
+            self.gap = Some(self.gap.map_or(gap, |smooth| (smooth * 7 + gap) / 8));
+        }
+        self.last_served = Some(now);
+    }
+
+    /// How long until about half of the queue will have been served.
+    pub(super) fn pause(&self) -> Duration {
+        let half = u32::try_from(self.entries.len() / 2).unwrap_or(u32::MAX).max(1);
+        self.gap.map_or(FIRST_PAUSE, |gap| gap.saturating_mul(half)).max(Duration::from_millis(1))
+    }
+}
+
+impl Entry {
+    pub(super) fn new(request: Request<'_>, inherited: Option<Duration>, now: Instant) -> Self {
+        let (time, opening) = super::time_of(request.options.deadline, inherited);
+        Self {
+            method: request.method.to_owned(),
+            body: request.body.into_owned(),
+            options: request.options,
+            // A time that no clock can count to never comes.
+            due: time.and_then(|time| now.checked_add(time)),
+            opening,
+            cell: Arc::default(),
+        }
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    pub(super) fn cell(&self) -> Arc<Cell> {
+        self.cell.clone()
+    }
+
+    pub(super) fn method(&self) -> &str {
+        &self.method
+    }
+
+    pub(super) fn body(&self) -> Body<'static> {
+        self.body.clone()
+    }
+
+    /// The options with the time that is left; `None` when none is.
+    pub(super) fn options_now(&self, now: Instant) -> Option<CallOptions> {
+        let deadline = match self.due {
+            None => Deadline::Never,
+            Some(due) => {
+                let left = due.checked_duration_since(now).filter(|left| !left.is_zero())?;
+                if self.opening { Deadline::Opening(left) } else { Deadline::After(left) }
+            }
+        };
+        Some(CallOptions { deadline, ..self.options.clone() })
+    }
+
+    /// The end of the wait. When the caller has gone meanwhile, a call that was just started is cancelled.
+    pub(super) fn resolve(self, outcome: Result<Pending, Error>) {
+        let (waker, unwanted) = {
+            let mut state = self.cell.lock();
+            if state.dropped {
+                (None, Some(outcome))
+            } else {
+                state.outcome = Some(outcome);
+                (state.waker.take(), None)
+            }
+        };
+        drop(unwanted);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// The caller's side of a call that waits. Dropping it takes the call out of the queue.
+pub(super) struct QueuedCall {
+    core: Arc<Core>,
+    number: u64,
+    cell: Arc<Cell>,
+    over: bool,
+}
+
+impl QueuedCall {
+    pub(super) fn new(core: Arc<Core>, number: u64, cell: Arc<Cell>) -> Self {
+        Self { core, number, cell, over: false }
+    }
+}
+
+impl Queued for QueuedCall {
+    fn poll_started(&mut self, waker: &Waker) -> Poll<Result<Pending, Error>> {
+        let mut state = self.cell.lock();
+        match state.outcome.take() {
+            Some(outcome) => {
+                self.over = true;
+                Poll::Ready(outcome)
+            }
+            None => {
+                state.waker = Some(waker.clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for QueuedCall {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        let started = {
+            let mut state = self.cell.lock();
+            state.dropped = true;
+            state.outcome.take()
+        };
+        // Dropping a call that was started already cancels it.
+        drop(started);
+        let entry = self.core.dispatch.lock().queue.remove(self.number);
+        drop(entry);
+        if self.core.is_draining() {
+            self.core.supervisor.nudge(self.core.id, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use procall::Encoding;
+
+    fn entry(deadline: Deadline, inherited: Option<Duration>, now: Instant) -> Entry {
+        let mut request = Request::new("add", Encoding::None, &[]);
+        request.options.deadline = deadline;
+        Entry::new(request, inherited, now)
+    }
+
+    #[test]
+    fn time_in_the_queue_counts() {
+        let now = Instant::now();
+        let waiting = entry(Deadline::After(Duration::from_millis(100)), None, now);
+        let later = waiting.options_now(now + Duration::from_millis(70)).unwrap();
+        assert_eq!(later.deadline, Deadline::After(Duration::from_millis(30)));
+        assert!(waiting.options_now(now + Duration::from_millis(100)).is_none());
+        assert_eq!(
+            entry(Deadline::Never, None, now).options_now(now).unwrap().deadline,
+            Deadline::Never
+        );
+    }
+
+    #[test]
+    fn a_default_deadline_covers_a_streams_opening_and_an_inherited_one_all_of_it() {
+        let now = Instant::now();
+        let own =
+            entry(Deadline::Default, Some(Duration::from_secs(60)), now).options_now(now).unwrap();
+        assert_eq!(own.deadline, Deadline::Opening(Duration::from_secs(30)));
+        let inherited =
+            entry(Deadline::Default, Some(Duration::from_secs(1)), now).options_now(now).unwrap();
+        assert_eq!(inherited.deadline, Deadline::After(Duration::from_secs(1)));
+        let never =
+            entry(Deadline::Never, Some(Duration::from_secs(1)), now).options_now(now).unwrap();
+        assert_eq!(never.deadline, Deadline::After(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn first_come_first_served_and_the_expired_leave_on_time() {
+        let (mut queue, now) = (Queue::new(8), Instant::now());
+        let after = |millis| Deadline::After(Duration::from_millis(millis));
+        queue.push(entry(after(300), None, now));
+        queue.push(entry(after(100), None, now));
+        queue.push(entry(after(200), None, now));
+        let (expired, next) = queue.expire(now + Duration::from_millis(100));
+        assert_eq!(expired.len(), 1);
+        assert_eq!(next, Some(now + Duration::from_millis(200)));
+        assert_eq!(queue.pop().unwrap().0, 0);
+        assert_eq!(queue.pop().unwrap().0, 2);
+    }
+
+    #[test]
+    fn a_full_queue_asks_for_a_pause_that_fits_its_pace() {
+        let (mut queue, now) = (Queue::new(4), Instant::now());
+        assert_eq!(queue.pause(), FIRST_PAUSE);
+        for _ in 0..4 {
+            queue.push(entry(Deadline::Default, None, now));
+        }
+        for served in 0..10 {
+            queue.note_served(now + Duration::from_millis(10 * served));
+        }
+        assert_eq!(queue.pause(), Duration::from_millis(20));
+        assert!(queue.is_full());
+    }
+}

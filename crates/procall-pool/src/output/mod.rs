@@ -1,0 +1,52 @@
+//! What workers print, and what happens to them: kept, bounded, and told to whoever listens.
+
+mod audience;
+mod cutter;
+mod event;
+mod pipe;
+mod ring;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use audience::Events;
+pub(crate) use audience::{Audience, OnEvent, OnOutput};
+pub use event::{Event, Happening};
+pub(crate) use pipe::Pipe;
+pub(crate) use ring::Ring;
+
+/// Which of a worker's two streams a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlet {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// A line that a worker printed.
+///
+/// ```no_run
+/// # use procall_pool::Pool;
+/// let pool = Pool::spawn("calc.py").on_output(|line| eprintln!("{line}")).start().wait()?;
+/// # Ok::<(), procall::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputLine {
+    /// The worker's name, such as `calc/1`.
+    pub worker: Arc<str>,
+    /// Its process id.
+    pub pid: u32,
+    /// Where it came from.
+    pub outlet: Outlet,
+    /// The line without its end, at most 8 KiB; what is not UTF-8 is replaced.
+    pub text: String,
+    /// The line was longer: the next one goes on where this one stops.
+    pub unfinished: bool,
+}
+
+impl fmt::Display for OutputLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} | {}", self.worker, self.text)
+    }
+}

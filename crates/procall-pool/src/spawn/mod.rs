@@ -1,0 +1,72 @@
+//! Starting worker processes.
+
+mod child;
+mod dial;
+mod exit;
+mod lifeline;
+mod program;
+mod search;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use procall::{Error, ErrorCode};
+
+pub(crate) use child::{Child, spawn};
+pub(crate) use dial::Dial;
+pub use exit::Exit;
+pub(crate) use program::{Wanted, launch};
+
+/// What to run, once all of it has been found. Always argv, never a shell.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) cwd: Option<PathBuf>,
+}
+
+impl Launch {
+    /// The command as one would type it.
+    pub(crate) fn words(&self) -> String {
+        let mut words = vec![quoted(&self.program.to_string_lossy())];
+        words.extend(self.args.iter().map(|arg| quoted(&arg.to_string_lossy())));
+        words.join(" ")
+    }
+
+    pub(crate) fn failed(&self, why: &str) -> Error {
+        Error::new(
+            ErrorCode::SpawnFailed,
+            format!("`{}` could not be started: {why}", self.words()),
+        )
+    }
+
+    /// What the kernel's refusal means here.
+    fn not_started(&self, error: std::io::Error) -> Error {
+        use rustix::io::Errno;
+        let program = self.program.display();
+        let why = match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::NOENT) if self.cwd.as_ref().is_some_and(|cwd| !cwd.is_dir()) => {
+                "its working directory does not exist".to_owned()
+            }
+            Some(Errno::NOENT) => {
+                format!("{program} or the interpreter in its first line does not exist")
+            }
+            Some(Errno::ACCESS) => format!("{program} may not be executed; try chmod +x"),
+            Some(Errno::NOEXEC) => {
+                format!(
+                    "{program} is no program; a script needs a first line such as #!/usr/bin/env python3"
+                )
+            }
+            Some(Errno::TOOBIG) => "its arguments and environment are too long".to_owned(),
+            _ => error.to_string(),
+        };
+        self.failed(&why).with_source(error)
+    }
+}
+
+fn quoted(word: &str) -> String {
+    let plain =
+        !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./=:,+@%".contains(c));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}

@@ -1,0 +1,408 @@
+//! One worker's life: started, ready, leaving, gone, started again.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use procall::{Connection, Error, ErrorCode};
+
+use super::leaving::{Leaving, Then};
+use super::starting::Starting;
+use super::watch::{Source, Watch};
+use crate::core::Core;
+use crate::dispatch::{Busyness, SeatLease};
+use crate::output::{Happening, Outlet, OutputLine, Pipe};
+use crate::policy::{History, Verdict};
+use crate::spawn::{Child, Launch};
+
+/// How long the end of a link may wait for the end of its process, so that the error can say how the worker died.
+const VERDICT: Duration = Duration::from_millis(200);
+
+/// What a worker's life plays in.
+pub(super) struct Scene<'a> {
+    pub(super) core: &'a Arc<Core>,
+    pub(super) launch: &'a Launch,
+    pub(super) watch: &'a mut Watch,
+    pub(super) now: Instant,
+}
+
+/// A worker as the supervisor sees it.
+pub(super) struct Worker {
+    pub(super) index: usize,
+    pub(super) name: Arc<str>,
+    /// Has the supervisor look at this worker. Always the same one, so that it is registered once wherever it is.
+    pub(super) waker: Waker,
+    pub(super) stage: Stage,
+    pub(super) history: History,
+    pub(super) process: Option<Process>,
+    pub(super) connection: Option<Connection>,
+    /// Why it could not be started or has failed.
+    pub(super) failure: Option<Error>,
+    /// It was not ready in time.
+    pub(super) was_late: bool,
+    /// When its heartbeat wants to be looked at.
+    next_beat: Option<Instant>,
+    suspected: bool,
+}
+
+pub(super) enum Stage {
+    Starting(Box<Starting>),
+    Ready,
+    Leaving(Leaving),
+    Backoff(Instant),
+    Failed,
+    Stopped,
+}
+
+/// A process that has not been reaped, and what we watch of it.
+pub(super) struct Process {
+    pub(super) child: Child,
+    exit: u64,
+    pipes: [Option<(Pipe, u64)>; 2],
+    pub(super) was_ready: bool,
+}
+
+impl Process {
+    pub(super) fn new(child: Child, exit: u64, pipes: [Option<(Pipe, u64)>; 2]) -> Self {
+        Self { child, exit, pipes, was_ready: false }
+    }
+}
+
+impl Worker {
+    pub(super) fn new(index: usize, name: Arc<str>, waker: Waker) -> Self {
+        Self {
+            index,
+            name,
+            waker,
+            stage: Stage::Stopped,
+            history: History::default(),
+            process: None,
+            connection: None,
+            failure: None,
+            was_late: false,
+            next_beat: None,
+            suspected: false,
+        }
+    }
+
+    pub(super) fn set_busyness(&self, scene: &Scene<'_>, busyness: Busyness) {
+        if let Some(seat) = scene.core.dispatch.lock().seats.get_mut(self.index) {
+            seat.set_busyness(busyness);
+        }
+    }
+
+    /// The worker as errors name it: `calc/2 (pid 4131)`.
+    fn label(&self) -> String {
+        match &self.process {
+            Some(process) => format!("{} (pid {})", self.name, process.child.pid()),
+            None => self.name.to_string(),
+        }
+    }
+
+    /// An error that names the worker and brings its last words.
+    pub(super) fn error(&self, scene: &Scene<'_>, code: ErrorCode, what: &str) -> Error {
+        let error = Error::new(code, format!("{} {what}", self.name)).with_worker(self.label());
+        match &self.process {
+            Some(process) => {
+                error.with_trace(scene.core.last_words(self.index, process.child.pid()))
+            }
+            None => error,
+        }
+    }
+
+    /// It registered and answered.
+    pub(super) fn become_ready(&mut self, scene: &mut Scene<'_>, connection: Connection) {
+        let registration = connection.peer_registration();
+        let told = registration.as_ref().map_or(0, |registration| registration.concurrency);
+        let most = connection.peer().map_or(usize::MAX, |peer| peer.max_calls);
+        let slots = scene.core.settings.concurrency.unwrap_or(told);
+        let slots = slots.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1);
+        self.history.ready();
+        self.failure = None;
+        if let Some(process) = &mut self.process {
+            process.was_ready = true;
+        }
+        self.stage = Stage::Ready;
+        self.connection = Some(connection.clone());
+        self.suspected = false;
+        self.next_beat = scene.core.settings.heartbeat.as_ref().map(|_| scene.now);
+        connection.keep(self.waker.clone());
+        scene.core.publish(&connection, || {
+            let mut state = scene.core.dispatch.lock();
+            state.registration = registration.or(state.registration.take());
+            if let Some(seat) = state.seats.get_mut(self.index) {
+                let lease = SeatLease::new(scene.core, self.index, seat.generation);
+                seat.occupy(connection.clone(), lease, slots);
+            }
+        });
+        scene.core.event(self.index, Happening::Ready);
+        scene.core.hand_over();
+        self.look(scene);
+    }
+
+    /// Somebody says that there may be something to see.
+    pub(super) fn look(&mut self, scene: &mut Scene<'_>) {
+        match self.stage {
+            Stage::Starting(_) => self.go_on_starting(scene),
+            Stage::Ready => self.look_at_connection(scene),
+            Stage::Leaving(_) => self.go_on_leaving(scene),
+            Stage::Backoff(_) | Stage::Failed | Stage::Stopped => {}
+        }
+    }
+
+    fn look_at_connection(&mut self, scene: &mut Scene<'_>) {
+        let Some(connection) = self.connection.clone() else { return };
+        // Asks to be told of the next change; what it is, is looked up below.
+        let ended = connection.poll_closed(&self.waker).is_ready();
+        if ended || connection.is_closed() {
+            return self.lose(scene);
+        }
+        if connection.is_going_away() {
+            return self.let_go(scene);
+        }
+        let suspected = connection.is_suspected();
+        if let Some(seat) = scene.core.dispatch.lock().seats.get_mut(self.index) {
+            seat.set_routed(!suspected);
+        }
+        if std::mem::replace(&mut self.suspected, suspected) != suspected {
+            scene.core.event(
+                self.index,
+                if suspected { Happening::Suspected } else { Happening::Recovered },
+            );
+            if !suspected {
+                scene.core.hand_over();
+            }
+        }
+    }
+
+    /// The link has ended. Usually the process has too, and its pidfd says so in a moment.
+    fn lose(&mut self, scene: &mut Scene<'_>) {
+        self.set_busyness(scene, Busyness::Draining);
+        let verdict = scene.now + VERDICT;
+        self.stage = Stage::Leaving(Leaving::lost(verdict, scene.core.settings.stop_timeout));
+    }
+
+    /// The worker itself wants to go: it finishes what it has, and another one takes its place.
+    fn let_go(&mut self, scene: &mut Scene<'_>) {
+        self.set_busyness(scene, Busyness::Draining);
+        scene.core.event(self.index, Happening::Draining);
+        let settings = &scene.core.settings;
+        self.stage = Stage::Leaving(Leaving::finishing(
+            scene.now + settings.finish_timeout,
+            settings.stop_timeout,
+            Then::Renew,
+        ));
+        self.go_on_leaving(scene);
+    }
+
+    /// Does what is due by time.
+    pub(super) fn handle_time(&mut self, scene: &mut Scene<'_>) {
+        match &self.stage {
+            Stage::Starting(starting) if starting.is_late(scene) => self.be_late(scene),
+            Stage::Leaving(_) => self.go_on_leaving(scene),
+            Stage::Backoff(until) if *until <= scene.now => {
+                if let Some(seat) = scene.core.dispatch.lock().seats.get_mut(self.index) {
+                    seat.restarts += 1;
+                }
+                self.start(scene);
+            }
+            Stage::Ready if self.next_beat.is_some_and(|beat| beat <= scene.now) => {
+                self.beat(scene)
+            }
+            _ => {}
+        }
+    }
+
+    /// Nobody else moves an idle link's timers.
+    fn beat(&mut self, scene: &mut Scene<'_>) {
+        let (Some(connection), Some(heartbeat)) =
+            (&self.connection, &scene.core.settings.heartbeat)
+        else {
+            return;
+        };
+        connection.turn();
+        let next = connection.next_timeout().unwrap_or(heartbeat.interval).min(heartbeat.interval);
+        // A call's timer may be due at once, but it is not ours: whoever waits for the call looks after it.
+        self.next_beat = Some(scene.now + next.max(Duration::from_millis(50)));
+    }
+
+    /// When something is due.
+    pub(super) fn due(&self, scene: &Scene<'_>) -> Option<Instant> {
+        match &self.stage {
+            Stage::Starting(starting) => Some(starting.due(scene)),
+            Stage::Leaving(leaving) => leaving.due(),
+            Stage::Backoff(until) => Some(*until),
+            Stage::Ready => self.next_beat,
+            Stage::Failed | Stage::Stopped => None,
+        }
+    }
+
+    /// It printed something.
+    pub(super) fn handle_output(&mut self, scene: &mut Scene<'_>, outlet: Outlet) {
+        if let Stage::Starting(starting) = &mut self.stage {
+            starting.progressed(scene.now);
+        }
+        let Some(process) = &mut self.process else { return };
+        let pid = process.child.pid();
+        let place = &mut process.pipes[outlet as usize];
+        let Some((pipe, token)) = place else { return };
+        let mut buffer = std::mem::take(&mut scene.watch.buffer);
+        let goes_on = pipe.read(&mut buffer, |outlet, text, unfinished| {
+            scene.core.line(self.index, line(&self.name, pid, outlet, text, unfinished));
+        });
+        scene.watch.buffer = buffer;
+        if !goes_on {
+            pipe.read_to_end(&mut scene.watch.buffer, |outlet, text, unfinished| {
+                scene.core.line(self.index, line(&self.name, pid, outlet, text, unfinished));
+            });
+            scene.watch.remove(pipe.as_fd(), *token);
+            *place = None;
+        }
+    }
+
+    /// The process has ended.
+    pub(super) fn handle_exit(&mut self, scene: &mut Scene<'_>) {
+        let Some(process) = &mut self.process else { return };
+        // Before anything else: a call that is started now would be lost.
+        if let Some(seat) = scene.core.dispatch.lock().seats.get_mut(self.index) {
+            seat.set_routed(false);
+        }
+        let Some(exit) = process.child.reap() else { return };
+        let pid = process.child.pid();
+        for place in &mut process.pipes {
+            let Some((mut pipe, token)) = place.take() else { continue };
+            pipe.read_to_end(&mut scene.watch.buffer, |outlet, text, unfinished| {
+                scene.core.line(self.index, line(&self.name, pid, outlet, text, unfinished));
+            });
+            scene.watch.remove(pipe.as_fd(), token);
+        }
+        scene.watch.remove(process.child.pidfd(), process.exit);
+        let was_ready = process.was_ready;
+        let mut reason = exit.to_string();
+        if let Stage::Leaving(Leaving { why: Some(why), .. }) = &self.stage {
+            reason = format!("{why}, and then {reason}");
+        }
+        self.vacate(scene, &reason);
+        scene.core.event_of(self.index, Some(pid), Happening::Exited { reason: reason.clone() });
+        let stage = std::mem::replace(&mut self.stage, Stage::Stopped);
+        let what = if was_ready { reason } else { format!("{reason} before it was ready") };
+        let error = self.error(scene, ErrorCode::SpawnFailed, &what);
+        if let Stage::Starting(starting) = stage {
+            starting.close(scene);
+            self.process = None;
+            return self.judge(scene, false, error);
+        }
+        self.process = None;
+        match stage {
+            Stage::Leaving(Leaving { then: Then::Stop, .. }) => self.be_stopped(scene),
+            Stage::Leaving(Leaving { then: Then::Restart, .. }) => {
+                if let Some(seat) = scene.core.dispatch.lock().seats.get_mut(self.index) {
+                    seat.restarts += 1;
+                }
+                self.start(scene);
+            }
+            Stage::Leaving(Leaving { then: Then::Renew, .. }) => {
+                self.back_off(scene, scene.core.settings.restart.backoff)
+            }
+            _ => self.judge(scene, was_ready, error),
+        }
+    }
+
+    /// No more calls come here, and those that were here learn how it ended.
+    fn vacate(&mut self, scene: &Scene<'_>, reason: &str) {
+        {
+            let mut state = scene.core.dispatch.lock();
+            if let Some(seat) = state.seats.get_mut(self.index) {
+                // First the seat, then the calls: a slot that they give back must not be given to the next call.
+                drop(seat.vacate());
+                seat.pid = None;
+                seat.last_exit = Some(reason.to_owned());
+            }
+        }
+        if let Some(connection) = self.connection.take() {
+            connection.fail_with(&self.error(scene, ErrorCode::WorkerLost, reason));
+        }
+    }
+
+    /// Whether to start it again.
+    pub(super) fn judge(&mut self, scene: &mut Scene<'_>, was_ready: bool, error: Error) {
+        let (policy, now) = (&scene.core.settings.restart, scene.now);
+        match self.history.gone(policy, was_ready, now, chance()) {
+            Verdict::Again(pause) => {
+                self.failure = Some(error);
+                self.back_off(scene, pause);
+            }
+            Verdict::GiveUp(why) => {
+                let reason = format!("{}; {why}", error.message());
+                if let Some(seat) = scene.core.dispatch.lock().seats.get_mut(self.index) {
+                    seat.fail(reason.clone(), error.trace().unwrap_or_default().to_owned());
+                }
+                self.failure = Some(error);
+                self.stage = Stage::Failed;
+                scene.core.event(self.index, Happening::Failed { reason });
+                scene.core.flush_if_hopeless();
+            }
+        }
+    }
+
+    fn back_off(&mut self, scene: &Scene<'_>, pause: Duration) {
+        self.stage = Stage::Backoff(scene.now + pause);
+        self.set_busyness(scene, Busyness::Backoff);
+        scene.core.event(self.index, Happening::Restarting { pause });
+    }
+
+    pub(super) fn be_stopped(&mut self, scene: &Scene<'_>) {
+        self.stage = Stage::Stopped;
+        self.set_busyness(scene, Busyness::Stopped);
+        scene.core.event(self.index, Happening::Stopped);
+        scene.core.flush_if_hopeless();
+    }
+
+    /// Watches the new process.
+    pub(super) fn watch_process(
+        &self,
+        scene: &mut Scene<'_>,
+        child: Child,
+        stdout: Pipe,
+        stderr: Pipe,
+    ) -> std::io::Result<Process> {
+        let (pool, index) = (scene.core.id, self.index);
+        let mut tokens = Vec::with_capacity(3);
+        let sources = [
+            (child.pidfd(), Source::Exit),
+            (stdout.as_fd(), Source::Output(Outlet::Stdout)),
+            (stderr.as_fd(), Source::Output(Outlet::Stderr)),
+        ];
+        for (fd, source) in sources {
+            match scene.watch.add(fd, pool, index, source) {
+                Ok(token) => tokens.push((fd, token)),
+                Err(error) => {
+                    // All or nothing: what was added is taken out again, and the child ends with its owner.
+                    tokens.into_iter().for_each(|(fd, token)| scene.watch.remove(fd, token));
+                    return Err(error);
+                }
+            }
+        }
+        let [exit, out, err] = [tokens[0].1, tokens[1].1, tokens[2].1];
+        Ok(Process::new(child, exit, [Some((stdout, out)), Some((stderr, err))]))
+    }
+}
+
+fn line(name: &Arc<str>, pid: u32, outlet: Outlet, text: &[u8], unfinished: bool) -> OutputLine {
+    OutputLine {
+        worker: name.clone(),
+        pid,
+        outlet,
+        text: String::from_utf8_lossy(text).into_owned(),
+        unfinished,
+    }
+}
+
+/// A random number from 0 to 1.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    // Without randomness the pauses are merely regular.
+    let _ = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
+}
