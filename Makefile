@@ -3,6 +3,7 @@
 # Settings:
 #   PYTHON=python3.12   the interpreter that the virtual environment is made with (3.11 or newer)
 #   RELEASE=1           build the Python and Node packages optimised, as `make bench` needs them
+#   DIR=/some/folder    the documents that `make demo` takes through its workers
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -11,6 +12,7 @@ MAKEFLAGS += --no-print-directory --warn-undefined-variables
 
 PYTHON ?= python3
 RELEASE ?=
+DIR ?= .
 
 VENV := .venv
 VENV_BIN := $(CURDIR)/$(VENV)/bin
@@ -18,11 +20,11 @@ PYTHON_DIR := bindings/python
 NODE_DIR := bindings/node
 MDBOOK_VERSION := 0.5.4
 
-# GUARDS: the parts that are not in the tree yet are left out. Remove each guard together with its uses when its part is there.
-HAVE_PYTHON := $(wildcard $(PYTHON_DIR)/Cargo.toml)
-HAVE_NODE := $(wildcard $(NODE_DIR)/package.json)
-HAVE_BENCH := $(wildcard benches/Cargo.toml)
-HAVE_DEMO := $(wildcard examples/demo)
+CARGO_TARGET_DIR ?= target
+TARGET := $(CARGO_TARGET_DIR)
+EXAMPLES := examples/01-hello examples/demo
+# Python workers find the package where an active virtual environment has it.
+WITH_PYTHON := PATH="$(VENV_BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 
 # A set-up step is done when the file that is named after what it was done with exists, so a second run costs nothing.
 fingerprint = $(shell { $(2) || :; cat $(1) || :; } 2>/dev/null | sha256sum | cut -c1-16)
@@ -40,23 +42,20 @@ help: ## list the targets
 # ---- for people ----
 
 .PHONY: demo
-demo: setup-system $(if $(HAVE_PYTHON),build-python) $(if $(HAVE_NODE),build-node) ## see it work, in a minute
-ifneq ($(HAVE_DEMO),)
-	@PATH="$(VENV_BIN):$$PATH" examples/demo
-else
-	@echo "There is nothing to show yet: examples/demo does not exist."
-endif
+demo: build-python build-node setup-examples ## a folder of documents through workers in three languages
+	cargo build --locked -p procall-demo
+	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo "$(DIR)"
 
 .PHONY: test
-test: test-rust $(if $(HAVE_PYTHON),test-python) $(if $(HAVE_NODE),test-node) ## run every test, from a fresh clone too
+test: test-rust test-python test-node test-examples ## run every test, from a fresh clone too
 
 .PHONY: check
-check: check-rust check-repository $(if $(HAVE_PYTHON),check-python) $(if $(HAVE_NODE),check-node) ## formats, lints, types and the rules of the house
+check: check-rust check-repository check-python check-node ## formats, lints, types and the rules of the house
 
 .PHONY: fmt
-fmt: $(if $(HAVE_PYTHON),setup-python) ## format Rust and Python
+fmt: setup-python ## format Rust and Python
 	cargo fmt --all
-	$(if $(HAVE_PYTHON),$(VENV_BIN)/ruff format $(RUFF_CONFIG) $(PYTHON_SOURCES))
+	$(VENV_BIN)/ruff format $(RUFF_CONFIG) $(PYTHON_SOURCES)
 
 .PHONY: clippy
 clippy: setup-system ## lint the Rust code
@@ -64,14 +63,8 @@ clippy: setup-system ## lint the Rust code
 
 .PHONY: bench
 bench: export RELEASE := 1
-bench: setup-system ## measure; the figures go to bench-results
-ifneq ($(HAVE_BENCH),)
-	$(if $(HAVE_PYTHON),$(MAKE) build-python)
-	$(if $(HAVE_NODE),$(MAKE) build-node)
-	PATH="$(VENV_BIN):$$PATH" cargo run --locked --release -p procall-bench
-else
-	@echo "There is nothing to measure yet: benches does not exist."
-endif
+bench: build-python build-node ## measure; the figures go to bench-results
+	$(WITH_PYTHON) cargo run --locked --release -p procall-bench
 
 .PHONY: docs
 docs: setup-system ## build the book and the Rust reference
@@ -86,6 +79,7 @@ docs: setup-system ## build the book and the Rust reference
 .PHONY: clean
 clean: ## remove everything that was made
 	rm -rf target fuzz/target docs/book bench-results $(VENV)
+	rm -rf $(EXAMPLES:=/node_modules)
 	rm -rf $(NODE_DIR)/node_modules $(NODE_DIR)/dist $(NODE_DIR)/*.node $(PYTHON_DIR)/procall/*.so
 	find . -name .git -prune -o \( -name __pycache__ -o -name .pytest_cache -o -name .mypy_cache \
 		-o -name .ruff_cache -o -name .hypothesis -o -name '*.egg-info' \) -type d -prune -exec rm -rf {} +
@@ -132,6 +126,13 @@ test-python: build-python
 test-node: build-node
 	cd $(NODE_DIR) && node --test
 
+# Every caller with every worker, and the main job on the documents of this repository.
+.PHONY: test-examples
+test-examples: build-python build-node setup-examples
+	cargo build --locked -p hello -p procall-demo
+	@$(WITH_PYTHON) examples/01-hello/run
+	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
+
 .PHONY: build-python
 build-python: setup-python
 	cd $(PYTHON_DIR) && VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(VENV_BIN)/maturin develop --quiet $(if $(RELEASE),--release)
@@ -154,6 +155,14 @@ setup-node: $(NODE_READY)
 
 $(NODE_READY): | setup-system
 	cd $(NODE_DIR) && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+.PHONY: setup-examples
+setup-examples: $(EXAMPLES:=/node_modules/.package-lock.json)
+
+# The examples use the package of this checkout, as a link.
+%/node_modules/.package-lock.json: %/package.json %/package-lock.json | setup-node
+	cd $* && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 # Tells what is missing. Takes Debian packages itself only where it may: as root, with apt-get, and only if it was not

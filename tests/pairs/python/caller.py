@@ -1,0 +1,131 @@
+"""The Python caller: every case against the worker named on the command line."""
+
+import sys
+import threading
+import time
+
+import procall
+
+pool = procall.Pool(sys.argv[1], workers=1, show_output=False)
+
+
+def same(found, wanted):
+    assert found == wanted, f"{found!r} instead of {wanted!r}"
+
+
+def fails(error, executed, call):
+    try:
+        result = call()
+    except error as raised:
+        assert executed is None or raised.executed == executed, f"executed {raised.executed}"
+        return raised
+    raise AssertionError(f"it gave {result!r}")
+
+
+def unary():
+    same(pool.call("add", 1, 2), 3)
+    same(pool.pairs.add(b=40, a=2), 42)
+
+
+def values():
+    for value in [
+        None,
+        True,
+        0,
+        -1,
+        2**53 + 1,
+        -(2**63),
+        2**64 - 1,
+        0.1,
+        "naïve 🦀 \0",
+        [1, [2, []], {}],
+        {"__proto__": 1, "a.b": {"": None}},
+        "x" * 300_000,
+    ]:
+        same(pool.call("echo", value), value)
+
+
+def error():
+    raised = fails(procall.HandlerError, "yes", lambda: pool.call("fail", "on purpose"))
+    assert "on purpose" in str(raised), raised
+    assert raised.remote_type, "no type"
+
+
+def refusals():
+    raised = fails(procall.NotFound, "no", lambda: pool.call("ad", 1, 2))
+    same(list(raised.candidates), ["pairs.add"])
+    fails(procall.InvalidArgument, "no", lambda: pool.call("add", 1, 2, 3))
+    fails(procall.InvalidArgument, "no", lambda: pool.call("add", 7, "seven"))
+
+
+def stream():
+    same(list(pool.stream("count", 1000)), list(range(1000)))
+    same(list(pool.stream("count", 0)), [])
+
+
+def stream_in():
+    call = pool.duplex("total")
+    for n in range(1, 501):
+        assert call.send(n), "it wanted no more"
+    same(call.result(), 125_250)
+
+
+def one_more_cancel(before):
+    patience = time.monotonic() + 10
+    while (now := pool.call("cancels")) != before + 1:
+        assert now <= before + 1 and time.monotonic() < patience, f"{now} cancels after {before}"
+
+
+def left_early():
+    before = pool.call("cancels")
+    with pool.stream("endless") as items:
+        for wanted in range(3):
+            same(next(items), wanted)
+    one_more_cancel(before)
+
+
+def cancel():
+    before = pool.call("cancels")
+    call = pool.submit("sleep", 60_000)
+    threading.Event().wait(0.1)
+    call.cancel()
+    fails(procall.Cancelled, None, call.result)
+    one_more_cancel(before)
+
+
+def deadline():
+    start = time.monotonic()
+    raised = fails(procall.DeadlineExceeded, None, lambda: pool.options(deadline=0.1).call("sleep", 60_000))
+    assert isinstance(raised, TimeoutError)
+    assert raised.executed != "no", "executed no"
+    assert 0.1 <= time.monotonic() - start < 20, "it came too early or too late"
+    same(pool.call("add", 1, 2), 3)
+
+
+def death():
+    raised = fails(procall.WorkerLost, "maybe", lambda: pool.call("die", 3))
+    assert "exited with code 3" in str(raised), raised
+    same(pool.call("add", 1, 2), 3)
+
+
+failed = False
+for name, case in [
+    ("unary", unary),
+    ("values", values),
+    ("error", error),
+    ("refusals", refusals),
+    ("stream", stream),
+    ("stream in", stream_in),
+    ("stream left early", left_early),
+    ("cancel", cancel),
+    ("deadline", deadline),
+    ("worker death", death),
+]:
+    try:
+        case()
+        print("ok   ", name)
+    except Exception as reason:
+        failed = True
+        print("FAIL ", f"{name}: {type(reason).__name__}: {reason}")
+pool.stop()
+sys.exit(failed)

@@ -1,0 +1,163 @@
+//! The Rust caller: every case against the worker named on the command line.
+
+use std::time::{Duration, Instant};
+
+use procall::{Error, ErrorCode, Executed};
+use procall_pool::Pool;
+use serde_json::{Value, json};
+
+type Outcome = Result<(), String>;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> std::process::ExitCode {
+    let worker = std::env::args().nth(1).expect("usage: pairs-caller WORKER");
+    let pool = match Pool::spawn(&worker).workers(1).start().await {
+        Ok(pool) => pool,
+        Err(error) => {
+            println!("FAIL  start: {error:?}");
+            return std::process::ExitCode::FAILURE;
+        }
+    };
+    let mut failed = 0;
+    let mut report = |case: &str, outcome: Outcome| match outcome {
+        Ok(()) => println!("ok    {case}"),
+        Err(reason) => {
+            failed += 1;
+            println!("FAIL  {case}: {reason}");
+        }
+    };
+    report("unary", unary(&pool).await);
+    report("values", values(&pool).await);
+    report("error", error(&pool).await);
+    report("refusals", refusals(&pool).await);
+    report("stream", stream(&pool).await);
+    report("stream in", stream_in(&pool).await);
+    report("stream left early", left_early(&pool).await);
+    report("cancel", cancel(&pool).await);
+    report("deadline", deadline(&pool).await);
+    report("worker death", death(&pool).await);
+    if let Err(error) = pool.stop().await {
+        report("stop", Err(error.to_string()));
+    }
+    std::process::ExitCode::from(u8::from(failed > 0))
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(found: T, wanted: T) -> Outcome {
+    if found == wanted { Ok(()) } else { Err(format!("{found:?} instead of {wanted:?}")) }
+}
+
+fn text(error: Error) -> String {
+    error.to_string()
+}
+
+async fn unary(pool: &Pool) -> Outcome {
+    same(pool.call::<i64>("add", (1, 2)).await.map_err(text)?, 3)?;
+    same(pool.call::<i64>("pairs.add", json!({"b": 40, "a": 2})).await.map_err(text)?, 42)
+}
+
+async fn values(pool: &Pool) -> Outcome {
+    for value in [
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(-1),
+        json!(9_007_199_254_740_993_i64),
+        json!(i64::MIN),
+        json!(u64::MAX),
+        json!(0.1),
+        json!("naïve 🦀 \u{0}"),
+        json!([1, [2, []], {}]),
+        json!({"__proto__": 1, "a.b": {"": null}}),
+        json!("x".repeat(300_000)),
+    ] {
+        same(pool.call::<Value>("echo", (&value,)).await.map_err(text)?, value)?;
+    }
+    Ok(())
+}
+
+fn expect<T: std::fmt::Debug>(result: Result<T, Error>, code: ErrorCode, executed: Executed) -> Result<Error, String> {
+    let error = result.err().ok_or("it succeeded")?;
+    same((error.code(), error.executed()), (code, executed)).map_err(|reason| format!("{reason}: {error:?}"))?;
+    Ok(error)
+}
+
+async fn error(pool: &Pool) -> Outcome {
+    let error = expect(pool.call::<Value>("fail", ("on purpose",)).await, ErrorCode::HandlerError, Executed::Yes)?;
+    same(error.message().contains("on purpose"), true)?;
+    same(error.remote_type().is_some(), true)
+}
+
+async fn refusals(pool: &Pool) -> Outcome {
+    let error = expect(pool.call::<Value>("ad", (1, 2)).await, ErrorCode::NotFound, Executed::No)?;
+    same(error.candidates().to_vec(), vec!["pairs.add".to_owned()])?;
+    expect(pool.call::<Value>("add", (1, 2, 3)).await, ErrorCode::InvalidArgument, Executed::No)?;
+    expect(pool.call::<Value>("add", (7, "seven")).await, ErrorCode::InvalidArgument, Executed::No).map(|_| ())
+}
+
+async fn stream(pool: &Pool) -> Outcome {
+    let items = pool.stream::<u64>("count", (1000,)).collect().await.map_err(text)?;
+    same(items, (0..1000).collect())?;
+    same(pool.stream::<u64>("count", (0,)).collect().await.map_err(text)?, vec![])
+}
+
+async fn stream_in(pool: &Pool) -> Outcome {
+    let items = procall::Stream::from_iter(1..=500_i64);
+    same(pool.call::<i64>("total", ()).items(items).await.map_err(text)?, 125_250)
+}
+
+async fn cancels(pool: &Pool) -> Result<u64, String> {
+    pool.call("cancels", ()).await.map_err(text)
+}
+
+/// The worker sees a cancel soon, not at once.
+async fn one_more_cancel(pool: &Pool, before: u64) -> Outcome {
+    let patience = Instant::now() + Duration::from_secs(10);
+    loop {
+        let now = cancels(pool).await?;
+        if now == before + 1 {
+            return Ok(());
+        }
+        if now > before + 1 || Instant::now() > patience {
+            return Err(format!("{now} cancels seen after {before} and one more"));
+        }
+    }
+}
+
+async fn left_early(pool: &Pool) -> Outcome {
+    let before = cancels(pool).await?;
+    let mut items = pool.stream::<u64>("endless", ());
+    for wanted in 0..3 {
+        same(items.next().await.transpose().map_err(text)?, Some(wanted))?;
+    }
+    drop(items);
+    one_more_cancel(pool, before).await
+}
+
+async fn cancel(pool: &Pool) -> Outcome {
+    let before = cancels(pool).await?;
+    let call = pool.call::<u64>("sleep", (60_000,)).into_future();
+    // Dropped by the time-out: that is what cancels it.
+    if tokio::time::timeout(Duration::from_millis(100), call).await.is_ok() {
+        return Err("a minute passed in 100 ms".to_owned());
+    }
+    one_more_cancel(pool, before).await
+}
+
+async fn deadline(pool: &Pool) -> Outcome {
+    let start = Instant::now();
+    let call = pool.call::<u64>("sleep", (60_000,)).deadline(Duration::from_millis(100));
+    let error = call.await.err().ok_or("it succeeded")?;
+    same(error.code(), ErrorCode::DeadlineExceeded)?;
+    same(error.executed() == Executed::No, false)?;
+    let took = start.elapsed();
+    if took < Duration::from_millis(100) || took > Duration::from_secs(20) {
+        return Err(format!("it came after {took:?}"));
+    }
+    same(pool.call::<i64>("add", (1, 2)).await.map_err(text)?, 3)
+}
+
+async fn death(pool: &Pool) -> Outcome {
+    let error = expect(pool.call::<Value>("die", (3,)).await, ErrorCode::WorkerLost, Executed::Maybe)?;
+    same(error.message().contains("exited with code 3"), true).map_err(|_| text(error))?;
+    same(pool.call::<i64>("add", (1, 2)).await.map_err(text)?, 3)
+}
