@@ -10,6 +10,9 @@ use crate::connection::{Connection, Encoded, Interrupt, Pending, Progress, Reque
 use crate::error::Error;
 use crate::registration::Registration;
 
+/// How long a wait for a worker goes on before it looks for an interrupt.
+const QUEUE_SLICE: Duration = Duration::from_millis(100);
+
 /// Something that takes calls.
 ///
 /// ```
@@ -64,8 +67,8 @@ pub trait Queued: Send {
 enum Stage {
     Queued(Box<dyn Queued>),
     Active(Pending),
-    /// The queue gave it up; the outcome was taken.
-    Over,
+    /// The queue gave it up; the error waits to be taken as the outcome.
+    Over(Option<Error>),
 }
 
 /// A call in progress on any channel: waiting for a worker, or under way. Dropping it cancels it.
@@ -87,52 +90,52 @@ impl From<Box<dyn Queued>> for Started {
 }
 
 impl Started {
-    /// The call once a worker has it.
-    fn poll_active(&mut self, waker: &Waker) -> Poll<Result<&mut Pending, Error>> {
+    /// The call once a worker has it; `None` when none will, and [`Self::outcome`] says why.
+    fn poll_active(&mut self, waker: &Waker) -> Poll<Option<&mut Pending>> {
         if let Stage::Queued(queued) = &mut self.stage {
             match queued.poll_started(waker) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(pending)) => self.stage = Stage::Active(pending),
-                Poll::Ready(Err(error)) => {
-                    self.stage = Stage::Over;
-                    return Poll::Ready(Err(error));
-                }
+                Poll::Ready(Err(error)) => self.stage = Stage::Over(Some(error)),
             }
         }
-        match &mut self.stage {
-            Stage::Active(pending) => Poll::Ready(Ok(pending)),
-            Stage::Queued(_) | Stage::Over => {
-                Poll::Ready(Err(Error::new(ErrorCode::Internal, "the outcome of this call was taken before")))
-            }
-        }
+        Poll::Ready(match &mut self.stage {
+            Stage::Active(pending) => Some(pending),
+            Stage::Queued(_) | Stage::Over(_) => None,
+        })
     }
 
-    /// Waits on this thread until a worker has the call.
-    fn wait_active(&mut self, interrupt: Interrupt<'_>) -> Result<&mut Pending, Error> {
-        if matches!(self.stage, Stage::Queued(_)) {
-            let waker = crate::connection::thread_waker();
-            loop {
-                if self.poll_active(&waker).map_ok(|_| ())?.is_ready() {
-                    break;
-                }
-                std::thread::park_timeout(Duration::from_millis(100));
-                if interrupt() {
-                    return Err(Error::new(ErrorCode::Cancelled, "the wait was interrupted")
-                        .with_executed(procall_proto::Executed::No));
-                }
+    /// Why the call never became active.
+    fn outcome(&mut self) -> Error {
+        let error = match &mut self.stage {
+            Stage::Over(error) => error.take(),
+            Stage::Queued(_) | Stage::Active(_) => None,
+        };
+        error.unwrap_or_else(|| {
+            Error::new(ErrorCode::Internal, "the outcome of this call was taken before")
+        })
+    }
+
+    /// Waits on this thread until a worker has the call, or none will.
+    fn wait_active(&mut self, interrupt: Interrupt<'_>) -> Result<Option<&mut Pending>, WaitError> {
+        let waker = crate::connection::thread_waker();
+        while self.poll_active(&waker).is_pending() {
+            std::thread::park_timeout(QUEUE_SLICE);
+            if interrupt() {
+                return Err(WaitError::Interrupted);
             }
         }
-        match self.poll_active(Waker::noop()) {
-            Poll::Ready(active) => active,
-            Poll::Pending => Err(Error::new(ErrorCode::Internal, "a started call is not active")),
-        }
+        Ok(match &mut self.stage {
+            Stage::Active(pending) => Some(pending),
+            Stage::Queued(_) | Stage::Over(_) => None,
+        })
     }
 
     /// Polls for the reply.
     pub fn poll_reply(&mut self, waker: &Waker) -> Poll<Result<Encoded, Error>> {
         match self.poll_active(waker) {
-            Poll::Ready(Ok(pending)) => pending.poll_reply(waker),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Some(pending)) => pending.poll_reply(waker),
+            Poll::Ready(None) => Poll::Ready(Err(self.outcome())),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -144,11 +147,12 @@ impl Started {
 
     /// The same; an interrupt cancels the call.
     pub fn wait_interruptibly(mut self, interrupt: Interrupt<'_>) -> Result<Encoded, Error> {
-        self.wait_active(interrupt)?;
-        match std::mem::replace(&mut self.stage, Stage::Over) {
+        self.wait_active(interrupt).map_err(|_| interrupted_in_queue())?;
+        match std::mem::replace(&mut self.stage, Stage::Over(None)) {
             Stage::Active(pending) => pending.wait_interruptibly(interrupt),
-            Stage::Queued(_) | Stage::Over => {
-                Err(Error::new(ErrorCode::Internal, "a started call is not active"))
+            stage => {
+                self.stage = stage;
+                Err(self.outcome())
             }
         }
     }
@@ -156,8 +160,8 @@ impl Started {
     /// Polls for the next item of the answer; `None` is its end.
     pub fn poll_item(&mut self, waker: &Waker) -> Poll<Option<Result<Encoded, Error>>> {
         match self.poll_active(waker) {
-            Poll::Ready(Ok(pending)) => pending.poll_item(waker),
-            Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
+            Poll::Ready(Some(pending)) => pending.poll_item(waker),
+            Poll::Ready(None) => Poll::Ready(Some(Err(self.outcome()))),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -165,16 +169,22 @@ impl Started {
     /// Waits on this thread for the next item of the answer; `None` is its end.
     pub fn wait_item(&mut self, interrupt: Interrupt<'_>) -> Option<Result<Encoded, Error>> {
         match self.wait_active(interrupt) {
-            Ok(pending) => pending.wait_item(interrupt),
-            Err(error) => Some(Err(error)),
+            Ok(Some(pending)) => pending.wait_item(interrupt),
+            Ok(None) => Some(Err(self.outcome())),
+            Err(_) => Some(Err(interrupted_in_queue())),
         }
     }
 
     /// Polls until an item can be sent, then sends it. When the call is over, its outcome says why.
-    pub fn poll_send(&mut self, encoding: Encoding, item: &[u8], waker: &Waker) -> Poll<Result<(), Blocked>> {
+    pub fn poll_send(
+        &mut self,
+        encoding: Encoding,
+        item: &[u8],
+        waker: &Waker,
+    ) -> Poll<Result<(), Blocked>> {
         match self.poll_active(waker) {
-            Poll::Ready(Ok(pending)) => pending.poll_send(encoding, item, waker),
-            Poll::Ready(Err(_)) => Poll::Ready(Err(Blocked::Over)),
+            Poll::Ready(Some(pending)) => pending.poll_send(encoding, item, waker),
+            Poll::Ready(None) => Poll::Ready(Err(Blocked::Over)),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -186,36 +196,64 @@ impl Started {
         item: &[u8],
         interrupt: Interrupt<'_>,
     ) -> Result<Result<(), Blocked>, WaitError> {
-        match self.wait_active(interrupt) {
-            Ok(pending) => pending.wait_send(encoding, item, interrupt),
-            Err(error) if error.code() == ErrorCode::Cancelled => Err(WaitError::Interrupted),
-            Err(_) => Ok(Err(Blocked::Over)),
+        match self.wait_active(interrupt)? {
+            Some(pending) => pending.wait_send(encoding, item, interrupt),
+            None => Ok(Err(Blocked::Over)),
         }
     }
 
-    /// No more items will be sent.
+    /// No more items will be sent. Of a call that still waits for a worker, [`poll_end_items`](Self::poll_end_items) tells it.
     pub fn end_items(&mut self) {
         if let Stage::Active(pending) = &mut self.stage {
             pending.end_items();
         }
     }
 
+    /// Polls until the end of the items can be told, then tells it.
+    pub fn poll_end_items(&mut self, waker: &Waker) -> Poll<()> {
+        self.poll_active(waker).map(|pending| pending.map_or((), Pending::end_items))
+    }
+
     /// Polls for the newest progress report; `None` when the call is over.
     pub fn poll_progress(&mut self, waker: &Waker) -> Poll<Option<Progress>> {
         match self.poll_active(waker) {
-            Poll::Ready(Ok(pending)) => pending.poll_progress(waker),
-            Poll::Ready(Err(_)) => Poll::Ready(None),
+            Poll::Ready(Some(pending)) => pending.poll_progress(waker),
+            Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
     }
 
     /// Waits on this thread for progress (`Some`), or for anything else (`None`).
-    pub fn wait_progress(&mut self, interrupt: Interrupt<'_>) -> Result<Option<Progress>, WaitError> {
-        match self.wait_active(interrupt) {
-            Ok(pending) => pending.wait_progress(interrupt),
-            Err(error) if error.code() == ErrorCode::Cancelled => Err(WaitError::Interrupted),
-            Err(_) => Ok(None),
+    pub fn wait_progress(
+        &mut self,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Option<Progress>, WaitError> {
+        match self.wait_active(interrupt)? {
+            Some(pending) => pending.wait_progress(interrupt),
+            None => Ok(None),
         }
+    }
+
+    /// Waits on this thread until `poll` is ready, reading the link meanwhile.
+    pub(crate) fn wait_with<R>(
+        &mut self,
+        interrupt: Interrupt<'_>,
+        mut poll: impl FnMut(&mut Self, &Waker) -> Poll<R>,
+    ) -> Result<R, WaitError> {
+        let connection = self.wait_active(interrupt)?.map(|pending| pending.connection());
+        match connection {
+            Some(connection) => connection.wait_for(None, interrupt, |_, waker| poll(self, waker)),
+            // Of a call that is over everything is known.
+            None => match poll(self, Waker::noop()) {
+                Poll::Ready(result) => Ok(result),
+                Poll::Pending => Err(WaitError::Interrupted),
+            },
+        }
+    }
+
+    /// Whether no worker had the call when this was polled last.
+    pub fn is_queued(&self) -> bool {
+        matches!(self.stage, Stage::Queued(_))
     }
 
     /// Asks for the call to end: its outcome will be CANCELLED. A call that waits for a worker is taken from the queue when this is dropped.
@@ -226,10 +264,18 @@ impl Started {
     }
 }
 
+fn interrupted_in_queue() -> Error {
+    Error::new(ErrorCode::Cancelled, "the wait was interrupted")
+        .with_executed(procall_proto::Executed::No)
+}
+
 impl Future for Started {
     type Output = Result<Encoded, Error>;
 
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> Poll<Self::Output> {
         self.poll_reply(cx.waker())
     }
 }
@@ -239,7 +285,7 @@ impl std::fmt::Debug for Started {
         let stage = match &self.stage {
             Stage::Queued(_) => "queued",
             Stage::Active(_) => "active",
-            Stage::Over => "over",
+            Stage::Over(_) => "over",
         };
         f.debug_struct("Started").field("stage", &stage).finish()
     }

@@ -1,8 +1,8 @@
 //! Values to bytes and back, behind the guard against bombs.
 
-use procall_proto::{json, scan, Encoding};
-use serde::de::DeserializeOwned;
+use procall_proto::{Encoding, json, scan};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use procall_proto::ErrorCode;
@@ -14,18 +14,25 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, String
     Ok(bytes)
 }
 
-pub(crate) fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), String> {
+pub(crate) fn encode_into<T: Serialize + ?Sized>(
+    value: &T,
+    bytes: &mut Vec<u8>,
+) -> Result<(), String> {
     let mut serializer = rmp_serde::Serializer::new(bytes).with_struct_map();
     value.serialize(&mut serializer).map_err(|error| error.to_string())
 }
 
 /// A body as MessagePack, transcoded when it came as JSON; checked for depth and length.
-pub(crate) fn to_msgpack(encoding: Encoding, bytes: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, Error> {
+pub(crate) fn to_msgpack(
+    encoding: Encoding,
+    bytes: &[u8],
+) -> Result<std::borrow::Cow<'_, [u8]>, Error> {
     match encoding {
         Encoding::None => Ok((&[0xc0_u8][..]).into()),
         Encoding::Msgpack => {
-            scan::msgpack(bytes, &scan::Bounds::default())
-                .map_err(|error| Error::invalid(format!("the value is not valid MessagePack: {error}")))?;
+            scan::msgpack(bytes, &scan::Bounds::default()).map_err(|error| {
+                Error::invalid(format!("the value is not valid MessagePack: {error}"))
+            })?;
             Ok(bytes.into())
         }
         Encoding::Json => json::from_json(bytes)
@@ -36,25 +43,31 @@ pub(crate) fn to_msgpack(encoding: Encoding, bytes: &[u8]) -> Result<std::borrow
             procall_proto::wire::Writer::new(&mut wrapped).bin(bytes);
             Ok(wrapped.into())
         }
-        Encoding::Unknown(number) => {
-            Err(Error::invalid(format!("the value has encoding {number}, which this version does not know")))
-        }
+        Encoding::Unknown(number) => Err(Error::invalid(format!(
+            "the value has encoding {number}, which this version does not know"
+        ))),
     }
 }
 
 /// A value from bytes that may come from anybody.
 pub(crate) fn decode<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8]) -> Result<T, Error> {
-    decode_checked(&to_msgpack(encoding, bytes)?)
-        .map_err(|error| Error::invalid(format!("the value does not have the expected type: {error}")))
+    decode_checked(&to_msgpack(encoding, bytes)?).map_err(|error| {
+        Error::invalid(format!("the value does not have the expected type: {error}"))
+    })
 }
 
 /// A value from MessagePack that [`to_msgpack`] has checked.
-pub(crate) fn decode_checked<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, rmp_serde::decode::Error> {
+pub(crate) fn decode_checked<T: DeserializeOwned>(
+    bytes: &[u8],
+) -> Result<T, rmp_serde::decode::Error> {
     rmp_serde::from_slice(bytes)
 }
 
 /// The result of a call; a type that does not fit is the callee's INVALID_RESULT, as seen from here.
-pub(crate) fn decode_result<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8]) -> Result<T, Error> {
+pub(crate) fn decode_result<T: DeserializeOwned>(
+    encoding: Encoding,
+    bytes: &[u8],
+) -> Result<T, Error> {
     decode(encoding, bytes)
         .map_err(|error| Error::new(ErrorCode::InvalidResult, error.message().to_owned()))
 }
@@ -68,7 +81,9 @@ pub(crate) mod bytes {
         serializer.serialize_bytes(bytes)
     }
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         deserializer.deserialize_byte_buf(BytesVisitor)
     }
 

@@ -8,6 +8,7 @@ use procall_proto::{CallId, Encoding, Time};
 
 use crate::clock;
 use crate::connection::Connection;
+use crate::stream::{Stream, StreamSource};
 
 thread_local! {
     static DEADLINE: Cell<Time> = const { Cell::new(Time::NEVER) };
@@ -83,7 +84,13 @@ pub struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(connection: Connection, id: Option<CallId>, method: String, deadline: Time, meta: Vec<u8>) -> Self {
+    pub(crate) fn new(
+        connection: Connection,
+        id: Option<CallId>,
+        method: String,
+        deadline: Time,
+        meta: Vec<u8>,
+    ) -> Self {
         Self { connection, id, method, deadline, meta }
     }
 
@@ -122,6 +129,14 @@ impl Context {
     /// A value of the call's metadata, when it is there and a `T`.
     pub fn meta<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
         crate::codec::decode(Encoding::Msgpack, &self.meta).ok()
+    }
+
+    /// The stream that the caller sends, when there is one.
+    pub(crate) fn items<T: serde::de::DeserializeOwned + 'static>(&self, sent: bool) -> Stream<T> {
+        match self.id.filter(|_| sent) {
+            Some(id) => Stream::from_source(StreamSource::served(self.connection.clone(), id)),
+            None => Stream::empty(),
+        }
     }
 
     /// The connection the call came on: the way to call the caller back.

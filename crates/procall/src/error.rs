@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procall_proto::{Blocked, Body, CallId, Encoding, ErrorCode, Executed, Failure, Fault, Session};
+use procall_proto::{
+    Blocked, Body, CallId, Encoding, ErrorCode, Executed, Failure, Fault, Session,
+};
 use serde::{Deserialize, Serialize};
 
 /// Why a call, a connection or a pool failed.
@@ -34,7 +36,7 @@ struct Inner {
 /// One field of the arguments that was wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldError {
-    /// Where: an argument's name, then the path below it, such as `user.age`.
+    /// Where: a JSON pointer into the params, such as `/user` or `/0`; empty for the params as a whole.
     pub path: String,
     /// What is wrong with it.
     pub message: String,
@@ -226,8 +228,11 @@ impl Error {
             match crate::codec::decode::<ErrorMap>(failure.encoding, &failure.body) {
                 Ok(map) => error.0.map = map,
                 Err(cause) => {
-                    error.0.map.message =
-                        format!("{} (the peer's description could not be read: {})", failure.code.sentence(), cause.message());
+                    error.0.map.message = format!(
+                        "{} (the peer's description could not be read: {})",
+                        failure.code.sentence(),
+                        cause.message()
+                    );
                 }
             }
         }
@@ -265,9 +270,11 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error[{}] {}", self.code(), self.message())?;
         write!(f, "\n  executed  {}", self.executed())?;
-        for (name, value) in
-            [("type", self.remote_type()), ("worker", self.worker()), ("fix", some(self.code().fix()))]
-        {
+        for (name, value) in [
+            ("type", self.remote_type()),
+            ("worker", self.worker()),
+            ("fix", some(self.code().fix())),
+        ] {
             if let Some(value) = value {
                 write!(f, "\n  {name:<8}  {value}")?;
             }
@@ -297,6 +304,10 @@ impl std::error::Error for Error {
 /// What a handler may fail with: an [`Error`], or any error type of its own that serde can write.
 ///
 /// An own type arrives at the caller as HANDLER_ERROR with the type's name, its message, and its value in [`Error::details`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the error of a method",
+    note = "use `procall::Error`, or an own type that implements `std::error::Error` and `serde::Serialize`"
+)]
 pub trait IntoError {
     /// The error as the caller will see it.
     fn into_error(self) -> Error;

@@ -1,6 +1,11 @@
 //! Call functions in other processes and languages as if local.
 #![deny(unsafe_code)]
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+
+mod bytes;
 mod channel;
 mod client;
 mod clock;
@@ -10,6 +15,7 @@ mod context;
 #[cfg(feature = "tokio")]
 mod driver;
 mod error;
+mod listener;
 mod registration;
 #[cfg(feature = "tokio")]
 mod server;
@@ -17,27 +23,37 @@ mod service;
 mod stream;
 pub mod surroundings;
 
+pub use bytes::Bytes;
 pub use channel::{Channel, Queued, Started};
-pub use connection::{
-    Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, Pending, Progress,
-    Request, Responder, Side, WaitError,
-};
 #[cfg(feature = "tokio")]
 pub use client::Client;
-pub use client::{AsChannel, BlockingClient, Call, CallFuture, StreamCall, Submitted};
-pub use context::{remaining, with_remaining, Context};
+pub use client::{AsChannel, BlockingClient, Call, CallFuture, DuplexCall, StreamCall, Submitted, open};
+pub use connection::{
+    coalesce, Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, Pending,
+    Progress, Request, Responder, Side, WaitError,
+};
+pub use context::{Context, remaining, with_remaining};
 #[cfg(feature = "tokio")]
 pub use driver::drive_hub;
 pub use error::{Error, FieldError, IntoError};
+pub use listener::Listener;
+pub use procall_proto::{
+    Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Heartbeat, Limits,
+};
 pub use procall_proto::{buffer, json, scan};
 pub use procall_transport as transport;
-pub use procall_proto::{Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Heartbeat, Limits};
 pub use registration::{MethodInfo, Registration, Shape};
 #[cfg(feature = "tokio")]
 pub use server::Server;
-pub use service::{
-    similar, Answer, Arguments, Arrival, Function, Handler, MethodTable, Params, Service, Target, WithContext,
-};
 #[doc(hidden)]
 pub use service::Parameter;
+pub use service::{
+    Answer, Arguments, Arrival, Bound, Calls, Function, Handler, MethodTable, Params, PulledCall, Service, Signature, Target,
+    WithContext, similar,
+};
 pub use stream::Stream;
+
+#[doc = include_str!("service.md")]
+#[cfg(feature = "macros")]
+pub use procall_macros::service;
+pub use schemars;

@@ -103,7 +103,8 @@ impl Registration {
                 registration.methods.len()
             ));
         }
-        let mut names: Vec<&str> = registration.methods.iter().map(|method| &*method.name).collect();
+        let mut names: Vec<&str> =
+            registration.methods.iter().map(|method| &*method.name).collect();
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(format!("method \"{}\" is registered twice", twice[0]));
@@ -117,5 +118,7 @@ impl Registration {
 
 /// Whether a text can name a service or method: 1 to 255 bytes, no white space, no control characters.
 pub(crate) fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 255 && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+    !name.is_empty()
+        && name.len() <= 255
+        && !name.chars().any(|c| c.is_whitespace() || c.is_control())
 }

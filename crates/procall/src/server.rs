@@ -1,19 +1,18 @@
 //! Serving: on a link, at an address, or wherever the surroundings say.
 
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use procall_proto::{Config, ErrorCode};
-use procall_transport::tcp::TcpListener;
-use procall_transport::unix::UnixListener;
-use procall_transport::{Address, Link, LinkOptions};
+use procall_transport::{Address, Link};
 
 use crate::client::config;
 use crate::connection::{Connection, Serves, Side};
 use crate::driver;
 use crate::error::Error;
+use crate::listener::Listener;
 use crate::service::{Dispatcher, Service};
 use crate::surroundings;
 
@@ -37,7 +36,8 @@ impl Service {
     /// ```
     pub async fn run(self) -> Result<(), Error> {
         if let Some(parent) = surroundings::parent()? {
-            let config = Config { token: parent.token, name: self.registration().name.clone(), ..config() };
+            let config =
+                Config { token: parent.token, name: self.registration().name.clone(), ..config() };
             parent.lifeline.watch(ORPHAN)?;
             let worker = Worker::start(parent.link, config, self).await?;
             return worker.run().await;
@@ -66,8 +66,14 @@ impl Service {
     /// # Ok(()) }
     /// ```
     pub fn serve_link(self, link: Box<dyn Link>) -> Result<Connection, Error> {
-        let connection = Connection::for_task(link, Side::Acceptor, config(), Serves::Inbox);
-        driver::drive(&connection, Some(Arc::new(Dispatcher::new(self))))?;
+        Arc::new(Dispatcher::new(self)).serve(link)
+    }
+}
+
+impl Dispatcher {
+    fn serve(self: Arc<Self>, link: Box<dyn Link>) -> Result<Connection, Error> {
+        let connection = Connection::for_task(link, Side::Acceptor, config(), Serves::Inbox)?;
+        driver::drive(&connection, Some(self))?;
         Ok(connection)
     }
 }
@@ -79,7 +85,7 @@ struct Worker {
 
 impl Worker {
     async fn start(link: Box<dyn Link>, config: Config, service: Service) -> Result<Self, Error> {
-        let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox);
+        let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox)?;
         let dispatcher = Arc::new(Dispatcher::new(service));
         driver::drive(&connection, Some(dispatcher.clone()))?;
         std::future::poll_fn(|cx| connection.poll_ready(cx.waker())).await?;
@@ -112,7 +118,7 @@ async fn drain(connection: &Connection) {
 
 /// Resolves when the process is asked to stop: Ctrl-C or SIGTERM.
 async fn stop_signal() {
-    use tokio::signal::unix::{signal, SignalKind};
+    use tokio::signal::unix::{SignalKind, signal};
 
     match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
         (Ok(mut interrupt), Ok(mut terminate)) => {
@@ -124,11 +130,6 @@ async fn stop_signal() {
         // Without handlers the signals end the process themselves.
         _ => std::future::pending().await,
     }
-}
-
-enum Listener {
-    Unix(UnixListener),
-    Tcp(TcpListener),
 }
 
 /// A service that listens at an address, for any number of clients.
@@ -149,83 +150,65 @@ enum Listener {
 /// ```
 pub struct Server {
     listener: Listener,
-    address: Address,
     dispatcher: Arc<Dispatcher>,
 }
 
 impl Server {
     /// Listens at an address. A socket file that nobody listens at any more is replaced.
     pub fn bind(address: &Address, service: Service) -> Result<Self, Error> {
-        let failed = |error: std::io::Error| {
-            let code = match error.kind() {
-                std::io::ErrorKind::PermissionDenied => ErrorCode::PermissionDenied,
-                _ => ErrorCode::Unavailable,
-            };
-            Error::new(code, format!("cannot listen at {address}: {error}")).with_source(error)
-        };
-        let (listener, address) = match address {
-            Address::Unix(path) => {
-                remove_stale(path);
-                (Listener::Unix(UnixListener::bind(path).map_err(failed)?), address.clone())
-            }
-            Address::Tcp(socket) => {
-                let listener = TcpListener::bind(*socket).map_err(failed)?;
-                let address = Address::Tcp(listener.local_addr().map_err(failed)?);
-                (Listener::Tcp(listener), address)
-            }
-            other => return Err(Error::invalid(format!("cannot listen at {other}"))),
-        };
-        Ok(Self { listener, address, dispatcher: Arc::new(Dispatcher::new(service)) })
+        Ok(Self {
+            listener: Listener::bind(address)?,
+            dispatcher: Arc::new(Dispatcher::new(service)),
+        })
     }
 
     /// Where it listens; a port that was given as 0 is the real one here.
     pub fn address(&self) -> &Address {
-        &self.address
+        self.listener.address()
     }
 
     /// Serves until `stop` resolves; then calls in flight may finish, for 10 s at most.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let mut connections: Vec<Connection> = Vec::new();
         let mut stop = std::pin::pin!(stop);
-        let fd = match &self.listener {
-            Listener::Unix(listener) => listener.as_fd(),
-            Listener::Tcp(listener) => listener.as_fd(),
-        };
-        let readiness = driver::Readiness::new(fd).map_err(|error| {
-            Error::new(ErrorCode::Internal, "the listener cannot be watched by this runtime").with_source(error)
+        let readiness = driver::Readiness::new(self.listener.as_fd()).map_err(|error| {
+            Error::new(ErrorCode::Internal, "the listener cannot be watched by this runtime")
+                .with_source(error)
         })?;
         loop {
             let mut accepted = Vec::new();
-            let mut failed = false;
-            let ready = std::future::poll_fn(|cx| {
-                readiness.poll_read(cx, || loop {
-                    match self.accept() {
-                        Ok(Some(link)) => accepted.push(link),
-                        Ok(None) => break,
-                        Err(_) => {
-                            // Out of descriptors, most likely: those who wait will be taken when some are free.
-                            failed = true;
-                            break;
-                        }
-                    }
-                })
-            });
-            tokio::select! {
-                () = &mut stop => break,
-                _ = ready => {}
+            // Looked at without being asked: nothing announces again what an earlier look could not take.
+            let mut full = self.accept_all(&mut accepted);
+            if accepted.is_empty() && !full {
+                let ready = std::future::poll_fn(|cx| {
+                    let polled = readiness.poll_read(cx, || full = self.accept_all(&mut accepted));
+                    let found = full || !accepted.is_empty();
+                    if found { Poll::Ready(()) } else { polled.map(|_| ()) }
+                });
+                tokio::select! {
+                    () = &mut stop => break,
+                    () = ready => {}
+                }
             }
             connections.retain(|connection| !connection.is_closed());
             for link in accepted {
-                let connection = Connection::for_task(link, Side::Acceptor, config(), Serves::Inbox);
-                driver::drive(&connection, Some(self.dispatcher.clone()))?;
-                connections.push(connection);
+                // One that cannot be served for want of descriptors is dropped; its peer sees the end of file.
+                match self.dispatcher.clone().serve(link) {
+                    Ok(connection) => connections.push(connection),
+                    Err(_) => full = true,
+                }
             }
-            if failed {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+            if full {
+                tokio::select! {
+                    () = &mut stop => break,
+                    () = tokio::time::sleep(ACCEPT_PAUSE) => {}
+                }
             }
         }
-        let draining: Vec<_> =
-            connections.into_iter().map(|connection| tokio::spawn(async move { drain(&connection).await })).collect();
+        let draining: Vec<_> = connections
+            .into_iter()
+            .map(|connection| tokio::spawn(async move { drain(&connection).await }))
+            .collect();
         for drained in draining {
             // A drain that panicked has closed nothing more to wait for.
             let _ = drained.await;
@@ -233,31 +216,20 @@ impl Server {
         Ok(())
     }
 
-    fn accept(&self) -> std::io::Result<Option<Box<dyn Link>>> {
-        let options = LinkOptions::default();
-        Ok(match &self.listener {
-            Listener::Unix(listener) => listener.accept(&options)?.map(|link| Box::new(link) as _),
-            Listener::Tcp(listener) => listener.accept(&options)?.map(|link| Box::new(link) as _),
-        })
+    /// Accepts whoever waits; true when somebody may wait still, because an accept failed: out of descriptors, most likely.
+    fn accept_all(&self, accepted: &mut Vec<Box<dyn Link>>) -> bool {
+        loop {
+            match self.listener.accept() {
+                Ok(Some(link)) => accepted.push(link),
+                Ok(None) => return false,
+                Err(_) => return true,
+            }
+        }
     }
 }
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
-    }
-}
-
-/// Removes a socket file that nobody listens at. Anything else in the way is left for `bind` to complain about.
-fn remove_stale(path: &Path) {
-    use std::os::unix::fs::FileTypeExt;
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    let refused = || {
-        std::os::unix::net::UnixStream::connect(path)
-            .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
-    };
-    if is_socket && refused() {
-        // If it cannot be removed, `bind` says why.
-        let _ = std::fs::remove_file(path);
+        f.debug_struct("Server").field("address", self.address()).finish_non_exhaustive()
     }
 }

@@ -9,8 +9,9 @@ use procall_proto::CallId;
 use serde::de::DeserializeOwned;
 
 use crate::channel::Started;
+use crate::client::Pump;
 use crate::codec;
-use crate::connection::{Connection, Encoded};
+use crate::connection::{Connection, Encoded, thread_waker};
 use crate::error::Error;
 
 /// Ordered values inside a call: what a client reads, what a handler takes, and what a handler returns.
@@ -42,7 +43,7 @@ enum Inner<T> {
 #[derive(Debug)]
 pub(crate) enum StreamSource {
     /// The answer to a call of ours.
-    Call(Started),
+    Call(Started, Option<Pump>),
     /// What the caller of a served call sends.
     Served(Connection, CallId),
 }
@@ -54,20 +55,40 @@ impl StreamSource {
 
     fn poll_item(&mut self, waker: &Waker) -> Poll<Option<Result<Encoded, Error>>> {
         match self {
-            Self::Call(started) => started.poll_item(waker),
+            Self::Call(started, items) => poll_call(started, items, waker),
             Self::Served(connection, id) => connection.poll_item_in(*id, waker),
         }
     }
 
     fn wait_item(&mut self) -> Option<Result<Encoded, Error>> {
         match self {
-            Self::Call(started) => started.wait_item(&mut || false),
+            Self::Call(started, None) => started.wait_item(&mut || false),
+            Self::Call(started, items) => {
+                // Without an interrupt the wait cannot end early.
+                let poll = |started: &mut Started, waker: &Waker| poll_call(started, items, waker);
+                started.wait_with(&mut || false, poll).unwrap_or(None)
+            }
             Self::Served(connection, id) => {
                 // Without an interrupt the wait cannot end early.
                 connection.wait_item_in(*id, &mut || false).unwrap_or(None)
             }
         }
     }
+}
+
+/// Sends what can be sent, then looks for an item of the answer.
+fn poll_call(
+    started: &mut Started,
+    items: &mut Option<Pump>,
+    waker: &Waker,
+) -> Poll<Option<Result<Encoded, Error>>> {
+    if let Some(items) = items
+        && let Err(error) = items.poll(started, waker)
+    {
+        started.cancel();
+        return Poll::Ready(Some(Err(error)));
+    }
+    started.poll_item(waker)
 }
 
 impl<T> Stream<T> {
@@ -93,7 +114,10 @@ impl<T> Stream<T> {
 
 impl<T: Send + 'static> Stream<T> {
     /// A stream of an iterator's values; each is made when the reader has room for it.
-    #[expect(clippy::should_implement_trait, reason = "FromIterator would collect; this stays lazy")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "FromIterator would collect; this stays lazy"
+    )]
     pub fn from_iter<I>(values: I) -> Self
     where
         I: IntoIterator<Item = T>,
@@ -103,11 +127,26 @@ impl<T: Send + 'static> Stream<T> {
         impl<I: Iterator + Unpin> FutureStream for Iter<I> {
             type Item = Result<I::Item, Error>;
 
-            fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            fn poll_next(
+                mut self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Self::Item>> {
                 Poll::Ready(self.0.next().map(Ok))
             }
         }
         Self::new(Iter(Box::new(values.into_iter())))
+    }
+}
+
+impl<T, I> From<I> for Stream<T>
+where
+    T: Send + 'static,
+    I: IntoIterator<Item = T>,
+    I::IntoIter: Send + 'static,
+{
+    /// A stream of an iterator's values, as [`Stream::from_iter`] makes it.
+    fn from(values: I) -> Self {
+        Self::from_iter(values)
     }
 }
 
@@ -135,7 +174,15 @@ impl<T: DeserializeOwned> Stream<T> {
             }
             Inner::Failed(error) => error.take().map(Err),
             Inner::Over => None,
-            Inner::Made(_) => Some(Err(Error::invalid("a stream made in this process is read with next()"))),
+            Inner::Made(stream) => {
+                let waker = thread_waker();
+                loop {
+                    match stream.as_mut().poll_next(&mut Context::from_waker(&waker)) {
+                        Poll::Ready(value) => return value,
+                        Poll::Pending => std::thread::park(),
+                    }
+                }
+            }
         }
     }
 
@@ -152,7 +199,8 @@ impl<T: DeserializeOwned> Stream<T> {
     }
 
     fn take(&mut self, item: Option<Result<Encoded, Error>>) -> Option<Result<T, Error>> {
-        let value = item.map(|item| item.and_then(|item| codec::decode_result(item.encoding, &item.bytes)));
+        let value =
+            item.map(|item| item.and_then(|item| codec::decode_result(item.encoding, &item.bytes)));
         // After the end or an error there is nothing more.
         if !matches!(value, Some(Ok(_))) {
             self.inner = Inner::Over;

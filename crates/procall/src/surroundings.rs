@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use procall_proto::ErrorCode;
 use procall_transport::unix::UnixLink;
-use procall_transport::{fd, Address, Link, LinkOptions};
-use rustix::event::{poll, PollFd, PollFlags};
+use procall_transport::{Address, Link, LinkOptions, fd};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{getpid, kill_process, Signal};
+use rustix::process::{Signal, getpid, kill_process};
 
 use crate::error::Error;
 
@@ -49,9 +49,9 @@ pub struct Lifeline {
 
 impl Lifeline {
     fn of(channel: BorrowedFd<'_>) -> Result<Self, Error> {
-        let channel = channel
-            .try_clone_to_owned()
-            .map_err(|error| broken("its channel cannot be watched".to_owned()).with_source(error))?;
+        let channel = channel.try_clone_to_owned().map_err(|error| {
+            broken("its channel cannot be watched".to_owned()).with_source(error)
+        })?;
         Ok(Self { channel })
     }
 
@@ -76,7 +76,9 @@ impl Lifeline {
             .stack_size(64 << 10)
             .spawn(run)
             .map(|_| ())
-            .map_err(|error| broken("no thread can be started to watch it".to_owned()).with_source(error))
+            .map_err(|error| {
+                broken("no thread can be started to watch it".to_owned()).with_source(error)
+            })
     }
 }
 
@@ -89,14 +91,13 @@ pub fn parent() -> Result<Option<Parent>, Error> {
         .ok_or_else(|| broken(format!("{CHANNEL} is \"{channel}\", not number:device:inode")))
         .and_then(|(number, device, inode)| {
             fd::adopt(number, device, inode).map_err(|error| {
-                broken(format!("the descriptor of {CHANNEL}={channel} is not the pool's")).with_source(error)
+                broken(format!("the descriptor of {CHANNEL}={channel} is not the pool's"))
+                    .with_source(error)
             })
         });
     let options = LinkOptions::default();
     match inherited {
-        Ok(channel) => {
-            Ok(Some(over(channel, None, &options)?))
-        }
+        Ok(channel) => Ok(Some(over(channel, None, &options)?)),
         Err(error) => dial(&options)?.map(Some).ok_or(error),
     }
 }
@@ -106,21 +107,28 @@ fn dial(options: &LinkOptions) -> Result<Option<Parent>, Error> {
     let (Ok(path), Ok(token)) = (env::var(DIAL), env::var(TOKEN)) else { return Ok(None) };
     let token = from_hex(&token).ok_or_else(|| broken(format!("{TOKEN} is not hexadecimal")))?;
     let channel = std::os::unix::net::UnixStream::connect(&path).map_err(|error| {
-        Error::new(ErrorCode::ConnectionLost, format!("the pool that started this process does not answer at {path}"))
-            .with_source(error)
+        Error::new(
+            ErrorCode::ConnectionLost,
+            format!("the pool that started this process does not answer at {path}"),
+        )
+        .with_source(error)
     })?;
     over(channel.into(), Some(token), options).map(Some)
 }
 
 fn over(channel: OwnedFd, token: Option<Vec<u8>>, options: &LinkOptions) -> Result<Parent, Error> {
     let lifeline = Lifeline::of(channel.as_fd())?;
-    let link = UnixLink::from_fd(channel, options)
-        .map_err(|error| broken("the pool's descriptor is no socket".to_owned()).with_source(error))?;
+    let link = UnixLink::from_fd(channel, options).map_err(|error| {
+        broken("the pool's descriptor is no socket".to_owned()).with_source(error)
+    })?;
     Ok(Parent { link: Box::new(link), token, lifeline })
 }
 
 fn broken(message: String) -> Error {
-    Error::new(ErrorCode::ConnectionLost, format!("this process looks like a pool's worker, but {message}"))
+    Error::new(
+        ErrorCode::ConnectionLost,
+        format!("this process looks like a pool's worker, but {message}"),
+    )
 }
 
 fn parse_channel(text: &str) -> Option<(RawFd, u64, u64)> {
@@ -140,7 +148,10 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 /// Where a service listens and is found by name alone: a socket in the private runtime directory,
 /// `$XDG_RUNTIME_DIR/procall` or `~/.procall/run`. The directory is made if need be, for this user only.
 pub fn address_of(name: &str) -> Result<Address, Error> {
-    if name.is_empty() || name.len() > 64 || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
+    if name.is_empty()
+        || name.len() > 64
+        || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    {
         return Err(Error::invalid(format!(
             "\"{}\" cannot name a listening service: use up to 64 letters, digits, dots, dashes and underscores",
             name.escape_default()
@@ -168,8 +179,11 @@ fn runtime_dir() -> Result<PathBuf, Error> {
         }
     };
     let refused = |error| {
-        Error::new(ErrorCode::PermissionDenied, format!("no private runtime directory {}", directory.display()))
-            .with_source(error)
+        Error::new(
+            ErrorCode::PermissionDenied,
+            format!("no private runtime directory {}", directory.display()),
+        )
+        .with_source(error)
     };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(refused)?;
     let found = std::fs::symlink_metadata(&directory).map_err(refused)?;
@@ -177,7 +191,10 @@ fn runtime_dir() -> Result<PathBuf, Error> {
     if !found.is_dir() || !own || found.mode() & 0o077 != 0 {
         return Err(Error::new(
             ErrorCode::PermissionDenied,
-            format!("{} is not a directory of this user alone; remove it or chmod 700 it", directory.display()),
+            format!(
+                "{} is not a directory of this user alone; remove it or chmod 700 it",
+                directory.display()
+            ),
         ));
     }
     Ok(directory)
@@ -205,7 +222,11 @@ mod tests {
     #[test]
     fn names_that_would_leave_the_directory_are_refused() {
         for wrong in ["", "../x", "a/b", "a b", "ü"] {
-            assert_eq!(address_of(wrong).unwrap_err().code(), ErrorCode::InvalidArgument, "{wrong}");
+            assert_eq!(
+                address_of(wrong).unwrap_err().code(),
+                ErrorCode::InvalidArgument,
+                "{wrong}"
+            );
         }
     }
 }

@@ -4,10 +4,10 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use procall_proto::Encoding;
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::{config, encode_params, open, AsChannel, Call, StreamCall};
+use super::{AsChannel, Call, DuplexCall, StreamCall, config, encode_params, open};
 use crate::channel::Channel;
 use crate::codec;
 use crate::connection::{Connection, Pending, Request, Side, WaitError};
@@ -72,9 +72,59 @@ impl BlockingClient {
         Ok(Submitted { pending, result: PhantomData })
     }
 
+    /// Starts a call whose message leaves with the next one that is sent: end a burst with [`flush`](Self::flush), or by waiting for any call.
+    ///
+    /// A burst that leaves in one write is several times faster than as many writes.
+    pub fn submit_held<R>(
+        &self,
+        method: &str,
+        params: impl Serialize,
+    ) -> Result<Submitted<R>, Error> {
+        let params = encode_params(params)?;
+        let pending =
+            self.connection.start_held(Request::new(method, Encoding::Msgpack, &params))?;
+        Ok(Submitted { pending, result: PhantomData })
+    }
+
+    /// Sends what [`submit_held`](Self::submit_held) has kept.
+    pub fn flush(&self) {
+        self.connection.send_held();
+    }
+
     /// Calls a method whose answer is a stream; read it with [`Stream::wait_next`].
     pub fn stream<T>(&self, method: &str, params: impl Serialize) -> Stream<T> {
         StreamCall::new(&self.connection, method, params).start()
+    }
+
+    /// Calls a method that takes a stream and returns one value; see [`Call::items`].
+    pub fn send_stream<R, T>(
+        &self,
+        method: &str,
+        params: impl Serialize,
+        items: impl Into<Stream<T>>,
+    ) -> Call<R>
+    where
+        T: Serialize + DeserializeOwned + 'static,
+    {
+        self.call(method, params).items(items)
+    }
+
+    /// Calls a method with streams both ways; see [`StreamCall::items`].
+    pub fn duplex<R, T>(
+        &self,
+        method: &str,
+        params: impl Serialize,
+        items: impl Into<Stream<T>>,
+    ) -> Stream<R>
+    where
+        T: Serialize + DeserializeOwned + 'static,
+    {
+        StreamCall::new(&self.connection, method, params).items(items).start()
+    }
+
+    /// Calls a method with streams both ways, to send and read by hand.
+    pub fn open<I, O>(&self, method: &str, params: impl Serialize) -> DuplexCall<I, O> {
+        StreamCall::new(&self.connection, method, params).open()
     }
 
     /// Sends a notification: at most once, never answered.

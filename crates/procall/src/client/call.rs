@@ -3,14 +3,15 @@
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::Encoding;
-use serde::de::DeserializeOwned;
+use procall_proto::{Encoding, ErrorCode};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::encode_params;
+use super::items::{DuplexCall, Pump};
 use crate::channel::{Channel, Started};
 use crate::codec;
 use crate::connection::{CallOptions, Connection, Deadline, Progress, Request};
@@ -67,6 +68,8 @@ struct Parts {
     method: String,
     params: Result<Vec<u8>, Error>,
     options: CallOptions,
+    /// What the caller sends, if it does.
+    items: Option<Pump>,
 }
 
 impl Parts {
@@ -76,13 +79,33 @@ impl Parts {
             method: method.to_owned(),
             params: encode_params(params),
             options: CallOptions::default(),
+            items: None,
         }
     }
 
-    fn start(self) -> Result<Started, Error> {
+    fn set_meta(&mut self, meta: &impl Serialize) {
+        match codec::encode(meta) {
+            Ok(meta) => self.options.meta = meta,
+            Err(error) => {
+                self.params =
+                    Err(Error::invalid(format!("the metadata cannot be encoded: {error}")));
+            }
+        }
+    }
+
+    fn set_items<T>(&mut self, items: impl Into<Stream<T>>)
+    where
+        T: Serialize + DeserializeOwned + 'static,
+    {
+        self.options.items_in = true;
+        self.items = Some(Pump::new(items.into()));
+    }
+
+    fn start(self) -> Result<(Started, Option<Pump>), Error> {
         let params = self.params?;
-        let request = Request::new(&self.method, Encoding::Msgpack, &params).with_options(self.options);
-        self.channel.start(request)
+        let request =
+            Request::new(&self.method, Encoding::Msgpack, &params).with_options(self.options);
+        Ok((self.channel.start(request)?, self.items))
     }
 }
 
@@ -132,10 +155,23 @@ impl<R> Call<R> {
 
     /// Sends facts along that are no arguments: anything that serde makes a map of.
     pub fn meta(mut self, meta: &impl Serialize) -> Self {
-        match codec::encode(meta) {
-            Ok(meta) => self.parts.options.meta = meta,
-            Err(error) => self.parts.params = Err(Error::invalid(format!("the metadata cannot be encoded: {error}"))),
-        }
+        self.parts.set_meta(meta);
+        self
+    }
+
+    /// Sends a stream of items: what an iterator gives, or a [`Stream`]. They leave while the call is awaited, as fast as the service takes
+    /// them. A service may answer before it has taken them all; an error of the stream itself cancels the call.
+    ///
+    /// ```no_run
+    /// # async fn f(calc: procall::Client) -> Result<(), procall::Error> {
+    /// let sum: i64 = calc.call("sum", ()).items(1_i64..=100).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn items<T>(mut self, items: impl Into<Stream<T>>) -> Self
+    where
+        T: Serialize + DeserializeOwned + 'static,
+    {
+        self.parts.set_items(items);
         self
     }
 
@@ -149,7 +185,16 @@ impl<R> Call<R> {
 impl<R: DeserializeOwned> Call<R> {
     /// Makes the call and waits on this thread, without a runtime.
     pub fn wait(self) -> Result<R, Error> {
-        let mut started = self.parts.start()?;
+        let (mut started, items) = self.parts.start()?;
+        if items.is_some() {
+            let future = CallFuture {
+                started: Ok(started),
+                items,
+                on_progress: self.on_progress,
+                result: PhantomData,
+            };
+            return future.wait();
+        }
         if let Some(mut report) = self.on_progress {
             // Without an interrupt the wait ends only with progress or the outcome.
             while let Ok(Some(progress)) = started.wait_progress(&mut || false) {
@@ -167,7 +212,11 @@ impl<R: DeserializeOwned> IntoFuture for Call<R> {
 
     /// Starts the call.
     fn into_future(self) -> CallFuture<R> {
-        CallFuture { started: self.parts.start().map_err(Some), on_progress: self.on_progress, result: PhantomData }
+        let (started, items) = match self.parts.start() {
+            Ok((started, items)) => (Ok(started), items),
+            Err(error) => (Err(Some(error)), None),
+        };
+        CallFuture { started, items, on_progress: self.on_progress, result: PhantomData }
     }
 }
 
@@ -181,31 +230,60 @@ impl<R> std::fmt::Debug for Call<R> {
 pub struct CallFuture<R> {
     /// The call, or the error that kept it from starting, until that is taken.
     started: Result<Started, Option<Error>>,
+    items: Option<Pump>,
     on_progress: Option<Box<dyn FnMut(Progress) + Send>>,
     result: PhantomData<fn() -> R>,
+}
+
+impl<R: DeserializeOwned> CallFuture<R> {
+    /// Waits on this thread.
+    fn wait(mut self) -> Result<R, Error> {
+        let taken = || Err(taken());
+        let Ok(mut started) = std::mem::replace(&mut self.started, Err(None)) else {
+            return taken();
+        };
+        started
+            // Without an interrupt the wait cannot end early.
+            .wait_with(&mut || false, |started, waker| self.poll_with(started, waker))
+            .unwrap_or_else(|_| taken())
+    }
+
+    fn poll_with(&mut self, started: &mut Started, waker: &Waker) -> Poll<Result<R, Error>> {
+        if let Some(items) = &mut self.items
+            && let Err(error) = items.poll(started, waker)
+        {
+            started.cancel();
+            return Poll::Ready(Err(error));
+        }
+        if let Some(report) = &mut self.on_progress {
+            while let Poll::Ready(Some(progress)) = started.poll_progress(waker) {
+                report(progress);
+            }
+        }
+        started.poll_reply(waker).map(|reply| {
+            reply.and_then(|reply| codec::decode_result(reply.encoding, &reply.bytes))
+        })
+    }
 }
 
 impl<R: DeserializeOwned> Future for CallFuture<R> {
     type Output = Result<R, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let started = match &mut this.started {
+        let mut started = match std::mem::replace(&mut self.started, Err(None)) {
             Ok(started) => started,
-            Err(error) => {
-                let taken = || Error::invalid("this call was polled after its outcome");
-                return Poll::Ready(Err(error.take().unwrap_or_else(taken)));
-            }
+            Err(error) => return Poll::Ready(Err(error.unwrap_or_else(taken))),
         };
-        if let Some(report) = &mut this.on_progress {
-            while let Poll::Ready(Some(progress)) = started.poll_progress(cx.waker()) {
-                report(progress);
-            }
+        let polled = self.poll_with(&mut started, cx.waker());
+        if polled.is_pending() {
+            self.started = Ok(started);
         }
-        started
-            .poll_reply(cx.waker())
-            .map(|reply| reply.and_then(|reply| codec::decode_result(reply.encoding, &reply.bytes)))
+        polled
     }
+}
+
+fn taken() -> Error {
+    Error::new(ErrorCode::Internal, "this call was polled after its outcome")
 }
 
 impl<R> std::fmt::Debug for CallFuture<R> {
@@ -235,12 +313,56 @@ impl<T> StreamCall<T> {
         self
     }
 
+    /// Never gives up.
+    pub fn no_deadline(mut self) -> Self {
+        self.parts.options.deadline = Deadline::Never;
+        self
+    }
+
+    /// Says that the method may run more than once without harm.
+    pub fn idempotent(mut self) -> Self {
+        self.parts.options.idempotent = true;
+        self
+    }
+
+    /// Sends facts along that are no arguments: anything that serde makes a map of.
+    pub fn meta(mut self, meta: &impl Serialize) -> Self {
+        self.parts.set_meta(meta);
+        self
+    }
+
+    /// Sends a stream of items too: what an iterator gives, or a [`Stream`]. They leave while the answer is being read, as fast as the service
+    /// takes them. An error of the stream itself cancels the call, and is the answer's last item.
+    ///
+    /// ```no_run
+    /// # async fn f(chat: procall::Client) -> Result<(), procall::Error> {
+    /// let words = ["to".to_owned(), "and".to_owned(), "fro".to_owned()];
+    /// let mut echoed = chat.duplex::<String, _>("echo", (), words);
+    /// while let Some(word) = echoed.next().await {
+    ///     println!("{}", word?);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn items<I>(mut self, items: impl Into<Stream<I>>) -> Self
+    where
+        I: Serialize + DeserializeOwned + 'static,
+    {
+        self.parts.set_items(items);
+        self
+    }
+
     /// Starts the call. An error that keeps it from starting is the stream's first item.
     pub fn start(self) -> Stream<T> {
         match self.parts.start() {
-            Ok(started) => Stream::from_source(StreamSource::Call(started)),
+            Ok((started, items)) => Stream::from_source(StreamSource::Call(started, items)),
             Err(error) => Stream::failed(error),
         }
+    }
+
+    /// Starts the call with items that will be sent by hand, from a thread.
+    pub fn open<I>(mut self) -> DuplexCall<I, T> {
+        self.parts.options.items_in = true;
+        DuplexCall::new(self.parts.start().map(|(started, _)| started))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod blocking;
 mod call;
+mod items;
 
 use std::sync::Arc;
 
@@ -9,6 +10,8 @@ use serde::Serialize;
 
 pub use blocking::{BlockingClient, Submitted};
 pub use call::{AsChannel, Call, CallFuture, StreamCall};
+pub use items::DuplexCall;
+pub(crate) use items::Pump;
 
 use crate::channel::Channel;
 use crate::error::Error;
@@ -69,7 +72,7 @@ impl Client {
     pub async fn over(link: Box<dyn procall_transport::Link>) -> Result<Self, Error> {
         use crate::connection::{Connection, Serves, Side};
 
-        let connection = Connection::for_task(link, Side::Initiator, config(), Serves::Nothing);
+        let connection = Connection::for_task(link, Side::Initiator, config(), Serves::Nothing)?;
         crate::driver::drive(&connection, None)?;
         std::future::poll_fn(|cx| connection.poll_ready(cx.waker())).await?;
         Ok(Self { shared: Arc::new(Closing { connection }) })
@@ -90,6 +93,32 @@ impl Client {
         StreamCall::new(self, method, params).start()
     }
 
+    /// Calls a method that takes a stream and returns one value; see [`Call::items`].
+    pub fn send_stream<R, T>(
+        &self,
+        method: &str,
+        params: impl Serialize,
+        items: impl Into<crate::stream::Stream<T>>,
+    ) -> Call<R>
+    where
+        T: Serialize + serde::de::DeserializeOwned + 'static,
+    {
+        self.call(method, params).items(items)
+    }
+
+    /// Calls a method with streams both ways; see [`StreamCall::items`].
+    pub fn duplex<R, T>(
+        &self,
+        method: &str,
+        params: impl Serialize,
+        items: impl Into<crate::stream::Stream<T>>,
+    ) -> crate::stream::Stream<R>
+    where
+        T: Serialize + serde::de::DeserializeOwned + 'static,
+    {
+        StreamCall::new(self, method, params).items(items).start()
+    }
+
     /// Sends a notification: at most once, never answered.
     pub fn notify(&self, method: &str, params: impl Serialize) -> Result<(), Error> {
         notify(&self.shared.connection, method, params)
@@ -106,19 +135,30 @@ impl Client {
     }
 }
 
-pub(crate) fn notify(channel: &dyn Channel, method: &str, params: impl Serialize) -> Result<(), Error> {
+pub(crate) fn notify(
+    channel: &dyn Channel,
+    method: &str,
+    params: impl Serialize,
+) -> Result<(), Error> {
     let params = encode_params(params)?;
-    channel.notify(crate::connection::Request::new(method, procall_proto::Encoding::Msgpack, &params))
+    channel.notify(crate::connection::Request::new(
+        method,
+        procall_proto::Encoding::Msgpack,
+        &params,
+    ))
 }
 
 pub(crate) fn config() -> procall_proto::Config {
     procall_proto::Config { pid: std::process::id(), ..procall_proto::Config::default() }
 }
 
-/// A link to a service by name or address.
-pub(crate) fn open(target: &str) -> Result<Box<dyn procall_transport::Link>, Error> {
+/// A link to a service by name or address. Nobody at a Unix socket is told at once; TCP may take five seconds.
+pub fn open(target: &str) -> Result<Box<dyn procall_transport::Link>, Error> {
     let address = crate::surroundings::resolve(target)?;
-    procall_transport::connect(&address, &procall_transport::LinkOptions::default()).map_err(|error| {
-        Error::new(procall_proto::ErrorCode::NoWorker, format!("nothing listens at {address}")).with_source(error)
-    })
+    procall_transport::connect(&address, &procall_transport::LinkOptions::default()).map_err(
+        |error| {
+            Error::new(procall_proto::ErrorCode::NoWorker, format!("nothing listens at {address}"))
+                .with_source(error)
+        },
+    )
 }

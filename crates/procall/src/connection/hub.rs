@@ -11,7 +11,8 @@ use std::time::Duration;
 use procall_proto::Time;
 use procall_transport::readiness::{self, Kick, Set};
 use rustix::time::{
-    timerfd_create, timerfd_settime, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 
 use super::{Connection, Shared};
@@ -52,6 +53,8 @@ struct HubState {
     woken: Vec<u64>,
     /// The kick is on its way already.
     kicked: bool,
+    /// A turn is being made, which takes what is woken meanwhile without a kick.
+    turning: bool,
     /// For when the timer is set.
     timer: Time,
     foreign_ready: bool,
@@ -82,7 +85,7 @@ impl Inner {
     fn push(&self, token: u64) {
         let mut state = self.lock();
         state.woken.push(token);
-        if !std::mem::replace(&mut state.kicked, true) {
+        if !state.turning && !std::mem::replace(&mut state.kicked, true) {
             // The counter of an eventfd cannot overflow by one kick at a time.
             self.kick.kick();
         }
@@ -100,14 +103,18 @@ impl Hub {
         };
         let set = Set::new().map_err(unavailable)?;
         let kick = Kick::new().map_err(unavailable)?;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)
-            .map_err(|error| unavailable(error.into()))?;
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+        )
+        .map_err(|error| unavailable(error.into()))?;
         set.add(kick.as_fd(), KICK, false).map_err(unavailable)?;
         set.add(timer.as_fd(), TIMER, false).map_err(unavailable)?;
         let state = HubState {
             connections: slab::Slab::new(),
             woken: Vec::new(),
             kicked: false,
+            turning: false,
             timer: Time::NEVER,
             foreign_ready: false,
         };
@@ -129,7 +136,7 @@ impl Hub {
             Error::new(ErrorCode::Internal, "the connection cannot be watched").with_source(error)
         })?;
         connection.shared.lock().driver = Some(self.waker(DRIVER));
-        self.set_timer();
+        self.settle_connections();
         Ok(())
     }
 
@@ -153,6 +160,7 @@ impl Hub {
     /// Reads every connection that has something, without waiting, and returns the numbers of the wakers that were woken.
     pub fn turn(&self) -> Vec<u64> {
         let mut ready = Vec::new();
+        self.inner.lock().turning = true;
         // An interrupted look finds what it finds; the descriptor stays readable.
         let _ = self.inner.set.wait(Some(Duration::ZERO), &mut ready);
         for token in ready {
@@ -162,7 +170,12 @@ impl Hub {
                 TIMER => self.tick(),
                 FOREIGN => self.inner.lock().foreign_ready = true,
                 token => {
-                    let shared = self.inner.lock().connections.get((token - FIRST_CONNECTION) as usize).cloned();
+                    let shared = self
+                        .inner
+                        .lock()
+                        .connections
+                        .get((token - FIRST_CONNECTION) as usize)
+                        .cloned();
                     if let Some(shared) = shared.and_then(|shared| shared.upgrade()) {
                         shared.turn();
                         if shared.lock().is_over() {
@@ -175,13 +188,14 @@ impl Hub {
         }
         let woken = {
             let mut state = self.inner.lock();
+            state.turning = false;
             if std::mem::take(&mut state.kicked) {
                 self.inner.kick.drain();
             }
             std::mem::take(&mut state.woken)
         };
         if woken.contains(&DRIVER) {
-            self.set_timer();
+            self.settle_connections();
             return woken.into_iter().filter(|&token| token != DRIVER).collect();
         }
         woken
@@ -201,7 +215,7 @@ impl Hub {
         for shared in self.connections() {
             shared.turn();
         }
-        self.set_timer();
+        self.settle_connections();
     }
 
     fn connections(&self) -> Vec<Arc<Shared>> {
@@ -210,10 +224,11 @@ impl Hub {
         state.connections.iter().filter_map(|(_, shared)| shared.upgrade()).collect()
     }
 
-    /// Sets the timer for the earliest thing that is due.
-    fn set_timer(&self) {
+    /// Sends what waited for this turn, and sets the timer for the earliest thing that is due.
+    fn settle_connections(&self) {
         let mut earliest = Time::NEVER;
         for shared in self.connections() {
+            shared.flush_held();
             let mut state = shared.lock();
             let due = state.session.poll_timeout();
             state.driver_timer = due;
@@ -225,7 +240,10 @@ impl Hub {
             let left = (earliest - clock::now()).max(Duration::from_nanos(1));
             let spec = Itimerspec {
                 it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
-                it_value: Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() },
+                it_value: Timespec {
+                    tv_sec: left.as_secs() as i64,
+                    tv_nsec: left.subsec_nanos().into(),
+                },
             };
             // Fails only for values that this one is not.
             let _ = timerfd_settime(&self.inner.timer, TimerfdTimerFlags::empty(), &spec);

@@ -27,6 +27,8 @@ pub struct Incoming {
     /// The caller expects a stream.
     pub items_out: bool,
     deadline: Time,
+    /// The deadline covers only a stream's opening.
+    opening: bool,
 }
 
 #[derive(Debug)]
@@ -37,11 +39,18 @@ enum Where {
 }
 
 impl Incoming {
-    /// Time left until the caller gives up; `None` when it never does.
+    /// Time left for the whole call; `None` when it has no end, or when only a stream's opening has one.
     pub fn remaining(&self) -> Option<Duration> {
-        clock::until(self.deadline, clock::now())
+        clock::until(self.inherited(), clock::now())
     }
 
+    /// The deadline that calls made by the handler inherit.
+    pub(crate) fn inherited(&self) -> Time {
+        if self.opening { Time::NEVER } else { self.deadline }
+    }
+
+    /// When it is too late to start.
+    #[cfg(feature = "tokio")]
     pub(crate) fn deadline(&self) -> Time {
         self.deadline
     }
@@ -79,7 +88,10 @@ impl Batch {
     /// The method name of a call in this batch.
     pub fn method(&self, call: &Incoming) -> &str {
         // The bytes were copied from a `str`; a foreign `Incoming` gives another name or none, never a panic.
-        self.bytes.get(call.method.clone()).and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
+        self.bytes
+            .get(call.method.clone())
+            .and_then(|name| std::str::from_utf8(name).ok())
+            .unwrap_or_default()
     }
 
     /// The params of a call in this batch.
@@ -129,6 +141,7 @@ impl Batch {
             items_in: call.items_in,
             items_out: call.items_out,
             deadline: call.deadline,
+            opening: call.opening,
         });
     }
 
@@ -155,6 +168,7 @@ impl Batch {
             items_in: false,
             items_out: false,
             deadline: Time::NEVER,
+            opening: false,
         });
         true
     }

@@ -4,6 +4,7 @@
 //! or a foreign event loop through a [`Hub`]. All of them end in the same few lines under the same lock ([`state::State::pump`]).
 
 mod after;
+mod coalesce;
 mod hub;
 mod inbox;
 mod pending;
@@ -15,13 +16,15 @@ mod wait;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use procall_proto::{Config, ErrorCode, Session, Time};
+use procall_transport::readiness::Kick;
 use procall_transport::{Link, LinkInfo};
 
+pub use coalesce::coalesce;
 pub use hub::Hub;
 pub use inbox::{Batch, Incoming};
 pub use pending::{CallOptions, Deadline, Pending, Request};
@@ -30,12 +33,15 @@ pub use slot::{Encoded, Progress};
 pub use wait::{Interrupt, WaitError};
 
 pub(crate) use after::After;
-pub(crate) use wait::thread_waker;
 pub(crate) use state::{Serves, State};
+pub(crate) use wait::thread_waker;
 
 use crate::clock;
 use crate::error::Error;
 use crate::registration::Registration;
+
+/// Why a connection can be made of any link.
+const DUPLICATE: &str = "a descriptor can be duplicated unless the process has run out of them";
 
 /// Which side of the link this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +96,8 @@ pub(crate) struct Shared {
     /// The link's own readiness descriptor, so that waiting needs no lock.
     readiness: OwnedFd,
     info: LinkInfo,
+    /// Gets a leading thread out of its sleep; in the link's readiness.
+    kick: OnceLock<Option<Kick>>,
     /// How often somebody has read the link; the standby thread watches it stand still.
     reads: AtomicU64,
     /// Whether waiting threads may read the link: not when a tokio task does.
@@ -99,21 +107,35 @@ pub(crate) struct Shared {
 impl Connection {
     /// A connection that only calls; calls of the peer's are answered NOT_FOUND.
     pub fn new(link: Box<dyn Link>, side: Side, config: Config) -> Self {
-        Self::start_session(link, side, config, Serves::Nothing, true)
+        Self::start_session(link, side, config, Serves::Nothing, true).expect(DUPLICATE)
     }
 
     /// A connection that also serves: calls of the peer's wait in its inbox for [`Connection::wait_calls`] or [`Connection::take_calls`].
     pub fn serving(link: Box<dyn Link>, side: Side, config: Config) -> Self {
-        Self::start_session(link, side, config, Serves::Inbox, true)
+        Self::start_session(link, side, config, Serves::Inbox, true).expect(DUPLICATE)
     }
 
     /// The same for a tokio task that reads the link for everybody.
     #[cfg(feature = "tokio")]
-    pub(crate) fn for_task(link: Box<dyn Link>, side: Side, config: Config, serves: Serves) -> Self {
-        Self::start_session(link, side, config, serves, false)
+    pub(crate) fn for_task(
+        link: Box<dyn Link>,
+        side: Side,
+        config: Config,
+        serves: Serves,
+    ) -> Result<Self, Error> {
+        Self::start_session(link, side, config, serves, false).map_err(|error| {
+            Error::new(ErrorCode::Internal, "no descriptor is left for another connection")
+                .with_source(error)
+        })
     }
 
-    fn start_session(link: Box<dyn Link>, side: Side, config: Config, serves: Serves, threads_lead: bool) -> Self {
+    fn start_session(
+        link: Box<dyn Link>,
+        side: Side,
+        config: Config,
+        serves: Serves,
+        threads_lead: bool,
+    ) -> std::io::Result<Self> {
         let now = clock::now();
         let session = match side {
             Side::Initiator => Session::initiator(config, now),
@@ -121,18 +143,16 @@ impl Connection {
         };
         let info = link.info().clone();
         // The second name of the epoll instance costs one descriptor and saves a lock around every wait.
-        let readiness = link
-            .readiness()
-            .try_clone_to_owned()
-            .expect("a descriptor can be duplicated unless the process has run out of them");
+        let readiness = link.readiness().try_clone_to_owned()?;
         let state = Mutex::new(State::new(session, link, serves));
-        let shared = Arc::new(Shared { state, readiness, info, reads: AtomicU64::new(0), threads_lead });
+        let shared =
+            Arc::new(Shared { state, readiness, info, kick: OnceLock::new(), reads: AtomicU64::new(0), threads_lead });
         let connection = Self { shared };
         connection.shared.with(|_, _| ());
         if threads_lead {
             standby::watch(&connection.shared);
         }
-        connection
+        Ok(connection)
     }
 
     /// What is fixed about the link below.
@@ -164,6 +184,12 @@ impl Connection {
             Some(driver) => driver.clone_from(waker),
             None => state.driver = Some(waker.clone()),
         }
+    }
+
+    /// Sends what waited for the driver's turn.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn flush_held(&self) {
+        self.shared.flush_held();
     }
 
     /// When the driver is due, and a promise that it will be back by then.
@@ -204,6 +230,12 @@ impl Connection {
         self.shared.lock().session.calling()
     }
 
+    /// Notifications of the peer's that were dropped because too many waited to be taken, or nobody serves here.
+    pub fn dropped_notifications(&self) -> u64 {
+        let state = self.shared.lock();
+        state.dropped_notifications + state.session.counters().dropped
+    }
+
     /// What the peer said of itself in the handshake.
     pub fn peer(&self) -> Option<procall_proto::PeerInfo> {
         self.shared.lock().session.peer().cloned()
@@ -221,11 +253,15 @@ impl Connection {
 
     /// Tells the peer what this side serves.
     pub fn register(&self, registration: &Registration) -> Result<(), Error> {
-        let bytes = crate::codec::encode(registration)
-            .map_err(|error| Error::invalid(format!("the registration cannot be encoded: {error}")))?;
+        let bytes = crate::codec::encode(registration).map_err(|error| {
+            Error::invalid(format!("the registration cannot be encoded: {error}"))
+        })?;
         self.shared.with(|state, _| {
             state.registered = None;
-            state.session.register(procall_proto::Body::msgpack(&bytes)).map_err(Error::from_failure)
+            state
+                .session
+                .register(procall_proto::Body::msgpack(&bytes))
+                .map_err(Error::from_failure)
         })
     }
 
@@ -233,7 +269,10 @@ impl Connection {
     pub fn notify(&self, request: Request<'_>) -> Result<(), Error> {
         self.shared.with(|state, _| {
             state.check_open()?;
-            state.session.notify(request.method, request.body, &request.options.meta).map_err(Error::from_failure)
+            state
+                .session
+                .notify(request.method, request.body, &request.options.meta)
+                .map_err(Error::from_failure)
         })
     }
 
@@ -361,17 +400,57 @@ impl Shared {
     }
 
     /// Does something under the lock, sends what came of it, then wakes whom it concerns.
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut State, &mut After) -> R) -> R {
+    pub(crate) fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut State, &mut After) -> R) -> R {
         let mut after = After::default();
         let result = {
             let mut state = self.lock();
             let result = f(&mut state, &mut after);
-            state.settle(&mut after);
+            if coalesce::holds(self) {
+                state.settle_without_sending(&mut after);
+            } else {
+                state.settle(&mut after);
+            }
             state.hurry_driver(&mut after);
+            self.kick_leader(&mut state, &after);
             result
         };
         after.run();
         result
+    }
+
+    /// Does something that starts a call. When a driver reads this connection and other calls are under way, the message waits for its next
+    /// turn: a burst of calls leaves in one write, and a lone call without delay.
+    pub(crate) fn with_call<R>(&self, hold: bool, f: impl FnOnce(&mut State) -> R) -> R {
+        let mut after = After::default();
+        let result = {
+            let mut state = self.lock();
+            let result = f(&mut state);
+            if hold || (state.driver.is_some() && state.session.calling() > 1) {
+                if !std::mem::replace(&mut state.unflushed, true) && !hold {
+                    after.wakes.extend(state.driver.clone());
+                }
+            } else {
+                state.settle(&mut after);
+                state.hurry_driver(&mut after);
+            }
+            self.kick_leader(&mut state, &after);
+            result
+        };
+        after.run();
+        result
+    }
+
+    /// Sends what waited for the driver's turn.
+    pub(crate) fn flush_held(&self) {
+        let mut after = After::default();
+        {
+            let mut state = self.lock();
+            if state.unflushed {
+                state.settle(&mut after);
+                self.kick_leader(&mut state, &after);
+            }
+        }
+        after.run();
     }
 
     pub(crate) fn turn(&self) {
@@ -382,6 +461,7 @@ impl Shared {
                 self.reads.fetch_add(1, Ordering::Relaxed);
                 let more = state.pump(&mut after);
                 state.tick(&mut after);
+                self.kick_leader(&mut state, &after);
                 more
             };
             after.run();

@@ -83,7 +83,30 @@ impl Connection {
     }
 
     /// The same; `lease` is released when the peer is done with the call.
-    pub fn start_leased(&self, request: Request<'_>, lease: Option<Arc<dyn Lease>>) -> Result<Pending, Error> {
+    pub fn start_leased(
+        &self,
+        request: Request<'_>,
+        lease: Option<Arc<dyn Lease>>,
+    ) -> Result<Pending, Error> {
+        self.start_call(request, lease, false)
+    }
+
+    /// Starts a call whose message stays here until somebody sends, or waits for, anything on this connection.
+    pub fn start_held(&self, request: Request<'_>) -> Result<Pending, Error> {
+        self.start_call(request, None, true)
+    }
+
+    /// Sends the messages of calls that were started with [`start_held`](Self::start_held).
+    pub fn send_held(&self) {
+        self.shared.flush_held();
+    }
+
+    fn start_call(
+        &self,
+        request: Request<'_>,
+        lease: Option<Arc<dyn Lease>>,
+        hold: bool,
+    ) -> Result<Pending, Error> {
         let now = clock::now();
         let options = &request.options;
         let timeout = match options.deadline {
@@ -98,14 +121,15 @@ impl Connection {
         };
         let session_options = Options {
             timeout: shortened,
-            whole: !matches!(options.deadline, Deadline::Default | Deadline::Opening(_)) || shortened != timeout,
+            whole: !matches!(options.deadline, Deadline::Default | Deadline::Opening(_))
+                || shortened != timeout,
             items_in: options.items_in,
             items_out: options.items_out,
             idempotent: options.idempotent,
             meta: &options.meta,
         };
         let body = request.body;
-        let result = self.shared.with(|state, _| {
+        let result = self.shared.with_call(hold, |state| {
             state.check_open()?;
             let token = state.slots.vacant_key();
             let id = state
@@ -163,7 +187,8 @@ impl Pending {
 
     /// Polls for the reply with a waker of the caller's own making.
     pub fn poll_reply(&mut self, waker: &Waker) -> Poll<Result<Encoded, Error>> {
-        let outcome = self.with_slot(|slot| slot.poll_outcome(waker)).unwrap_or_else(|| Poll::Ready(gone()));
+        let outcome =
+            self.with_slot(|slot| slot.poll_outcome(waker)).unwrap_or_else(|| Poll::Ready(gone()));
         outcome.map(|outcome| self.finish(outcome).and_then(one_value))
     }
 
@@ -180,8 +205,12 @@ impl Pending {
     /// Waits on this thread for the next item of the answer; `None` is its end.
     pub fn wait_item(&mut self, interrupt: Interrupt<'_>) -> Option<Result<Encoded, Error>> {
         let token = self.token;
-        let waited =
-            self.shared.wait(Time::NEVER, interrupt, |state, waker| poll_item(state, token, waker), || Poll::Pending);
+        let waited = self.shared.wait(
+            Time::NEVER,
+            interrupt,
+            |state, waker| poll_item(state, token, waker),
+            || Poll::Pending,
+        );
         // Credit for the item just taken leaves now.
         self.shared.with(|_, _| ());
         match waited {
@@ -192,7 +221,12 @@ impl Pending {
     }
 
     /// Polls until an item can be sent, then sends it. The item is lost when the call is over: its outcome says why.
-    pub fn poll_send(&mut self, encoding: Encoding, item: &[u8], waker: &Waker) -> Poll<Result<(), Blocked>> {
+    pub fn poll_send(
+        &mut self,
+        encoding: Encoding,
+        item: &[u8],
+        waker: &Waker,
+    ) -> Poll<Result<(), Blocked>> {
         let token = self.token;
         self.shared.with(|state, _| poll_send(state, token, encoding, item, waker))
     }
@@ -240,7 +274,10 @@ impl Pending {
     }
 
     /// Waits on this thread for whichever comes first: progress (`Some`), or anything else (`None`).
-    pub fn wait_progress(&mut self, interrupt: Interrupt<'_>) -> Result<Option<Progress>, WaitError> {
+    pub fn wait_progress(
+        &mut self,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Option<Progress>, WaitError> {
         let token = self.token;
         self.shared.wait(
             Time::NEVER,
@@ -258,6 +295,11 @@ impl Pending {
             },
             || Poll::Pending,
         )
+    }
+
+    /// The connection the call is on.
+    pub(crate) fn connection(&self) -> Connection {
+        Connection { shared: self.shared.clone() }
     }
 
     /// Asks for the call to end: its outcome will be CANCELLED, unless it has one already.
@@ -362,7 +404,8 @@ fn poll_send(
 
 fn one_value(value: Option<Encoded>) -> Result<Encoded, Error> {
     value.ok_or_else(|| {
-        Error::new(ErrorCode::InvalidResult, "the answer is a stream; read it as one").with_executed(Executed::Yes)
+        Error::new(ErrorCode::InvalidResult, "the answer is a stream; read it as one")
+            .with_executed(Executed::Yes)
     })
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use procall_proto::{Blocked, Body, CallId, Encoding, ErrorCode, Time};
 
+use super::Connection;
+use super::After;
 use super::inbox::Batch;
 use super::slot::Encoded;
 use super::state::{Served, State};
 use super::wait::{Interrupt, WaitError};
-use super::Connection;
 use crate::clock;
 use crate::error::Error;
 
@@ -34,8 +35,12 @@ impl Connection {
         interrupt: Interrupt<'_>,
     ) -> Result<bool, Error> {
         let deadline = timeout.map_or(Time::NEVER, |timeout| clock::now() + timeout);
-        let waited =
-            self.shared.wait(deadline, interrupt, |state, waker| poll_calls(state, batch, waker), || Poll::Pending);
+        let waited = self.shared.wait(
+            deadline,
+            interrupt,
+            |state, waker| poll_calls(state, batch, waker),
+            || Poll::Pending,
+        );
         match waited {
             Ok(result) => result.map(|()| true),
             Err(WaitError::TimedOut) => Ok(false),
@@ -47,21 +52,21 @@ impl Connection {
 
     /// Answers a call with its result and sends the answer. An answer to a call that is over is dropped.
     pub fn reply(&self, id: CallId, value: Encoded) {
-        self.shared.with(|state, _| state.reply(id, value));
+        self.shared.with(|state, after| state.reply(id, value, after));
     }
 
     /// Answers a call with an error and sends the answer.
     pub fn fail(&self, id: CallId, error: &Error) {
-        self.shared.with(|state, _| state.fail(id, error));
+        self.shared.with(|state, after| state.fail(id, error, after));
     }
 
     /// Answers many calls with one lock and one write.
     pub fn answer_all(&self, answers: &mut Vec<(CallId, Result<Encoded, Error>)>) {
-        self.shared.with(|state, _| {
+        self.shared.with(|state, after| {
             for (id, answer) in answers.drain(..) {
                 match answer {
-                    Ok(value) => state.reply(id, value),
-                    Err(error) => state.fail(id, &error),
+                    Ok(value) => state.reply(id, value, after),
+                    Err(error) => state.fail(id, &error, after),
                 }
             }
         });
@@ -78,7 +83,10 @@ impl Connection {
         if !state.session.is_wanted(id) {
             return Poll::Ready(());
         }
-        state.served.entry(id).or_default().cancel_waker = Some(waker.clone());
+        let wakers = &mut state.served.entry(id).or_default().cancel_wakers;
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
         Poll::Pending
     }
 
@@ -118,10 +126,10 @@ impl Connection {
 
     /// Completes the stream of the answer, and with it the call.
     pub fn end_items_out(&self, id: CallId) {
-        self.shared.with(|state, _| {
+        self.shared.with(|state, after| {
             // A call that is over has no stream to end.
             let _ = state.session.end_stream(clock::now(), id);
-            state.forget_served(id);
+            state.forget_served(id, after);
         });
     }
 
@@ -183,18 +191,22 @@ impl Responder {
 impl Drop for Responder {
     fn drop(&mut self) {
         if !self.answered {
-            let error = Error::new(ErrorCode::HandlerError, "the handler dropped the call without an answer");
+            let error = Error::new(
+                ErrorCode::HandlerError,
+                "the handler dropped the call without an answer",
+            );
             self.connection.fail(self.id, &error);
         }
     }
 }
 
 impl State {
-    fn reply(&mut self, id: CallId, value: Encoded) {
+    fn reply(&mut self, id: CallId, value: Encoded, after: &mut After) {
         let limit = self.session.limits().max_body;
         if value.bytes.len() > limit {
-            let message = format!("the result takes {} bytes, the limit is {limit}", value.bytes.len());
-            return self.fail(id, &Error::new(ErrorCode::ResultTooLarge, message));
+            let message =
+                format!("the result takes {} bytes, the limit is {limit}", value.bytes.len());
+            return self.fail(id, &Error::new(ErrorCode::ResultTooLarge, message), after);
         }
         // Long results are handed over without a copy.
         let body = if value.bytes.len() > self.session.limits().chunk {
@@ -203,21 +215,26 @@ impl State {
             let body = Body::new(value.encoding, &value.bytes);
             // The caller may have given up meanwhile; then nobody wants the answer.
             let _ = self.session.reply(clock::now(), id, body);
-            return self.forget_served(id);
+            return self.forget_served(id, after);
         };
         let _ = self.session.reply(clock::now(), id, body);
-        self.forget_served(id);
+        self.forget_served(id, after);
     }
 
-    fn fail(&mut self, id: CallId, error: &Error) {
+    fn fail(&mut self, id: CallId, error: &Error, after: &mut After) {
         // The caller may have given up meanwhile; then nobody wants the answer.
         let _ = error.send(&mut self.session, id);
-        self.forget_served(id);
+        self.forget_served(id, after);
     }
 
-    fn forget_served(&mut self, id: CallId) {
-        if !self.served.is_empty() {
-            self.served.remove(&id);
+    /// The call is answered: whoever still follows it hears of that.
+    fn forget_served(&mut self, id: CallId, after: &mut After) {
+        if !self.served.is_empty()
+            && let Some(mut served) = self.served.remove(&id)
+        {
+            after.wakes.append(&mut served.cancel_wakers);
+            after.wake(&mut served.waker);
+            after.wake(&mut served.send_waker);
         }
     }
 }
@@ -250,15 +267,23 @@ fn poll_item_out(
     }
 }
 
-fn poll_item_in(state: &mut State, id: CallId, waker: &Waker) -> Poll<Option<Result<Encoded, Error>>> {
-    let Some(served) = state.served.get_mut(&id) else { return Poll::Ready(None) };
+fn poll_item_in(
+    state: &mut State,
+    id: CallId,
+    waker: &Waker,
+) -> Poll<Option<Result<Encoded, Error>>> {
+    let Some(served) = state.served.get_mut(&id) else {
+        let error = Error::new(ErrorCode::Cancelled, "the call was answered before its stream was read");
+        return Poll::Ready(Some(Err(error)));
+    };
     if let Some(item) = served.items.pop_front() {
         state.session.consumed(id, 1, item.bytes.len());
         return Poll::Ready(Some(Ok(item)));
     }
     let Served { cancelled, ended, .. } = served;
     if cancelled.is_some() {
-        let error = Error::new(ErrorCode::Cancelled, "the caller gave the call up while it was sending");
+        let error =
+            Error::new(ErrorCode::Cancelled, "the caller gave the call up while it was sending");
         return Poll::Ready(Some(Err(error)));
     }
     if *ended {

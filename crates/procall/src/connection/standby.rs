@@ -25,6 +25,8 @@ struct Standby {
 #[derive(Default)]
 struct Watched {
     next_token: u64,
+    /// How many links make a look for those that are gone worth while.
+    purge_at: usize,
     links: HashMap<u64, Weak<Shared>>,
 }
 
@@ -33,6 +35,11 @@ pub(super) fn watch(shared: &Arc<Shared>) {
     static STANDBY: OnceLock<Option<Arc<Standby>>> = OnceLock::new();
     let Some(standby) = STANDBY.get_or_init(Standby::start) else { return };
     let mut watched = standby.watched.lock().unwrap_or_else(PoisonError::into_inner);
+    // Links that are gone are forgotten now and then, so that the table is no longer than twice what it was at its fullest.
+    if watched.links.len() >= watched.purge_at {
+        watched.links.retain(|_, shared| shared.strong_count() > 0);
+        watched.purge_at = (2 * watched.links.len()).max(64);
+    }
     watched.next_token += 1;
     let token = watched.next_token;
     if standby.set.add(shared.readiness.as_fd(), token, true).is_ok() {
@@ -62,7 +69,8 @@ impl Standby {
         let mut ready = Vec::new();
         let mut next_look = Instant::now();
         loop {
-            let timeout = (!busy.is_empty()).then(|| next_look.saturating_duration_since(Instant::now()));
+            let timeout =
+                (!busy.is_empty()).then(|| next_look.saturating_duration_since(Instant::now()));
             ready.clear();
             // Signals are for the threads of the program; an interrupted wait is only a look too many.
             let _ = self.set.wait(timeout, &mut ready);
@@ -86,7 +94,8 @@ impl Standby {
                 if std::mem::replace(&mut link.reads, reads) != reads {
                     return true;
                 }
-                if readiness::wait(shared.readiness.as_fd(), Some(Duration::ZERO)).unwrap_or(false) {
+                if readiness::wait(shared.readiness.as_fd(), Some(Duration::ZERO)).unwrap_or(false)
+                {
                     shared.turn();
                     link.reads = shared.reads();
                     return !shared.lock_is_ended();

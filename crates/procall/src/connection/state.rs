@@ -28,7 +28,8 @@ pub(crate) struct Served {
     pub(crate) ended: bool,
     pub(crate) waker: Option<Waker>,
     pub(crate) send_waker: Option<Waker>,
-    pub(crate) cancel_waker: Option<Waker>,
+    /// The dispatcher's task, and handlers that asked on others.
+    pub(crate) cancel_wakers: Vec<Waker>,
 }
 
 /// How calls of the peer's are served on a connection.
@@ -56,12 +57,19 @@ pub(crate) struct State {
     pub(crate) driver: Option<Waker>,
     /// The moment for which the driver has set its timer.
     pub(crate) driver_timer: Time,
+    /// Messages wait for the driver's next turn, so that a burst of calls leaves in one write.
+    pub(crate) unflushed: bool,
     /// A waiting thread reads the link for everybody.
     pub(crate) leading: bool,
+    /// The leader's kick is raised.
+    pub(crate) kicked: bool,
     /// Threads that could lead when the leader leaves.
     pub(crate) followers: VecDeque<Waker>,
     pub(crate) peer_registration: Option<Arc<Registration>>,
     pub(crate) registered: Option<Result<(), Failure>>,
+    /// A drain has no call left to wait for.
+    pub(crate) answered: bool,
+    /// So has the link nothing left to send.
     pub(crate) drained: bool,
     pub(crate) round_trip: Option<Duration>,
     /// Who is told when the link fails, and then ends the connection with a better reason.
@@ -85,7 +93,7 @@ macro_rules! parts {
             watchers: &mut $state.watchers,
             peer_registration: &mut $state.peer_registration,
             registered: &mut $state.registered,
-            drained: &mut $state.drained,
+            answered: &mut $state.answered,
             round_trip: &mut $state.round_trip,
             session: &mut $state.session,
         }
@@ -106,10 +114,13 @@ impl State {
             watchers: Vec::new(),
             driver: None,
             driver_timer: Time::NEVER,
+            unflushed: false,
             leading: false,
+            kicked: false,
             followers: VecDeque::new(),
             peer_registration: None,
             registered: None,
+            answered: false,
             drained: false,
             round_trip: None,
             keeper: None,
@@ -157,6 +168,19 @@ impl State {
 
     /// Passes on what the session has to say, and sends what it has to send.
     pub(crate) fn settle(&mut self, after: &mut After) {
+        let fault = self.pass_on(after);
+        self.flush(after);
+        self.end_if_ended(fault, after);
+    }
+
+    /// The same, but what there is to send leaves later, with the next [`settle`](Self::settle).
+    pub(crate) fn settle_without_sending(&mut self, after: &mut After) {
+        let fault = self.pass_on(after);
+        self.end_if_ended(fault, after);
+    }
+
+    /// Passes on what the session has to say; the fault, when it says that it has ended by one.
+    fn pass_on(&mut self, after: &mut After) -> Option<Fault> {
         let mut fault = None;
         while let Some(event) = self.session.poll_event() {
             match event {
@@ -164,7 +188,10 @@ impl State {
                 event => Self::handle(&mut parts!(self), event, after),
             }
         }
-        self.flush(after);
+        fault
+    }
+
+    fn end_if_ended(&mut self, fault: Option<Fault>, after: &mut After) {
         if self.session.is_ended() && self.ended.is_none() {
             let closed = || Fault {
                 code: ErrorCode::Closed,
@@ -176,6 +203,7 @@ impl State {
     }
 
     pub(crate) fn flush(&mut self, after: &mut After) {
+        self.unflushed = false;
         if self.lost {
             return;
         }
@@ -192,6 +220,11 @@ impl State {
             }
             match self.link.flush() {
                 Ok(true) if self.session.transmit_len().is_some() => {}
+                Ok(true) if self.answered && !self.drained => {
+                    self.drained = true;
+                    after.wakes.append(&mut self.watchers);
+                    return;
+                }
                 Ok(_) => return,
                 Err(error) => return self.link_failed(&error, after),
             }
@@ -247,7 +280,8 @@ impl State {
             }
             Self::handle(&mut parts!(self), event, after);
         }
-        let fault = Fault { code: error.code(), message: error.message().to_owned(), remote: false };
+        let fault =
+            Fault { code: error.code(), message: error.message().to_owned(), remote: false };
         self.end(fault, after);
     }
 
@@ -288,7 +322,8 @@ impl State {
             Event::End { token: Some(token), .. } => parts.finish(token, Outcome::End, true, after),
             Event::Settled { token, .. } => parts.settled(token, after),
             Event::Item { token: Some(token), encoding, body, .. } => {
-                if let Some(slot) = parts.slots.get_mut(token as usize).filter(|slot| !slot.dropped) {
+                if let Some(slot) = parts.slots.get_mut(token as usize).filter(|slot| !slot.dropped)
+                {
                     slot.items.push_back(Encoded { encoding, bytes: body.into_vec() });
                     after.wake(&mut slot.waker);
                 }
@@ -299,7 +334,8 @@ impl State {
                 }
             }
             Event::Progress { token, done, total, text, .. } => {
-                if let Some(slot) = parts.slots.get_mut(token as usize).filter(|slot| !slot.dropped) {
+                if let Some(slot) = parts.slots.get_mut(token as usize).filter(|slot| !slot.dropped)
+                {
                     slot.progress = Some(Progress { done, total, text: text.into_owned() });
                     after.wake(&mut slot.waker);
                 }
@@ -336,7 +372,7 @@ impl State {
                     served.cancelled = Some(reason);
                     after.wake(&mut served.waker);
                     after.wake(&mut served.send_waker);
-                    after.wake(&mut served.cancel_waker);
+                    after.wakes.append(&mut served.cancel_wakers);
                 }
             }
             Event::Registration { id, encoding, body } => {
@@ -355,10 +391,13 @@ impl State {
                 *parts.registered = Some(result);
                 after.wakes.append(parts.watchers);
             }
-            Event::Pong { round_trip, .. } => *parts.round_trip = Some(round_trip),
-            Event::Drained => {
-                *parts.drained = true;
+            Event::Pong { round_trip, .. } => {
+                *parts.round_trip = Some(round_trip);
                 after.wakes.append(parts.watchers);
+            }
+            Event::Drained => {
+                // The last answers may still wait for the link; see `flush`.
+                *parts.answered = true;
             }
             Event::Ready | Event::GoingAway { .. } | Event::Suspected | Event::Recovered => {
                 after.wakes.append(parts.watchers);
@@ -387,7 +426,7 @@ struct Parts<'a> {
     watchers: &'a mut Vec<Waker>,
     peer_registration: &'a mut Option<Arc<Registration>>,
     registered: &'a mut Option<Result<(), Failure>>,
-    drained: &'a mut bool,
+    answered: &'a mut bool,
     round_trip: &'a mut Option<Duration>,
     session: &'a mut Session,
 }
@@ -418,7 +457,10 @@ impl Parts<'_> {
         if self.serves == Serves::Nothing {
             let error = Error::new(
                 ErrorCode::NotFound,
-                format!("there is no method \"{}\": this side of the connection serves nothing", call.method),
+                format!(
+                    "there is no method \"{}\": this side of the connection serves nothing",
+                    call.method
+                ),
             );
             // The call is outstanding, so the answer cannot be refused.
             let _ = error.send(&mut self.session, call.id);

@@ -4,20 +4,24 @@
 //! The others park; when the leader has what it came for, it wakes one of them to lead.
 
 use std::cell::OnceCell;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
 use procall_proto::Time;
-use procall_transport::readiness;
+use procall_transport::readiness::{self, Kick};
+use rustix::event::epoll;
 
 use super::{After, Shared, State};
 use crate::clock;
 
 /// How long a thread that does not lead parks before it looks for an interrupt: unlike the leader's wait, a signal does not end it.
 const INTERRUPT_SLICE: Duration = Duration::from_millis(100);
+
+/// The number of the kick in a link's readiness; only its being ready counts.
+const KICK: u64 = u64::MAX;
 
 /// Asked whenever a signal may have arrived; `true` ends the wait. Python's Ctrl-C comes in here.
 pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
@@ -66,52 +70,111 @@ impl Shared {
     ) -> Result<R, WaitError> {
         let waker = thread_waker();
         let mut after = After::default();
+        // Messages that one burst left behind: no readiness will announce them again.
+        let mut more = false;
         loop {
-            if let Poll::Ready(result) = outside() {
-                self.leave(self.lock());
-                return Ok(result);
-            }
             let mut state = self.lock();
             if let Poll::Ready(result) = poll(&mut state, &waker) {
                 self.leave(state);
                 return Ok(result);
             }
-            let now = clock::now();
-            if now >= deadline {
-                self.leave(state);
-                return Err(WaitError::TimedOut);
+            if state.unflushed {
+                state.settle(&mut after);
             }
+            let now = clock::now();
+            let due = now >= deadline;
             let timeout = clock::until(state.session.poll_timeout().min(deadline), now);
-            let interrupted = if self.threads_lead && !state.leading && !state.is_over() {
+            let lead = self.threads_lead && !state.leading && !state.is_over();
+            if lead {
+                // Before anybody can see that this thread leads, and want to kick it.
+                self.kick();
                 state.leading = true;
-                drop(state);
-                let woken = readiness::wait(self.readiness(), timeout);
-                let mut state = self.lock();
-                state.leading = false;
-                self.reads.fetch_add(1, Ordering::Relaxed);
-                // On an error of the wait itself the link will say what is wrong.
-                if !matches!(woken, Ok(false)) {
-                    state.pump(&mut after);
-                }
-                state.tick(&mut after);
-                drop(state);
-                // Not under the lock: the interrupt may run foreign code, which may use this connection.
-                woken.is_err() && interrupt()
             } else {
                 state.followers.push_back(waker.clone());
-                drop(state);
-                std::thread::park_timeout(timeout.map_or(INTERRUPT_SLICE, |timeout| timeout.min(INTERRUPT_SLICE)));
-                let mut state = self.lock();
-                state.followers.retain(|follower| !follower.will_wake(&waker));
-                state.tick(&mut after);
-                drop(state);
-                interrupt()
-            };
+            }
+            drop(state);
             after.run();
-            if interrupted {
+            // Only now: what changes after this look wakes a parked thread or kicks the leader, so neither can miss it.
+            let found = outside();
+            let ended = found.is_ready() || due;
+            let woken = if ended { Ok(false) } else if lead && more { Ok(true) } else if lead {
+                self.sleep_in_link(timeout)
+            } else {
+                std::thread::park_timeout(
+                    timeout.map_or(INTERRUPT_SLICE, |timeout| timeout.min(INTERRUPT_SLICE)),
+                );
+                Ok(false)
+            };
+            let mut state = self.lock();
+            if lead {
+                state.leading = false;
+                self.take_kick(&mut state);
+                // On an error of the wait itself the link will say what is wrong.
+                if !matches!(woken, Ok(false)) {
+                    self.reads.fetch_add(1, Ordering::Relaxed);
+                    more = state.pump(&mut after);
+                }
+            } else {
+                state.followers.retain(|follower| !follower.will_wake(&waker));
+            }
+            if ended {
+                self.leave(state);
+                return match found {
+                    Poll::Ready(result) => Ok(result),
+                    Poll::Pending => Err(WaitError::TimedOut),
+                };
+            }
+            state.tick(&mut after);
+            if !lead {
+                self.kick_leader(&mut state, &after);
+            }
+            drop(state);
+            after.run();
+            // Not under the lock: the interrupt may run foreign code, which may use this connection.
+            if (woken.is_err() || !lead) && interrupt() {
                 self.leave(self.lock());
                 return Err(WaitError::Interrupted);
             }
+        }
+    }
+
+    /// Sleeps until the link has something, somebody kicks, or the time is up.
+    fn sleep_in_link(&self, timeout: Option<Duration>) -> std::io::Result<bool> {
+        let timeout = match self.kick() {
+            Some(_) => timeout,
+            // Nobody can end this sleep, so it is kept short.
+            None => Some(timeout.map_or(INTERRUPT_SLICE, |timeout| timeout.min(INTERRUPT_SLICE))),
+        };
+        readiness::wait(self.readiness(), timeout)
+    }
+
+    /// The way to get a leader out of its sleep: its waker only ends a park. Made when a thread first leads.
+    fn kick(&self) -> Option<&Kick> {
+        let make = || {
+            let kick = Kick::new().ok()?;
+            let data = epoll::EventData::new_u64(KICK);
+            epoll::add(&self.readiness, &kick, data, epoll::EventFlags::IN).ok()?;
+            Some(kick)
+        };
+        self.kick.get_or_init(make).as_ref()
+    }
+
+    /// Gets the leader out of its sleep when somebody else made something happen: it may be what the leader waits for.
+    pub(super) fn kick_leader(&self, state: &mut State, after: &After) {
+        if state.leading
+            && !after.wakes.is_empty()
+            && let Some(Some(kick)) = self.kick.get()
+            && !std::mem::replace(&mut state.kicked, true)
+        {
+            kick.kick();
+        }
+    }
+
+    fn take_kick(&self, state: &mut State) {
+        if std::mem::take(&mut state.kicked)
+            && let Some(Some(kick)) = self.kick.get()
+        {
+            kick.drain();
         }
     }
 

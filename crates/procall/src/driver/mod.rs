@@ -3,6 +3,6 @@
 mod readiness;
 mod task;
 
-pub use task::drive_hub;
 pub(crate) use readiness::Readiness;
 pub(crate) use task::drive;
+pub use task::drive_hub;

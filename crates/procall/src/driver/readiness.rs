@@ -5,10 +5,10 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::{Context, Poll};
 
-use rustix::event::{poll, PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
-use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// Watches one descriptor that it owns.
 #[derive(Debug)]
@@ -28,7 +28,11 @@ impl Readiness {
 
     /// Ready when the descriptor may be readable. `read` takes what there is; afterwards nothing may be left that no edge would announce,
     /// so the descriptor is looked at once more before the next wait.
-    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, mut read: impl FnMut()) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        mut read: impl FnMut(),
+    ) -> Poll<io::Result<()>> {
         loop {
             match self.fd.poll_read_ready(cx) {
                 Poll::Pending => return Poll::Pending,

@@ -15,9 +15,13 @@ use crate::service::Dispatcher;
 use procall_proto::{ErrorCode, Time};
 
 /// Reads a connection on the current runtime until it is over, and serves its calls when there is a dispatcher.
-pub(crate) fn drive(connection: &Connection, dispatcher: Option<Arc<Dispatcher>>) -> Result<JoinHandle<()>, Error> {
+pub(crate) fn drive(
+    connection: &Connection,
+    dispatcher: Option<Arc<Dispatcher>>,
+) -> Result<JoinHandle<()>, Error> {
     let readiness = Readiness::new(connection.readiness()).map_err(|error| {
-        Error::new(ErrorCode::Internal, "the connection cannot be watched by this runtime").with_source(error)
+        Error::new(ErrorCode::Internal, "the connection cannot be watched by this runtime")
+            .with_source(error)
     })?;
     let task = LinkTask {
         connection: connection.clone(),
@@ -45,6 +49,7 @@ impl Future for LinkTask {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.connection.set_driver(cx.waker());
+        this.connection.flush_held();
         loop {
             let connection = &this.connection;
             let read = this.readiness.poll_read(cx, || connection.turn());
@@ -118,7 +123,8 @@ impl Timer {
 /// ```
 pub fn drive_hub(hub: &Hub) -> Result<JoinHandle<()>, Error> {
     let readiness = Readiness::new(hub.descriptor()).map_err(|error| {
-        Error::new(ErrorCode::Internal, "the hub cannot be watched by this runtime").with_source(error)
+        Error::new(ErrorCode::Internal, "the hub cannot be watched by this runtime")
+            .with_source(error)
     })?;
     let hub = hub.clone();
     Ok(tokio::spawn(std::future::poll_fn(move |cx| {

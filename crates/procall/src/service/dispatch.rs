@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::future::poll_fn;
-use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
@@ -11,9 +11,9 @@ use std::time::Duration;
 use futures_core::Stream as FutureStream;
 use procall_proto::{CallId, Encoding, ErrorCode, Executed, Time};
 
-use super::handler::{encode_result, Answer, Arrival, Handler};
-use super::table::{MethodTable, Target};
 use super::Service;
+use super::handler::{Answer, Arrival, Handler, encode_result};
+use super::table::{MethodTable, Target};
 use crate::clock;
 use crate::connection::{Batch, Connection, Encoded, Incoming};
 use crate::context::with_deadline;
@@ -64,7 +64,7 @@ impl Dispatcher {
                 (Answer::Ready(answer), Some(id)) => answers.push((id, answer)),
                 (Answer::Later, _) => {}
                 (answer, id) => {
-                    if let Some(answer) = go_on(connection, answer, id, incoming.deadline(), cx) {
+                    if let Some(answer) = go_on(connection, answer, id, incoming.inherited(), cx) {
                         answers.extend(id.map(|id| (id, answer)));
                     }
                 }
@@ -76,25 +76,34 @@ impl Dispatcher {
     }
 
     /// Why a call is not started although it arrived: it waited too long behind others.
-    fn refuse(&self, connection: &Connection, batch: &Batch, incoming: &Incoming, now: Time) -> Option<Error> {
-        if incoming.deadline() <= now {
-            let error = Error::new(ErrorCode::DeadlineExceeded, "the deadline passed before the handler started");
-            return Some(error.with_executed(Executed::No));
-        }
-        let id = incoming.id.filter(|_| batch.len() > 1)?;
-        (!connection.is_wanted(id)).then(|| {
-            Error::new(ErrorCode::Cancelled, "cancelled before the handler started").with_executed(Executed::No)
-        })
+    fn refuse(
+        &self,
+        connection: &Connection,
+        batch: &Batch,
+        incoming: &Incoming,
+        now: Time,
+    ) -> Option<Error> {
+        let late = incoming.deadline() <= now;
+        let unwanted = || {
+            let id = incoming.id.filter(|_| batch.len() > 1);
+            id.is_some_and(|id| !connection.is_wanted(id))
+        };
+        (late || unwanted()).then(|| not_started(incoming.deadline()))
     }
 
     fn begin(&self, connection: &Connection, batch: &Batch, incoming: &Incoming) -> Answer {
         match self.table.resolve(batch.method(incoming), incoming.items_in, incoming.items_out) {
             Err(error) => Answer::Ready(Err(error)),
-            Ok(Target::Ping) => Answer::Ready(Ok(Encoded { encoding: Encoding::None, bytes: Vec::new() })),
+            Ok(Target::Ping) => {
+                Answer::Ready(Ok(Encoded { encoding: Encoding::None, bytes: Vec::new() }))
+            }
             Ok(Target::Methods) => Answer::Ready(encode_result(self.registration())),
             Ok(Target::Method(at)) => {
-                let arrival = Arrival::new(connection, batch, incoming, &self.registration().methods[at]);
-                let call = AssertUnwindSafe(|| with_deadline(incoming.deadline(), || self.handlers[at].call(&arrival)));
+                let arrival =
+                    Arrival::new(connection, batch, incoming, &self.registration().methods[at]);
+                let call = AssertUnwindSafe(|| {
+                    with_deadline(incoming.inherited(), || self.handlers[at].call(&arrival))
+                });
                 catch_unwind(call).unwrap_or_else(|panic| Answer::Ready(Err(panicked(&*panic))))
             }
         }
@@ -123,7 +132,10 @@ fn go_on(
                     if let Some(id) = id
                         && connection.poll_cancelled(id, cx.waker()).is_ready()
                     {
-                        return Poll::Ready(Err(Error::new(ErrorCode::Cancelled, "the handler was cancelled")));
+                        return Poll::Ready(Err(Error::new(
+                            ErrorCode::Cancelled,
+                            "the handler was cancelled",
+                        )));
                     }
                     poll_guarded(future.as_mut(), deadline, cx)
                 })
@@ -135,8 +147,12 @@ fn go_on(
         Answer::Blocking(work) => {
             let connection = connection.clone();
             tokio::task::spawn_blocking(move || {
-                let answer = catch_unwind(AssertUnwindSafe(|| with_deadline(deadline, work)))
-                    .unwrap_or_else(|panic| Err(panicked(&*panic)));
+                let answer = match id.filter(|&id| !connection.is_wanted(id)) {
+                    // The wait for a thread counts too.
+                    Some(_) => Err(not_started(deadline)),
+                    None => catch_unwind(AssertUnwindSafe(|| with_deadline(deadline, work)))
+                        .unwrap_or_else(|panic| Err(panicked(&*panic))),
+                };
                 send(&connection, id, answer);
             });
         }
@@ -146,6 +162,16 @@ fn go_on(
         }
     }
     None
+}
+
+/// A call that was given up before its handler could start.
+fn not_started(deadline: Time) -> Error {
+    let (code, message) = if deadline <= clock::now() {
+        (ErrorCode::DeadlineExceeded, "the deadline passed before the handler started")
+    } else {
+        (ErrorCode::Cancelled, "cancelled before the handler started")
+    };
+    Error::new(code, message).with_executed(Executed::No)
 }
 
 fn send(connection: &Connection, id: Option<CallId>, answer: Result<Encoded, Error>) {
@@ -165,9 +191,13 @@ async fn send_stream(
     loop {
         let item = poll_fn(|cx| {
             if connection.poll_cancelled(id, cx.waker()).is_ready() {
-                return Poll::Ready(Some(Err(Error::new(ErrorCode::Cancelled, "the stream was cancelled"))));
+                return Poll::Ready(Some(Err(Error::new(
+                    ErrorCode::Cancelled,
+                    "the stream was cancelled",
+                ))));
             }
-            let poll = AssertUnwindSafe(|| with_deadline(deadline, || stream.as_mut().poll_next(cx)));
+            let poll =
+                AssertUnwindSafe(|| with_deadline(deadline, || stream.as_mut().poll_next(cx)));
             catch_unwind(poll).unwrap_or_else(|panic| Poll::Ready(Some(Err(panicked(&*panic)))))
         })
         .await;
@@ -182,7 +212,8 @@ async fn send_stream(
                 if sent.await.is_err() {
                     // The caller is gone or gave up: the handler's stream ends here, and so does the call.
                     drop(stream);
-                    return connection.fail(id, &Error::new(ErrorCode::Cancelled, "the stream was cancelled"));
+                    return connection
+                        .fail(id, &Error::new(ErrorCode::Cancelled, "the stream was cancelled"));
                 }
             }
             Some(Err(error)) => {

@@ -11,8 +11,8 @@ use crate::codec;
 use crate::connection::{Batch, Connection, Encoded, Incoming, Responder};
 use crate::context::Context;
 use crate::error::Error;
-use crate::registration::MethodInfo;
-use crate::stream::{Stream, StreamSource};
+use crate::registration::{MethodInfo, Shape};
+use crate::stream::Stream;
 use procall_proto::ErrorCode;
 
 /// A call as its handler sees it when it arrives, before anything of it is decoded.
@@ -44,6 +44,11 @@ impl<'a> Arrival<'a> {
         &self.info.params
     }
 
+    /// Which streams the call has.
+    pub fn shape(&self) -> Shape {
+        Shape::new(self.incoming.items_in, self.incoming.items_out)
+    }
+
     /// The encoding of the params.
     pub fn encoding(&self) -> Encoding {
         self.incoming.encoding
@@ -62,15 +67,18 @@ impl<'a> Arrival<'a> {
     /// The facts that travel with the call. Made only when asked for.
     pub fn context(&self) -> Context {
         let meta = self.batch.meta(self.incoming).to_vec();
-        Context::new(self.connection.clone(), self.incoming.id, self.info.name.clone(), self.deadline(), meta)
+        Context::new(
+            self.connection.clone(),
+            self.incoming.id,
+            self.info.name.clone(),
+            self.deadline(),
+            meta,
+        )
     }
 
     /// The stream that the caller sends; empty for a call without one.
     pub fn items<T: serde::de::DeserializeOwned + 'static>(&self) -> Stream<T> {
-        match self.incoming.id.filter(|_| self.incoming.items_in) {
-            Some(id) => Stream::from_source(StreamSource::served(self.connection.clone(), id)),
-            None => Stream::empty(),
-        }
+        self.context().items(self.incoming.items_in)
     }
 
     /// A handle that answers the call later, from any thread; return [`Answer::Later`] with it. `None` for a notification.
@@ -79,7 +87,7 @@ impl<'a> Arrival<'a> {
     }
 
     pub(crate) fn deadline(&self) -> Time {
-        self.incoming.deadline()
+        self.incoming.inherited()
     }
 }
 
@@ -133,8 +141,9 @@ pub trait Handler: Send + Sync + 'static {
 pub(crate) fn encode_result<T: Serialize + ?Sized>(value: &T) -> Result<Encoded, Error> {
     match codec::encode(value) {
         Ok(bytes) => Ok(Encoded { encoding: Encoding::Msgpack, bytes }),
-        Err(error) => {
-            Err(Error::new(ErrorCode::InvalidResult, format!("the result cannot be encoded: {error}")))
-        }
+        Err(error) => Err(Error::new(
+            ErrorCode::InvalidResult,
+            format!("the result cannot be encoded: {error}"),
+        )),
     }
 }

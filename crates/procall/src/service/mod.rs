@@ -1,5 +1,7 @@
 //! Services: named sets of methods.
 
+mod calls;
+mod check;
 mod handler;
 mod params;
 mod table;
@@ -12,17 +14,19 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+pub use calls::{Calls, PulledCall};
 pub use handler::{Answer, Arrival, Handler};
-pub use params::Params;
-pub use table::{similar, MethodTable, Target};
+pub use params::{Bound, Params, Signature};
+pub use table::{MethodTable, Target, similar};
 pub use typed::{Arguments, Function, Parameter, WithContext};
 
 #[cfg(feature = "tokio")]
 pub(crate) use dispatch::Dispatcher;
 pub(crate) use handler::encode_result;
+pub(crate) use typed::{EncodeItems, Expected, encoded, params_schema, schema_of};
 
 use crate::error::IntoError;
 use crate::registration::{MethodInfo, Registration, Shape};
@@ -63,7 +67,8 @@ impl Service {
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         assert!(crate::registration::is_name(&name), "{name:?} cannot name a service");
-        let registration = Registration { name, concurrency: CONCURRENCY, ..Registration::default() };
+        let registration =
+            Registration { name, concurrency: CONCURRENCY, ..Registration::default() };
         Self { registration, handlers: Vec::new() }
     }
 
@@ -109,7 +114,12 @@ impl Service {
         R: Serialize + JsonSchema + 'static,
         E: IntoError + 'static,
     {
-        self.typed::<F, Args, Result<R, E>, R>(name, function, Shape::Unary, typed::result_answer::<R, E>)
+        self.typed::<F, Args, Result<R, E>, R>(
+            name,
+            function,
+            Shape::Unary,
+            typed::result_answer::<R, E>,
+        )
     }
 
     /// Adds an async method.
@@ -132,7 +142,12 @@ impl Service {
         R: Serialize + JsonSchema + 'static,
         E: IntoError + 'static,
     {
-        self.typed::<F, Args, Fut, R>(name, function, Shape::Unary, typed::future_answer::<Fut, R, E>)
+        self.typed::<F, Args, Fut, R>(
+            name,
+            function,
+            Shape::Unary,
+            typed::future_answer::<Fut, R, E>,
+        )
     }
 
     /// Adds a method whose answer is a stream.
@@ -150,7 +165,12 @@ impl Service {
         Args: 'static,
         R: Serialize + DeserializeOwned + JsonSchema + 'static,
     {
-        self.typed::<F, Args, Stream<R>, R>(name, function, Shape::ItemsOut, typed::stream_answer::<R>)
+        self.typed::<F, Args, Stream<R>, R>(
+            name,
+            function,
+            Shape::ItemsOut,
+            typed::stream_answer::<R>,
+        )
     }
 
     fn typed<F, Args, R, T>(
@@ -167,6 +187,7 @@ impl Service {
         T: JsonSchema,
     {
         let parameters = F::Arguments::parameters();
+        let expected = typed::Expected::of(&parameters);
         let names: Vec<String> = (1..=parameters.len()).map(|at| format!("arg{at}")).collect();
         let info = MethodInfo {
             name: name.to_owned(),
@@ -176,7 +197,7 @@ impl Service {
             shape,
             ..MethodInfo::default()
         };
-        let handler = Typed { function, wrap, marker: PhantomData };
+        let handler = Typed { function, expected, wrap, marker: PhantomData };
         self.method_info(info, handler)
     }
 

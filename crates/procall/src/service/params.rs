@@ -32,9 +32,16 @@ impl<'a> Params<'a> {
             return Ok(Self { bytes: Cow::Borrowed(NIL), form: Form::Positional(Vec::new()) });
         }
         let bytes = codec::to_msgpack(encoding, bytes)?;
+        if encoding == Encoding::Raw {
+            // One positional argument, the bytes.
+            let form = Form::Positional(vec![(0, bytes.len())]);
+            return Ok(Self { bytes, form });
+        }
         let mut at = 0;
         let (len, named) = head(&bytes, &mut at).ok_or_else(|| {
-            Error::invalid("the arguments are one bare value; send an array (by position) or an object (by name)")
+            let message = "the arguments are one bare value; send an array (by position) or an object (by name)";
+            let field = FieldError { path: String::new(), message: "a bare value".to_owned() };
+            Error::invalid(message).with_fields(vec![field])
         })?;
         // The bytes are checked, so every value is there.
         let mut next = || {
@@ -71,61 +78,231 @@ impl<'a> Params<'a> {
         procall_proto::wire::Reader::new(self.slice(range)).text("a name").unwrap_or_default()
     }
 
-    /// Checks that the arguments fit a method with these parameter names; empty names can only be given by position.
+    /// Binds the arguments to the parameters of a method; all that is wrong with them is told at once.
     ///
-    /// A sole parameter takes a whole object when none of the object's keys is its name.
+    /// ```
+    /// use procall::{Encoding, Params, Signature};
+    ///
+    /// let names = ["a".to_owned(), "b".to_owned()];
+    /// let signature = Signature { names: &names, required: &[true, false], takes_whole: false };
+    /// let bound = Params::new(Encoding::Json, br#"{"a": 1}"#)?.bind(signature)?;
+    /// assert_eq!(bound.argument::<i64>(0)?, 1);
+    /// assert_eq!(bound.value(1), None);
+    ///
+    /// let error = Params::new(Encoding::Json, br#"{"aa": 1}"#)?.bind(signature).unwrap_err();
+    /// let paths: Vec<&str> = error.fields().iter().map(|field| &*field.path).collect();
+    /// assert_eq!(paths, ["/a", "/aa"]);
+    /// # Ok::<(), procall::Error>(())
+    /// ```
+    pub fn bind(self, signature: Signature<'a>) -> Result<Bound<'a>, Error> {
+        let names = signature.names;
+        let whole = signature.takes_whole && names.len() == 1 && self.leaves_out(names);
+        let bound = Bound { params: self, signature, whole };
+        let missing: Vec<usize> = (0..names.len())
+            .filter(|&at| {
+                signature.required.get(at).is_none_or(|required| *required)
+                    && bound.value(at).is_none()
+            })
+            .collect();
+        let unknown = if whole { Unknown::default() } else { bound.params.unknown(names) };
+        if missing.is_empty() && unknown.paths.is_empty() {
+            return Ok(bound);
+        }
+        let mut fields = bound.params.missing_fields(names, &missing);
+        fields.extend(
+            unknown
+                .paths
+                .into_iter()
+                .map(|path| FieldError { path, message: unknown.message.to_owned() }),
+        );
+        let says = unknown.sentence.unwrap_or_else(|| says_missing(names, &missing));
+        Err(Error::invalid(says).with_fields(fields).with_candidates(unknown.candidates))
+    }
+
+    /// Checks that nothing is given that belongs to no parameter. Where the types of the parameters are known, [`bind`](Self::bind) says more:
+    /// here a sole parameter is taken for a struct whenever an object is given in which no key is its name.
     pub fn check(&self, names: &[String]) -> Result<(), Error> {
+        if self.may_be_whole(names) {
+            return Ok(());
+        }
+        let Unknown { paths, message, sentence, candidates } = self.unknown(names);
+        let Some(sentence) = sentence else { return Ok(()) };
+        let fields =
+            paths.into_iter().map(|path| FieldError { path, message: message.to_owned() }).collect();
+        Err(Error::invalid(sentence).with_fields(fields).with_candidates(candidates))
+    }
+
+    /// Checks that the first `count` arguments are given. For languages in which a missing argument is not the same as nil.
+    pub fn require(&self, names: &[String], count: usize) -> Result<(), Error> {
+        let missing: Vec<usize> =
+            (0..count).filter(|&at| self.value(names, at).is_none()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Error::invalid(says_missing(names, &missing))
+            .with_fields(self.missing_fields(names, &missing)))
+    }
+
+    /// The argument at a place as MessagePack, when it is given. For languages that decode for themselves.
+    pub fn value(&self, names: &[String], at: usize) -> Option<&[u8]> {
+        self.lookup(names, self.may_be_whole(names), at)
+    }
+
+    /// The same.
+    pub fn raw(&self, names: &[String], at: usize) -> Option<&[u8]> {
+        self.value(names, at)
+    }
+
+    fn lookup(&self, names: &[String], whole: bool, at: usize) -> Option<&[u8]> {
         match &self.form {
-            Form::Positional(values) if values.len() > names.len() => {
-                Err(Error::invalid(format!("{} expected, {} given", arguments(names.len()), values.len())))
-            }
-            Form::Positional(_) => Ok(()),
-            Form::Named(_) if self.takes_whole(names) => Ok(()),
+            Form::Positional(values) => values.get(at).map(|&range| self.slice(range)),
+            Form::Named(_) if whole => (at == 0).then_some(&*self.bytes),
             Form::Named(entries) => {
-                let unknown: Vec<&str> =
-                    entries.iter().map(|&(key, _)| self.key(key)).filter(|key| !names.iter().any(|name| name == key)).collect();
-                let Some(first) = unknown.first() else { return Ok(()) };
-                let candidates = super::similar(first, names.iter().map(String::as_str));
-                let hint = match candidates.first() {
-                    Some(name) => format!("; did you mean {name}?"),
-                    None => format!("; it takes {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") }),
-                };
-                let fields = unknown
+                let name = names.get(at)?;
+                entries
                     .iter()
-                    .map(|name| FieldError { path: (*name).to_owned(), message: "unknown argument".to_owned() })
-                    .collect();
-                Err(Error::invalid(format!("unknown argument {first}{hint}"))
-                    .with_fields(fields)
-                    .with_candidates(candidates))
+                    .find(|&&(key, _)| self.key(key) == name)
+                    .map(|&(_, value)| self.slice(value))
             }
         }
     }
 
-    fn takes_whole(&self, names: &[String]) -> bool {
+    fn missing_fields(&self, names: &[String], missing: &[usize]) -> Vec<FieldError> {
+        let field =
+            |&at| FieldError { path: self.path(names, at), message: "missing".to_owned() };
+        missing.iter().map(field).collect()
+    }
+
+    fn may_be_whole(&self, names: &[String]) -> bool {
+        names.len() == 1 && !self.is_empty() && self.leaves_out(names)
+    }
+
+    /// Whether this is an object in which no key is the sole parameter's name.
+    fn leaves_out(&self, names: &[String]) -> bool {
         match &self.form {
-            Form::Named(entries) => {
-                names.len() == 1 && !entries.is_empty() && !entries.iter().any(|&(key, _)| self.key(key) == names[0])
-            }
+            Form::Named(entries) => !entries.iter().any(|&(key, _)| self.key(key) == names[0]),
             Form::Positional(_) => false,
         }
     }
 
-    /// Decodes the argument at a place. A missing one is nil, which only optional types accept.
-    pub fn argument<T: DeserializeOwned>(&self, names: &[String], at: usize) -> Result<T, Error> {
-        let name = names.get(at).map(String::as_str).unwrap_or_default();
-        let given = match &self.form {
-            Form::Positional(values) => values.get(at).map(|&range| self.slice(range)),
-            Form::Named(_) if self.takes_whole(names) => Some(&*self.bytes),
+    /// What is given and belongs to no parameter.
+    fn unknown(&self, names: &[String]) -> Unknown {
+        match &self.form {
+            Form::Positional(values) if values.len() > names.len() => Unknown {
+                paths: (names.len()..values.len()).map(|at| format!("/{at}")).collect(),
+                message: "one argument too many",
+                sentence: Some(format!(
+                    "{} expected, {} given",
+                    arguments(names.len()),
+                    values.len()
+                )),
+                candidates: Vec::new(),
+            },
+            Form::Positional(_) => Unknown::default(),
             Form::Named(entries) => {
-                entries.iter().find(|&&(key, _)| self.key(key) == name).map(|&(_, value)| self.slice(value))
+                let unknown: Vec<&str> = entries
+                    .iter()
+                    .map(|&(key, _)| self.key(key))
+                    .filter(|key| !names.iter().any(|name| name == key))
+                    .collect();
+                let Some(first) = unknown.first() else { return Unknown::default() };
+                let candidates = super::similar(first, names.iter().map(String::as_str));
+                let hint = match (candidates.first(), names) {
+                    (Some(name), _) => format!("; did you mean {name}?"),
+                    (None, []) => "; it takes none".to_owned(),
+                    (None, names) => format!("; it takes {}", names.join(", ")),
+                };
+                Unknown {
+                    paths: unknown.iter().map(|name| pointer(name)).collect(),
+                    message: "unknown argument",
+                    sentence: Some(format!("unknown argument {first}{hint}")),
+                    candidates,
+                }
             }
-        };
-        let shown = if name.is_empty() { format!("#{}", at + 1) } else { name.to_owned() };
+        }
+    }
+
+    /// Where an argument is, or would be: a JSON pointer into the params.
+    pub fn path(&self, names: &[String], at: usize) -> String {
+        match (&self.form, names.get(at)) {
+            (Form::Named(_), Some(name)) => pointer(name),
+            _ => format!("/{at}"),
+        }
+    }
+}
+
+/// What is known of a method's parameters when a call is bound to them.
+#[derive(Debug, Clone, Copy)]
+pub struct Signature<'a> {
+    /// Their names in their order; an empty one can only be given by position.
+    pub names: &'a [String],
+    /// Which of them have no default, in the same order. One that is not listed is required.
+    pub required: &'a [bool],
+    /// The only parameter is a struct: it takes a whole object in which no key is its name.
+    pub takes_whole: bool,
+}
+
+/// The arguments of a call, each at its parameter's place; see [`Params::bind`].
+#[derive(Debug)]
+pub struct Bound<'a> {
+    params: Params<'a>,
+    signature: Signature<'a>,
+    whole: bool,
+}
+
+impl Bound<'_> {
+    /// The argument at a place as MessagePack; `None` when it was left out. For languages that decode for themselves.
+    pub fn value(&self, at: usize) -> Option<&[u8]> {
+        self.params.lookup(self.signature.names, self.whole, at)
+    }
+
+    /// Where an argument is, as errors name it.
+    pub(super) fn path_of(&self, at: usize) -> String {
+        self.params.path(self.signature.names, at)
+    }
+
+    /// Where the argument at a place is, or would be: a JSON pointer into the params.
+    pub fn path(&self, at: usize) -> String {
+        if self.whole { String::new() } else { self.params.path(self.signature.names, at) }
+    }
+
+    /// Decodes the argument at a place. One that was left out is nil, which only optional types accept.
+    pub fn argument<T: DeserializeOwned>(&self, at: usize) -> Result<T, Error> {
+        let given = self.value(at);
         codec::decode_checked(given.unwrap_or(NIL)).map_err(|error| {
+            let names = self.signature.names;
             let message = if given.is_some() { error.to_string() } else { "missing".to_owned() };
-            Error::invalid(format!("argument {shown}: {message}"))
-                .with_fields(vec![FieldError { path: shown, message }])
+            let path = if self.whole { String::new() } else { self.params.path(names, at) };
+            Error::invalid(format!("argument {}: {message}", shown(names, at)))
+                .with_fields(vec![FieldError { path, message }])
         })
+    }
+}
+
+fn says_missing(names: &[String], missing: &[usize]) -> String {
+    let shown: Vec<String> = missing.iter().map(|&at| shown(names, at)).collect();
+    let word = if shown.len() == 1 { "argument" } else { "arguments" };
+    format!("{word} {}: missing", shown.join(", "))
+}
+
+#[derive(Default)]
+struct Unknown {
+    paths: Vec<String>,
+    message: &'static str,
+    sentence: Option<String>,
+    candidates: Vec<String>,
+}
+
+/// A key as a JSON pointer (RFC 6901).
+fn pointer(key: &str) -> String {
+    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// How an argument is called in sentences: by its name, or by its number where it has none.
+fn shown(names: &[String], at: usize) -> String {
+    match names.get(at) {
+        Some(name) if !name.is_empty() => name.clone(),
+        _ => format!("#{}", at + 1),
     }
 }
 
@@ -159,8 +336,10 @@ mod tests {
         Params::new(Encoding::Msgpack, Box::leak(bytes.into_boxed_slice())).unwrap()
     }
 
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|&name| name.to_owned()).collect()
+    /// Parameters with these names, all required.
+    fn signature(names: &[&str], takes_whole: bool) -> Signature<'static> {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        Signature { names: names.leak(), required: &[], takes_whole }
     }
 
     #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -171,11 +350,10 @@ mod tests {
 
     #[test]
     fn by_position_and_by_name_give_the_same() {
-        let names = names(&["a", "b"]);
         for params in [params((1, "x")), params(serde_json::json!({"b": "x", "a": 1}))] {
-            params.check(&names).unwrap();
-            assert_eq!(params.argument::<i64>(&names, 0).unwrap(), 1);
-            assert_eq!(params.argument::<String>(&names, 1).unwrap(), "x");
+            let bound = params.bind(signature(&["a", "b"], false)).unwrap();
+            assert_eq!(bound.argument::<i64>(0).unwrap(), 1);
+            assert_eq!(bound.argument::<String>(1).unwrap(), "x");
         }
     }
 
@@ -186,37 +364,45 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_value_is_refused() {
-        let error = Params::new(Encoding::Msgpack, &[7]).unwrap_err();
+    fn a_raw_body_is_one_argument() {
+        let params = Params::new(Encoding::Raw, b"abc").unwrap();
+        assert_eq!(params.len(), 1);
+        let bound = params.bind(signature(&["bytes"], false)).unwrap();
+        assert_eq!(bound.value(0), Some(&b"\xc4\x03abc"[..]));
+    }
+
+    #[test]
+    fn a_struct_takes_the_whole_object_unless_a_key_is_its_name() {
+        let point = Point { x: 1, y: 2 };
+        let named = params(serde_json::json!({"point": {"x": 1, "y": 2}}));
+        for params in [params(&point), named] {
+            let bound = params.bind(signature(&["point"], true)).unwrap();
+            assert_eq!(bound.argument::<Point>(0).unwrap(), point);
+        }
+        let error = params(&point).bind(signature(&["number"], false)).unwrap_err();
         assert_eq!(error.code(), ErrorCode::InvalidArgument);
     }
 
     #[test]
-    fn a_sole_parameter_takes_the_whole_object_unless_a_key_is_its_name() {
-        let point = Point { x: 1, y: 2 };
-        let whole = params(&point);
-        whole.check(&names(&["point"])).unwrap();
-        assert_eq!(whole.argument::<Point>(&names(&["point"]), 0).unwrap(), point);
-        let named = params(serde_json::json!({"point": {"x": 1, "y": 2}}));
-        named.check(&names(&["point"])).unwrap();
-        assert_eq!(named.argument::<Point>(&names(&["point"]), 0).unwrap(), point);
-    }
-
-    #[test]
     fn the_wrong_argument_is_named() {
-        let error = params((1, true)).argument::<String>(&names(&["a", "b"]), 1).unwrap_err();
-        assert_eq!(error.fields()[0].path, "b");
-        let error = params((1,)).argument::<String>(&names(&["a", "b"]), 1).unwrap_err();
+        let bound = params((1, true)).bind(signature(&["a", "b"], false)).unwrap();
+        let error = bound.argument::<String>(1).unwrap_err();
+        assert_eq!(error.fields()[0].path, "/1");
+        assert!(error.message().starts_with("argument b: "), "{error}");
+        let error = params((1,)).bind(signature(&["a", "b"], false)).unwrap_err();
         assert!(error.message().contains("argument b: missing"), "{error}");
-        assert_eq!(params((1,)).argument::<Option<String>>(&names(&["a", "b"]), 1).unwrap(), None);
+        let optional = Signature { required: &[true, false], ..signature(&["a", "b"], false) };
+        let bound = params((1,)).bind(optional).unwrap();
+        assert_eq!(bound.argument::<Option<String>>(1).unwrap(), None);
     }
 
     #[test]
     fn too_many_and_unknown_are_refused() {
-        let error = params((1, 2, 3)).check(&names(&["a", "b"])).unwrap_err();
+        let error = params((1, 2, 3)).bind(signature(&["a", "b"], false)).unwrap_err();
         assert!(error.message().contains("2 arguments expected, 3 given"), "{error}");
-        let error = params(serde_json::json!({"a": 1, "bb": 2})).check(&names(&["a", "b"])).unwrap_err();
-        assert_eq!(error.fields()[0].path, "bb");
+        let wrong = params(serde_json::json!({"a": 1, "bb": 2}));
+        let error = wrong.bind(signature(&["a", "b"], false)).unwrap_err();
+        assert_eq!(error.fields()[1].path, "/bb");
         assert_eq!(error.candidates(), ["b"]);
     }
 }

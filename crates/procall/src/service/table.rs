@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use procall_proto::ErrorCode;
+use procall_proto::{Encoding, ErrorCode};
 
+use super::check::Check;
 use crate::error::Error;
 use crate::registration::{Registration, Shape};
 
@@ -41,6 +42,8 @@ pub struct MethodTable {
     exact: HashMap<String, usize>,
     /// Last part of the name to the methods that have it.
     bare: HashMap<String, Vec<usize>>,
+    /// What may be known of a method's arguments, method by method.
+    checks: Vec<Option<Check>>,
 }
 
 impl MethodTable {
@@ -52,7 +55,18 @@ impl MethodTable {
             exact.insert(method.name.clone(), at);
             bare.entry(last_part(&method.name).to_owned()).or_default().push(at);
         }
-        Self { registration: Arc::new(registration), exact, bare }
+        let checks = registration.methods.iter().map(Check::of).collect();
+        Self { registration: Arc::new(registration), exact, bare, checks }
+    }
+
+    /// Checks the arguments of a call as far as the method's schema names their JSON types; the error names every one that is wrong.
+    ///
+    /// For languages whose handlers have no types of their own. Rust handlers are checked by decoding.
+    pub fn check(&self, method: usize, encoding: Encoding, params: &[u8]) -> Result<(), Error> {
+        match self.checks.get(method) {
+            Some(Some(check)) => check.check(encoding, params),
+            _ => Ok(()),
+        }
     }
 
     /// What is registered.
@@ -74,7 +88,12 @@ impl MethodTable {
         let method = &self.registration.methods[at];
         let asked = Shape::new(items_in, items_out);
         if asked != method.shape {
-            let message = format!("{} {}, but it was called as if it {}", method.name, says(method.shape), says(asked));
+            let message = format!(
+                "{} {}, but it was called as if it {}",
+                method.name,
+                says(method.shape),
+                says(asked)
+            );
             return Err(Error::invalid(message));
         }
         Ok(Target::Method(at))
@@ -98,7 +117,10 @@ impl MethodTable {
                 };
                 Err(Error::new(
                     ErrorCode::NotFound,
-                    format!("service \"{}\" has no method \"{name}\"{hint}", self.registration.name),
+                    format!(
+                        "service \"{}\" has no method \"{name}\"{hint}",
+                        self.registration.name
+                    ),
                 )
                 .with_candidates(candidates))
             }
@@ -140,7 +162,8 @@ pub fn similar<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Vec
 
 /// Edits (insert, delete, replace, swap of neighbours) from one text to the other: the restricted Damerau-Levenshtein distance.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut before: Vec<usize> = Vec::new();
     let mut previous: Vec<usize> = (0..=b.len()).collect();
     for i in 1..=a.len() {
@@ -166,14 +189,19 @@ mod tests {
     fn table(methods: &[(&str, Shape)]) -> MethodTable {
         let methods = methods
             .iter()
-            .map(|&(name, shape)| MethodInfo { name: name.to_owned(), shape, ..MethodInfo::default() })
+            .map(|&(name, shape)| MethodInfo {
+                name: name.to_owned(),
+                shape,
+                ..MethodInfo::default()
+            })
             .collect();
         MethodTable::new(Registration { name: "calc".into(), methods, ..Registration::default() })
     }
 
     #[test]
     fn a_bare_name_finds_the_only_method_that_ends_with_it() {
-        let table = table(&[("a.add", Shape::Unary), ("b.add", Shape::Unary), ("b.mul", Shape::Unary)]);
+        let table =
+            table(&[("a.add", Shape::Unary), ("b.add", Shape::Unary), ("b.mul", Shape::Unary)]);
         assert_eq!(table.resolve("mul", false, false).unwrap(), Target::Method(2));
         let error = table.resolve("add", false, false).unwrap_err();
         assert_eq!(error.code(), ErrorCode::NotFound);

@@ -4,19 +4,22 @@ use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use futures_core::Stream as FutureStream;
-use schemars::{generate::SchemaSettings, JsonSchema, SchemaGenerator};
-use serde::de::DeserializeOwned;
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
-use serde_json::{json, Map, Value};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 
-use super::handler::{encode_result, Answer, Arrival, Handler};
+use super::params::{Bound, Signature};
+use super::handler::{Answer, Arrival, Handler, encode_result};
 use crate::connection::Encoded;
 use crate::context::Context;
 use crate::error::{Error, IntoError};
 use crate::stream::Stream;
 
 fn generator() -> SchemaGenerator {
-    SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator()
+    SchemaSettings::draft2020_12()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator()
 }
 
 /// The JSON Schema of a type.
@@ -40,9 +43,31 @@ impl Parameter {
         let nullable = match schema.get("type") {
             Some(Value::Array(types)) => types.contains(&json!("null")),
             Some(kind) => kind == "null",
-            None => schema.get("anyOf").and_then(Value::as_array).is_some_and(|any| any.contains(&json!({"type": "null"}))),
+            None => schema
+                .get("anyOf")
+                .and_then(Value::as_array)
+                .is_some_and(|any| any.contains(&json!({"type": "null"}))),
         };
         Self { schema, required: !nullable }
+    }
+}
+
+/// What binding a call needs to know of a method's parameters, besides their names.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    required: Vec<bool>,
+    takes_whole: bool,
+}
+
+impl Expected {
+    pub(crate) fn of(parameters: &[Parameter]) -> Self {
+        let takes_whole = matches!(parameters, [only] if only.schema.get("type") == Some(&json!("object")));
+        Self { required: parameters.iter().map(|parameter| parameter.required).collect(), takes_whole }
+    }
+
+    pub(crate) fn bind<'a>(&'a self, call: &Arrival<'a>) -> Result<Bound<'a>, Error> {
+        let (required, takes_whole) = (&self.required, self.takes_whole);
+        call.params()?.bind(Signature { names: call.names(), required, takes_whole })
     }
 }
 
@@ -66,9 +91,13 @@ pub(crate) fn params_schema(names: &[String], parameters: Vec<Parameter>) -> Val
 
 /// Gives the properties of a schema of params other names.
 pub(crate) fn rename(schema: &mut Value, from: &[String], to: &[&str]) {
-    let new_name = |old: &str| from.iter().position(|name| name == old).map_or(old, |at| to[at]).to_owned();
+    let new_name =
+        |old: &str| from.iter().position(|name| name == old).map_or(old, |at| to[at]).to_owned();
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        *properties = std::mem::take(properties).into_iter().map(|(name, value)| (new_name(&name), value)).collect();
+        *properties = std::mem::take(properties)
+            .into_iter()
+            .map(|(name, value)| (new_name(&name), value))
+            .collect();
     }
     if let Some(Value::Array(required)) = schema.get_mut("required") {
         for name in required {
@@ -81,7 +110,7 @@ pub(crate) fn rename(schema: &mut Value, from: &[String], to: &[&str]) {
 pub trait Arguments: Sized {
     /// Decodes them.
     #[doc(hidden)]
-    fn decode(call: &Arrival<'_>, names: &[String]) -> Result<Self, Error>;
+    fn decode(bound: &Bound<'_>) -> Result<Self, Error>;
 
     #[doc(hidden)]
     fn parameters() -> Vec<Parameter>;
@@ -108,10 +137,9 @@ pub struct WithContext<Args>(std::marker::PhantomData<Args>);
 macro_rules! functions {
     ($(($($arg:ident $at:tt),*))*) => {$(
         impl<$($arg: DeserializeOwned + JsonSchema),*> Arguments for ($($arg,)*) {
-            fn decode(call: &Arrival<'_>, names: &[String]) -> Result<Self, Error> {
-                let params = call.params()?;
-                params.check(names)?;
-                Ok(($(params.argument::<$arg>(names, $at)?,)*))
+            #[allow(unused_variables, reason = "no arguments need no decoding")]
+            fn decode(bound: &Bound<'_>) -> Result<Self, Error> {
+                Ok(($(bound.argument::<$arg>($at)?,)*))
             }
 
             fn parameters() -> Vec<Parameter> {
@@ -160,6 +188,7 @@ functions! {
 /// A closure and what to do with its result.
 pub(crate) struct Typed<F, W, Marker> {
     pub(crate) function: F,
+    pub(crate) expected: Expected,
     /// Result to answer.
     pub(crate) wrap: W,
     pub(crate) marker: std::marker::PhantomData<fn() -> Marker>,
@@ -173,7 +202,7 @@ where
     R: 'static,
 {
     fn call(&self, call: &Arrival<'_>) -> Answer {
-        match F::Arguments::decode(call, call.names()) {
+        match self.expected.bind(call).and_then(|bound| F::Arguments::decode(&bound)) {
             Ok(arguments) => (self.wrap)(self.function.invoke(call, arguments)),
             Err(error) => Answer::Ready(Err(error)),
         }
@@ -201,17 +230,21 @@ where
     Answer::Future(Box::pin(async move { encoded(future.await) }))
 }
 
-pub(crate) fn stream_answer<T: Serialize + DeserializeOwned + 'static>(stream: Stream<T>) -> Answer {
+pub(crate) fn stream_answer<T: Serialize + DeserializeOwned + 'static>(
+    stream: Stream<T>,
+) -> Answer {
     Answer::Stream(Box::pin(EncodeItems(stream)))
 }
 
 /// Encodes what a stream gives.
-struct EncodeItems<T>(Stream<T>);
+pub(crate) struct EncodeItems<T>(pub(crate) Stream<T>);
 
 impl<T: Serialize + DeserializeOwned> FutureStream for EncodeItems<T> {
     type Item = Result<Encoded, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.0).poll_next(cx).map(|item| item.map(|item| item.and_then(|value| encode_result(&value))))
+        Pin::new(&mut self.0)
+            .poll_next(cx)
+            .map(|item| item.map(|item| item.and_then(|value| encode_result(&value))))
     }
 }

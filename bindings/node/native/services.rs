@@ -1,0 +1,351 @@
+//! Services: where they listen or whom they work for, and the calls that arrive.
+
+use std::task::Poll;
+use std::time::Duration;
+
+use napi_derive::napi;
+use procall::transport::Link;
+use procall::{
+    surroundings, Batch, Config, Connection, Encoded, Encoding, Error, ErrorCode, Incoming, Listener, MethodTable,
+    Params, Registration, Side, Target,
+};
+use serde::Deserialize;
+
+use crate::calls::put_error;
+use crate::errors;
+use crate::events::{Event, Events};
+use crate::records::{CALL, ITEMS_IN, ITEMS_OUT, NONE, NOTIFICATION, SERVICE_ENDED};
+use crate::served::Served;
+use crate::state::{self, token, Kind, State};
+
+/// How long a worker whose pool is gone may take to end; then it is killed, whatever its loop is doing.
+const ORPHAN: Duration = Duration::from_secs(1);
+/// Stands for an argument that was not given, between two that were. No value begins with it.
+const MISSING: u8 = 0xc1;
+
+/// A set of methods that JavaScript serves.
+pub(crate) struct Service {
+    table: MethodTable,
+    signatures: Vec<Signature>,
+    listener: Option<Listener>,
+    /// Its worker's connection closed, or all that were draining are done: it takes no more calls.
+    stopping: bool,
+}
+
+/// What a method takes.
+#[derive(Deserialize)]
+struct Signature {
+    /// Names of the parameters; empty for those that have none.
+    names: Vec<String>,
+    /// How many of them must be given.
+    required: usize,
+    /// Any number may follow.
+    variadic: bool,
+}
+
+/// A connection that a service serves.
+pub(crate) struct Inbound {
+    service: usize,
+    connection: Connection,
+    stage: Stage,
+    batch: Batch,
+    /// Calls of the batch that were taken.
+    taken: usize,
+}
+
+#[derive(PartialEq, Eq, Clone, Copy)]
+enum Stage {
+    /// A worker has greeted its pool, and tells what it serves once the greeting is answered.
+    Greeting,
+    Registering,
+    Serving,
+}
+
+impl State {
+    /// Serves a link from now on.
+    fn serve(&mut self, service: usize, link: Box<dyn Link>, side: Side, config: Config) -> Result<(), Error> {
+        let connection = Connection::serving(link, side, config);
+        self.hub.attach(&connection)?;
+        let stage = if side == Side::Initiator { Stage::Greeting } else { Stage::Serving };
+        let at = self.inbound.insert(Inbound { service, connection, stage, batch: Batch::new(), taken: 0 });
+        self.woken.push_back(token(Kind::Inbound, at));
+        Ok(())
+    }
+
+    /// Takes the peers that wait at listeners.
+    pub(crate) fn accept(&mut self) {
+        let listening: Vec<usize> = self.services.iter().map(|(at, _)| at).collect();
+        for at in listening {
+            // An error is "too many open files", most likely: those who wait are taken when some are free.
+            while let Some(Ok(Some(link))) =
+                self.services.get(at).and_then(|service| service.listener.as_ref()).map(Listener::accept)
+            {
+                // A peer that cannot be watched is hung up on.
+                let _ = self.serve(at, link, Side::Acceptor, state::config());
+            }
+        }
+    }
+
+    /// Looks at a connection whose waker was woken, and writes the calls that it has. False when there was no room for all.
+    pub(crate) fn look_at_inbound(&mut self, at: usize, events: &mut Events<'_>) -> bool {
+        let waker = self.hub.waker(token(Kind::Inbound, at));
+        let Some(inbound) = self.inbound.get_mut(at) else { return true };
+        if let Err(error) = inbound.settle(&self.services, &waker) {
+            self.end_inbound(at, Some(&error), events);
+            return true;
+        }
+        let Some(service) = self.services.get(inbound.service) else {
+            self.inbound.remove(at);
+            return true;
+        };
+        loop {
+            while inbound.taken < inbound.batch.len() {
+                if !events.has_room() {
+                    return false;
+                }
+                if let Some(call) = inbound.batch.iter().nth(inbound.taken) {
+                    arrive(&inbound.connection, service, inbound.service, &inbound.batch, call, &mut self.served, events);
+                }
+                inbound.taken += 1;
+            }
+            inbound.batch.clear();
+            inbound.taken = 0;
+            match inbound.connection.poll_calls(&mut inbound.batch, &waker) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Pending => break,
+                Poll::Ready(Err(_)) => {
+                    self.end_inbound(at, None, events);
+                    return true;
+                }
+            }
+        }
+        if service.stopping && inbound.connection.poll_drained(&waker).is_ready() {
+            inbound.connection.close();
+            self.end_inbound(at, None, events);
+        }
+        true
+    }
+
+    /// A connection is over. A worker's is its only one, so that its service is over too; so is a service that stops with its last.
+    fn end_inbound(&mut self, at: usize, error: Option<&Error>, events: &mut Events<'_>) {
+        let inbound = self.inbound.remove(at);
+        let Some(service) = self.services.get(inbound.service) else { return };
+        let last = !self.inbound.iter().any(|(_, other)| other.service == inbound.service);
+        if service.listener.is_none() && last {
+            self.services.remove(inbound.service);
+            match error {
+                Some(error) => put_error(events, SERVICE_ENDED, inbound.service, error),
+                None => events.put(&Event::new(SERVICE_ENDED, inbound.service)),
+            }
+        }
+    }
+}
+
+impl Inbound {
+    /// Does what a worker does before its first call: it greets its pool and registers.
+    fn settle(&mut self, services: &slab::Slab<Service>, waker: &std::task::Waker) -> Result<(), Error> {
+        if self.stage == Stage::Greeting && self.connection.poll_ready(waker)?.is_ready() {
+            if let Some(service) = services.get(self.service) {
+                self.connection.register(service.table.registration())?;
+            }
+            self.stage = Stage::Registering;
+        }
+        if self.stage == Stage::Registering && self.connection.poll_registered(waker)?.is_ready() {
+            self.stage = Stage::Serving;
+        }
+        Ok(())
+    }
+}
+
+/// Hands a call to JavaScript, or answers it at once when no method of the service is meant.
+fn arrive(
+    connection: &Connection,
+    service: &Service,
+    service_number: usize,
+    batch: &Batch,
+    call: &Incoming,
+    served: &mut slab::Slab<Served>,
+    events: &mut Events<'_>,
+) {
+    let resolved = service.table.resolve(batch.method(call), call.items_in, call.items_out).and_then(|target| {
+        let Target::Method(at) = target else { return Ok((target, None)) };
+        bind(&service.signatures[at], call.encoding, batch.body(call)).map(|arguments| (target, arguments))
+    });
+    match (resolved, call.id) {
+        (Ok((Target::Method(method), arguments)), id) => {
+            let mut flags = 0;
+            flags |= if call.items_in { ITEMS_IN } else { 0 };
+            flags |= if call.items_out { ITEMS_OUT } else { 0 };
+            flags |= if id.is_none() { NOTIFICATION } else { 0 };
+            let at = id.map(|id| served.insert(Served::new(connection.clone(), id)) as u32).unwrap_or(NONE);
+            // Whole milliseconds, rounded up, so that a call is not thought to be late before it is.
+            let left = call.remaining().map_or(NONE, |left| u32::try_from(left.as_millis() + 1).unwrap_or(NONE - 1));
+            let numbers = (service_number as u32) << 16 | method as u32;
+            let event = Event { kind: CALL, id: at, flags, extra: [numbers, left] };
+            match arguments {
+                Some(arguments) => events.put_own(&event, Encoded { encoding: Encoding::Msgpack, bytes: arguments }),
+                None => events.put_body(&event, call.encoding, batch.body(call)),
+            }
+        }
+        (Ok((Target::Methods, _)), Some(id)) => {
+            let mut bytes = Vec::new();
+            // It was MessagePack when JavaScript gave it.
+            let _ = serde::Serialize::serialize(
+                &**service.table.registration(),
+                &mut rmp_serde::Serializer::new(&mut bytes).with_struct_map(),
+            );
+            connection.reply(id, Encoded { encoding: Encoding::Msgpack, bytes });
+        }
+        (Ok((Target::Ping, _)), Some(id)) => {
+            connection.reply(id, Encoded { encoding: Encoding::None, bytes: Vec::new() });
+        }
+        (Err(error), Some(id)) => connection.fail(id, &error),
+        // A notification that nobody can take is dropped.
+        (_, None) => {}
+    }
+}
+
+/// The arguments by position, when they did not come so: `None` leaves the body as it is.
+fn bind(signature: &Signature, encoding: Encoding, body: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    let Signature { names, required, variadic } = signature;
+    if encoding == Encoding::Msgpack
+        && let [first @ 0x90..=0x9f, ..] = body
+    {
+        let count = usize::from(first & 0x0f);
+        if count >= *required && (count <= names.len() || *variadic) {
+            return Ok(None);
+        }
+    }
+    let params = Params::new(encoding, body)?;
+    let positional = params.is_empty() || matches!(body.first(), Some(0x90..=0x9f | 0xdc | 0xdd)) && encoding == Encoding::Msgpack;
+    if !(positional && *variadic) {
+        params.check(names)?;
+    }
+    params.require(names, *required)?;
+    if positional && encoding == Encoding::Msgpack {
+        return Ok(None);
+    }
+    let count = (0..names.len()).rev().find(|&at| params.value(names, at).is_some()).map_or(0, |last| last + 1);
+    let mut bound = Vec::with_capacity(body.len() + 8);
+    write_array_head(count, &mut bound);
+    for at in 0..count {
+        bound.extend_from_slice(params.value(names, at).unwrap_or(&[MISSING]));
+    }
+    Ok(Some(bound))
+}
+
+fn write_array_head(count: usize, out: &mut Vec<u8>) {
+    match count {
+        0..16 => out.push(0x90 | count as u8),
+        _ => {
+            out.push(0xdd);
+            out.extend_from_slice(&(count as u32).to_be_bytes());
+        }
+    }
+}
+
+/// What JavaScript says of a service.
+#[derive(Deserialize)]
+struct Description {
+    registration: Registration,
+    signatures: Vec<Signature>,
+}
+
+fn describe(description: &[u8]) -> napi::Result<Service> {
+    let Description { registration, signatures } = rmp_serde::from_slice(description)
+        .map_err(|error| errors::thrown(&Error::new(ErrorCode::InvalidArgument, format!("the service cannot be registered: {error}"))))?;
+    if signatures.len() != registration.methods.len() {
+        return Err(napi::Error::from_reason("a method has no signature"));
+    }
+    Ok(Service { table: MethodTable::new(registration), signatures, listener: None, stopping: false })
+}
+
+/// Serves as the worker of the pool that started this process, if one did: the service's number.
+#[napi]
+pub(crate) fn serve_parent(description: &[u8]) -> napi::Result<Option<u32>> {
+    let service = describe(description)?;
+    let Some(parent) = surroundings::parent().map_err(|error| errors::thrown(&error))? else { return Ok(None) };
+    state::with(|state| {
+        let config = Config {
+            token: parent.token,
+            name: service.table.registration().name.clone(),
+            ..state::config()
+        };
+        parent.lifeline.watch(ORPHAN).map_err(|error| errors::thrown(&error))?;
+        let at = state.services.insert(service);
+        state.serve(at, parent.link, Side::Initiator, config).map_err(|error| errors::thrown(&error))?;
+        Ok(Some(at as u32))
+    })
+}
+
+/// Where a service listens, and its number.
+#[napi(object)]
+pub(crate) struct Listening {
+    /// The service's number.
+    pub service: u32,
+    /// Its address; a port that was given as 0 is the real one here.
+    pub address: String,
+}
+
+/// Listens at an address, or under a name.
+#[napi]
+pub(crate) fn serve_at(description: &[u8], target: String) -> napi::Result<Listening> {
+    let mut service = describe(description)?;
+    let listener = surroundings::resolve(&target)
+        .and_then(|address| Listener::bind(&address))
+        .map_err(|error| errors::thrown(&error))?;
+    state::with(|state| {
+        state.hub.watch(std::os::fd::AsFd::as_fd(&listener)).map_err(|error| errors::thrown(&error))?;
+        let address = listener.address().to_string();
+        service.listener = Some(listener);
+        Ok(Listening { service: state.services.insert(service) as u32, address })
+    })
+}
+
+/// Takes no new calls, and lets those in flight finish; `SERVICE_ENDED` tells when they have.
+#[napi]
+pub(crate) fn drain(service: u32) -> napi::Result<()> {
+    state::with(|state| {
+        let at = service as usize;
+        if let Some(service) = state.services.get_mut(at) {
+            service.stopping = true;
+            service.listener = None;
+            let mut draining = 0;
+            for (inbound, _) in state.inbound.iter().filter(|(_, inbound)| inbound.service == at) {
+                draining += 1;
+                state.woken.push_back(token(Kind::Inbound, inbound));
+            }
+            for (_, inbound) in state.inbound.iter().filter(|(_, inbound)| inbound.service == at) {
+                inbound.connection.drain("the service is stopping");
+            }
+            if draining == 0 {
+                state.services.remove(at);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Whether a service is still there.
+#[napi]
+pub(crate) fn is_serving(service: u32) -> napi::Result<bool> {
+    state::with(|state| Ok(state.services.contains(service as usize)))
+}
+
+/// Ends a service at once: its connections close.
+#[napi]
+pub(crate) fn stop(service: u32) -> napi::Result<()> {
+    state::with(|state| {
+        let at = service as usize;
+        if state.services.contains(at) {
+            state.services.remove(at);
+            state.inbound.retain(|_, inbound| {
+                if inbound.service == at {
+                    inbound.connection.close();
+                }
+                inbound.service != at
+            });
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,118 @@
+//! Commands from JavaScript: many in one buffer.
+
+use std::time::Duration;
+
+use napi_derive::napi;
+use procall::{coalesce, with_remaining, Body, CallOptions, Deadline, Encoding, Error, ErrorCode, Request};
+
+use crate::errors;
+use crate::records::{ANSWER, FAIL, IDEMPOTENT, ITEMS_IN, ITEMS_OUT, NOTIFY, START, WANTS_PROGRESS};
+use crate::state::{self, State};
+
+/// Carries out the commands in `commands`; the records are drawn in [`records`](crate::records). True when a turn should be made at once,
+/// because something ended that never left.
+#[napi]
+pub(crate) fn submit(commands: &[u8]) -> napi::Result<bool> {
+    state::with(|state| {
+        let mut reader = Reader { rest: commands };
+        let carried_out = coalesce(|| {
+            while !reader.rest.is_empty() {
+                state.command(&mut reader)?;
+            }
+            Some(())
+        });
+        carried_out.ok_or_else(|| napi::Error::from_reason("a command is cut off or unknown"))?;
+        Ok(!state.woken.is_empty())
+    })
+}
+
+impl State {
+    /// Carries out one command; `None` when its bytes make no sense.
+    fn command(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        let [kind, flags] = reader.take()?;
+        let method_len = u16::from_le_bytes(reader.take()?);
+        let target = reader.u32()?;
+        match kind {
+            ANSWER | FAIL => {
+                let len = reader.u32()?;
+                let body = reader.bytes(len as usize)?;
+                match kind {
+                    ANSWER => self.answer(target as usize, body),
+                    _ => self.fail(target as usize, &errors::from_map(body)),
+                }
+            }
+            START | NOTIFY => {
+                let (id, params_len, meta_len) = (reader.u32()?, reader.u32()?, reader.u32()?);
+                let (timeout, inherited) = (reader.f64()?, reader.f64()?);
+                let method = std::str::from_utf8(reader.bytes(method_len.into())?).ok()?;
+                let params = reader.bytes(params_len as usize)?;
+                let meta = reader.bytes(meta_len as usize)?.to_vec();
+                let encoding = if params.is_empty() { Encoding::None } else { Encoding::Msgpack };
+                let flag = |flag: u8| flags & flag != 0;
+                let options = CallOptions {
+                    deadline: deadline(timeout),
+                    idempotent: flag(IDEMPOTENT),
+                    meta,
+                    items_in: flag(ITEMS_IN as u8),
+                    items_out: flag(ITEMS_OUT as u8),
+                };
+                let items_out = options.items_out;
+                let request = Request { method, body: Body::new(encoding, params), options };
+                let channel = self.channels.get(target as usize).map(|channel| channel.calls.clone());
+                if kind == NOTIFY {
+                    if let Some(channel) = channel {
+                        // At most once, unacknowledged: what cannot be sent is dropped.
+                        let _ = channel.notify(request);
+                    }
+                    return Some(());
+                }
+                let started = match &channel {
+                    Some(channel) if inherited.is_nan() => channel.start(request),
+                    Some(channel) => with_remaining(millis(inherited), || channel.start(request)),
+                    None => Err(Error::new(ErrorCode::Closed, "the client was closed")),
+                };
+                self.begin_call(id as usize, started, items_out, flag(WANTS_PROGRESS));
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// Milliseconds as JavaScript says them: not a number is the default, infinity is never.
+fn deadline(timeout: f64) -> Deadline {
+    if timeout.is_nan() {
+        return Deadline::Default;
+    }
+    millis(timeout).map_or(Deadline::Never, Deadline::After)
+}
+
+fn millis(millis: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(millis.max(0.0) / 1000.0).ok()
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.rest.split_first_chunk::<N>()?;
+        self.rest = rest;
+        Some(*taken)
+    }
+
+    fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_le_bytes)
+    }
+
+    fn f64(&mut self) -> Option<f64> {
+        self.take().map(f64::from_le_bytes)
+    }
+}

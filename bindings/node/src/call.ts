@@ -1,0 +1,253 @@
+/** Calls: their options, their course, and calls that are answered with one value. */
+
+import type { Context } from "./context.js";
+import { ProcallError, UnencodableError } from "./errors.js";
+import { type Loop, type Operation, theLoop } from "./loop.js";
+import * as n from "./native.js";
+import { Sender } from "./sender.js";
+
+const { native } = n;
+
+/** Arguments: an array binds by position, an object by name. */
+export type Params = readonly unknown[] | Readonly<Record<string, unknown>>;
+
+/** How far the handler of a call has come. */
+export interface Progress {
+  /** Steps done. */
+  readonly done: number;
+  /** Steps in all, when known. */
+  readonly total: number | undefined;
+  /** A few words for people; may be empty. */
+  readonly text: string;
+}
+
+/** How a call is to be made. */
+export interface CallOptions {
+  /**
+   * When to give up, in milliseconds; `null` is never. The default is 30 s: for a value until it is here, for a stream until its first item.
+   */
+  readonly deadlineMs?: number | null;
+  /** Aborting it cancels the call. */
+  readonly signal?: AbortSignal;
+  /** The method may run more than once without harm. */
+  readonly idempotent?: boolean;
+  /** Told how far the handler has come, ten times a second at most. */
+  readonly onProgress?: (progress: Progress) => void;
+  /** The handler that makes this call: the call has no more time than the handler has left, and ends when the handler is cancelled. */
+  readonly context?: Context;
+  /** Values that this side sends while the call runs, for methods that take a stream. */
+  readonly items?: AsyncIterable<unknown> | Iterable<unknown>;
+  /** Facts that travel with the call. */
+  readonly meta?: Readonly<Record<string, unknown>>;
+}
+
+/** The time that a call has, as the native half takes it. */
+export function timeoutOf(options: CallOptions | undefined): number {
+  const deadline = options?.deadlineMs;
+  if (deadline === undefined) return NaN;
+  if (deadline === null) return Infinity;
+  if (typeof deadline === "number" && deadline >= 0) return deadline;
+  throw new ProcallError("INVALID_ARGUMENT", `deadlineMs is ${String(deadline)}: give milliseconds, or null for no deadline`);
+}
+
+/** Errors of the encoder as errors of the call. */
+export function refused(error: unknown): unknown {
+  if (!(error instanceof UnencodableError)) return error;
+  return new ProcallError("INVALID_ARGUMENT", `the arguments: ${error.message}`, {
+    cause: error,
+    fields: [{ path: error.path, message: error.message }],
+  });
+}
+
+/**
+ * Rejects with an error whose stack shows who called: an error is given the frames of those who wait for it at the moment it is made,
+ * so it is made a little later, when the waiting is in place.
+ */
+export async function failing(make: () => Error): Promise<never> {
+  await undefined;
+  await undefined;
+  throw make();
+}
+
+/** A call under way; what all calls have in common. */
+export abstract class Running implements Operation {
+  protected readonly loop: Loop = theLoop();
+  /** The number of the operation; -1 before the start and after the end. */
+  protected id = -1;
+  private sender: Sender | undefined;
+  private readonly signals: AbortSignal[] = [];
+  private readonly onAbort = (): void => {
+    if (this.id < 0) return;
+    this.loop.flush();
+    native.cancel(this.id);
+    this.loop.soon();
+  };
+
+  constructor(private readonly options: CallOptions | undefined) {}
+
+  /** Starts the call; throws when it cannot be. */
+  protected start(channel: number, method: string, params: Params, itemsOut: boolean): void {
+    const { options } = this;
+    let flags = itemsOut ? n.ITEMS_OUT : 0;
+    if (options !== undefined) {
+      flags |= this.prepare(options);
+    }
+    const id = this.loop.begin(this);
+    try {
+      const inherited = options?.context === undefined ? NaN : (options.context.deadlineMs ?? Infinity);
+      this.loop.command({ kind: n.START, channel, id, method, flags, timeout: timeoutOf(options), inherited, params, meta: options?.meta });
+    } catch (error) {
+      this.loop.end(id);
+      throw refused(error);
+    }
+    this.id = id;
+    for (const signal of this.signals) signal.addEventListener("abort", this.onAbort, { once: true });
+    if (options?.items !== undefined) this.send(options.items);
+  }
+
+  private prepare(options: CallOptions): number {
+    const { signal, context } = options;
+    if (signal !== undefined) this.signals.push(signal);
+    if (context !== undefined) this.signals.push(context.signal);
+    const aborted = this.signals.find((signal) => signal.aborted);
+    if (aborted !== undefined) {
+      throw new ProcallError("CANCELLED", "the signal was aborted before the call", { executed: "no", cause: aborted.reason });
+    }
+    return (
+      (options.items === undefined ? 0 : n.ITEMS_IN) |
+      (options.idempotent === true ? n.IDEMPOTENT : 0) |
+      (options.onProgress === undefined ? 0 : n.WANTS_PROGRESS)
+    );
+  }
+
+  private send(items: AsyncIterable<unknown> | Iterable<unknown>): void {
+    this.sender = new Sender((item) => {
+      if (this.id < 0) return n.SENT_NEVER;
+      this.loop.flush();
+      return native.send(this.id, item);
+    });
+    this.sender.run(items).then(
+      () => {
+        if (this.id < 0) return;
+        this.loop.flush();
+        native.endItems(this.id);
+      },
+      // Half a stream must not look like a whole one: the call is given up.
+      (error: unknown) => {
+        if (this.id < 0) return;
+        this.abandon();
+        this.failed(() => refused(error) as Error);
+      },
+    );
+  }
+
+  /** The call is cancelled, and nothing more is heard of it. */
+  protected abandon(): void {
+    if (this.id < 0) return;
+    const { id } = this;
+    this.over();
+    this.loop.flush();
+    native.abandon(id);
+    this.loop.end(id);
+  }
+
+  /** Nothing more comes. */
+  private over(): void {
+    this.id = -1;
+    this.sender?.sent(true);
+    for (const signal of this.signals) signal.removeEventListener("abort", this.onAbort);
+  }
+
+  handle(kind: number, flags: number, value: () => unknown): boolean {
+    switch (kind) {
+      case n.PROGRESS: {
+        const [done, total, text] = value() as [number, number | null, string];
+        // Not from here: what it throws is its own affair, not that of the other events.
+        queueMicrotask(() => this.options?.onProgress?.({ done, total: total ?? undefined, text }));
+        return false;
+      }
+      case n.SENT:
+        this.sender?.sent(flags !== 0);
+        return false;
+      case n.FAILED: {
+        const map = value();
+        this.over();
+        this.failed(() => this.errorOf(map));
+        return true;
+      }
+      case n.END:
+        this.over();
+        this.ended();
+        return true;
+      default: {
+        let read: unknown;
+        try {
+          read = value();
+        } catch (error) {
+          const message = error instanceof Error ? error.message : String(error);
+          const info = { executed: "yes", cause: error } as const;
+          this.abandon();
+          this.failed(() => new ProcallError("PROTOCOL_ERROR", `the answer cannot be read: ${message}`, info));
+          return false;
+        }
+        if (kind === n.ITEM) {
+          this.item(read);
+          return false;
+        }
+        this.over();
+        this.replied(read);
+        return true;
+      }
+    }
+  }
+
+  /** The error of the peer, with the reason of the signal when that is why. */
+  private errorOf(map: unknown): ProcallError {
+    const error = n.errorOf(map);
+    const aborted = error.code === "CANCELLED" ? this.signals.find((signal) => signal.aborted) : undefined;
+    if (aborted !== undefined) Object.defineProperty(error, "cause", { value: aborted.reason, configurable: true, writable: true });
+    return error;
+  }
+
+  protected abstract replied(value: unknown): void;
+  protected abstract item(value: unknown): void;
+  protected abstract ended(): void;
+  protected abstract failed(make: () => Error): void;
+}
+
+class UnaryCall extends Running {
+  constructor(
+    options: CallOptions | undefined,
+    private readonly resolve: (value: unknown) => void,
+  ) {
+    super(options);
+  }
+
+  override start(channel: number, method: string, params: Params): void {
+    super.start(channel, method, params, false);
+  }
+
+  protected override replied(value: unknown): void {
+    // Decoded values hold no functions, so this cannot be taken for a promise.
+    this.resolve(value);
+  }
+
+  protected override failed(make: () => Error): void {
+    this.resolve(failing(make));
+  }
+
+  // The native half tells of these only for calls whose answer is a stream.
+  protected override item(): void {}
+  protected override ended(): void {}
+}
+
+/** Calls a method that answers with one value. */
+export function callUnary(channel: number, method: string, params: Params, options?: CallOptions): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    try {
+      new UnaryCall(options, resolve).start(channel, method, params);
+    } catch (error) {
+      reject(error);
+    }
+  });
+}

@@ -1,0 +1,199 @@
+/** Clients: what one calls on. */
+
+import { type CallOptions, callUnary, type Params, refused, timeoutOf } from "./call.js";
+import { ProcallError } from "./errors.js";
+import { type Operation, theLoop } from "./loop.js";
+import * as n from "./native.js";
+import { Stream } from "./stream.js";
+
+/** What a peer serves. */
+export interface Registration {
+  readonly name: string;
+  readonly version?: string;
+  readonly description?: string;
+  readonly concurrency: number;
+  readonly methods: readonly MethodInfo[];
+}
+
+/** What is known of one method. */
+export interface MethodInfo {
+  readonly name: string;
+  readonly description?: string;
+  readonly params_schema?: unknown;
+  readonly result_schema?: unknown;
+  readonly idempotent: boolean;
+  readonly shape: "unary" | "items_out" | "items_in" | "duplex";
+}
+
+/** What every client has beside the methods of its service. A method of one of these names is called with {@link call}. */
+export interface ClientBase {
+  /** Calls a method that answers with one value. An array binds by position, an object by name. */
+  call<R = unknown>(method: string, params?: Params, options?: CallOptions): Promise<R>;
+  /** Calls a method whose answer is a stream. */
+  stream<T = unknown>(method: string, params?: Params, options?: CallOptions): Stream<T>;
+  /** Sends a notification: at most once, never answered. */
+  notify(method: string, params?: Params): void;
+  /** What the other side serves. */
+  methods(): Promise<Registration>;
+  /** Closes the connection: calls in flight end with CLOSED. */
+  close(): void;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** The methods of a service as a client sees them. */
+export type Remote<S> = {
+  readonly [K in keyof S]: S[K] extends (...args: infer A) => infer R ? (...args: A) => Promise<Awaited<R>> : Remote<S[K]>;
+};
+
+/** Any method, when nothing is known of the service. */
+export interface Dynamic {
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  readonly [method: string]: any;
+}
+
+/** A client: methods of the service `S`, and {@link ClientBase}. */
+export type Client<S = Dynamic> = ClientBase & Omit<Remote<S>, keyof ClientBase>;
+
+/** What calls are made on, by the number that the native half gave it. */
+export class Caller implements ClientBase {
+  readonly #channel: number;
+
+  constructor(channel: number) {
+    this.#channel = channel;
+  }
+
+  call<R>(method: string, params: Params = [], options?: CallOptions): Promise<R> {
+    return callUnary(this.#channel, method, params, options) as Promise<R>;
+  }
+
+  stream<T>(method: string, params: Params = [], options?: CallOptions): Stream<T> {
+    return new Stream<T>(this.#channel, method, params, options);
+  }
+
+  notify(method: string, params: Params = [], options?: Pick<CallOptions, "meta">): void {
+    try {
+      theLoop().command({
+        kind: n.NOTIFY,
+        channel: this.#channel,
+        id: 0,
+        method,
+        flags: 0,
+        timeout: NaN,
+        inherited: NaN,
+        params,
+        meta: options?.meta,
+      });
+    } catch (error) {
+      throw refused(error);
+    }
+  }
+
+  methods(): Promise<Registration> {
+    return this.call("procall.methods");
+  }
+
+  close(): void {
+    theLoop().flush();
+    n.native.close(this.#channel);
+    theLoop().soon();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+}
+
+/** A function's own members, which are no methods of the other side. */
+const FUNCTION_MEMBERS = new Set(["then", "length", "name", "prototype", "apply", "bind", "call", "constructor", "toString"]);
+
+/** A remote method that can be called, and whose members are methods of longer names: `client.calc.add(1, 2)`. */
+function method(caller: ClientBase, name: string): unknown {
+  const members = new Map<string, unknown>();
+  const call = (...args: unknown[]): Promise<unknown> => caller.call(name, args);
+  return new Proxy(call, {
+    get(target, member) {
+      if (typeof member === "symbol" || FUNCTION_MEMBERS.has(member)) {
+        return member === "then" ? undefined : (Reflect.get(target, member) as unknown);
+      }
+      let found = members.get(member);
+      if (found === undefined) members.set(member, (found = method(caller, `${name}.${member}`)));
+      return found;
+    },
+  });
+}
+
+/** The caller with every other member being a remote method. */
+export function withMethods<C extends ClientBase>(caller: C): C & Dynamic {
+  const members = new Map<string | symbol, unknown>();
+  return new Proxy(caller, {
+    get(target, member) {
+      const known = members.get(member);
+      if (known !== undefined) return known;
+      let found: unknown;
+      if (typeof member === "symbol" || member in target) {
+        found = Reflect.get(target, member);
+        // Members that are no functions may change.
+        if (typeof found !== "function") return found;
+        found = (found as (...args: unknown[]) => unknown).bind(target);
+      } else if (member === "then") {
+        // Whoever awaits a client must not call a remote method.
+        return undefined;
+      } else {
+        found = method(target, member);
+      }
+      members.set(member, found);
+      return found;
+    },
+  }) as C & Dynamic;
+}
+
+/** How to connect. */
+export interface ConnectOptions {
+  /** When to give up, in milliseconds; 5 s. */
+  readonly timeoutMs?: number;
+}
+
+class Connecting implements Operation {
+  readonly id = theLoop().begin(this);
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    target: string,
+    private readonly timeoutMs: number,
+    private readonly resolve: (channel: number) => void,
+    private readonly reject: (error: unknown) => void,
+  ) {
+    n.calling(() => n.native.connect(this.id, target));
+    this.timer = setTimeout(() => n.native.cancel(this.id), timeoutMs);
+    theLoop().soon();
+  }
+
+  handle(kind: number, _flags: number, value: () => unknown, extra: number): boolean {
+    clearTimeout(this.timer);
+    if (kind === n.DONE) {
+      this.resolve(extra);
+    } else {
+      const error = n.errorOf(value());
+      const late = error.code === "CANCELLED";
+      this.reject(
+        late ? new ProcallError("DEADLINE_EXCEEDED", `nobody answered within ${this.timeoutMs} ms`, { executed: "no" }) : error,
+      );
+    }
+    return true;
+  }
+}
+
+/**
+ * Connects to a service by name, or by address such as `unix:/run/calc.sock` or `tcp:127.0.0.1:9000`.
+ *
+ * ```ts
+ * const calc = await connect("calc");
+ * console.log(await calc.add(1, 2));
+ * calc.close();
+ * ```
+ */
+export async function connect<S = Dynamic>(target: string, options: ConnectOptions = {}): Promise<Client<S>> {
+  const timeout = timeoutOf(options.timeoutMs === undefined ? { deadlineMs: 5000 } : { deadlineMs: options.timeoutMs });
+  const channel = await new Promise<number>((resolve, reject) => new Connecting(target, timeout, resolve, reject));
+  return withMethods(new Caller(channel)) as unknown as Client<S>;
+}

@@ -1,0 +1,140 @@
+/** What a handler may know of its call. */
+
+import { type CallOptions, type Params } from "./call.js";
+import type { Caller, ClientBase, Dynamic } from "./client.js";
+import { withMethods } from "./client.js";
+import type { Stream } from "./stream.js";
+
+/** What a context needs of the call that it tells about. */
+export interface ContextSource {
+  readonly method: string;
+  /** Milliseconds left when the call arrived; `null` for no deadline. */
+  readonly leftMs: number | null;
+  /** The moment of that, as `performance.now()` says it. */
+  readonly arrivedAt: number;
+  signal(): AbortSignal;
+  progress(done: number, total: number | undefined, text: string): void;
+}
+
+/**
+ * What a handler may know of its call: how long it has, whether it is still wanted.
+ *
+ * A handler gets it from {@link context}, before its first `await`.
+ */
+export class Context {
+  readonly #source: ContextSource;
+
+  /** @internal */
+  constructor(source: ContextSource) {
+    this.#source = source;
+  }
+
+  /** The method's full name. */
+  get method(): string {
+    return this.#source.method;
+  }
+
+  /** Milliseconds left until the caller gives up; `null` when it never does. */
+  get deadlineMs(): number | null {
+    const { leftMs, arrivedAt } = this.#source;
+    return leftMs === null ? null : Math.max(0, leftMs - (performance.now() - arrivedAt));
+  }
+
+  /** Aborted once the caller no longer wants the answer, or its deadline has passed. */
+  get signal(): AbortSignal {
+    return this.#source.signal();
+  }
+
+  /** Tells the caller how far the work has come. At most ten reports a second travel. */
+  progress(done: number, total?: number, text = ""): void {
+    this.#source.progress(done, total, text);
+  }
+
+  /**
+   * The same client for calls that belong to this one: they have no more time than is left here, and end when this call is cancelled.
+   *
+   * ```ts
+   * async function plan(n: number) {
+   *   const ctx = context();
+   *   return ctx.with(calc).add(n, 1);
+   * }
+   * ```
+   */
+  with<C extends ClientBase>(client: C): C {
+    return withMethods(new Nested(client, this) as unknown as Caller) as unknown as C & Dynamic;
+  }
+}
+
+/** A client whose calls belong to a call that is being handled. */
+class Nested implements ClientBase {
+  readonly #client: ClientBase;
+  readonly #context: Context;
+
+  constructor(client: ClientBase, context: Context) {
+    this.#client = client;
+    this.#context = context;
+  }
+
+  call<R>(method: string, params?: Params, options?: CallOptions): Promise<R> {
+    return this.#client.call<R>(method, params, { ...options, context: this.#context });
+  }
+
+  stream<T>(method: string, params?: Params, options?: CallOptions): Stream<T> {
+    return this.#client.stream<T>(method, params, { ...options, context: this.#context });
+  }
+
+  notify(method: string, params?: Params): void {
+    this.#client.notify(method, params);
+  }
+
+  methods(): ReturnType<ClientBase["methods"]> {
+    return this.#client.methods();
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#client[Symbol.asyncDispose]();
+  }
+}
+
+let current: ContextSource | undefined;
+const contexts = new WeakMap<ContextSource, Context>();
+
+/** Runs `f` so that {@link context} finds the call. */
+export function within<R>(source: ContextSource, f: () => R): R {
+  const outer = current;
+  current = source;
+  try {
+    return f();
+  } finally {
+    current = outer;
+  }
+}
+
+/**
+ * The context of the call that is being handled. To be asked for before the first `await` (in a generator, also right after each
+ * `yield`): it is not carried along, because that would slow every promise of the process down. Keep it in a variable.
+ *
+ * ```ts
+ * service("sum", {
+ *   async slowly(n: number) {
+ *     const ctx = context();
+ *     for (let step = 0; step < n && !ctx.signal.aborted; step++) {
+ *       ctx.progress(step, n);
+ *       await work(step);
+ *     }
+ *   },
+ * });
+ * ```
+ */
+export function context(): Context {
+  if (current === undefined) {
+    throw new Error("no call is being handled here: ask for the context before the first `await` of a handler, and keep it");
+  }
+  let found = contexts.get(current);
+  if (found === undefined) contexts.set(current, (found = new Context(current)));
+  return found;
+}

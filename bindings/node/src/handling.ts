@@ -1,0 +1,309 @@
+/** One call of a peer's, from its arrival to our answer. Not for users of the package. */
+
+import { CODES } from "./codes.js";
+import { type ContextSource, within } from "./context.js";
+import { encode } from "./encode.js";
+import { ProcallError, UndecodableError, UnencodableError } from "./errors.js";
+import { type IncomingCall, type Loop, type Operation, theLoop } from "./loop.js";
+import type { Method } from "./methods.js";
+import * as n from "./native.js";
+import { Sender } from "./sender.js";
+
+const { native } = n;
+
+/** Items asked for at once. */
+const WINDOW = 32;
+
+/** A call that is being handled. */
+export class Handling implements Operation, ContextSource {
+  private readonly loop: Loop = theLoop();
+  private readonly served: number;
+  readonly leftMs: number | null;
+  readonly arrivedAt: number;
+  /** Not answered yet: the number is still the call's. */
+  private open: boolean;
+  private abort: AbortController | undefined;
+  private sender: Sender | undefined;
+  private incoming: IncomingItems | undefined;
+
+  constructor(
+    private readonly entry: Method,
+    readonly method: string,
+    call: IncomingCall,
+  ) {
+    this.served = call.served;
+    this.leftMs = call.left === n.NONE ? null : call.left;
+    // Only a call with a deadline needs to know when it came.
+    this.arrivedAt = this.leftMs === null ? 0 : performance.now();
+    this.open = (call.flags & n.NOTIFICATION) === 0;
+  }
+
+  /** Runs the handler and answers. */
+  run(call: IncomingCall): void {
+    let args: unknown[];
+    try {
+      args = call.arguments();
+    } catch (error) {
+      const message = error instanceof UndecodableError ? error.message : String(error);
+      this.fail({ code: "INVALID_ARGUMENT", message: `the arguments cannot be read: ${message}` });
+      return;
+    }
+    if (this.entry.itemsIn) {
+      this.incoming = new IncomingItems(() => this.pull());
+      this.follow();
+      args.unshift(this.incoming);
+    }
+    let result: unknown;
+    try {
+      result = within(this, () => this.entry.call(args));
+    } catch (error) {
+      this.threw(error);
+      return;
+    }
+    if (this.entry.itemsOut) void this.stream(result);
+    else if (isThenable(result)) result.then((value) => this.answer(value), (error: unknown) => this.threw(error));
+    else this.answer(result);
+  }
+
+  private answer(value: unknown): void {
+    if (!this.close()) return;
+    try {
+      this.loop.answer(this.served, value);
+    } catch (error) {
+      this.loop.fail(this.served, invalidResult(error));
+    }
+  }
+
+  /** The handler failed, or gave a stream that did. */
+  private threw(error: unknown): void {
+    if (this.open) this.fail(mapOf(error));
+    // Nobody waits for the outcome of a notification.
+    else if (this.served === n.NONE) process.emitWarning(error instanceof Error ? error : String(error), { detail: `in ${this.method}` });
+  }
+
+  private fail(map: Record<string, unknown>): void {
+    if (this.close()) this.loop.fail(this.served, map);
+  }
+
+  /** True the first time, when the call can be answered. */
+  private close(): boolean {
+    if (!this.open) return false;
+    this.open = false;
+    this.loop.served.delete(this.served);
+    this.incoming?.end(undefined);
+    return true;
+  }
+
+  private async stream(result: unknown): Promise<void> {
+    this.follow();
+    this.watch();
+    try {
+      const items = isThenable(result) ? await result : result;
+      if (!isIterable(items)) {
+        throw new ProcallError("INVALID_RESULT", `${this.method} should return an iterable, but returned ${typeof items}`);
+      }
+      this.sender = new Sender((item) => {
+        if (!this.open) return n.SENT_NEVER;
+        this.loop.flush();
+        return native.sendServed(this.served, item);
+      });
+      if (!(await this.sender.run(resuming(this, items)))) return;
+    } catch (error) {
+      if (error instanceof UnencodableError) this.fail(invalidResult(error));
+      else this.threw(error);
+      return;
+    }
+    if (this.close()) {
+      this.loop.flush();
+      native.endServed(this.served);
+    }
+  }
+
+  /** From now on, events of this call come here. */
+  private follow(): void {
+    if (this.open) this.loop.served.set(this.served, this);
+  }
+
+  private watch(): void {
+    if (!this.open) return;
+    this.loop.flush();
+    if (native.watchServed(this.served)) this.cancelled();
+  }
+
+  private cancelled(): void {
+    this.abort ??= new AbortController();
+    this.abort.abort(new ProcallError("CANCELLED", "the caller no longer wants the answer", { executed: "yes" }));
+    this.sender?.sent(true);
+  }
+
+  signal(): AbortSignal {
+    if (this.abort === undefined) {
+      this.abort = new AbortController();
+      this.follow();
+      this.watch();
+    }
+    return this.abort.signal;
+  }
+
+  progress(done: number, total: number | undefined, text: string): void {
+    if (!this.open) return;
+    this.loop.flush();
+    native.progress(this.served, done, total ?? null, text);
+  }
+
+  private pull(): void {
+    if (!this.open) return;
+    this.loop.flush();
+    native.pullServed(this.served, WINDOW);
+    this.loop.soon();
+  }
+
+  handle(kind: number, flags: number, value: () => unknown): boolean {
+    switch (kind) {
+      case n.CANCELLED:
+        this.cancelled();
+        break;
+      case n.SERVED_SENT:
+        this.sender?.sent(flags !== 0);
+        break;
+      case n.SERVED_ITEM:
+        this.incoming?.item(value());
+        break;
+      case n.SERVED_END:
+        this.incoming?.end(undefined);
+        break;
+      case n.SERVED_FAILED:
+        this.incoming?.end(n.errorOf(value()));
+        break;
+    }
+    return false;
+  }
+}
+
+/** The items that a caller sends. */
+class IncomingItems implements AsyncIterableIterator<unknown> {
+  private readonly items: unknown[] = [];
+  private readonly waiting: { resolve(result: IteratorResult<unknown>): void; reject(error: unknown): void }[] = [];
+  private asked = 0;
+  private over: { error: unknown } | undefined;
+
+  constructor(private readonly pull: () => void) {}
+
+  item(item: unknown): void {
+    this.asked--;
+    const next = this.waiting.shift();
+    if (next === undefined) this.items.push(item);
+    else next.resolve({ value: item, done: false });
+    if (this.waiting.length > 0) this.ask();
+  }
+
+  end(error: unknown): void {
+    this.over ??= { error };
+    for (const next of this.waiting.splice(0)) {
+      if (this.over.error === undefined) next.resolve({ value: undefined, done: true });
+      else next.reject(this.over.error);
+    }
+  }
+
+  private ask(): void {
+    if (this.asked > 0) return;
+    this.asked = WINDOW;
+    this.pull();
+  }
+
+  next(): Promise<IteratorResult<unknown>> {
+    return new Promise((resolve, reject) => {
+      if (this.items.length > 0) resolve({ value: this.items.shift(), done: false });
+      else if (this.over !== undefined) {
+        if (this.over.error === undefined) resolve({ value: undefined, done: true });
+        else reject(this.over.error);
+      } else {
+        this.waiting.push({ resolve, reject });
+        this.ask();
+      }
+    });
+  }
+
+  return(): Promise<IteratorResult<unknown>> {
+    this.items.length = 0;
+    this.end(undefined);
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}
+
+/** The same values; whenever the iterable runs, {@link context} finds the call. */
+function resuming(source: ContextSource, items: AsyncIterable<unknown> | Iterable<unknown>): AsyncIterable<unknown> {
+  return {
+    [Symbol.asyncIterator]() {
+      const iterator = within(source, () =>
+        Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator](),
+      );
+      return {
+        next: async () => within(source, () => iterator.next()),
+        return: async () => (await iterator.return?.()) ?? { value: undefined, done: true },
+      };
+    },
+  };
+}
+
+function invalidResult(error: unknown): Record<string, unknown> {
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: "INVALID_RESULT", message: `the result: ${message}`, started: true };
+}
+
+/** What travels of something that a handler threw. */
+function mapOf(error: unknown): Record<string, unknown> {
+  if (error instanceof ProcallError && error.code in CODES) {
+    const { code, message, retryAfterMs, fields, candidates, remoteType } = error;
+    return {
+      code,
+      message,
+      started: true,
+      remoteType: remoteType ?? error.name,
+      remoteTrace: error.stack ?? "",
+      retryAfterMs,
+      fields,
+      candidates,
+      ...detailsOf(error.details),
+    };
+  }
+  if (error instanceof Error) {
+    const { details } = error as { details?: unknown };
+    return { code: "HANDLER_ERROR", message: well(error.message), remoteType: well(error.name), remoteTrace: well(error.stack ?? ""), started: true, ...detailsOf(details) };
+  }
+  return { code: "HANDLER_ERROR", message: well(shown(error)), remoteType: typeof error, started: true };
+}
+
+/** What a handler attached, when it is a value. */
+function detailsOf(details: unknown): { details?: Uint8Array } {
+  if (details === undefined || details === null) return {};
+  try {
+    return { details: new Uint8Array(encode(details)) };
+  } catch {
+    return {};
+  }
+}
+
+function shown(value: unknown): string {
+  try {
+    return String(value);
+  } catch {
+    return "something that cannot be shown";
+  }
+}
+
+function well(text: unknown): string {
+  return (typeof text === "string" ? text : shown(text)).toWellFormed();
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+function isIterable(value: unknown): value is AsyncIterable<unknown> | Iterable<unknown> {
+  return typeof value === "object" && value !== null && (Symbol.asyncIterator in value || Symbol.iterator in value);
+}

@@ -1,0 +1,25 @@
+/**
+ * Call functions in other processes and languages as if local.
+ *
+ * ```ts
+ * import { connect, service } from "procall";
+ *
+ * await service("calc", { add: (a: number, b: number) => a + b }).run();   // in one process
+ * const calc = await connect("calc");                                       // in another
+ * console.log(await calc.add(1, 2));
+ * ```
+ */
+
+export type { CallOptions, Params, Progress } from "./call.js";
+export { type Client, type ClientBase, connect, type ConnectOptions, type Dynamic, type MethodInfo, type Registration, type Remote } from "./client.js";
+export { type CodeInfo, CODES, type ErrorCode, type Executed } from "./codes.js";
+export { Context, context } from "./context.js";
+export { decode } from "./decode.js";
+export { encode } from "./encode.js";
+export { type ErrorInfo, type FieldError, ProcallError, UndecodableError, UnencodableError } from "./errors.js";
+export type { MethodOptions } from "./methods.js";
+export { type OutputLine, Pool, PoolBase, type PoolEvent, type PoolOptions, type WorkerInfo } from "./pool.js";
+export { type Running, type RunOptions, Service, service, type ServiceOptions } from "./service.js";
+export type { Schema } from "./signature.js";
+export { Stream } from "./stream.js";
+export { type Dtype, DTYPES, type NumberArray, TypedBuffer } from "./typed.js";

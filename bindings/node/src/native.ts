@@ -1,0 +1,125 @@
+/** The native half: its functions, the numbers of its records, and its errors. Not for users of the package. */
+
+import { join } from "node:path";
+
+import type { ErrorCode, Executed } from "./codes.js";
+import { decode } from "./decode.js";
+import { type FieldError, ProcallError } from "./errors.js";
+import type { WorkerInfo } from "./pool.js";
+
+/** What the native half exports; `native/` tells what each function does. Absent values are `null`, so that a misspelt one fails. */
+export interface Native {
+  open(onReady: () => void): void;
+  submit(commands: Uint8Array): boolean;
+  turn(array: Buffer): number;
+  takeBody(number: number): Buffer;
+  connect(id: number, target: string): void;
+  close(channel: number): void;
+  pull(id: number, count: number): void;
+  send(id: number, item: Uint8Array): number;
+  endItems(id: number): void;
+  cancel(id: number): void;
+  abandon(id: number): void;
+  serveParent(description: Uint8Array): number | null;
+  serveAt(description: Uint8Array, target: string): { service: number; address: string };
+  drain(service: number): void;
+  isServing(service: number): boolean;
+  stop(service: number): void;
+  pullServed(served: number, count: number): void;
+  sendServed(served: number, item: Uint8Array): number;
+  endServed(served: number): void;
+  failServed(served: number, map: Uint8Array): void;
+  watchServed(served: number): boolean;
+  spawn(id: number, options: Uint8Array): number;
+  poolStep(id: number, channel: number, what: number, worker: number | null): void;
+  workers(channel: number): WorkerInfo[];
+  registration(channel: number): Buffer | null;
+  closePool(channel: number, notices: number): void;
+  progress(served: number, done: number, total: number | null, text: string): void;
+}
+
+/** Events: eight 32-bit numbers each, as `native/records.rs` has them. */
+export const EVENTS = 512;
+export const EVENT_LEN = 32;
+export const REPLY = 1;
+export const FAILED = 2;
+export const ITEM = 3;
+export const END = 4;
+export const PROGRESS = 5;
+export const SENT = 6;
+export const DONE = 7;
+export const CALL = 8;
+export const SERVED_ITEM = 9;
+export const SERVED_END = 10;
+export const SERVED_FAILED = 11;
+export const SERVED_SENT = 12;
+export const CANCELLED = 13;
+export const SERVICE_ENDED = 14;
+export const NOTICE = 15;
+
+export const ITEMS_IN = 1;
+export const ITEMS_OUT = 2;
+export const NOTIFICATION = 4;
+export const OWN_BODY = 1 << 16;
+export const NONE = 0xffff_ffff;
+
+/** Commands. */
+export const START = 1;
+export const ANSWER = 2;
+export const FAIL = 3;
+export const NOTIFY = 4;
+export const IDEMPOTENT = 4;
+export const WANTS_PROGRESS = 8;
+
+/** What sending an item comes to. */
+export const SENT_NOW = 0;
+export const SENT_LATER = 1;
+export const SENT_NEVER = 2;
+
+/** What a pool can be asked for. */
+export const STOP = 0;
+export const DRAIN = 1;
+export const RESTART = 2;
+
+/** Encodings of bodies. */
+export const MSGPACK = 1;
+export const RAW = 3;
+
+export const native = require(join(__dirname, "..", "procall.node")) as Native;
+
+/** An error map of the native half. */
+interface ErrorMap {
+  readonly code: ErrorCode;
+  readonly executed: Executed;
+  readonly message: string;
+  readonly remoteType?: string;
+  readonly remoteTrace?: string;
+  readonly worker?: string;
+  readonly retryAfterMs?: number;
+  readonly fields: readonly FieldError[];
+  readonly candidates: readonly string[];
+  readonly details?: Uint8Array;
+  readonly cause?: string;
+}
+
+/** The error that a map describes. */
+export function errorOf(value: unknown): ProcallError {
+  const { code, message, details, cause, ...info } = value as ErrorMap;
+  let own: { details?: unknown } = {};
+  try {
+    if (details !== undefined) own = { details: decode(details) };
+  } catch {
+    // Details that are no value are left out: the error itself matters more.
+  }
+  return new ProcallError(code, message, { ...info, ...own, ...(cause === undefined ? {} : { cause: new Error(cause) }) });
+}
+
+/** Calls the native half; its errors become ours. */
+export function calling<T>(f: () => T): T {
+  try {
+    return f();
+  } catch (error) {
+    const map = error instanceof Error && /^procall:([0-9a-f]+)$/.exec(error.message)?.[1];
+    throw map ? errorOf(decode(Buffer.from(map, "hex"))) : error;
+  }
+}

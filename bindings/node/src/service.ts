@@ -1,0 +1,172 @@
+/** Services: named sets of methods, and where they are served. */
+
+import { encode } from "./encode.js";
+import { ProcallError } from "./errors.js";
+import { Handling } from "./handling.js";
+import { type IncomingCall, type Serving, theLoop } from "./loop.js";
+import { infoOf, type Method, type MethodOptions, methodsOf } from "./methods.js";
+import { calling, native } from "./native.js";
+
+/** How long calls in flight may take once a service is asked to stop. */
+const DRAIN_MS = 10_000;
+
+/** What is said of a service. */
+export interface ServiceOptions {
+  /** Its own version. */
+  readonly version?: string;
+  /** What it is for, in a sentence. */
+  readonly description?: string;
+  /** Calls it works on at the same time; 1,024. A pool gives a worker no more than this. */
+  readonly concurrency?: number;
+  /** What is said of its methods, by name. */
+  readonly methods?: Readonly<Record<string, MethodOptions>>;
+}
+
+/** Where and how to serve. */
+export interface RunOptions {
+  /** An address or a name to listen at, such as `unix:/run/calc.sock` or `tcp:127.0.0.1:9000`. */
+  readonly listen?: string;
+  /** Whether SIGTERM and SIGINT let calls in flight finish and end the service; true. */
+  readonly signals?: boolean;
+  /** Aborting it stops the service as SIGTERM does. */
+  readonly signal?: AbortSignal;
+  /** Told where the service listens; not called for a worker. */
+  readonly onListening?: (address: string) => void;
+}
+
+/** A service that is being served. */
+export interface Running {
+  /** Where it listens; `undefined` for a worker. */
+  readonly address: string | undefined;
+  /** Resolves when it is over. */
+  readonly ended: Promise<void>;
+  /** Takes no new calls, lets those in flight finish, and ends. */
+  stop(): Promise<void>;
+}
+
+/** A named set of methods. */
+export class Service {
+  readonly name: string;
+  readonly #methods: readonly Method[];
+  readonly #names: readonly string[];
+  readonly #description: Buffer;
+
+  /** @internal */
+  constructor(name: string, target: object, options: ServiceOptions) {
+    if (name === "" || /[\s\p{Cc}]/u.test(name)) throw new ProcallError("INVALID_ARGUMENT", `"${name}" cannot name a service`);
+    this.name = name;
+    this.#methods = methodsOf(target, options.methods ?? {});
+    const infos = this.#methods.map((method) => infoOf(name, method));
+    this.#names = infos.map((info) => String(info["name"]));
+    this.#description = encode({
+      registration: {
+        name,
+        version: options.version,
+        description: options.description,
+        concurrency: options.concurrency ?? 1024,
+        methods: infos,
+      },
+      signatures: this.#methods.map(({ signature }) => ({ ...signature })),
+    });
+  }
+
+  /**
+   * Serves wherever the surroundings say, until told to stop.
+   *
+   * Started by a pool, it is that pool's worker. With `PROCALL_LISTEN` it listens there. Otherwise it listens under its name, where
+   * `connect(name)` finds it. SIGTERM and SIGINT let calls in flight finish.
+   */
+  async run(options: RunOptions = {}): Promise<void> {
+    const running = await this.start(options);
+    let signalled: NodeJS.Signals | undefined;
+    const stop = (signal?: NodeJS.Signals): void => {
+      // Whoever asks twice does not want to wait.
+      if (signalled !== undefined) process.exit(signal === "SIGINT" ? 130 : 143);
+      signalled = signal;
+      void running.stop();
+    };
+    const aborted = (): void => stop();
+    const signals: NodeJS.Signals[] = options.signals === false ? [] : ["SIGTERM", "SIGINT"];
+    for (const signal of signals) process.on(signal, stop);
+    options.signal?.addEventListener("abort", aborted, { once: true });
+    if (options.signal?.aborted === true) aborted();
+    try {
+      await running.ended;
+    } finally {
+      for (const signal of signals) process.removeListener(signal, stop);
+      options.signal?.removeEventListener("abort", aborted);
+    }
+  }
+
+  /** Begins to serve, and leaves signals to the program. */
+  async start(options: RunOptions = {}): Promise<Running> {
+    const loop = theLoop();
+    if (options.listen === undefined) {
+      const worker = calling(() => native.serveParent(this.#description));
+      if (worker !== null) {
+        loop.soon();
+        return running(new Served(this.#methods, this.#names, worker), undefined);
+      }
+    }
+    const target = options.listen ?? process.env["PROCALL_LISTEN"] ?? this.name;
+    const { service, address } = calling(() => native.serveAt(this.#description, target));
+    if (options.onListening !== undefined) options.onListening(address);
+    else process.stderr.write(`procall: listening at ${address}\n`);
+    return running(new Served(this.#methods, this.#names, service), address);
+  }
+}
+
+function running(served: Served, address: string | undefined): Running {
+  return { address, ended: served.over, stop: () => served.stop() };
+}
+
+/** A service under the number that the native half gave it. */
+class Served implements Serving {
+  /** Resolves when it is over. */
+  readonly over: Promise<void>;
+  private settle!: (error: ProcallError | undefined) => void;
+
+  constructor(
+    private readonly methods: readonly Method[],
+    private readonly names: readonly string[],
+    private readonly number: number,
+  ) {
+    this.over = new Promise((resolve, reject) => {
+      this.settle = (error) => (error === undefined ? resolve() : reject(error));
+    });
+    theLoop().services[number] = this;
+  }
+
+  handle(call: IncomingCall): void {
+    new Handling(this.methods[call.method]!, this.names[call.method]!, call).run(call);
+  }
+
+  ended(error: ProcallError | undefined): void {
+    this.settle(error);
+  }
+
+  async stop(): Promise<void> {
+    const loop = theLoop();
+    loop.flush();
+    native.drain(this.number);
+    if (!native.isServing(this.number)) this.ended(undefined);
+    loop.soon();
+    const timer = setTimeout(() => {
+      // Past the time the remaining calls end with their connections.
+      native.stop(this.number);
+      this.ended(undefined);
+    }, DRAIN_MS);
+    await this.over.finally(() => clearTimeout(timer));
+  }
+}
+
+/**
+ * A service of functions, or of the public methods of a class instance.
+ *
+ * ```ts
+ * await service("calc", { add: (a: number, b: number) => a + b }).run();
+ * ```
+ */
+export function service(name: string, methods: object, options: ServiceOptions = {}): Service {
+  return new Service(name, methods, options);
+}

@@ -1,0 +1,89 @@
+/** What a method takes and gives, as far as a function tells. */
+
+/** What the native half binds arguments with. */
+export interface Signature {
+  /** Names of the parameters; empty for those that have none. */
+  readonly names: readonly string[];
+  /** How many of them must be given. */
+  readonly required: number;
+  /** Any number may follow. */
+  readonly variadic: boolean;
+}
+
+/** A JSON Schema (2020-12) as a plain object, such as Zod's `toJSONSchema` or TypeBox give. */
+export type Schema = Readonly<Record<string, unknown>>;
+
+/** The parameters that a schema of params names: an object with one property a parameter, in the order of `x-order` or of the properties. */
+export function signatureOfSchema(schema: Schema): Signature {
+  const properties = isObject(schema["properties"]) ? Object.keys(schema["properties"]) : [];
+  const order = schema["x-order"];
+  const names = Array.isArray(order) ? order.map(String) : properties;
+  const required = new Set(Array.isArray(schema["required"]) ? schema["required"].map(String) : []);
+  // By position, all up to the last required one must be given.
+  const last = names.findLastIndex((name) => required.has(name));
+  return { names, required: last + 1, variadic: false };
+}
+
+/** The parameters of a function, read from its source: names where they are plain, and how many have no default. */
+export function signatureOf(fn: (...args: never[]) => unknown): Signature {
+  const source = Function.prototype.toString.call(fn);
+  const parts = parameters(source);
+  if (parts === undefined) {
+    return { names: Array.from({ length: fn.length }, () => ""), required: fn.length, variadic: false };
+  }
+  const variadic = parts.at(-1)?.startsWith("...") === true;
+  const named = variadic ? parts.slice(0, -1) : parts;
+  const names = named.map((part) => /^[\p{ID_Start}$_][\p{ID_Continue}$]*(?=\s*(=|$))/u.exec(part)?.[0] ?? "");
+  return { names, required: Math.min(fn.length, names.length), variadic };
+}
+
+/** The schema that a signature comes to; none when a parameter has no name. */
+export function schemaOf({ names, required, variadic }: Signature): Schema | undefined {
+  if (variadic || names.includes("") || names.length === 0) return undefined;
+  return {
+    type: "object",
+    properties: Object.fromEntries(names.map((name) => [name, {}])),
+    required: names.slice(0, required),
+    additionalProperties: false,
+    "x-order": names,
+  };
+}
+
+/** The texts of the parameters of a function's source; `undefined` when they cannot be told, as for native functions. */
+function parameters(source: string): string[] | undefined {
+  if (/\{\s*\[native code\]\s*\}$/.test(source)) return undefined;
+  const bare = source.replace(/\/\*[\s\S]*?\*\/|\/\/[^\n]*/g, " ");
+  const single = /^(?:async\s+)?([\p{ID_Start}$_][\p{ID_Continue}$]*)\s*=>/u.exec(bare);
+  if (single !== null) return [single[1]!];
+  const open = bare.indexOf("(");
+  if (open < 0) return undefined;
+  const parts: string[] = [];
+  let depth = 0;
+  let start = open + 1;
+  let quote = "";
+  for (let at = open; at < bare.length; at++) {
+    const letter = bare[at]!;
+    if (quote !== "") {
+      if (letter === "\\") at++;
+      else if (letter === quote) quote = "";
+    } else if ("\"'`".includes(letter)) {
+      quote = letter;
+    } else if ("([{".includes(letter)) {
+      depth++;
+    } else if (")]}".includes(letter)) {
+      depth--;
+      if (depth === 0) {
+        parts.push(bare.slice(start, at).trim());
+        return parts.filter((part) => part !== "");
+      }
+    } else if (letter === "," && depth === 1) {
+      parts.push(bare.slice(start, at).trim());
+      start = at + 1;
+    }
+  }
+  return undefined;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

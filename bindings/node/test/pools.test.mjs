@@ -1,0 +1,185 @@
+// Pools: worker processes that are started, watched, restarted and never left behind.
+import assert from "node:assert/strict";
+import { existsSync, realpathSync } from "node:fs";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { Pool, PoolBase } from "procall";
+
+import { deferred, folder, program } from "./support/serving.mjs";
+
+const WORKER = fileURLToPath(new URL("programs/worker.mjs", import.meta.url));
+
+async function spawn(t, options = {}) {
+  const pool = await Pool.spawn(WORKER, { workers: 1, finishTimeoutMs: 100, ...options });
+  t.after(() => pool.stop());
+  return pool;
+}
+
+/** Resolves once a process is gone; fails when that takes longer than `withinMs`. */
+async function gone(pid, withinMs) {
+  const start = performance.now();
+  while (existsSync(`/proc/${pid}`)) {
+    assert.ok(performance.now() - start < withinMs, `process ${pid} is still there after ${withinMs} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+describe("pools", () => {
+  it("call their workers, as services and by name", async (t) => {
+    const pool = await spawn(t, { workers: 2 });
+    assert.ok(pool.call instanceof Function && pool.workers().length === 2);
+    assert.equal(await pool.calc.add(1, 2), 3);
+    assert.equal(await pool.call("add", { a: 3, b: 4 }), 7);
+    const pids = await Promise.all(Array.from({ length: 20 }, () => pool.calc.pid()));
+    assert.deepEqual(new Set(pids), new Set(pool.workers().map(({ pid }) => pid)));
+    const all = [];
+    for await (const n of pool.stream("count", [200])) all.push(n);
+    assert.deepEqual(all, Array.from({ length: 200 }, (_, at) => at));
+    const { name, methods } = await pool.methods();
+    assert.equal(name, "calc");
+    assert.ok(methods.some(({ name }) => name === "calc.add"));
+    await assert.rejects(pool.calc.throws(), { code: "HANDLER_ERROR", remoteType: "TypeError", message: "from the worker" });
+    await assert.rejects(pool.call("ad"), { code: "NOT_FOUND" });
+    assert.ok((await pool.call("left", [], { deadlineMs: 700 })) <= 701);
+  });
+
+  it("give workers what they are told to", async (t) => {
+    const cwd = folder(t);
+    const pool = await spawn(t, { args: ["one two", "$HOME"], cwd, env: { WORD: "a b" }, name: "named" });
+    assert.deepEqual(await pool.calc.surroundings(), { args: ["one two", "$HOME"], cwd: realpathSync(cwd), word: "a b" });
+    assert.equal(pool.workers()[0].name, "named/1");
+    const commanded = await Pool.command([process.execPath, WORKER, "x"], { workers: 1 });
+    t.after(() => commanded.stop());
+    assert.deepEqual((await commanded.calc.surroundings()).args, ["x"]);
+    await assert.rejects(Pool.spawn(WORKER, { wrokers: 2 }), { code: "INVALID_ARGUMENT", message: /wrokers/ });
+  });
+
+  it("tell how a worker died, and replace it", async (t) => {
+    const [lost, ready] = [deferred(), deferred()];
+    const pool = await spawn(t, {
+      restart: { backoffMs: 1 },
+      onEvent(event) {
+        if (event.what === "exited") lost.resolve(event);
+        if (event.what === "ready" && event.pid !== first) ready.resolve(event);
+      },
+    });
+    const first = pool.workers()[0].pid;
+    const calls = [pool.calc.hang(), pool.calc.hang()].map((call) => call.catch((error) => error));
+    assert.equal(await pool.calc.add(1, 2), 3);
+    process.kill(first, "SIGKILL");
+    for (const error of await Promise.all(calls)) {
+      assert.deepEqual([error.code, error.executed], ["WORKER_LOST", "maybe"]);
+      assert.match(error.message, /SIGKILL/);
+      assert.match(error.worker, new RegExp(`/1 \\(pid ${first}\\)`));
+    }
+    assert.match((await lost.promise).reason, /SIGKILL/);
+    await ready.promise;
+    assert.notEqual(await pool.calc.pid(), first);
+    assert.equal(pool.workers()[0].restarts, 1);
+
+    const error = await pool.calc.dies().catch((error) => error);
+    assert.equal(error.code, "WORKER_LOST");
+    assert.match(`${error.message} ${error.remoteTrace}`, /7[\s\S]*out of luck/);
+  });
+
+  it("restart workers on demand without losing a call", async (t) => {
+    const pool = await spawn(t, { workers: 2, finishTimeoutMs: 5000 });
+    const before = pool.workers().map(({ pid }) => pid);
+    let running = true;
+    let calls = 0;
+    const load = (async () => {
+      for (; running; calls++) assert.equal(await pool.calc.add(calls, 1), calls + 1);
+    })();
+    await pool.restart();
+    running = false;
+    await load;
+    assert.ok(calls > 0);
+    for (const { pid } of pool.workers()) assert.ok(!before.includes(pid));
+    await assert.rejects(pool.restart(9), { code: "INVALID_ARGUMENT" });
+  });
+
+  it("hand on what workers print, and what happens to them", async (t) => {
+    const lines = [];
+    const both = deferred();
+    const pool = await spawn(t, {
+      onOutput(line) {
+        lines.push([line.outlet, line.text, line.worker]);
+        if (lines.length === 2) both.resolve();
+      },
+    });
+    const events = pool.events();
+    await pool.calc.print("hello");
+    await both.promise;
+    assert.deepEqual(lines.sort(), [["stderr", "err hello", "worker/1"], ["stdout", "hello", "worker/1"]]);
+    await pool.stop();
+    const seen = [];
+    for await (const event of events) seen.push(event.what);
+    assert.ok(seen.includes("stopped"), String(seen));
+  });
+
+  it("fail to start with the reason and the last words", async () => {
+    const error = await Pool.spawn(WORKER, { workers: 1, env: { FAIL: "1" }, restart: { backoffMs: 1 } }).catch((error) => error);
+    assert.equal(error.code, "SPAWN_FAILED");
+    assert.match(`${error.message} ${error.remoteTrace}`, /the model is missing/);
+    await assert.rejects(Pool.spawn("/nowhere/worker.mjs"), { code: "SPAWN_FAILED" });
+  });
+
+  it("take a call that waits for a worker back", async (t) => {
+    const pool = await spawn(t, { concurrency: 1 });
+    const busy = pool.calc.hang().catch((error) => error);
+    const controller = new AbortController();
+    const queued = pool.call("add", [1, 2], { signal: controller.signal });
+    const late = pool.call("add", [1, 2], { deadlineMs: 50 });
+    controller.abort();
+    await assert.rejects(queued, { code: "CANCELLED", executed: "no" });
+    await assert.rejects(late, { code: "DEADLINE_EXCEEDED", executed: "no" });
+    await pool.stop();
+    assert.equal((await busy).code === "WORKER_LOST" || (await busy).code === "CLOSED", true);
+  });
+
+  it("tell a worker that its call was cancelled", async (t) => {
+    const [waiting, cancelled] = [deferred(), deferred()];
+    const pool = await spawn(t, { onOutput: ({ text }) => (text === "waiting" ? waiting : cancelled).resolve(text) });
+    const controller = new AbortController();
+    const call = pool.call("waitsForCancel", [], { signal: controller.signal });
+    await waiting.promise;
+    controller.abort();
+    await assert.rejects(call, { code: "CANCELLED" });
+    assert.equal(await cancelled.promise, "cancelled");
+  });
+
+  it("take no calls once they are stopped, and leave nobody", async (t) => {
+    const pool = await spawn(t, { workers: 2 });
+    const pids = pool.workers().map(({ pid }) => pid);
+    const running = pool.calc.hang().catch((error) => error);
+    await pool.calc.add(1, 1);
+    await pool[Symbol.asyncDispose]();
+    assert.ok(["WORKER_LOST", "CLOSED"].includes((await running).code));
+    for (const pid of pids) await gone(pid, 0);
+    await assert.rejects(pool.calc.add(1, 2), { code: "CLOSED" });
+    await pool.stop();
+
+    const closed = await spawn(t);
+    const [{ pid }] = closed.workers();
+    closed.close();
+    await assert.rejects(closed.calc.add(1, 2), { code: "CLOSED" });
+    await gone(pid, 2000);
+  });
+
+  it("refuse calls while they drain", async (t) => {
+    const pool = await spawn(t);
+    await pool.drain();
+    await assert.rejects(pool.calc.add(1, 2), { code: "UNAVAILABLE", executed: "no" });
+  });
+
+  for (const way of ["idle", "exit", "spin"]) {
+    it(`leave nobody when their process ${{ idle: "comes to its end", exit: "exits", spin: "is killed while a worker spins" }[way]}`, async (t) => {
+      const { ready, child, gone: ended } = await program(t, "parent.mjs", [way]);
+      assert.equal(ready.pids.length, 2);
+      if (way === "spin") child.kill("SIGKILL");
+      await ended;
+      for (const pid of ready.pids) await gone(pid, 2000);
+    });
+  }
+});

@@ -1,0 +1,137 @@
+"""Call functions in other processes and languages as if local.
+
+A service::
+
+    import procall
+
+    calc = procall.Service("calc")
+
+    @calc.method(idempotent=True)
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    calc.run()
+
+Its caller::
+
+    import procall
+
+    with procall.connect("calc") as calc:
+        calc.add(1, 2)
+
+The same names for asyncio are in ``procall.aio``.
+"""
+
+from __future__ import annotations
+
+from procall._native import VERSION as __version__
+from procall._native import Context
+from procall._service import Service
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from procall import aio as aio
+    from procall._client import Client as Client
+    from procall._client import connect as connect
+    from procall._errors import Cancelled as Cancelled
+    from procall._errors import Closed as Closed
+    from procall._errors import ConnectionLost as ConnectionLost
+    from procall._errors import DeadlineExceeded as DeadlineExceeded
+    from procall._errors import Deadlock as Deadlock
+    from procall._errors import Ejected as Ejected
+    from procall._errors import Error as Error
+    from procall._errors import FieldError as FieldError
+    from procall._errors import HandlerError as HandlerError
+    from procall._errors import Internal as Internal
+    from procall._errors import InvalidArgument as InvalidArgument
+    from procall._errors import InvalidResult as InvalidResult
+    from procall._errors import NotFound as NotFound
+    from procall._errors import NoWorker as NoWorker
+    from procall._errors import Overloaded as Overloaded
+    from procall._errors import PermissionDenied as PermissionDenied
+    from procall._errors import Poison as Poison
+    from procall._errors import ProtocolError as ProtocolError
+    from procall._errors import ResultTooLarge as ResultTooLarge
+    from procall._errors import SpawnFailed as SpawnFailed
+    from procall._errors import Unauthenticated as Unauthenticated
+    from procall._errors import Unavailable as Unavailable
+    from procall._errors import VersionMismatch as VersionMismatch
+    from procall._errors import WorkerLost as WorkerLost
+    from procall._methods import MethodInfo as MethodInfo
+    from procall._native import Stream as Stream
+    from procall._pool import Pool as Pool
+    from procall._workers import Event as Event
+    from procall._workers import OutputLine as OutputLine
+    from procall._workers import WorkerInfo as WorkerInfo
+else:
+    # A worker pays at its start only for what it uses, so everything else is imported when it
+    # is first asked for.
+    _PLACES = {
+        "Client": "procall._client",
+        "connect": "procall._client",
+        "MethodInfo": "procall._methods",
+        "Stream": "procall._native",
+        "Event": "procall._workers",
+        "OutputLine": "procall._workers",
+        "Pool": "procall._pool",
+        "WorkerInfo": "procall._workers",
+    }
+
+    def __getattr__(name):
+        from importlib import import_module
+
+        if name == "aio":
+            return import_module("procall.aio")
+        if name.startswith("_"):
+            raise AttributeError(f"module 'procall' has no attribute {name!r}")
+        module = import_module(_PLACES.get(name, "procall._errors"))
+        try:
+            value = getattr(module, name)
+        except AttributeError:
+            raise AttributeError(f"module 'procall' has no attribute {name!r}") from None
+        globals()[name] = value
+        return value
+
+
+__all__ = [
+    "Cancelled",
+    "Client",
+    "Closed",
+    "ConnectionLost",
+    "Context",
+    "DeadlineExceeded",
+    "Deadlock",
+    "Ejected",
+    "Error",
+    "Event",
+    "FieldError",
+    "HandlerError",
+    "Internal",
+    "InvalidArgument",
+    "InvalidResult",
+    "MethodInfo",
+    "NoWorker",
+    "NotFound",
+    "OutputLine",
+    "Overloaded",
+    "PermissionDenied",
+    "Poison",
+    "Pool",
+    "ProtocolError",
+    "ResultTooLarge",
+    "Service",
+    "SpawnFailed",
+    "Stream",
+    "Unauthenticated",
+    "Unavailable",
+    "VersionMismatch",
+    "WorkerInfo",
+    "WorkerLost",
+    "__version__",
+    "aio",
+    "connect",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,115 @@
+"""Clients for blocking code."""
+
+from __future__ import annotations
+
+from procall import _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import EllipsisType, TracebackType
+    from typing import Any, Self
+
+    from procall._methods import MethodInfo
+    from procall._native import Stream
+
+
+class Base:
+    """What clients and pools have in common, in blocking code and in asyncio.
+
+    Attributes are the methods of the other side; for a method whose name is taken here there is
+    ``call``.
+    """
+
+    def __init__(self, caller: _native.Caller) -> None:
+        self._caller = caller
+
+    def __getattr__(self, name: str) -> Any:
+        # Names of Python itself are asked for by copy, pickle and consoles; they must not
+        # become calls.
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        method = self._caller.method(name)
+        # Found without this detour next time.
+        self.__dict__[name] = method
+        return method
+
+    def options(
+        self,
+        *,
+        deadline: float | EllipsisType | None = ...,
+        idempotent: bool | None = None,
+        meta: dict[str, Any] | None = None,
+        on_progress: Callable[[int, int | None, str], object] | None = None,
+    ) -> Self:
+        """The same, with other options for its calls.
+
+        ``deadline`` is in seconds, ``None`` is no deadline, and the default is 30 s. With
+        ``idempotent=True`` a call may run more than once without harm. ``meta`` travels with each
+        call. ``on_progress`` is called with ``(done, total, text)``.
+        """
+        seconds = -1.0 if deadline is ... else float("inf") if deadline is None else float(deadline)
+        if deadline is not None and deadline is not ... and not deadline >= 0:
+            raise ValueError(f"a deadline cannot be {deadline!r} seconds away")
+        other = type(self).__new__(type(self))
+        other.__dict__.update(
+            (name, value) for name, value in self.__dict__.items() if name.startswith("_")
+        )
+        other._caller = self._caller.with_options(seconds, idempotent, meta, on_progress)
+        return other
+
+    def notify(self, method: str, /, *args: Any, **kwargs: Any) -> None:
+        """Sends a notification: at most once, and never answered."""
+        self._caller.notify(method, args, kwargs)
+
+
+class Calls(Base):
+    """Calling from blocking code. Threads may share one."""
+
+    def call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Calls a method by name and waits for its result. Ctrl-C cancels the call."""
+        return self._caller.call(method, args, kwargs)
+
+    def stream(self, method: str, /, *args: Any, **kwargs: Any) -> Stream:
+        """Calls a method whose result is a stream. Leaving the stream early cancels the call."""
+        stream: Stream = self._caller.stream(method, args, kwargs)
+        return stream
+
+    def duplex(self, method: str, /, *args: Any, **kwargs: Any) -> Stream:
+        """Calls a method that takes a stream: ``send``, then ``finish`` and iterate, or ``result``."""
+        stream: Stream = self._caller.duplex(method, args, kwargs)
+        return stream
+
+    def methods(self) -> list[MethodInfo]:
+        """What the other side serves."""
+        from procall._methods import read
+
+        return read(self._caller.registration() or self.call("procall.methods"))
+
+
+class Client(Calls):
+    """A connection to a service. Its attributes are the service's methods: ``calc.add(1, 2)``."""
+
+    def close(self) -> None:
+        """Ends the connection; calls in flight end with ``Closed``."""
+        self._caller.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def connect(target: str, *, timeout: float = 5.0) -> Client:
+    """Connects to a service by name, or by address such as ``unix:/run/calc.sock`` or
+    ``tcp:127.0.0.1:9000``.
+
+    ``timeout`` is how many seconds the other side may take to answer the greeting.
+    """
+    return Client(_native.connect(target, timeout))

@@ -1,0 +1,265 @@
+"""The exceptions: one class for each error code of ``spec/errors.toml``.
+
+A test compares them with the generated table in ``_codes.py``.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Literal
+
+
+class FieldError:
+    """One argument that was wrong: where, and what is wrong with it."""
+
+    __slots__ = ("message", "path")
+
+    def __init__(self, path: str, message: str) -> None:
+        self.path = path
+        self.message = message
+
+    def __repr__(self) -> str:
+        return f"FieldError({self.path!r}, {self.message!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FieldError):
+            return NotImplemented
+        return (self.path, self.message) == (other.path, other.message)
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.message))
+
+
+class Error(Exception):
+    """Why a call, a connection or a pool failed. All of Procall's exceptions derive from it.
+
+    A handler may raise one too: its caller then gets the same code.
+    """
+
+    code: str = "INTERNAL"
+    """The same in every language, as in ``NOT_FOUND``."""
+    executed: Literal["no", "maybe", "yes"] = "maybe"
+    """Whether the handler ran. ``no`` is a guarantee."""
+    retryable: bool = False
+    """Whether the same call may succeed later."""
+    worker: str | None = None
+    """The worker it happened at, as in ``calc/2 (pid 4131)``."""
+    remote_type: str | None = None
+    """The class of the exception that the handler raised."""
+    remote_traceback: str | None = None
+    """The handler's traceback, or the last words of a lost worker."""
+    retry_after: float | None = None
+    """Seconds to wait before another try."""
+    fields: Sequence[FieldError] = ()
+    """The arguments that were wrong."""
+    candidates: Sequence[str] = ()
+    """Names that were perhaps meant."""
+    details: Any = None
+    """What the service attached."""
+    # An error that a call gave is not the handler's own, even when the handler lets it pass.
+    _procall_own = True
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        super().__init__(message)
+        if facts:
+            self._procall_own = False
+            facts["fields"] = [FieldError(*field) for field in facts.get("fields", ())]
+            self.__dict__.update(facts)
+            if self.remote_traceback:
+                self.add_note(f"at the other side:\n{self.remote_traceback}")
+
+    @property
+    def message(self) -> str:
+        """One sentence for people."""
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        if self._procall_own:
+            return self.message
+        kind = f"{self.remote_type}: " if self.remote_type else ""
+        line = " ".join(self.message.splitlines())
+        return f"{self.code}: {kind}{line} (executed: {self.executed})"
+
+
+class InvalidArgument(Error, ValueError):
+    """The arguments do not fit the method."""
+
+    code = "INVALID_ARGUMENT"
+    executed = "no"
+
+
+class NotFound(Error, LookupError):
+    """No such method, service or peer is known."""
+
+    code = "NOT_FOUND"
+    executed = "no"
+
+
+class NoWorker(Error, ConnectionError):
+    """The method is known, but no worker that serves it is available."""
+
+    code = "NO_WORKER"
+    executed = "no"
+    retryable = True
+
+
+class Overloaded(Error, ConnectionError):
+    """A queue is full, so the call was refused before it was handed to a worker."""
+
+    code = "OVERLOADED"
+    executed = "no"
+    retryable = True
+
+
+class Unavailable(Error, ConnectionError):
+    """The target is draining and takes no new calls."""
+
+    code = "UNAVAILABLE"
+    executed = "no"
+    retryable = True
+
+
+class Unauthenticated(Error, PermissionError):
+    """The peer has not proved who it is."""
+
+    code = "UNAUTHENTICATED"
+    executed = "no"
+
+
+class PermissionDenied(Error, PermissionError):
+    """The caller is known, but is not allowed to do this."""
+
+    code = "PERMISSION_DENIED"
+    executed = "no"
+
+
+class DeadlineExceeded(Error, TimeoutError):
+    """The deadline passed before the outcome was known."""
+
+    code = "DEADLINE_EXCEEDED"
+
+
+class Cancelled(Error):
+    """The call was cancelled by its caller."""
+
+    code = "CANCELLED"
+
+
+class Deadlock(Error, RuntimeError):
+    """The call would wait for ever for its own chain of callers, or its chain is too deep."""
+
+    code = "DEADLOCK"
+    executed = "no"
+
+
+class Ejected(Error, RuntimeError):
+    """The worker was taken out of service for a while after repeated failures."""
+
+    code = "EJECTED"
+    executed = "no"
+    retryable = True
+
+
+class Poison(Error, RuntimeError):
+    """The call was refused because it has already cost two workers their lives."""
+
+    code = "POISON"
+    executed = "no"
+
+
+class HandlerError(Error, RuntimeError):
+    """The handler ran and raised an error."""
+
+    code = "HANDLER_ERROR"
+    executed = "yes"
+
+
+class InvalidResult(Error, ValueError):
+    """The handler ran, but its result cannot be delivered as the method promises."""
+
+    code = "INVALID_RESULT"
+    executed = "yes"
+
+
+class ResultTooLarge(Error, ValueError):
+    """The handler ran, but its result is larger than the limit."""
+
+    code = "RESULT_TOO_LARGE"
+    executed = "yes"
+
+
+class WorkerLost(Error, ConnectionError):
+    """The worker died while the call was in its hands."""
+
+    code = "WORKER_LOST"
+
+
+class ConnectionLost(Error, ConnectionError):
+    """The link to the peer ended while the call was under way."""
+
+    code = "CONNECTION_LOST"
+
+
+class ProtocolError(Error, RuntimeError):
+    """The peer sent something that the protocol does not allow."""
+
+    code = "PROTOCOL_ERROR"
+
+
+class VersionMismatch(Error, RuntimeError):
+    """The two peers have no protocol version in common."""
+
+    code = "VERSION_MISMATCH"
+    executed = "no"
+
+
+class SpawnFailed(Error, RuntimeError):
+    """A worker process could not be started."""
+
+    code = "SPAWN_FAILED"
+    executed = "no"
+
+
+class Closed(Error, RuntimeError):
+    """The client or pool was already closed on this side."""
+
+    code = "CLOSED"
+    executed = "no"
+
+
+class Internal(Error, RuntimeError):
+    """Procall itself has a defect."""
+
+    code = "INTERNAL"
+
+
+CLASSES: dict[str, type[Error]] = {
+    error.code: error
+    for error in (
+        InvalidArgument,
+        NotFound,
+        NoWorker,
+        Overloaded,
+        Unavailable,
+        Unauthenticated,
+        PermissionDenied,
+        DeadlineExceeded,
+        Cancelled,
+        Deadlock,
+        Ejected,
+        Poison,
+        HandlerError,
+        InvalidResult,
+        ResultTooLarge,
+        WorkerLost,
+        ConnectionLost,
+        ProtocolError,
+        VersionMismatch,
+        SpawnFailed,
+        Closed,
+        Internal,
+    )
+}
+"""The class of each code."""

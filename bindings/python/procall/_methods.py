@@ -1,0 +1,53 @@
+"""What is known of the methods at the other side."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+
+class MethodInfo:
+    """One method, as its service has described it."""
+
+    __slots__ = (
+        "description",
+        "idempotent",
+        "name",
+        "params",
+        "params_schema",
+        "result_schema",
+        "shape",
+    )
+
+    name: str
+    """Full name, as in ``calc.add``."""
+    description: str
+    """What it does; may be empty."""
+    params: list[str]
+    """The names of its parameters in their order; empty when they are not told."""
+    params_schema: dict[str, Any] | None
+    """JSON Schema of the params: an object with one property an argument."""
+    result_schema: dict[str, Any] | None
+    """JSON Schema of the result, or of one item when the result is a stream."""
+    idempotent: bool
+    """It may run more than once without harm."""
+    shape: Literal["unary", "items_out", "items_in", "duplex"]
+    """Which sides send a stream."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.name = document["name"]
+        self.description = document.get("description", "")
+        self.params = document.get("params", [])
+        self.params_schema = document.get("params_schema")
+        self.result_schema = document.get("result_schema")
+        self.idempotent = document.get("idempotent", False)
+        self.shape = document.get("shape", "unary")
+
+    def __repr__(self) -> str:
+        return f"<method {self.name} ({self.shape})>"
+
+
+def read(registration: dict[str, Any]) -> list[MethodInfo]:
+    """The methods of a registration document."""
+    return [MethodInfo(document) for document in registration.get("methods", ())]

@@ -1,0 +1,212 @@
+"""The native half."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Self
+
+from procall._signature import Description
+
+VERSION: str
+
+class Hub:
+    """The connections that one event loop watches."""
+
+    def __new__(cls) -> Self: ...
+    def fileno(self) -> int: ...
+    def turn(self) -> None: ...
+
+class Wait(Coroutine[Any, Any, Any]):
+    """Something an event loop can wait for: a coroutine in all that asyncio asks of one."""
+
+    def __await__(self) -> Any: ...
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None, /) -> Any: ...
+    def close(self) -> None: ...
+
+class Method:
+    """A method of the other side, as a callable. Its attributes are methods too."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __getattr__(self, name: str) -> Method: ...
+
+class Caller:
+    """What clients and pools call through: a channel, and how its calls are made."""
+
+    def method(self, name: str, /) -> Method: ...
+    def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any: ...
+    def stream(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any: ...
+    def duplex(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> Any: ...
+    def submit(
+        self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], /
+    ) -> Submitted: ...
+    def notify(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> None: ...
+    def registration(self) -> dict[str, Any] | None: ...
+    def with_options(
+        self,
+        deadline: float,
+        idempotent: bool | None,
+        meta: dict[str, Any] | None,
+        on_progress: Callable[[int, int | None, str], object] | None,
+        /,
+    ) -> Caller: ...
+    def close(self) -> None: ...
+
+class Stream(Iterator[Any]):
+    """A call with streams. Leaving it early, by ``close``, ``with`` or by forgetting it, cancels
+    the call.
+    """
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
+    def send(self, value: Any, /) -> bool:
+        """Sends one item; waits while the other side is behind. False when it wants no more."""
+
+    def finish(self) -> None:
+        """Says that no more items will be sent."""
+
+    def result(self) -> Any:
+        """Finishes, and waits for the value that the call gives."""
+
+    def close(self) -> None:
+        """Cancels what is left of the call."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+class AsyncStream(AsyncIterator[Any]):
+    """The same for asyncio. Reading and sending may go on in different tasks."""
+
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Wait: ...
+    def send(self, value: Any, /) -> Wait:
+        """Sends one item once there is room; awaited, it is false when the other side wants no
+        more.
+        """
+
+    def finish(self) -> None:
+        """Says that no more items will be sent."""
+
+    def result(self) -> Wait:
+        """Finishes, and waits for the value that the call gives."""
+
+    def close(self) -> None:
+        """Cancels what is left of the call."""
+
+    def aclose(self) -> Wait: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+class Submitted:
+    """A call under way. Forgotten, it is cancelled."""
+
+    def result(self) -> Any:
+        """Waits for the result. The call's own deadline says for how long."""
+
+    def done(self) -> bool:
+        """Whether the outcome is here."""
+
+    def cancel(self) -> None:
+        """Asks for the call to end; ``result`` then raises ``Cancelled``, unless there is an
+        outcome already.
+        """
+
+class Context:
+    """The facts of a call, for a handler that has a parameter of this type."""
+
+    @property
+    def method(self) -> str:
+        """The method's full name."""
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds until the caller gives up; ``None`` when it never does."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the caller no longer wants the answer."""
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The metadata that travels with the call."""
+
+    def progress(self, done: int, total: int | None = None, text: str = "") -> None:
+        """Tells the caller how far the work has come. At most ten reports a second travel."""
+
+class Call:
+    """A call for an async handler, in the hands of the event loop."""
+
+    @property
+    def streams(self) -> bool: ...
+    def invoke(self) -> Any: ...
+    def watch(self, hub: Hub, task: Any, /) -> None: ...
+    def reply(self, value: Any, /) -> None: ...
+    def send(self, hub: Hub, value: Any, /) -> Wait: ...
+    def finish(self) -> None: ...
+    def fail(self, raised: BaseException, /) -> None: ...
+    def cancelled(self) -> None: ...
+
+class Server:
+    """A described service, and the place its calls come from."""
+
+    def __new__(
+        cls,
+        document: dict[str, Any],
+        methods: Iterable[Description],
+        listen: str | None = None,
+        hub: Hub | None = None,
+    ) -> Self: ...
+    @property
+    def address(self) -> str | None: ...
+    def pull(self, hand_over: Callable[[list[Call]], object] | None, /) -> None: ...
+    def fileno(self) -> int: ...
+    def turn(self) -> list[Call] | None: ...
+    def stop(self) -> None: ...
+    def close(self) -> None: ...
+    @staticmethod
+    def set_current(variable: ContextVar[Call | None], /) -> None: ...
+
+class Pool:
+    """A running pool."""
+
+    @staticmethod
+    def start(plan: dict[str, Any], /) -> Pool: ...
+    @staticmethod
+    def start_soon(hub: Hub, plan: dict[str, Any], /) -> Coroutine[Any, Any, Pool]: ...
+    def caller(self, hub: Hub | None, /) -> Caller: ...
+    def workers(self) -> list[dict[str, Any]]: ...
+    def queued(self) -> int: ...
+    def restart(self, index: int | None, /) -> None: ...
+    def restart_soon(self, hub: Hub, index: int | None, /) -> Wait: ...
+    def drain(self) -> None: ...
+    def drain_soon(self, hub: Hub, /) -> Wait: ...
+    def stop(self) -> None: ...
+    def stop_soon(self, hub: Hub, /) -> Wait: ...
+    def close(self) -> None: ...
+    def events(self, hub: Hub | None, /) -> Any: ...
+    def output(self, index: int, count: int, /) -> list[tuple[str, int, str, str]]: ...
+
+def connect(target: str, timeout: float, /) -> Caller: ...
+def connect_soon(hub: Hub, target: str, /) -> Coroutine[Any, Any, Caller]: ...
+
+class codec:
+    """The conversions by themselves, for tests."""
+
+    @staticmethod
+    def encode(value: Any, /) -> bytes: ...
+    @staticmethod
+    def decode(data: bytes, /) -> Any: ...
+    @staticmethod
+    def decode_json(data: bytes, /) -> Any: ...

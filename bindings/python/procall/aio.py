@@ -1,0 +1,202 @@
+"""The same for asyncio: ``connect``, ``Client`` and ``Pool`` with the same names."""
+
+from __future__ import annotations
+
+import asyncio
+from weakref import WeakKeyDictionary
+
+from procall import _native
+from procall._client import Base
+from procall._workers import Event, OutputLine, WorkerInfo, plan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Generator
+    from types import TracebackType
+    from typing import Any, Self
+
+    from procall._methods import MethodInfo
+    from procall._native import AsyncStream
+    from procall._workers import Program
+
+__all__ = ["Client", "Pool", "connect"]
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, _native.Hub] = WeakKeyDictionary()
+
+
+def running_hub() -> _native.Hub:
+    """The hub of the running loop, which watches its descriptor."""
+    loop = asyncio.get_running_loop()
+    hub = _hubs.get(loop)
+    if hub is None:
+        hub = _hubs[loop] = _native.Hub()
+        loop.add_reader(hub.fileno(), hub.turn)
+    return hub
+
+
+class Calls(Base):
+    """Calling from asyncio. Cancelling the task cancels the call."""
+
+    def call(self, method: str, /, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """Calls a method by name. The call starts at once; await it for its result."""
+        awaitable: Awaitable[Any] = self._caller.call(method, args, kwargs)
+        return awaitable
+
+    def stream(self, method: str, /, *args: Any, **kwargs: Any) -> AsyncStream:
+        """Calls a method whose result is a stream, for ``async for``. Closing it early cancels the
+        call.
+        """
+        stream: AsyncStream = self._caller.stream(method, args, kwargs)
+        return stream
+
+    def duplex(self, method: str, /, *args: Any, **kwargs: Any) -> AsyncStream:
+        """Calls a method that takes a stream: ``await send``, then ``finish`` and iterate, or
+        ``await result()``.
+        """
+        stream: AsyncStream = self._caller.duplex(method, args, kwargs)
+        return stream
+
+    async def methods(self) -> list[MethodInfo]:
+        """What the other side serves."""
+        from procall._methods import read
+
+        return read(self._caller.registration() or await self.call("procall.methods"))
+
+
+class Client(Calls):
+    """A connection to a service. Its attributes are the service's methods: ``await calc.add(1,
+    2)``.
+
+    It belongs to the event loop that it was made in.
+    """
+
+    async def close(self) -> None:
+        """Ends the connection; calls in flight end with ``Closed``."""
+        self._caller.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+class _Connecting:
+    """What ``connect`` gives: await it for a client, or enter it."""
+
+    def __init__(self, target: str, timeout: float) -> None:
+        self._target = target
+        self._timeout = timeout
+        self._client: Client | None = None
+
+    async def _connect(self) -> Client:
+        from procall._errors import NoWorker
+
+        try:
+            async with asyncio.timeout(self._timeout):
+                return Client(await _native.connect_soon(running_hub(), self._target))
+        except TimeoutError as error:
+            if isinstance(error, NoWorker):
+                raise
+            raise NoWorker(f"{self._target} does not answer within {self._timeout} s") from None
+
+    def __await__(self) -> Generator[Any, None, Client]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> Client:
+        self._client = await self._connect()
+        return self._client
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+
+def connect(target: str, *, timeout: float = 5.0) -> _Connecting:
+    """Connects to a service by name or address: ``async with connect("calc") as calc``, or ``await
+    connect("calc")``.
+
+    ``timeout`` is how many seconds the other side may take to answer the greeting.
+    """
+    return _Connecting(target, timeout)
+
+
+class Pool(Calls):
+    """Several processes that run one program, and calls spread over them, for asyncio.
+
+    ::
+
+        async with procall.aio.Pool("calc.py", workers=4) as pool:
+            await pool.calc.add(1, 2)
+
+    The options are those of ``procall.Pool``. ``await procall.aio.Pool(...)`` starts it too.
+    """
+
+    _pool: _native.Pool
+
+    def __init__(self, program: Program, **options: Any) -> None:
+        self._plan = plan(program, **options)
+
+    async def _start(self) -> Self:
+        hub = running_hub()
+        self._pool = await _native.Pool.start_soon(hub, self._plan)
+        self._caller = self._pool.caller(hub)
+        return self
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._start().__await__()
+
+    def workers(self) -> list[WorkerInfo]:
+        """What is known of each worker."""
+        return [WorkerInfo(facts) for facts in self._pool.workers()]
+
+    def output(self, worker: int, count: int = 100) -> list[OutputLine]:
+        """The last lines that a worker printed, oldest first."""
+        return [OutputLine(*line) for line in self._pool.output(worker, count)]
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What happens to the workers from now on; ends when the pool has stopped."""
+        async for event in self._pool.events(running_hub()):
+            yield Event(*event)
+
+    async def restart(self, worker: int | None = None) -> None:
+        """Starts one worker anew, or all of them one after the other. Calls in flight finish first."""
+        await self._pool.restart_soon(running_hub(), worker)
+
+    async def drain(self) -> None:
+        """Takes no more calls, and waits until those there are have ended. The workers live on."""
+        await self._pool.drain_soon(running_hub())
+
+    async def stop(self) -> None:
+        """Lets calls in flight finish, then ends the workers and waits until nothing of them is
+        left.
+        """
+        await self._pool.stop_soon(running_hub())
+
+    async def close(self) -> None:
+        """Ends the pool at once: calls that wait or run end with ``Closed``."""
+        self._pool.close()
+
+    async def __aenter__(self) -> Self:
+        return await self._start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            await self.stop()
+        else:
+            await self.close()

@@ -1,0 +1,14 @@
+//! Calling: one channel, seen from blocking code or from asyncio.
+
+mod caller;
+pub(crate) mod dial;
+mod method;
+mod params;
+mod stream;
+mod submitted;
+
+pub(crate) use caller::Caller;
+pub(crate) use dial::config;
+pub(crate) use method::Method;
+pub(crate) use stream::{AsyncStream, Stream};
+pub(crate) use submitted::Submitted;

@@ -1,0 +1,98 @@
+//! Arguments of a call as its params.
+
+use procall::{Body, Encoding, FieldError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use super::caller::Caller;
+use crate::convert::{self, KeyedArguments, Refusal};
+use crate::error;
+
+/// Params longer than this are handed over instead of copied: those of one chunk are cheaper to copy.
+const HAND_OVER: usize = 64 << 10;
+
+/// Encoded params.
+pub(super) struct Params {
+    encoding: Encoding,
+    bytes: Vec<u8>,
+}
+
+impl Params {
+    pub(super) fn body(&mut self) -> Body<'_> {
+        if self.bytes.len() > HAND_OVER {
+            Body::owned(self.encoding, std::mem::take(&mut self.bytes))
+        } else {
+            Body::new(self.encoding, &self.bytes)
+        }
+    }
+}
+
+/// Arguments by position become an array, by name a map. Both together need the method's signature, which the registration knows.
+pub(super) fn encode(
+    caller: &Caller,
+    method: &str,
+    args: &Bound<'_, PyTuple>,
+    kwargs: Option<&Bound<'_, PyDict>>,
+) -> PyResult<Params> {
+    let py = args.py();
+    let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
+    let mut bytes = Vec::new();
+    let encoded = match kwargs {
+        None if args.is_empty() => return Ok(Params { encoding: Encoding::None, bytes }),
+        None => convert::encode(args.as_any(), &mut bytes)
+            .map_err(|refusal| describe(refusal, caller, method)),
+        Some(kwargs) if args.is_empty() => named(kwargs, &mut bytes),
+        Some(kwargs) => named(&join(caller, method, args, kwargs)?, &mut bytes),
+    };
+    match encoded {
+        Ok(()) => Ok(Params { encoding: Encoding::Msgpack, bytes }),
+        Err(error) => Err(error::raise(py, &error)),
+    }
+}
+
+fn named(kwargs: &Bound<'_, PyDict>, bytes: &mut Vec<u8>) -> Result<(), procall::Error> {
+    KeyedArguments(kwargs).encode(bytes).map_err(|refusal| error::refused(&refusal, "argument"))
+}
+
+/// A refusal of an argument by position, by its name where that is known.
+fn describe(refusal: Refusal, caller: &Caller, method: &str) -> procall::Error {
+    let pointer = refusal.pointer();
+    let refusal = refusal.in_argument(|at| {
+        let name = caller.signature(method).and_then(|info| info.params.get(at).cloned());
+        name.unwrap_or_else(|| format!("#{}", at + 1))
+    });
+    let field = FieldError { path: pointer, message: refusal.message().to_owned() };
+    error::refused(&refusal, "argument").with_fields(vec![field])
+}
+
+fn join<'py>(
+    caller: &Caller,
+    method: &str,
+    args: &Bound<'py, PyTuple>,
+    kwargs: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let py = args.py();
+    let Some(info) = caller.signature(method) else {
+        return Err(error::invalid(
+            py,
+            format!(
+                "arguments by position and by name cannot be mixed, because the signature of {method} is not known; \
+                 pass all of them by position or all by name"
+            ),
+        ));
+    };
+    let names = &info.params;
+    let joined = kwargs.copy()?;
+    for (at, argument) in args.iter().enumerate() {
+        let Some(name) = names.get(at) else {
+            let count = args.len();
+            let message = format!("{} takes {} arguments by position, {count} given", info.name, names.len());
+            return Err(error::invalid(py, message));
+        };
+        if kwargs.contains(name)? {
+            return Err(error::invalid(py, format!("argument {name} is given by position and by name")));
+        }
+        joined.set_item(name, argument)?;
+    }
+    Ok(joined)
+}

@@ -1,0 +1,152 @@
+//! MessagePack to Python.
+
+use procall::buffer::EXT_TYPE;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
+
+use super::buffer;
+use super::refusal::Refusal;
+
+/// Decodes exactly one value that a scan has passed: depth, lengths, text and key types are known to be sound.
+pub(crate) fn decode_checked<'py>(
+    py: Python<'py>,
+    bytes: &[u8],
+) -> Result<Bound<'py, PyAny>, Refusal> {
+    Decoder { bytes }.value(py)
+}
+
+struct Decoder<'a> {
+    bytes: &'a [u8],
+}
+
+/// Scanned bytes never get here; were it otherwise, the value is refused and nothing worse.
+fn unscanned() -> Refusal {
+    Refusal::new("is not valid MessagePack")
+}
+
+impl<'a> Decoder<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Refusal> {
+        let (head, tail) = self.bytes.split_at_checked(len).ok_or_else(unscanned)?;
+        self.bytes = tail;
+        Ok(head)
+    }
+
+    fn be<const N: usize>(&mut self) -> Result<[u8; N], Refusal> {
+        let (head, tail) = self.bytes.split_first_chunk::<N>().ok_or_else(unscanned)?;
+        self.bytes = tail;
+        Ok(*head)
+    }
+
+    fn len8(&mut self) -> Result<usize, Refusal> {
+        Ok(u8::from_be_bytes(self.be()?).into())
+    }
+
+    fn len16(&mut self) -> Result<usize, Refusal> {
+        Ok(u16::from_be_bytes(self.be()?).into())
+    }
+
+    fn len32(&mut self) -> Result<usize, Refusal> {
+        Ok(u32::from_be_bytes(self.be()?) as usize)
+    }
+
+    fn value<'py>(&mut self, py: Python<'py>) -> Result<Bound<'py, PyAny>, Refusal> {
+        let [marker] = self.be()?;
+        Ok(match marker {
+            0x00..=0x7f => int(py, marker.into()),
+            0xe0..=0xff => int(py, (marker as i8).into()),
+            0xa0..=0xbf => self.text(py, usize::from(marker & 0x1f))?,
+            0x90..=0x9f => self.list(py, usize::from(marker & 0x0f))?,
+            0x80..=0x8f => self.dict(py, usize::from(marker & 0x0f))?,
+            0xc0 => py.None().into_bound(py),
+            0xc2 => PyBool::new(py, false).to_owned().into_any(),
+            0xc3 => PyBool::new(py, true).to_owned().into_any(),
+            0xca => PyFloat::new(py, f32::from_be_bytes(self.be()?).into()).into_any(),
+            0xcb => PyFloat::new(py, f64::from_be_bytes(self.be()?)).into_any(),
+            0xcc => int(py, u8::from_be_bytes(self.be()?).into()),
+            0xcd => int(py, u16::from_be_bytes(self.be()?).into()),
+            0xce => int(py, u32::from_be_bytes(self.be()?).into()),
+            0xcf => PyInt::new(py, u64::from_be_bytes(self.be()?)).into_any(),
+            0xd0 => int(py, i8::from_be_bytes(self.be()?).into()),
+            0xd1 => int(py, i16::from_be_bytes(self.be()?).into()),
+            0xd2 => int(py, i32::from_be_bytes(self.be()?).into()),
+            0xd3 => int(py, i64::from_be_bytes(self.be()?)),
+            0xd9 => self.len8().and_then(|len| self.text(py, len))?,
+            0xda => self.len16().and_then(|len| self.text(py, len))?,
+            0xdb => self.len32().and_then(|len| self.text(py, len))?,
+            0xc4 => self.len8().and_then(|len| self.bin(py, len))?,
+            0xc5 => self.len16().and_then(|len| self.bin(py, len))?,
+            0xc6 => self.len32().and_then(|len| self.bin(py, len))?,
+            0xdc => self.len16().and_then(|len| self.list(py, len))?,
+            0xdd => self.len32().and_then(|len| self.list(py, len))?,
+            0xde => self.len16().and_then(|len| self.dict(py, len))?,
+            0xdf => self.len32().and_then(|len| self.dict(py, len))?,
+            0xd4..=0xd8 => self.ext(py, 1 << (marker - 0xd4))?,
+            0xc7 => self.len8().and_then(|len| self.ext(py, len))?,
+            0xc8 => self.len16().and_then(|len| self.ext(py, len))?,
+            0xc9 => self.len32().and_then(|len| self.ext(py, len))?,
+            0xc1 => return Err(unscanned()),
+        })
+    }
+
+    fn text<'py>(&mut self, py: Python<'py>, len: usize) -> Result<Bound<'py, PyAny>, Refusal> {
+        self.string(py, len).map(Bound::into_any)
+    }
+
+    fn string<'py>(&mut self, py: Python<'py>, len: usize) -> Result<Bound<'py, PyString>, Refusal> {
+        let text = std::str::from_utf8(self.take(len)?).map_err(|_| unscanned())?;
+        Ok(PyString::new(py, text))
+    }
+
+    fn bin<'py>(&mut self, py: Python<'py>, len: usize) -> Result<Bound<'py, PyAny>, Refusal> {
+        Ok(PyBytes::new(py, self.take(len)?).into_any())
+    }
+
+    fn list<'py>(&mut self, py: Python<'py>, len: usize) -> Result<Bound<'py, PyAny>, Refusal> {
+        // The scan has counted them, so the length is no lie.
+        let mut items = Vec::with_capacity(len);
+        for at in 0..len {
+            items.push(self.value(py).map_err(|refusal| refusal.at(at))?);
+        }
+        let list = PyList::new(py, items).map_err(|error| Refusal::raised(py, &error))?;
+        Ok(list.into_any())
+    }
+
+    fn dict<'py>(&mut self, py: Python<'py>, len: usize) -> Result<Bound<'py, PyAny>, Refusal> {
+        let dict = PyDict::new(py);
+        for at in 0..len {
+            let key = self.key(py)?;
+            let value =
+                self.value(py).map_err(|refusal| refusal.under(&key.to_string_lossy()))?;
+            dict.set_item(&key, value).map_err(|error| Refusal::raised(py, &error))?;
+            if dict.len() != at + 1 {
+                return Err(Refusal::new(format!("has the key {:?} twice", key.to_string_lossy())));
+            }
+        }
+        Ok(dict.into_any())
+    }
+
+    fn key<'py>(&mut self, py: Python<'py>) -> Result<Bound<'py, PyString>, Refusal> {
+        let [marker] = self.be()?;
+        let len = match marker {
+            0xa0..=0xbf => usize::from(marker & 0x1f),
+            0xd9 => self.len8()?,
+            0xda => self.len16()?,
+            0xdb => self.len32()?,
+            _ => return Err(unscanned()),
+        };
+        self.string(py, len)
+    }
+
+    fn ext<'py>(&mut self, py: Python<'py>, len: usize) -> Result<Bound<'py, PyAny>, Refusal> {
+        let [kind] = self.be()?;
+        let payload = self.take(len)?;
+        if kind != EXT_TYPE {
+            return Err(Refusal::new(format!("is an extension of type {kind}, which is unknown")));
+        }
+        buffer::decode(py, payload)
+    }
+}
+
+fn int(py: Python<'_>, number: i64) -> Bound<'_, PyAny> {
+    PyInt::new(py, number).into_any()
+}

@@ -1,0 +1,37 @@
+//! The native half of the Python package `procall`: handles, conversions and loops, but no rules.
+//!
+//! Everything that decides anything is in `procall`; everything that users read is in the Python files beside this crate.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod codec;
+mod convert;
+mod error;
+mod hub;
+mod pool;
+mod registration;
+mod serve;
+mod wait;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = true)]
+mod _native {
+    #[pymodule_export]
+    use crate::client::dial::{connect, connect_soon};
+    #[pymodule_export]
+    use crate::client::{AsyncStream, Caller, Method, Stream, Submitted};
+    #[pymodule_export]
+    use crate::codec::codec;
+    #[pymodule_export]
+    use crate::hub::{Hub, Wait};
+    #[pymodule_export]
+    use crate::pool::{AsyncEvents, Events, Pool};
+    #[pymodule_export]
+    use crate::serve::{AsyncItems, Call, Context, Items, Server};
+
+    /// The version of the package.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+}

@@ -1,0 +1,295 @@
+//! Pools of worker processes.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use procall::Channel;
+use procall_pool::{Event, Happening, OutputLine, Pool as Inner, Outlet, PoolBuilder, Step};
+use pyo3::exceptions::PyStopAsyncIteration;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::client::Caller;
+use crate::error;
+use crate::hub::{Hub, Operation, Wait};
+use crate::wait::wait;
+
+/// How often a thread that waits for events looks for Ctrl-C.
+const INTERRUPT_SLICE: Duration = Duration::from_millis(100);
+
+/// What a pool is to be. All but the program have defaults.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct Plan {
+    /// A file, or nothing when `argv` is given.
+    file: Option<PathBuf>,
+    argv: Option<Vec<OsString>>,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    cwd: Option<PathBuf>,
+    interpreter: Option<OsString>,
+    name: Option<String>,
+    workers: Option<usize>,
+    concurrency: Option<u32>,
+    queue: Option<usize>,
+    ready_timeout: Option<f64>,
+    finish_timeout: Option<f64>,
+    stop_timeout: Option<f64>,
+    /// What workers print goes to this process's standard error.
+    show_output: bool,
+}
+
+impl Plan {
+    fn start(self) -> Step<Inner> {
+        let mut builder = match (self.file, self.argv) {
+            (Some(file), _) => Inner::spawn(file),
+            (None, argv) => Inner::command(argv.unwrap_or_default()),
+        };
+        builder = builder.args(self.args);
+        for (name, value) in self.env {
+            builder = builder.env(name, value);
+        }
+        builder = set(builder, self.cwd, PoolBuilder::cwd);
+        builder = set(builder, self.interpreter, PoolBuilder::interpreter);
+        builder = set(builder, self.name, PoolBuilder::name);
+        builder = set(builder, self.workers, PoolBuilder::workers);
+        builder = set(builder, self.concurrency, PoolBuilder::concurrency);
+        builder = set(builder, self.queue, PoolBuilder::queue);
+        builder = set(builder, self.ready_timeout.map(seconds), PoolBuilder::ready_timeout);
+        builder = set(builder, self.finish_timeout.map(seconds), PoolBuilder::finish_timeout);
+        builder = set(builder, self.stop_timeout.map(seconds), PoolBuilder::stop_timeout);
+        if self.show_output {
+            // On a thread of the pool's own, which never enters Python.
+            builder = builder.on_output(|line| eprintln!("{line}"));
+        }
+        builder.start()
+    }
+}
+
+fn set<T>(builder: PoolBuilder, value: Option<T>, with: impl FnOnce(PoolBuilder, T) -> PoolBuilder) -> PoolBuilder {
+    match value {
+        Some(value) => with(builder, value),
+        None => builder,
+    }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+}
+
+/// A running pool.
+#[pyclass(frozen, module = "procall._native")]
+pub(crate) struct Pool {
+    pool: Inner,
+}
+
+#[pymethods]
+impl Pool {
+    /// Starts the workers and waits until they are ready.
+    #[staticmethod]
+    fn start(py: Python<'_>, plan: Plan) -> PyResult<Self> {
+        let started = wait(py, |interrupt| plan.start().wait_interruptibly(interrupt))?;
+        started.map(|pool| Self { pool }).map_err(|error| error::raise(py, &error))
+    }
+
+    /// The same for asyncio: gives an awaitable.
+    #[staticmethod]
+    fn start_soon(py: Python<'_>, hub: Py<Hub>, plan: Plan) -> Wait {
+        let step = py.detach(|| plan.start());
+        Wait::new(hub, Starting(step))
+    }
+
+    /// What calls this pool's methods: from blocking code, or from the event loop of a hub.
+    fn caller(&self, py: Python<'_>, hub: Option<Py<Hub>>) -> PyResult<Caller> {
+        if let Some(hub) = &hub {
+            hub.get().attach_pool(&self.pool).map_err(|error| error::raise(py, &error))?;
+        }
+        let channel: Arc<dyn Channel> = Arc::new(self.pool.clone());
+        Ok(Caller::new(channel, hub))
+    }
+
+    /// What is known of each worker, as dicts.
+    fn workers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for worker in self.pool.workers() {
+            let facts = PyDict::new(py);
+            facts.set_item("index", worker.index)?;
+            facts.set_item("name", &*worker.name)?;
+            facts.set_item("pid", worker.pid)?;
+            facts.set_item("state", worker.state.to_string())?;
+            facts.set_item("calls", worker.calls)?;
+            facts.set_item("in_flight", worker.in_flight)?;
+            facts.set_item("restarts", worker.restarts)?;
+            facts.set_item("last_exit", worker.last_exit)?;
+            facts.set_item("round_trip", worker.round_trip.map(|time| time.as_secs_f64()))?;
+            list.append(facts)?;
+        }
+        Ok(list)
+    }
+
+    /// Calls that wait for a worker.
+    fn queued(&self) -> usize {
+        self.pool.queued()
+    }
+
+    fn restart(&self, py: Python<'_>, index: Option<usize>) -> PyResult<()> {
+        finish(py, self.restarting(index))
+    }
+
+    fn restart_soon(&self, hub: Py<Hub>, index: Option<usize>) -> Wait {
+        Wait::new(hub, Ending(self.restarting(index)))
+    }
+
+    fn drain(&self, py: Python<'_>) -> PyResult<()> {
+        finish(py, self.pool.drain())
+    }
+
+    fn drain_soon(&self, hub: Py<Hub>) -> Wait {
+        Wait::new(hub, Ending(self.pool.drain()))
+    }
+
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        finish(py, self.pool.stop())
+    }
+
+    fn stop_soon(&self, hub: Py<Hub>) -> Wait {
+        Wait::new(hub, Ending(self.pool.stop()))
+    }
+
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.pool.close());
+    }
+
+    /// What happens to the workers from now on: an iterator, for asyncio when a hub is given.
+    fn events<'py>(&self, py: Python<'py>, hub: Option<Py<Hub>>) -> PyResult<Bound<'py, PyAny>> {
+        let events = Arc::new(self.pool.events());
+        match hub {
+            None => Ok(Events(events).into_pyobject(py)?.into_any()),
+            Some(hub) => Ok(AsyncEvents { events, hub }.into_pyobject(py)?.into_any()),
+        }
+    }
+
+    /// The last lines that a worker printed, as `(worker, pid, stream, text)`.
+    fn output(&self, index: usize, count: usize) -> Vec<(String, u32, &'static str, String)> {
+        self.pool.output_lines(index, count).into_iter().map(line).collect()
+    }
+}
+
+impl Pool {
+    fn restarting(&self, index: Option<usize>) -> Step {
+        match index {
+            Some(index) => self.pool.restart(index),
+            None => self.pool.restart_all(),
+        }
+    }
+}
+
+fn finish(py: Python<'_>, step: Step) -> PyResult<()> {
+    wait(py, |interrupt| step.wait_interruptibly(interrupt))?.map_err(|error| error::raise(py, &error))
+}
+
+fn line(line: OutputLine) -> (String, u32, &'static str, String) {
+    let outlet = match line.outlet {
+        Outlet::Stdout => "stdout",
+        Outlet::Stderr => "stderr",
+    };
+    (line.worker.to_string(), line.pid, outlet, line.text)
+}
+
+struct Starting(Step<Inner>);
+
+impl Operation for Starting {
+    fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
+        Pin::new(&mut self.0).poll(&mut Context::from_waker(waker)).map(|started| {
+            let pool = started.map_err(|error| error::raise(py, &error))?;
+            Pool { pool }.into_pyobject(py).map(Bound::into_any)
+        })
+    }
+}
+
+struct Ending(Step);
+
+impl Operation for Ending {
+    fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
+        Pin::new(&mut self.0).poll(&mut Context::from_waker(waker)).map(|ended| {
+            ended.map(|()| py.None().into_bound(py)).map_err(|error| error::raise(py, &error))
+        })
+    }
+}
+
+/// Events for blocking code.
+#[pyclass(frozen, module = "procall._native")]
+pub(crate) struct Events(Arc<procall_pool::Events>);
+
+#[pymethods]
+impl Events {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    /// `(worker, index, pid, kind, text)`; ends when the pool has stopped.
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        loop {
+            let polled = wait(py, |_| match self.0.next(Some(INTERRUPT_SLICE)) {
+                Some(event) => Poll::Ready(Some(event)),
+                None => self.0.poll_next(Waker::noop()),
+            })?;
+            match polled {
+                Poll::Ready(Some(event)) => return told(py, &event).map(Some),
+                Poll::Ready(None) => return Ok(None),
+                Poll::Pending => py.check_signals()?,
+            }
+        }
+    }
+}
+
+/// Events for asyncio.
+#[pyclass(frozen, module = "procall._native")]
+pub(crate) struct AsyncEvents {
+    events: Arc<procall_pool::Events>,
+    hub: Py<Hub>,
+}
+
+#[pymethods]
+impl AsyncEvents {
+    fn __aiter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __anext__(&self, py: Python<'_>) -> Wait {
+        Wait::new(self.hub.clone_ref(py), NextEvent(self.events.clone()))
+    }
+}
+
+struct NextEvent(Arc<procall_pool::Events>);
+
+impl Operation for NextEvent {
+    fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
+        self.0.poll_next(waker).map(|event| match event {
+            Some(event) => told(py, &event),
+            None => Err(PyStopAsyncIteration::new_err(())),
+        })
+    }
+}
+
+fn told<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyAny>> {
+    let kind = match event.happening {
+        Happening::Started => "started",
+        Happening::Ready => "ready",
+        Happening::Suspected => "suspected",
+        Happening::Recovered => "recovered",
+        Happening::Draining => "draining",
+        Happening::Exited { .. } => "exited",
+        Happening::Restarting { .. } => "restarting",
+        Happening::Failed { .. } => "failed",
+        Happening::Stopped => "stopped",
+        _ => "other",
+    };
+    let told = (&*event.worker, event.index, event.pid, kind, event.to_string());
+    Ok(told.into_pyobject(py)?.into_any())
+}

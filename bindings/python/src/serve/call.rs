@@ -1,0 +1,161 @@
+//! A call for an async handler, in the hands of the event loop.
+
+use std::sync::{Mutex, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use procall::{CallId, Connection, Encoded, Encoding, Error, ErrorCode, Executed};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyTuple};
+
+use super::context::left;
+use crate::convert;
+use crate::error;
+use crate::hub::{Hub, Operation, Wait};
+
+/// A call whose handler runs on an event loop. Forgotten without an answer, it answers with an error.
+#[pyclass(frozen, module = "procall._native")]
+pub(crate) struct Call {
+    connection: Connection,
+    id: Option<CallId>,
+    handler: Py<PyAny>,
+    args: Py<PyTuple>,
+    kwargs: Option<Py<PyDict>>,
+    streams: bool,
+    until: Option<Instant>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    answered: bool,
+    /// Our number in the loop's hub while the task may be cancelled.
+    watched: Option<(Py<Hub>, usize)>,
+}
+
+impl Call {
+    pub(super) fn new(
+        connection: Connection,
+        id: Option<CallId>,
+        handler: Py<PyAny>,
+        args: Py<PyTuple>,
+        kwargs: Option<Py<PyDict>>,
+        streams: bool,
+        until: Option<Instant>,
+    ) -> Self {
+        let state = Mutex::default();
+        Self { connection, id, handler, args, kwargs, streams, until, state }
+    }
+
+    /// Time left for the call.
+    pub(super) fn left(&self) -> Option<std::time::Duration> {
+        left(self.until)
+    }
+
+    /// Once only; the watch over the task ends with it.
+    fn answer(&self) -> Option<CallId> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let watched = state.watched.take();
+        let first = !std::mem::replace(&mut state.answered, true);
+        drop(state);
+        if let Some((hub, number)) = watched {
+            hub.get().forget(number);
+        }
+        self.id.filter(|_| first)
+    }
+}
+
+#[pymethods]
+impl Call {
+    /// Whether the answer is a stream.
+    #[getter]
+    fn streams(&self) -> bool {
+        self.streams
+    }
+
+    /// Calls the handler: gives its coroutine or async generator.
+    fn invoke<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let kwargs = self.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+        self.handler.bind(py).call(self.args.bind(py).clone(), kwargs)
+    }
+
+    /// Cancels the task when the caller no longer wants the answer.
+    fn watch(&self, py: Python<'_>, hub: Py<Hub>, task: Py<PyAny>) -> PyResult<()> {
+        let Some(id) = self.id else { return Ok(()) };
+        let number = hub.get().cancel_when(py, task, |waker| self.connection.poll_cancelled(id, waker))?;
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).watched = Some((hub, number));
+        Ok(())
+    }
+
+    fn reply(&self, value: &Bound<'_, PyAny>) {
+        let Some(id) = self.answer() else { return };
+        let mut bytes = Vec::new();
+        match convert::encode(value, &mut bytes) {
+            Ok(()) => self.connection.reply(id, Encoded { encoding: Encoding::Msgpack, bytes }),
+            Err(refusal) => self.connection.fail(id, &error::unsendable(&refusal, "the result")),
+        }
+    }
+
+    /// Sends one item; the awaitable gives false when the caller wants no more. The first element says whether it went at once.
+    fn send(&self, hub: Py<Hub>, value: &Bound<'_, PyAny>) -> PyResult<Wait> {
+        let py = value.py();
+        let mut bytes = Vec::new();
+        convert::encode(value, &mut bytes)
+            .map_err(|refusal| error::raise(py, &error::unsendable(&refusal, "the item")))?;
+        Ok(Wait::new(hub, Send { connection: self.connection.clone(), id: self.id, item: bytes }))
+    }
+
+    fn finish(&self) {
+        if let Some(id) = self.answer() {
+            self.connection.end_items_out(id);
+        }
+    }
+
+    /// What the handler raised.
+    fn fail(&self, py: Python<'_>, raised: Bound<'_, PyAny>) {
+        let raised = PyErr::from_value(raised);
+        match self.answer() {
+            Some(id) => self.connection.fail(id, &error::of_handler(py, &raised)),
+            None if self.id.is_none() => raised.write_unraisable(py, Some(self.handler.bind(py))),
+            None => {}
+        }
+    }
+
+    /// The handler was cancelled, because nobody wants the answer any more or because the service ends.
+    fn cancelled(&self) {
+        let Some(id) = self.answer() else { return };
+        let error = match self.left() {
+            Some(left) if left.is_zero() => {
+                Error::new(ErrorCode::DeadlineExceeded, "the deadline passed while the handler ran")
+                    .with_executed(Executed::Yes)
+            }
+            _ => super::unwanted(Executed::Yes),
+        };
+        self.connection.fail(id, &error);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if let Some(id) = self.answer() {
+            let error = Error::new(ErrorCode::HandlerError, "the handler ended without an answer");
+            self.connection.fail(id, &error);
+        }
+    }
+}
+
+struct Send {
+    connection: Connection,
+    id: Option<CallId>,
+    item: Vec<u8>,
+}
+
+impl Operation for Send {
+    fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
+        let sent = match self.id {
+            Some(id) => self.connection.poll_item_out(id, Encoding::Msgpack, &self.item, waker),
+            None => Poll::Ready(Ok(())),
+        };
+        sent.map(|sent| Ok(PyBool::new(py, sent.is_ok()).to_owned().into_any()))
+    }
+}

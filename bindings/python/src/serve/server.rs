@@ -1,0 +1,233 @@
+//! The service as Python sees it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use procall::{surroundings, CallId, Connection, Encoded, Error, Listener, MethodTable, Side};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyList;
+use slab::Slab;
+
+use super::answers::Answers;
+use super::call::Call;
+use super::emit::{Emitter, Progress};
+use super::method::Method;
+use super::run::{Handlers, Incomer, Rest};
+use super::source::{Found, Source, Stopper};
+use crate::client::config;
+use crate::error;
+use crate::hub::Hub;
+use crate::wait::wait;
+
+/// The context variable that holds the call whose async handler runs.
+static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+
+/// Time left for the call whose async handler runs here; `None` when none does.
+pub(crate) fn current_remaining(py: Python<'_>) -> PyResult<Option<Duration>> {
+    let Some(variable) = CURRENT.get(py) else { return Ok(None) };
+    let call = variable.call_method1(py, intern!(py, "get"), (py.None(),))?;
+    Ok(call.cast_bound::<Call>(py).ok().and_then(|call| call.get().left()))
+}
+
+/// A described service, and once it is open the place its calls come from.
+#[pyclass(frozen, module = "procall._native")]
+pub(crate) struct Server {
+    handlers: Handlers,
+    source: Mutex<Option<Source>>,
+    stopper: Stopper,
+    address: Option<String>,
+}
+
+#[pymethods]
+impl Server {
+    /// Opens the service: as a pool's worker when a pool started this process, listening otherwise.
+    #[new]
+    #[pyo3(signature = (document, methods, listen = None, hub = None))]
+    fn new(
+        py: Python<'_>,
+        document: &Bound<'_, PyAny>,
+        methods: &Bound<'_, PyAny>,
+        listen: Option<&str>,
+        hub: Option<Py<Hub>>,
+    ) -> PyResult<Self> {
+        let registration = crate::registration::from_python(document)?;
+        let methods = methods.try_iter()?.map(|method| Method::from_python(&method?)).collect::<PyResult<Vec<_>>>()?;
+        let document = crate::registration::encode(&registration)?;
+        let table = MethodTable::new(registration);
+        let (source, address) =
+            open(table.registration(), listen).map_err(|error| error::raise(py, &error))?;
+        let stopper = source.stopper();
+        let handlers = Handlers { table, methods, document, hub };
+        Ok(Self { handlers, source: Mutex::new(Some(source)), stopper, address })
+    }
+
+    /// Where it listens; `None` in a worker.
+    #[getter]
+    fn address(&self) -> Option<&str> {
+        self.address.as_deref()
+    }
+
+    /// Serves until there is nobody left to serve, or until it is told to stop. Plain handlers run here, on the calling thread;
+    /// calls for async ones are given to `hand_over` in lists.
+    fn pull(&self, py: Python<'_>, hand_over: Option<Py<PyAny>>) -> PyResult<()> {
+        let mut source = self.take()?;
+        let pulled = Pull { handlers: &self.handlers, source: &mut source, emitters: Slab::new(), held: Vec::new() }
+            .run(py, hand_over.as_ref());
+        py.detach(|| source.close());
+        pulled
+    }
+
+    /// Readable when `turn` has something to do.
+    fn fileno(&self) -> PyResult<i32> {
+        use std::os::fd::AsRawFd as _;
+        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let source = source.as_ref().ok_or_else(closed)?;
+        Ok(source.hub().descriptor().as_raw_fd())
+    }
+
+    /// For an event loop: the calls that have arrived; `None` when there is nobody left to serve. Its handlers must all be async.
+    fn turn<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
+        let mut source = self.take()?;
+        let calls = PyList::empty(py);
+        let mut pull = Pull { handlers: &self.handlers, source: &mut source, emitters: Slab::new(), held: Vec::new() };
+        let over = loop {
+            match pull.source.look() {
+                Found::Calls(key) => pull.batch(py, key, &calls)?,
+                Found::Else => pull.source.writable.clear(),
+                Found::Nothing => break false,
+                Found::Over => break true,
+            }
+        };
+        *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+        Ok((!over).then_some(calls))
+    }
+
+    /// Lets calls in flight finish and takes no new ones; `pull` returns then, `turn` gives `None`. From any thread, and from signal handlers.
+    fn stop(&self) {
+        self.stopper.stop();
+    }
+
+    fn close(&self, py: Python<'_>) {
+        let source = self.source.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(mut source) = source {
+            py.detach(|| source.close());
+        }
+    }
+
+    /// The context variable in which tasks keep the call that they serve.
+    #[staticmethod]
+    fn set_current(py: Python<'_>, variable: Py<PyAny>) {
+        // Set once; a second service of the process has the same.
+        let _ = CURRENT.set(py, variable);
+    }
+}
+
+impl Server {
+    fn take(&self) -> PyResult<Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(closed)
+    }
+}
+
+fn closed() -> PyErr {
+    PyRuntimeError::new_err("the service runs already, or was closed")
+}
+
+fn open(registration: &procall::Registration, listen: Option<&str>) -> Result<(Source, Option<String>), Error> {
+    if let Some(parent) = surroundings::parent()? {
+        let config = procall::Config { token: parent.token, ..config(&registration.name) };
+        let connection = Connection::serving(parent.link, Side::Initiator, config);
+        return Ok((Source::worker(connection, parent.lifeline, registration.clone())?, None));
+    }
+    let target = match listen {
+        Some(listen) => listen.to_owned(),
+        None => std::env::var(surroundings::LISTEN).unwrap_or_else(|_| registration.name.clone()),
+    };
+    let listener = Listener::bind(&surroundings::resolve(&target)?)?;
+    let address = listener.address().to_string();
+    Ok((Source::listening(listener, registration.clone())?, Some(address)))
+}
+
+struct Pull<'a> {
+    handlers: &'a Handlers,
+    source: &'a mut Source,
+    emitters: Slab<Emitter>,
+    held: Vec<(CallId, Result<Encoded, Error>)>,
+}
+
+impl Pull<'_> {
+    fn run(&mut self, py: Python<'_>, hand_over: Option<&Py<PyAny>>) -> PyResult<()> {
+        // Emitters that are not blocked.
+        let mut ready: Vec<usize> = Vec::new();
+        loop {
+            let source = &mut *self.source;
+            let streaming = !self.emitters.is_empty();
+            let found = if ready.is_empty() {
+                wait(py, |interrupt| source.wait(streaming, interrupt))?
+            } else {
+                py.check_signals()?;
+                py.detach(|| source.look())
+            };
+            match found {
+                Found::Calls(key) => {
+                    let calls = PyList::empty(py);
+                    let first = self.emitters.len();
+                    self.batch(py, key, &calls)?;
+                    if self.emitters.len() > first {
+                        ready = self.emitters.iter().map(|(key, _)| key).collect();
+                    }
+                    if !calls.is_empty() && let Some(hand_over) = hand_over {
+                        hand_over.call1(py, (calls,))?;
+                    }
+                }
+                Found::Over => return Ok(()),
+                Found::Else | Found::Nothing => {}
+            }
+            for key in std::mem::take(&mut self.source.writable) {
+                if !ready.contains(&key) {
+                    ready.push(key);
+                }
+            }
+            let mut still = Vec::new();
+            for key in ready.drain(..) {
+                let Some(emitter) = self.emitters.get_mut(key) else { continue };
+                match emitter.advance(py, &self.source.stream_waker(key))? {
+                    Progress::More => still.push(key),
+                    Progress::Blocked => {}
+                    Progress::Over => drop(self.emitters.remove(key)),
+                }
+            }
+            ready = still;
+        }
+    }
+
+    /// Serves the batch of a peer.
+    fn batch(&mut self, py: Python<'_>, key: usize, calls: &Bound<'_, PyList>) -> PyResult<()> {
+        let Some(peer) = self.source.peers.get_mut(key) else { return Ok(()) };
+        let batch = std::mem::take(&mut peer.batch);
+        let connection = peer.connection.clone();
+        let mut answers = Answers::new(&connection, &mut self.held, Instant::now());
+        let mut outcome = Ok(());
+        for call in batch.iter() {
+            let incomer = Incomer { connection: &connection, batch: &batch, call };
+            match self.handlers.serve(py, &incomer, &mut answers) {
+                Ok(Rest::Nothing) => {}
+                Ok(Rest::Emit(emitter)) => _ = self.emitters.insert(emitter),
+                Ok(Rest::Await(call)) => outcome = call.into_pyobject(py).and_then(|call| calls.append(call)),
+                Err(raised) => outcome = Err(raised),
+            }
+            if outcome.is_err() {
+                break;
+            }
+        }
+        answers.flush();
+        let mut batch = batch;
+        batch.clear();
+        if let Some(peer) = self.source.peers.get_mut(key) {
+            peer.batch = batch;
+        }
+        outcome
+    }
+}

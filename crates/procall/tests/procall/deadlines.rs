@@ -1,0 +1,176 @@
+//! Deadlines: kept on both sides, inherited, and honest about what ran.
+
+use std::time::{Duration, Instant};
+
+use procall::{Call, Context, Error, ErrorCode, Executed, Service, Stream};
+
+use crate::support::{Event, TRANSPORTS, Transport, blocking, client, client_over, within};
+
+const SHORT: Duration = Duration::from_millis(50);
+/// What a busy machine may add to a deadline before a test fails.
+const SLOW_MACHINE: Duration = Duration::from_secs(5);
+
+/// A service whose method never answers, and the event of its handler being dropped.
+fn never() -> (Service, Event, Event) {
+    let (started, dropped) = (Event::default(), Event::default());
+    let (start, drop) = (started.clone(), dropped.clone());
+    let service = Service::new("calc")
+        .async_method("never", move || {
+            start.set();
+            let guard = drop.on_drop();
+            async move {
+                let _guard = guard;
+                std::future::pending::<Result<i64, Error>>().await
+            }
+        })
+        .method("add", |a: i64, b: i64| a + b);
+    (service, started, dropped)
+}
+
+#[tokio::test]
+async fn a_call_ends_at_its_deadline_and_its_handler_is_dropped() {
+    for transport in TRANSPORTS {
+        let (service, _, dropped) = never();
+        let (client, _serving) = client_over(transport, service).await;
+        let start = Instant::now();
+        let error = client.call::<i64>("never", ()).deadline(SHORT).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
+        assert_ne!(error.executed(), Executed::No, "the handler had started");
+        assert!(start.elapsed() >= SHORT, "never early");
+        assert!(start.elapsed() < SHORT + SLOW_MACHINE);
+        dropped.happened().await;
+        assert_eq!(client.call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    }
+}
+
+#[test]
+fn a_thread_that_waits_keeps_the_deadline_itself() {
+    for transport in TRANSPORTS {
+        let (service, _, dropped) = never();
+        let (client, _host) = blocking(transport, service);
+        let start = Instant::now();
+        let error = client.call::<i64>("never", ()).deadline(SHORT).wait().unwrap_err();
+        assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
+        assert!(start.elapsed() >= SHORT && start.elapsed() < SHORT + SLOW_MACHINE);
+        dropped.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_has_passed_starts_nothing() {
+    let (service, started, _) = never();
+    let client = client(service).await;
+    let error = client.call::<i64>("never", ()).deadline(Duration::ZERO).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::DeadlineExceeded, Executed::No));
+    assert_eq!(client.call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    assert!(!started.is_set());
+}
+
+#[tokio::test]
+async fn a_call_that_waits_behind_a_blocked_pool_is_not_started_late() {
+    // One thread for blocking work, and it is taken.
+    let busy = Event::default();
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
+    let released = std::sync::Mutex::new(released);
+    let ran = Event::default();
+    let (note_busy, note_ran) = (busy.clone(), ran.clone());
+    let service = BlockingService { busy: note_busy, released, ran: note_ran }.into_service();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (ours, theirs) = crate::support::pair(Transport::Unix);
+    runtime.spawn(async move { service.serve_link(theirs).unwrap() });
+    let client = procall::Client::over(ours).await.unwrap();
+    let client_again = client.clone();
+    let first = tokio::spawn(async move { client_again.call::<()>("hold", ()).await });
+    busy.happened().await;
+    let error = client.call::<()>("note", ()).deadline(SHORT).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
+    release.send(()).unwrap();
+    within(first).await.unwrap().unwrap();
+    // What comes after the late call is served; the late call was not.
+    let client_again = client.clone();
+    let last = tokio::spawn(async move { client_again.call::<()>("hold", ()).await });
+    release.send(()).unwrap();
+    within(last).await.unwrap().unwrap();
+    assert!(!ran.is_set());
+    runtime.shutdown_background();
+}
+
+#[procall::service(name = "blocking")]
+trait Blocking {
+    #[method(blocking)]
+    fn hold(&self);
+    #[method(blocking)]
+    fn note(&self);
+}
+
+struct BlockingService {
+    busy: Event,
+    released: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+    ran: Event,
+}
+
+impl Blocking for BlockingService {
+    fn hold(&self) {
+        self.busy.set();
+        self.released.lock().unwrap().recv().unwrap();
+    }
+
+    fn note(&self) {
+        self.ran.set();
+    }
+}
+
+#[tokio::test]
+async fn a_nested_call_has_at_most_what_is_left() {
+    let inner = Service::new("inner").method("left", |ctx: Context| {
+        ctx.remaining().map(|left| u64::try_from(left.as_millis()).unwrap())
+    });
+    let inner = client(inner).await;
+    let outer = Service::new("outer").async_method("left", move |own: Option<u64>| {
+        let call = Call::<Option<u64>>::new(&inner, "left", ());
+        let call = match own {
+            Some(own) => call.deadline(Duration::from_millis(own)),
+            None => call.no_deadline(),
+        };
+        // Started inside the handler's future, so the handler's deadline counts.
+        async move { call.await }
+    });
+    let outer = client(outer).await;
+    let call = |own: Option<u64>, deadline: u64| {
+        outer.call::<Option<u64>>("left", (own,)).deadline(Duration::from_millis(deadline))
+    };
+    assert!(call(Some(60_000), 5_000).await.unwrap().unwrap() <= 5_000);
+    assert!(call(None, 5_000).await.unwrap().unwrap() <= 5_000);
+    assert!(call(Some(1_000), 5_000).await.unwrap().unwrap() <= 1_000);
+    let left = outer.call::<Option<u64>>("left", (None::<u64>,)).no_deadline().await.unwrap();
+    assert_eq!(left, None);
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_a_deadline_of_its_own() {
+    let dropped = Event::default();
+    let note = dropped.clone();
+    let service = Service::new("calc").stream_method("some", move |n: u64| {
+        let guard = note.on_drop();
+        let rest = futures_util::stream::pending::<Result<u64, Error>>();
+        let first = futures_util::stream::iter((0..n).map(Ok));
+        Stream::new(futures_util::StreamExt::inspect(
+            futures_util::StreamExt::chain(first, rest),
+            move |_| {
+                let _ = &guard;
+            },
+        ))
+    });
+    let client = client(service).await;
+    let mut stream = procall::StreamCall::<u64>::new(&client, "some", (2,)).deadline(SHORT).start();
+    assert_eq!(stream.next().await.unwrap().unwrap(), 0);
+    assert_eq!(stream.next().await.unwrap().unwrap(), 1);
+    let error = within(stream.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
+    dropped.happened().await;
+}

@@ -1,0 +1,124 @@
+//! What goes wrong in arguments, handlers and results, and what callers are told.
+
+use std::collections::HashMap;
+
+use procall::{Answer, Arrival, ErrorCode, Executed, Handler, Service};
+use serde::Serialize;
+
+use crate::support::{client, within};
+
+/// A value that serde cannot write.
+#[derive(procall::schemars::JsonSchema)]
+#[schemars(crate = "procall::schemars")]
+struct Broken;
+
+
+impl Serialize for Broken {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("it is broken"))
+    }
+}
+
+fn service() -> Service {
+    Service::new("calc")
+        .method("add", |a: i64, b: i64| a + b)
+        .params("add", &["a", "b"])
+        .method("panics", |text: String| -> i64 { panic!("{text}") })
+        .async_method("panics_later", async |text: String| -> Result<i64, procall::Error> {
+            tokio::task::yield_now().await;
+            panic!("{text}")
+        })
+        .stream_method("panics_streaming", |n: u64| {
+            procall::Stream::from_iter((0..n).map(move |at| {
+                assert!(at + 1 < n, "the last one");
+                at
+            }))
+        })
+        .method("broken", || Broken)
+        .method("text", || "not a number".to_owned())
+        .method("keys", || HashMap::from([(1, 2)]))
+        .handler("forgets", Forgets)
+        .try_method("fails", |code: i64| -> Result<i64, procall::Error> {
+            Err(procall::Error::handler("ValueError", format!("{code} is bad"))
+                .with_trace("line 1\nline 2"))
+        })
+}
+
+struct Forgets;
+
+impl Handler for Forgets {
+    fn call(&self, call: &Arrival<'_>) -> Answer {
+        drop(call.responder());
+        Answer::Later
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_argument_is_named_by_its_path() {
+    let client = client(service()).await;
+    let error = client.call::<i64>("add", (1, "two")).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::InvalidArgument, Executed::No));
+    assert_eq!(error.fields()[0].path, "/1");
+    assert!(error.message().contains('b'), "{error}");
+
+    let named = serde_json::json!({"a": 1, "b": "two"});
+    let error = client.call::<i64>("add", named).await.unwrap_err();
+    assert_eq!(error.fields()[0].path, "/b");
+
+    let error = client.call::<i64>("add", (1, 2, 3)).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidArgument);
+    assert_eq!(error.fields()[0].path, "/2");
+    assert!(error.message().contains("2 arguments expected, 3 given"), "{error}");
+
+    let error = client.call::<i64>("add", ()).await.unwrap_err();
+    let paths: Vec<&str> = error.fields().iter().map(|field| &*field.path).collect();
+    assert_eq!(paths, ["/0", "/1"]);
+
+    let error = client.call::<i64>("add", serde_json::json!({"a": 1, "bb": 2})).await.unwrap_err();
+    assert_eq!(error.candidates(), ["b"]);
+}
+
+#[tokio::test]
+async fn a_panic_is_an_error_and_the_connection_lives_on() {
+    let client = client(service()).await;
+    for method in ["panics", "panics_later"] {
+        let error = within(client.call::<i64>(method, ("boom",)).into_future()).await.unwrap_err();
+        assert_eq!((error.code(), error.executed()), (ErrorCode::HandlerError, Executed::Yes));
+        assert_eq!(error.remote_type(), Some("panic"));
+        assert_eq!(error.message(), "boom");
+    }
+    let mut stream = client.stream::<u64>("panics_streaming", (2,));
+    assert_eq!(within(stream.next()).await.unwrap().unwrap(), 0);
+    let error = within(stream.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.remote_type(), Some("panic"));
+    assert!(stream.next().await.is_none());
+    assert_eq!(client.call::<i64>("add", (1, 2)).await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_handlers_error_arrives_whole() {
+    let client = client(service()).await;
+    let error = client.call::<i64>("fails", (7,)).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::HandlerError, Executed::Yes));
+    assert_eq!(error.remote_type(), Some("ValueError"));
+    assert_eq!(error.message(), "7 is bad");
+    assert_eq!(error.trace(), Some("line 1\nline 2"));
+}
+
+#[tokio::test]
+async fn a_result_that_cannot_be_written_or_read_is_invalid() {
+    let client = client(service()).await;
+    let error = client.call::<i64>("broken", ()).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::InvalidResult, Executed::Yes));
+    assert!(error.message().contains("it is broken"), "{error}");
+    let error = client.call::<i64>("text", ()).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::InvalidResult, Executed::Yes));
+}
+
+#[tokio::test]
+async fn a_dropped_responder_answers_an_error() {
+    let client = client(service()).await;
+    let error = within(client.call::<i64>("forgets", ()).into_future()).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::HandlerError, Executed::Yes));
+    assert!(error.message().contains("without an answer"), "{error}");
+}

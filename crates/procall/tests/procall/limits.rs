@@ -1,0 +1,71 @@
+//! What is bounded, and what is said at the bound.
+
+use procall::{
+    Batch, Config, Connection, Encoded, Encoding, ErrorCode, Executed, Limits, Request, Side,
+};
+
+use crate::support::{Transport, pair, within};
+
+fn sides(limits: Limits) -> (Connection, Connection) {
+    let (ours, theirs) = pair(Transport::Mem);
+    let config = Config { limits, ..Config::default() };
+    let client = Connection::new(ours, Side::Initiator, config.clone());
+    (client, Connection::serving(theirs, Side::Acceptor, config))
+}
+
+#[test]
+fn the_1025th_call_in_flight_is_refused() {
+    let (client, _server) = sides(Limits::default());
+    let start = || client.start(Request::new("work", Encoding::None, &[]));
+    let calls: Vec<_> = (0..1024).map(|_| start().unwrap()).collect();
+    let error = start().unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::Overloaded, Executed::No));
+    drop(calls);
+    // They had not left yet, so there is room at once.
+    let _call = start().unwrap();
+}
+
+#[test]
+fn a_result_that_is_too_large_is_an_error_of_its_own() {
+    let limits = Limits { max_body: 1000, ..Limits::default() };
+    let (client, server) = sides(limits);
+    let serving = std::thread::spawn(move || {
+        let mut batch = Batch::new();
+        server.wait_calls(&mut batch, None, &mut || false).unwrap();
+        let id = batch.iter().next().unwrap().id.unwrap();
+        server.reply(id, Encoded { encoding: Encoding::Msgpack, bytes: vec![0xc0; 1001] });
+        batch.clear();
+        // Until the client is gone.
+        let _ = server.wait_calls(&mut batch, None, &mut || false);
+    });
+    let call = client.start(Request::new("work", Encoding::None, &[])).unwrap();
+    let error = call.wait().unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::ResultTooLarge, Executed::Yes));
+    let too_long = [0xc0; 1001];
+    let error = client.start(Request::new("work", Encoding::Msgpack, &too_long)).unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::InvalidArgument, Executed::No));
+    client.close();
+    serving.join().unwrap();
+}
+
+#[tokio::test]
+async fn results_too_large_for_the_caller_end_the_call_only() {
+    // The callee allows more than the caller.
+    let (ours, theirs) = pair(Transport::Unix);
+    let service =
+        procall::Service::new("calc").method("text", |length: usize| "x".repeat(length));
+    service.serve_link(theirs).unwrap();
+    let limits = Limits { max_body: 1 << 20, ..Limits::default() };
+    let client = Connection::new(ours, Side::Initiator, Config { limits, ..Config::default() });
+    let outcome = within(tokio::task::spawn_blocking(move || {
+        let params = [0x91, 0xce, 0x00, 0x20, 0x00, 0x00];
+        let error =
+            client.start(Request::new("text", Encoding::Msgpack, &params)).unwrap().wait().unwrap_err();
+        let params = [0x91, 3];
+        let reply = client.start(Request::new("text", Encoding::Msgpack, &params)).unwrap().wait();
+        (error, reply.unwrap().bytes)
+    }));
+    let (error, short) = outcome.await.unwrap();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::ResultTooLarge, Executed::Yes));
+    assert_eq!(short, b"\xa3xxx");
+}

@@ -1,0 +1,20 @@
+//! What callers and services may rely on, over every transport and both drivers.
+
+mod blocking;
+mod calls;
+mod cancelling;
+mod deadlines;
+mod ends;
+mod errors;
+mod hostile;
+mod hub;
+mod limits;
+mod macros;
+mod notifications;
+mod params;
+mod pulling;
+mod standby;
+mod streams;
+mod streams_in;
+mod support;
+mod ui;

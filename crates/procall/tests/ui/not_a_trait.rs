@@ -1,0 +1,4 @@
+#[procall::service]
+struct Calc;
+
+fn main() {}

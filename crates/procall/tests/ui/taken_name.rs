@@ -1,0 +1,6 @@
+#[procall::service]
+trait Calc {
+    async fn new(&self) -> i64;
+}
+
+fn main() {}
