@@ -180,7 +180,7 @@ setup-system:
 		elif ! command -v python3 >/dev/null || ! python3 -c 'import ensurepip, venv' 2>/dev/null; then \
 			need "python3 with its module venv (Debian: python3 python3-venv)" "python3 python3-venv"; \
 		fi; \
-		command -v cargo >/dev/null || need "cargo, from Rust 1.90 or newer (see https://rustup.rs)"; \
+		command -v cargo >/dev/null || need "cargo, from Rust 1.91 or newer (see https://rustup.rs)"; \
 		command -v npm >/dev/null || need "npm, from Node 20 or newer (see https://nodejs.org)"; \
 	}; \
 	look; \

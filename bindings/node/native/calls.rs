@@ -3,14 +3,16 @@
 use std::task::{Poll, Waker};
 
 use napi_derive::napi;
-use procall::{json, Encoded, Encoding, Error, ErrorCode, Executed, Progress, Started};
+use procall::{Encoded, Encoding, Error, ErrorCode, Executed, Progress, Started, json};
 
 use crate::channels::{Channel, Opening};
 use crate::errors;
 use crate::events::{Event, Events};
 use crate::pools::{Doing, Spawning};
-use crate::records::{DONE, END, FAILED, ITEM, PROGRESS, REPLY, SENT, SENT_LATER, SENT_NEVER, SENT_NOW};
-use crate::state::{self, token, Kind, State};
+use crate::records::{
+    DONE, END, FAILED, ITEM, PROGRESS, REPLY, SENT, SENT_LATER, SENT_NEVER, SENT_NOW,
+};
+use crate::state::{self, Kind, State, token};
 
 /// Something of ours whose outcome JavaScript waits for.
 #[derive(Default)]
@@ -60,7 +62,13 @@ impl State {
     }
 
     /// Keeps a call that was started, or the reason why it was not.
-    pub(crate) fn begin_call(&mut self, id: usize, started: Result<Started, Error>, items_out: bool, wants_progress: bool) {
+    pub(crate) fn begin_call(
+        &mut self,
+        id: usize,
+        started: Result<Started, Error>,
+        items_out: bool,
+        wants_progress: bool,
+    ) {
         let operation = match started {
             Ok(mut started) => {
                 let waker = self.hub.waker(token(Kind::Operation, id));
@@ -68,9 +76,14 @@ impl State {
                 let polled = if items_out { Poll::Pending } else { started.poll_reply(&waker) };
                 match polled {
                     Poll::Ready(outcome) => Operation::Over(outcome),
-                    Poll::Pending => {
-                        Operation::Call(Call { started, waker, items_out, wants_progress, wanted: 0, sending: None })
-                    }
+                    Poll::Pending => Operation::Call(Call {
+                        started,
+                        waker,
+                        items_out,
+                        wants_progress,
+                        wanted: 0,
+                        sending: None,
+                    }),
                 }
             }
             Err(error) => Operation::Over(Err(error)),
@@ -89,7 +102,10 @@ impl State {
                 Look::NoRoom => return false,
             },
             Operation::Over(outcome) => {
-                let taken = std::mem::replace(outcome, Ok(Encoded { encoding: Encoding::None, bytes: Vec::new() }));
+                let taken = std::mem::replace(
+                    outcome,
+                    Ok(Encoded { encoding: Encoding::None, bytes: Vec::new() }),
+                );
                 taken.map(Some)
             }
             Operation::Doing(doing) => match doing.look() {
@@ -114,7 +130,12 @@ impl State {
         true
     }
 
-    fn opened(&mut self, id: usize, opened: Result<Channel, Error>, events: &mut Events<'_>) -> bool {
+    fn opened(
+        &mut self,
+        id: usize,
+        opened: Result<Channel, Error>,
+        events: &mut Events<'_>,
+    ) -> bool {
         self.forget(id);
         match opened {
             Ok(channel) => {
@@ -145,11 +166,16 @@ impl Call {
         if self.wants_progress {
             // Reports are merged on the way, so at most one is new; its waker is the same.
             if let Poll::Ready(Some(progress)) = self.started.poll_progress(&self.waker) {
-                events.put_body(&Event::new(PROGRESS, id), Encoding::Msgpack, &progress_body(&progress));
+                events.put_body(
+                    &Event::new(PROGRESS, id),
+                    Encoding::Msgpack,
+                    &progress_body(&progress),
+                );
             }
         }
         if let Some(item) = &self.sending
-            && let Poll::Ready(sent) = self.started.poll_send(item.encoding, &item.bytes, &self.waker)
+            && let Poll::Ready(sent) =
+                self.started.poll_send(item.encoding, &item.bytes, &self.waker)
         {
             self.sending = None;
             events.put(&Event { flags: u32::from(sent.is_err()), ..Event::new(SENT, id) });
@@ -218,7 +244,9 @@ pub(crate) fn pull(id: u32, count: u32) -> napi::Result<()> {
 #[napi]
 pub(crate) fn send(id: u32, item: &[u8]) -> napi::Result<u32> {
     state::with(|state| {
-        let Some(Operation::Call(call)) = state.operations.get_mut(id as usize) else { return Ok(SENT_NEVER) };
+        let Some(Operation::Call(call)) = state.operations.get_mut(id as usize) else {
+            return Ok(SENT_NEVER);
+        };
         Ok(match call.started.poll_send(Encoding::Msgpack, item, &call.waker) {
             Poll::Ready(Ok(())) => SENT_NOW,
             Poll::Ready(Err(_)) => SENT_NEVER,
@@ -259,7 +287,9 @@ pub(crate) fn cancel(id: u32) -> napi::Result<()> {
             Operation::Opening(_) | Operation::Spawning(_) => "this is no longer wanted",
             Operation::Free | Operation::Doing(_) | Operation::Over(_) => return Ok(()),
         };
-        *operation = Operation::Over(Err(Error::new(ErrorCode::Cancelled, gone).with_executed(Executed::No)));
+        *operation = Operation::Over(Err(
+            Error::new(ErrorCode::Cancelled, gone).with_executed(Executed::No)
+        ));
         state.woken.push_back(token(Kind::Operation, at));
         Ok(())
     })

@@ -9,7 +9,7 @@ use procall::{Connection, Error, ErrorCode, Hub, Side};
 use procall_pool::Pool;
 
 use crate::calls::Operation;
-use crate::state::{self, token, Kind};
+use crate::state::{self, Kind, token};
 
 /// What calls are made on.
 pub(crate) struct Channel {
@@ -47,9 +47,9 @@ impl Opening {
             self.stage = Stage::Greeting(connection);
         }
         match &self.stage {
-            Stage::Greeting(connection) => {
-                connection.poll_ready(&self.waker).map_ok(|()| Channel { calls: Arc::new(connection.clone()), pool: None })
-            }
+            Stage::Greeting(connection) => connection
+                .poll_ready(&self.waker)
+                .map_ok(|()| Channel { calls: Arc::new(connection.clone()), pool: None }),
             Stage::Linking(_) => Poll::Pending,
         }
     }
@@ -66,13 +66,15 @@ pub(crate) fn connect(id: u32, target: String) -> napi::Result<()> {
         let stage = Stage::Linking(linked.clone());
         if target.starts_with("tcp:") {
             let waker = waker.clone();
-            let thread = std::thread::Builder::new().name("procall-connect".to_owned()).spawn(move || {
-                let link = procall::open(&target);
-                *linked.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
-                waker.wake();
-            });
+            let thread =
+                std::thread::Builder::new().name("procall-connect".to_owned()).spawn(move || {
+                    let link = procall::open(&target);
+                    *linked.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
+                    waker.wake();
+                });
             if let Err(error) = thread {
-                let error = Error::new(ErrorCode::Internal, "no thread can be started to connect").with_source(error);
+                let error = Error::new(ErrorCode::Internal, "no thread can be started to connect")
+                    .with_source(error);
                 state.begin(id as usize, Operation::Over(Err(error)));
                 return Ok(());
             }

@@ -52,7 +52,9 @@ pub(crate) fn to_map(error: &Error) -> Vec<u8> {
         remote_type: error.remote_type(),
         remote_trace: error.trace(),
         worker: error.worker(),
-        retry_after_ms: error.retry_after().map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+        retry_after_ms: error
+            .retry_after()
+            .map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
         fields: error.fields(),
         candidates: error.candidates(),
         details: Bytes(error.raw_details()),
@@ -82,10 +84,12 @@ struct Incoming {
 }
 
 mod bytes {
-    use serde::de::{Error, Visitor};
     use serde::Deserializer;
+    use serde::de::{Error, Visitor};
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
         deserializer.deserialize_byte_buf(Bytes)
     }
 
@@ -108,7 +112,9 @@ mod bytes {
 pub(crate) fn from_map(bytes: &[u8]) -> Error {
     let incoming: Incoming = match rmp_serde::from_slice(bytes) {
         Ok(incoming) => incoming,
-        Err(error) => return Error::new(ErrorCode::Internal, format!("an error could not be read: {error}")),
+        Err(error) => {
+            return Error::new(ErrorCode::Internal, format!("an error could not be read: {error}"));
+        }
     };
     let code = ErrorCode::from_name(&incoming.code).unwrap_or(ErrorCode::HandlerError);
     let mut error = match code {

@@ -3,7 +3,7 @@
 use procall::{Encoded, Encoding};
 use slab::Slab;
 
-use crate::records::{EVENTS, EVENT_LEN, OWN_BODY};
+use crate::records::{EVENT_LEN, EVENTS, OWN_BODY};
 
 /// Bodies up to this long are copied into the shared buffer; longer ones are handed over as they are.
 const INLINE: usize = 16 << 10;
@@ -72,7 +72,14 @@ impl<'a> Events<'a> {
         self.write(event, body.encoding, event.flags | OWN_BODY, number, length);
     }
 
-    fn write(&mut self, event: &Event, encoding: Encoding, flags: u32, offset: usize, length: usize) {
+    fn write(
+        &mut self,
+        event: &Event,
+        encoding: Encoding,
+        flags: u32,
+        offset: usize,
+        length: usize,
+    ) {
         let record = &mut self.array[self.count * EVENT_LEN..][..EVENT_LEN];
         // Bodies have at most 256 MiB, so that all of it fits 32 bits.
         let fields = [

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use napi_derive::napi;
 use procall::{Encoded, Encoding, Error, ErrorCode, Heartbeat, Hub};
-use procall_pool::{Event as PoolEvent, Happening, Outlet, OutputLine, Pool, PoolBuilder, RestartPolicy, Step};
+use procall_pool::{
+    Event as PoolEvent, Happening, Outlet, OutputLine, Pool, PoolBuilder, RestartPolicy, Step,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::calls::Operation;
@@ -16,7 +18,7 @@ use crate::channels::Channel;
 use crate::errors;
 use crate::events::{Event, Events};
 use crate::records::NOTICE;
-use crate::state::{self, token, Kind, State};
+use crate::state::{self, Kind, State, token};
 
 /// Notices that wait for JavaScript; the oldest one makes room for the next.
 const MAX_NOTICES: usize = 4096;
@@ -51,8 +53,21 @@ impl Notices {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum Notice<'a> {
-    Output { worker: &'a str, pid: u32, outlet: &'static str, text: &'a str, unfinished: bool },
-    Event { worker: &'a str, index: usize, pid: Option<u32>, what: &'static str, reason: Option<&'a str>, text: String },
+    Output {
+        worker: &'a str,
+        pid: u32,
+        outlet: &'static str,
+        text: &'a str,
+        unfinished: bool,
+    },
+    Event {
+        worker: &'a str,
+        index: usize,
+        pid: Option<u32>,
+        what: &'static str,
+        reason: Option<&'a str>,
+        text: String,
+    },
 }
 
 fn output(line: &OutputLine) -> Notice<'_> {
@@ -60,7 +75,13 @@ fn output(line: &OutputLine) -> Notice<'_> {
         Outlet::Stdout => "stdout",
         Outlet::Stderr => "stderr",
     };
-    Notice::Output { worker: &line.worker, pid: line.pid, outlet, text: &line.text, unfinished: line.unfinished }
+    Notice::Output {
+        worker: &line.worker,
+        pid: line.pid,
+        outlet,
+        text: &line.text,
+        unfinished: line.unfinished,
+    }
 }
 
 fn event(event: &PoolEvent) -> Notice<'_> {
@@ -76,7 +97,14 @@ fn event(event: &PoolEvent) -> Notice<'_> {
         Happening::Stopped => ("stopped", None),
         _ => ("other", None),
     };
-    Notice::Event { worker: &event.worker, index: event.index, pid: event.pid, what, reason, text: event.to_string() }
+    Notice::Event {
+        worker: &event.worker,
+        index: event.index,
+        pid: event.pid,
+        what,
+        reason,
+        text: event.to_string(),
+    }
 }
 
 /// A pool on its way.
@@ -103,7 +131,8 @@ pub(crate) struct Doing {
 
 impl Doing {
     pub(crate) fn look(&mut self) -> Poll<Result<Encoded, Error>> {
-        poll(&mut self.step, &self.waker).map_ok(|()| Encoded { encoding: Encoding::None, bytes: Vec::new() })
+        poll(&mut self.step, &self.waker)
+            .map_ok(|()| Encoded { encoding: Encoding::None, bytes: Vec::new() })
     }
 }
 
@@ -225,15 +254,19 @@ impl Restart {
 }
 
 fn millis(millis: f64) -> Result<Duration, Error> {
-    Duration::try_from_secs_f64(millis / 1000.0)
-        .map_err(|_| Error::new(ErrorCode::InvalidArgument, format!("{millis} is no number of milliseconds")))
+    Duration::try_from_secs_f64(millis / 1000.0).map_err(|_| {
+        Error::new(ErrorCode::InvalidArgument, format!("{millis} is no number of milliseconds"))
+    })
 }
 
 /// Starts a pool; `DONE` brings its channel. What happens in it comes as `NOTICE` of the number that is returned.
 #[napi]
 pub(crate) fn spawn(id: u32, options: &[u8]) -> napi::Result<u32> {
     let options: Options = rmp_serde::from_slice(options).map_err(|error| {
-        errors::thrown(&Error::new(ErrorCode::InvalidArgument, format!("these are no options of a pool: {error}")))
+        errors::thrown(&Error::new(
+            ErrorCode::InvalidArgument,
+            format!("these are no options of a pool: {error}"),
+        ))
     })?;
     state::with(|state| {
         let number = state.notices.vacant_key();
@@ -256,7 +289,10 @@ pub(crate) fn pool_step(id: u32, channel: u32, what: u32, worker: Option<u32>) -
         let id = id as usize;
         let pool = state.channels.get(channel as usize).and_then(|channel| channel.pool.as_ref());
         let Some(pool) = pool else {
-            state.begin(id, Operation::Over(Err(Error::new(ErrorCode::Closed, "the pool was closed"))));
+            state.begin(
+                id,
+                Operation::Over(Err(Error::new(ErrorCode::Closed, "the pool was closed"))),
+            );
             return Ok(());
         };
         let step = match (what, worker) {
@@ -319,11 +355,13 @@ fn worker(info: procall_pool::WorkerInfo) -> Worker {
 #[napi]
 pub(crate) fn registration(channel: u32) -> napi::Result<Option<napi::bindgen_prelude::Buffer>> {
     state::with(|state| {
-        let registration = state.channels.get(channel as usize).and_then(|channel| channel.calls.registration());
+        let registration =
+            state.channels.get(channel as usize).and_then(|channel| channel.calls.registration());
         Ok(registration.map(|registration| {
             let mut bytes = Vec::new();
             // It was MessagePack when the worker sent it.
-            let _ = registration.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map());
+            let _ = registration
+                .serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map());
             bytes.into()
         }))
     })
@@ -337,10 +375,21 @@ pub(crate) fn close_pool(channel: u32, number: u32) -> napi::Result<()> {
         if let Some(channel) = state.channels.try_remove(channel as usize) {
             channel.calls.close();
             // The last handle waits for workers that were not stopped; JavaScript should not.
-            let waiting = std::thread::Builder::new().name("procall-close".to_owned()).spawn(move || drop(channel));
+            let waiting = std::thread::Builder::new()
+                .name("procall-close".to_owned())
+                .spawn(move || drop(channel));
             // Without a thread to spare it waited here.
             drop(waiting);
         }
+        Ok(())
+    })
+}
+
+/// A reader of events begins to wait, or waits no more.
+#[napi]
+pub(crate) fn wait_for_events(waits: bool) -> napi::Result<()> {
+    state::with(|state| {
+        state.readers = if waits { state.readers + 1 } else { state.readers.saturating_sub(1) };
         Ok(())
     })
 }

@@ -9,9 +9,10 @@ use crate::calls::{put_error, put_value};
 use crate::errors;
 use crate::events::{Event, Events};
 use crate::records::{
-    CANCELLED, SENT_LATER, SENT_NEVER, SENT_NOW, SERVED_END, SERVED_FAILED, SERVED_ITEM, SERVED_SENT,
+    CANCELLED, SENT_LATER, SENT_NEVER, SENT_NOW, SERVED_END, SERVED_FAILED, SERVED_ITEM,
+    SERVED_SENT,
 };
-use crate::state::{self, token, Kind, State};
+use crate::state::{self, Kind, State, token};
 
 /// A call of a peer's that was not answered yet.
 pub(crate) struct Served {
@@ -65,7 +66,8 @@ impl State {
             events.put(&Event::new(CANCELLED, at));
         }
         if let Some(item) = sending
-            && let Poll::Ready(sent) = connection.poll_item_out(*id, item.encoding, &item.bytes, &waker)
+            && let Poll::Ready(sent) =
+                connection.poll_item_out(*id, item.encoding, &item.bytes, &waker)
         {
             *sending = None;
             events.put(&Event { flags: u32::from(sent.is_err()), ..Event::new(SERVED_SENT, at) });
@@ -110,7 +112,9 @@ pub(crate) fn pull_served(served: u32, count: u32) -> napi::Result<()> {
 #[napi]
 pub(crate) fn send_served(served: u32, item: &[u8]) -> napi::Result<u32> {
     state::with(|state| {
-        let Some((call, waker)) = state.served_waker(served as usize) else { return Ok(SENT_NEVER) };
+        let Some((call, waker)) = state.served_waker(served as usize) else {
+            return Ok(SENT_NEVER);
+        };
         Ok(match call.connection.poll_item_out(call.id, Encoding::Msgpack, item, &waker) {
             Poll::Ready(Ok(())) => SENT_NOW,
             Poll::Ready(Err(_)) => SENT_NEVER,
@@ -154,11 +158,21 @@ pub(crate) fn watch_served(served: u32) -> napi::Result<bool> {
 
 /// Tells the caller how far the work has come.
 #[napi]
-pub(crate) fn progress(served: u32, done: f64, total: Option<f64>, text: String) -> napi::Result<()> {
+pub(crate) fn progress(
+    served: u32,
+    done: f64,
+    total: Option<f64>,
+    text: String,
+) -> napi::Result<()> {
     state::with(|state| {
         if let Some(served) = state.served.get(served as usize) {
             // Counts of steps; what does not fit is cut off, as `as` does.
-            served.connection.progress(served.id, done as u64, total.map(|total| total as u64), &text);
+            served.connection.progress(
+                served.id,
+                done as u64,
+                total.map(|total| total as u64),
+                &text,
+            );
         }
         Ok(())
     })

@@ -6,8 +6,8 @@ use std::time::Duration;
 use napi_derive::napi;
 use procall::transport::Link;
 use procall::{
-    surroundings, Batch, Config, Connection, Encoded, Encoding, Error, ErrorCode, Incoming, Listener, MethodTable,
-    Params, Registration, Side, Target,
+    Batch, Config, Connection, Encoded, Encoding, Error, ErrorCode, Incoming, Listener,
+    MethodTable, Params, Registration, Side, Target, surroundings,
 };
 use serde::Deserialize;
 
@@ -16,7 +16,7 @@ use crate::errors;
 use crate::events::{Event, Events};
 use crate::records::{CALL, ITEMS_IN, ITEMS_OUT, NONE, NOTIFICATION, SERVICE_ENDED};
 use crate::served::Served;
-use crate::state::{self, token, Kind, State};
+use crate::state::{self, Kind, State, token};
 
 /// How long a worker whose pool is gone may take to end; then it is killed, whatever its loop is doing.
 const ORPHAN: Duration = Duration::from_secs(1);
@@ -63,11 +63,23 @@ enum Stage {
 
 impl State {
     /// Serves a link from now on.
-    fn serve(&mut self, service: usize, link: Box<dyn Link>, side: Side, config: Config) -> Result<(), Error> {
+    fn serve(
+        &mut self,
+        service: usize,
+        link: Box<dyn Link>,
+        side: Side,
+        config: Config,
+    ) -> Result<(), Error> {
         let connection = Connection::serving(link, side, config);
         self.hub.attach(&connection)?;
         let stage = if side == Side::Initiator { Stage::Greeting } else { Stage::Serving };
-        let at = self.inbound.insert(Inbound { service, connection, stage, batch: Batch::new(), taken: 0 });
+        let at = self.inbound.insert(Inbound {
+            service,
+            connection,
+            stage,
+            batch: Batch::new(),
+            taken: 0,
+        });
         self.woken.push_back(token(Kind::Inbound, at));
         Ok(())
     }
@@ -77,8 +89,11 @@ impl State {
         let listening: Vec<usize> = self.services.iter().map(|(at, _)| at).collect();
         for at in listening {
             // An error is "too many open files", most likely: those who wait are taken when some are free.
-            while let Some(Ok(Some(link))) =
-                self.services.get(at).and_then(|service| service.listener.as_ref()).map(Listener::accept)
+            while let Some(Ok(Some(link))) = self
+                .services
+                .get(at)
+                .and_then(|service| service.listener.as_ref())
+                .map(Listener::accept)
             {
                 // A peer that cannot be watched is hung up on.
                 let _ = self.serve(at, link, Side::Acceptor, state::config());
@@ -104,7 +119,15 @@ impl State {
                     return false;
                 }
                 if let Some(call) = inbound.batch.iter().nth(inbound.taken) {
-                    arrive(&inbound.connection, service, inbound.service, &inbound.batch, call, &mut self.served, events);
+                    arrive(
+                        &inbound.connection,
+                        service,
+                        inbound.service,
+                        &inbound.batch,
+                        call,
+                        &mut self.served,
+                        events,
+                    );
                 }
                 inbound.taken += 1;
             }
@@ -143,7 +166,11 @@ impl State {
 
 impl Inbound {
     /// Does what a worker does before its first call: it greets its pool and registers.
-    fn settle(&mut self, services: &slab::Slab<Service>, waker: &std::task::Waker) -> Result<(), Error> {
+    fn settle(
+        &mut self,
+        services: &slab::Slab<Service>,
+        waker: &std::task::Waker,
+    ) -> Result<(), Error> {
         if self.stage == Stage::Greeting && self.connection.poll_ready(waker)?.is_ready() {
             if let Some(service) = services.get(self.service) {
                 self.connection.register(service.table.registration())?;
@@ -167,23 +194,32 @@ fn arrive(
     served: &mut slab::Slab<Served>,
     events: &mut Events<'_>,
 ) {
-    let resolved = service.table.resolve(batch.method(call), call.items_in, call.items_out).and_then(|target| {
-        let Target::Method(at) = target else { return Ok((target, None)) };
-        bind(&service.signatures[at], call.encoding, batch.body(call)).map(|arguments| (target, arguments))
-    });
+    let resolved = service
+        .table
+        .resolve(batch.method(call), call.items_in, call.items_out)
+        .and_then(|target| {
+            let Target::Method(at) = target else { return Ok((target, None)) };
+            bind(&service.signatures[at], call.encoding, batch.body(call))
+                .map(|arguments| (target, arguments))
+        });
     match (resolved, call.id) {
         (Ok((Target::Method(method), arguments)), id) => {
             let mut flags = 0;
             flags |= if call.items_in { ITEMS_IN } else { 0 };
             flags |= if call.items_out { ITEMS_OUT } else { 0 };
             flags |= if id.is_none() { NOTIFICATION } else { 0 };
-            let at = id.map(|id| served.insert(Served::new(connection.clone(), id)) as u32).unwrap_or(NONE);
+            let at = id
+                .map(|id| served.insert(Served::new(connection.clone(), id)) as u32)
+                .unwrap_or(NONE);
             // Whole milliseconds, rounded up, so that a call is not thought to be late before it is.
-            let left = call.remaining().map_or(NONE, |left| u32::try_from(left.as_millis() + 1).unwrap_or(NONE - 1));
+            let left = call
+                .remaining()
+                .map_or(NONE, |left| u32::try_from(left.as_millis() + 1).unwrap_or(NONE - 1));
             let numbers = (service_number as u32) << 16 | method as u32;
             let event = Event { kind: CALL, id: at, flags, extra: [numbers, left] };
             match arguments {
-                Some(arguments) => events.put_own(&event, Encoded { encoding: Encoding::Msgpack, bytes: arguments }),
+                Some(arguments) => events
+                    .put_own(&event, Encoded { encoding: Encoding::Msgpack, bytes: arguments }),
                 None => events.put_body(&event, call.encoding, batch.body(call)),
             }
         }
@@ -217,7 +253,8 @@ fn bind(signature: &Signature, encoding: Encoding, body: &[u8]) -> Result<Option
         }
     }
     let params = Params::new(encoding, body)?;
-    let positional = params.is_empty() || matches!(body.first(), Some(0x90..=0x9f | 0xdc | 0xdd)) && encoding == Encoding::Msgpack;
+    let positional = params.is_empty()
+        || matches!(body.first(), Some(0x90..=0x9f | 0xdc | 0xdd)) && encoding == Encoding::Msgpack;
     if !(positional && *variadic) {
         params.check(names)?;
     }
@@ -225,7 +262,10 @@ fn bind(signature: &Signature, encoding: Encoding, body: &[u8]) -> Result<Option
     if positional && encoding == Encoding::Msgpack {
         return Ok(None);
     }
-    let count = (0..names.len()).rev().find(|&at| params.value(names, at).is_some()).map_or(0, |last| last + 1);
+    let count = (0..names.len())
+        .rev()
+        .find(|&at| params.value(names, at).is_some())
+        .map_or(0, |last| last + 1);
     let mut bound = Vec::with_capacity(body.len() + 8);
     write_array_head(count, &mut bound);
     for at in 0..count {
@@ -252,19 +292,31 @@ struct Description {
 }
 
 fn describe(description: &[u8]) -> napi::Result<Service> {
-    let Description { registration, signatures } = rmp_serde::from_slice(description)
-        .map_err(|error| errors::thrown(&Error::new(ErrorCode::InvalidArgument, format!("the service cannot be registered: {error}"))))?;
+    let Description { registration, signatures } =
+        rmp_serde::from_slice(description).map_err(|error| {
+            errors::thrown(&Error::new(
+                ErrorCode::InvalidArgument,
+                format!("the service cannot be registered: {error}"),
+            ))
+        })?;
     if signatures.len() != registration.methods.len() {
         return Err(napi::Error::from_reason("a method has no signature"));
     }
-    Ok(Service { table: MethodTable::new(registration), signatures, listener: None, stopping: false })
+    Ok(Service {
+        table: MethodTable::new(registration),
+        signatures,
+        listener: None,
+        stopping: false,
+    })
 }
 
 /// Serves as the worker of the pool that started this process, if one did: the service's number.
 #[napi]
 pub(crate) fn serve_parent(description: &[u8]) -> napi::Result<Option<u32>> {
     let service = describe(description)?;
-    let Some(parent) = surroundings::parent().map_err(|error| errors::thrown(&error))? else { return Ok(None) };
+    let Some(parent) = surroundings::parent().map_err(|error| errors::thrown(&error))? else {
+        return Ok(None);
+    };
     state::with(|state| {
         let config = Config {
             token: parent.token,
@@ -273,7 +325,9 @@ pub(crate) fn serve_parent(description: &[u8]) -> napi::Result<Option<u32>> {
         };
         parent.lifeline.watch(ORPHAN).map_err(|error| errors::thrown(&error))?;
         let at = state.services.insert(service);
-        state.serve(at, parent.link, Side::Initiator, config).map_err(|error| errors::thrown(&error))?;
+        state
+            .serve(at, parent.link, Side::Initiator, config)
+            .map_err(|error| errors::thrown(&error))?;
         Ok(Some(at as u32))
     })
 }
@@ -295,7 +349,10 @@ pub(crate) fn serve_at(description: &[u8], target: String) -> napi::Result<Liste
         .and_then(|address| Listener::bind(&address))
         .map_err(|error| errors::thrown(&error))?;
     state::with(|state| {
-        state.hub.watch(std::os::fd::AsFd::as_fd(&listener)).map_err(|error| errors::thrown(&error))?;
+        state
+            .hub
+            .watch(std::os::fd::AsFd::as_fd(&listener))
+            .map_err(|error| errors::thrown(&error))?;
         let address = listener.address().to_string();
         service.listener = Some(listener);
         Ok(Listening { service: state.services.insert(service) as u32, address })

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use napi::bindgen_prelude::Function;
 use napi::Env;
+use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use procall::{Config, Hub};
 use slab::Slab;
@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) busy: usize,
     /// What happens in pools.
     pub(crate) notices: Slab<Notices>,
+    /// Readers of JavaScript that wait for something to happen in a pool.
+    pub(crate) readers: usize,
     pub(crate) services: Slab<Service>,
     /// Connections that services serve.
     pub(crate) inbound: Slab<Inbound>,
@@ -68,16 +70,18 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Lets the process live as long as a call is under way or a service serves.
+    /// Lets the process live as long as a call is under way, a service serves, or somebody waits for what happens in a pool.
     pub(crate) fn settle(&self) {
-        self.watch.keep_alive(self.busy > 0 || !self.services.is_empty());
+        self.watch.keep_alive(self.busy > 0 || self.readers > 0 || !self.services.is_empty());
     }
 }
 
 /// Runs `f` with the state of this thread.
 pub(crate) fn with<R>(f: impl FnOnce(&mut State) -> napi::Result<R>) -> napi::Result<R> {
     STATE.with_borrow_mut(|state| {
-        let state = state.as_mut().ok_or_else(|| napi::Error::from_reason("this thread has no loop: call `open` first"))?;
+        let state = state.as_mut().ok_or_else(|| {
+            napi::Error::from_reason("this thread has no loop: call `open` first")
+        })?;
         let result = f(state);
         state.settle();
         result
@@ -111,6 +115,7 @@ pub(crate) fn open(env: Env, on_ready: Function<'_, (), ()>) -> napi::Result<()>
             operations: Vec::new(),
             busy: 0,
             notices: Slab::new(),
+            readers: 0,
             services: Slab::new(),
             inbound: Slab::new(),
             served: Slab::new(),

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use napi_derive::napi;
-use procall::{coalesce, with_remaining, Body, CallOptions, Deadline, Encoding, Error, ErrorCode, Request};
+use procall::{
+    Body, CallOptions, Deadline, Encoding, Error, ErrorCode, Request, coalesce, with_remaining,
+};
 
 use crate::errors;
-use crate::records::{ANSWER, FAIL, IDEMPOTENT, ITEMS_IN, ITEMS_OUT, NOTIFY, START, WANTS_PROGRESS};
+use crate::records::{
+    ANSWER, FAIL, IDEMPOTENT, ITEMS_IN, ITEMS_OUT, NOTIFY, START, WANTS_PROGRESS,
+};
 use crate::state::{self, State};
 
 /// Carries out the commands in `commands`; the records are drawn in [`records`](crate::records). True when a turn should be made at once,
@@ -58,7 +62,8 @@ impl State {
                 };
                 let items_out = options.items_out;
                 let request = Request { method, body: Body::new(encoding, params), options };
-                let channel = self.channels.get(target as usize).map(|channel| channel.calls.clone());
+                let channel =
+                    self.channels.get(target as usize).map(|channel| channel.calls.clone());
                 if kind == NOTIFY {
                     if let Some(channel) = channel {
                         // At most once, unacknowledged: what cannot be sent is dropped.

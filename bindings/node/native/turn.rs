@@ -4,7 +4,7 @@ use napi::bindgen_prelude::{Buffer, BufferSlice};
 use napi_derive::napi;
 
 use crate::events::Events;
-use crate::state::{self, parts, Kind, State};
+use crate::state::{self, Kind, State, parts};
 
 /// Takes what the connections have and writes it into `array`: the number of events, doubled, plus 1 when there are more.
 #[napi]

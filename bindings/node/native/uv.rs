@@ -16,7 +16,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use napi::bindgen_prelude::{Function, JsValue, Result};
-use napi::{check_status, sys, Env};
+use napi::{Env, check_status, sys};
 
 /// `UV_POLL` of `uv_handle_type`; the numbers are part of libuv's stable interface.
 const UV_POLL: c_int = 8;
@@ -78,11 +78,14 @@ impl Watch {
         ended: impl FnOnce() + 'static,
     ) -> Result<Self> {
         let uv = env.get_uv_event_loop()?;
-        let fd = fd.try_clone_to_owned().map_err(|error| napi::Error::from_reason(error.to_string()))?;
+        let fd =
+            fd.try_clone_to_owned().map_err(|error| napi::Error::from_reason(error.to_string()))?;
         let number = fd.as_raw_fd();
         let mut reference = ptr::null_mut();
         // SAFETY: the environment and the function are those of the call we are in, and `reference` is valid for writing.
-        check_status!(unsafe { sys::napi_create_reference(env.raw(), callback.raw(), 1, &raw mut reference) })?;
+        check_status!(unsafe {
+            sys::napi_create_reference(env.raw(), callback.raw(), 1, &raw mut reference)
+        })?;
 
         let layout = poll_layout();
         // SAFETY: no uv_poll_t has size 0.
@@ -113,7 +116,12 @@ impl Watch {
         let mut hook = ptr::null_mut();
         // SAFETY: the environment is live, `shared` stays valid until the hook is removed in `on_closed`, and `hook` is valid for writing.
         let hooked = check_status!(unsafe {
-            sys::napi_add_async_cleanup_hook(env.raw(), Some(on_teardown), shared.cast(), &raw mut hook)
+            sys::napi_add_async_cleanup_hook(
+                env.raw(),
+                Some(on_teardown),
+                shared.cast(),
+                &raw mut hook,
+            )
         });
         // SAFETY: made by `Box::into_raw` above, and not freed before the handle is closed.
         unsafe { &*shared }.hook.set(hook);
@@ -147,7 +155,10 @@ impl Watch {
 }
 
 fn uv_error(what: &str, status: c_int) -> napi::Error {
-    napi::Error::from_reason(format!("libuv cannot {what} a descriptor: {}", std::io::Error::from_raw_os_error(-status)))
+    napi::Error::from_reason(format!(
+        "libuv cannot {what} a descriptor: {}",
+        std::io::Error::from_raw_os_error(-status)
+    ))
 }
 
 fn poll_layout() -> Layout {
@@ -177,7 +188,15 @@ extern "C" fn on_readable(handle: *mut UvPoll, _status: c_int, _events: c_int) {
         // SAFETY: both values belong to the scope opened above. Without an async context Node takes its default. This also runs the
         // microtasks and ticks that the function leaves behind.
         let called = unsafe {
-            sys::napi_make_callback(env, ptr::null_mut(), global, function, 0, ptr::null(), ptr::null_mut())
+            sys::napi_make_callback(
+                env,
+                ptr::null_mut(),
+                global,
+                function,
+                0,
+                ptr::null(),
+                ptr::null_mut(),
+            )
         };
         if called == sys::Status::napi_pending_exception {
             raise(env);

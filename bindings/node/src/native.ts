@@ -34,6 +34,7 @@ export interface Native {
   poolStep(id: number, channel: number, what: number, worker: number | null): void;
   workers(channel: number): WorkerInfo[];
   registration(channel: number): Buffer | null;
+  waitForEvents(waits: boolean): void;
   closePool(channel: number, notices: number): void;
   progress(served: number, done: number, total: number | null, text: string): void;
 }

@@ -158,7 +158,8 @@ class Audience {
     this.readers.clear();
   }
 
-  async *events(): AsyncGenerator<PoolEvent, void, undefined> {
+  /** A reader who hears everything from now on, read or not. */
+  events(): AsyncIterableIterator<PoolEvent> {
     const events: (PoolEvent | undefined)[] = this.closed ? [undefined] : [];
     let wake: (() => void) | undefined;
     const reader = (event: PoolEvent | undefined): void => {
@@ -166,17 +167,26 @@ class Audience {
       events.push(event);
       wake?.();
     };
-    this.readers.add(reader);
-    try {
-      for (;;) {
-        while (events.length === 0) await new Promise<void>((resolve) => (wake = resolve));
-        const event = events.shift();
-        if (event === undefined) return;
-        yield event;
+    if (!this.closed) this.readers.add(reader);
+    const { readers } = this;
+    async function* read(): AsyncGenerator<PoolEvent, void, undefined> {
+      try {
+        for (;;) {
+          while (events.length === 0) {
+            // Whoever waits for an event wants the process to live until it comes.
+            native.waitForEvents(true);
+            await new Promise<void>((resolve) => (wake = resolve));
+            native.waitForEvents(false);
+          }
+          const event = events.shift();
+          if (event === undefined) return;
+          yield event;
+        }
+      } finally {
+        readers.delete(reader);
       }
-    } finally {
-      this.readers.delete(reader);
     }
+    return read();
   }
 }
 
@@ -256,6 +266,8 @@ export class PoolBase implements ClientBase {
 
   /** Ends the pool at once: calls end with CLOSED, and the workers are ended without waiting for them here. */
   close(): void {
+    if (this.#stopped !== undefined) return;
+    this.#stopped = Promise.resolve();
     theLoop().flush();
     this.#forget();
   }

@@ -67,6 +67,8 @@ def read(hint: Any) -> Hint:
     if hasattr(hint, "__metadata__"):
         return read(origin)
     arguments: tuple[Any, ...] = getattr(hint, "__args__", ())
+    if _is_typing(origin, "NotRequired") or _is_typing(origin, "Required"):
+        return read(arguments[0])
     if type(hint) is type(int | str) or _is_typing(origin, "Union"):
         return _union([read(argument) for argument in arguments])
     if _is_typing(origin, "Literal"):
@@ -288,8 +290,15 @@ def _dataclass(hint: Any) -> Hint:
 
 
 def _typed_dict(hint: Any) -> Hint:
-    fields = {name: read(each) for name, each in resolved(hint).items()}
-    required = [name for name in fields if name in hint.__required_keys__]
+    # The class itself takes a field for required when its hints are text, so the hints say it.
+    hints = resolved(hint, with_extras=True)
+    fields = {name: read(each) for name, each in hints.items()}
+    required = [
+        name
+        for name, each in hints.items()
+        if not _is_typing(getattr(each, "__origin__", None), "NotRequired")
+        and (hint.__total__ or _is_typing(getattr(each, "__origin__", None), "Required"))
+    ]
 
     def convert(values: dict[str, Any]) -> Any:
         return _fields(hint, fields, required, values)
@@ -297,12 +306,12 @@ def _typed_dict(hint: Any) -> Hint:
     return Hint(_object(hint, fields, required), DICT, hint.__name__, convert)
 
 
-def resolved(hint: Any) -> dict[str, Any]:
+def resolved(hint: Any, *, with_extras: bool = False) -> dict[str, Any]:
     """The hints of a class, with those that are text made real."""
     import typing
 
     try:
-        return typing.get_type_hints(hint)
+        return typing.get_type_hints(hint, include_extras=with_extras)
     except Exception:
         # A hint that names something unknown takes anything.
         return {}

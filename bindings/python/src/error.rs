@@ -56,7 +56,8 @@ pub(crate) fn refused(refusal: &Refusal, what: &str) -> Error {
 
 /// A result or item that arrived and breaks the rules for values.
 pub(crate) fn unreadable(refusal: &Refusal) -> Error {
-    Error::new(ErrorCode::ProtocolError, refusal.describe("the answer")).with_executed(Executed::Yes)
+    Error::new(ErrorCode::ProtocolError, refusal.describe("the answer"))
+        .with_executed(Executed::Yes)
 }
 
 /// A result or item of a handler that cannot be sent.
@@ -109,7 +110,11 @@ pub(crate) fn one_line(py: Python<'_>, raised: &PyErr) -> String {
 fn trace_of(py: Python<'_>, raised: &PyErr) -> Option<String> {
     let traceback = raised.traceback(py)?;
     let mut text = traceback.format().ok()?;
-    text.push_str(&format!("{}: {}", type_of(py, raised), clip(&message_of(py, raised), MAX_MESSAGE)));
+    text.push_str(&format!(
+        "{}: {}",
+        type_of(py, raised),
+        clip(&message_of(py, raised), MAX_MESSAGE)
+    ));
     let keep = text.len().saturating_sub(MAX_TRACE);
     let start = (keep..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or_default();
     Some(text.split_off(start))
@@ -123,4 +128,3 @@ fn clip(text: &str, max: usize) -> &str {
 pub(crate) fn invalid(py: Python<'_>, message: impl Into<String>) -> PyErr {
     raise(py, &Error::new(ErrorCode::InvalidArgument, message))
 }
-

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use procall::Channel;
-use procall_pool::{Event, Happening, OutputLine, Pool as Inner, Outlet, PoolBuilder, Step};
+use procall_pool::{Event, Happening, Outlet, OutputLine, Pool as Inner, PoolBuilder, Step};
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -71,7 +71,11 @@ impl Plan {
     }
 }
 
-fn set<T>(builder: PoolBuilder, value: Option<T>, with: impl FnOnce(PoolBuilder, T) -> PoolBuilder) -> PoolBuilder {
+fn set<T>(
+    builder: PoolBuilder,
+    value: Option<T>,
+    with: impl FnOnce(PoolBuilder, T) -> PoolBuilder,
+) -> PoolBuilder {
     match value {
         Some(value) => with(builder, value),
         None => builder,
@@ -190,7 +194,8 @@ impl Pool {
 }
 
 fn finish(py: Python<'_>, step: Step) -> PyResult<()> {
-    wait(py, |interrupt| step.wait_interruptibly(interrupt))?.map_err(|error| error::raise(py, &error))
+    wait(py, |interrupt| step.wait_interruptibly(interrupt))?
+        .map_err(|error| error::raise(py, &error))
 }
 
 fn line(line: OutputLine) -> (String, u32, &'static str, String) {

@@ -6,7 +6,10 @@ use pyo3::prelude::*;
 
 use crate::convert;
 
-pub(crate) fn to_python<'py>(py: Python<'py>, registration: &Registration) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn to_python<'py>(
+    py: Python<'py>,
+    registration: &Registration,
+) -> PyResult<Bound<'py, PyAny>> {
     let bytes = encode(registration)?;
     convert::decode(py, Encoding::Msgpack, &bytes)
         .map_err(|refusal| PyValueError::new_err(refusal.describe("the registration")))
@@ -21,6 +24,7 @@ pub(crate) fn from_python(document: &Bound<'_, PyAny>) -> PyResult<Registration>
 }
 
 pub(crate) fn encode(registration: &Registration) -> PyResult<Vec<u8>> {
-    rmp_serde::to_vec_named(registration)
-        .map_err(|error| PyValueError::new_err(format!("the registration cannot be encoded: {error}")))
+    rmp_serde::to_vec_named(registration).map_err(|error| {
+        PyValueError::new_err(format!("the registration cannot be encoded: {error}"))
+    })
 }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import builtins
-import os
 import pathlib
 import pickle
-import signal
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -91,7 +91,15 @@ def test_wrong_arguments_name_the_field(calc: procall.Client) -> None:
 
 
 def test_simple_types_are_checked(calc: procall.Client) -> None:
-    right = {"whole": 1, "real": 1.5, "text": "", "flag": True, "data": b"", "items": [], "extra": {}}
+    right = {
+        "whole": 1,
+        "real": 1.5,
+        "text": "",
+        "flag": True,
+        "data": b"",
+        "items": [],
+        "extra": {},
+    }
     kinds = ["int", "float", "str", "bool", "bytes", "list", "dict"]
     assert calc.kinds(**right) == kinds
     assert calc.kinds(**{**right, "real": 2})[1] == "int", "an int is as good as a float"
@@ -99,7 +107,9 @@ def test_simple_types_are_checked(calc: procall.Client) -> None:
         with pytest.raises(procall.InvalidArgument, match=f"argument {name}") as caught:
             calc.kinds(**{**right, name: None})
         assert caught.value.fields[0].path == f"/{name}"
-    with pytest.raises(procall.InvalidArgument, match=r"argument items has \[1\], which must be int"):
+    with pytest.raises(
+        procall.InvalidArgument, match=r"argument items has \[1\], which must be int"
+    ):
         calc.kinds(**{**right, "items": [1, "x"]})
 
 
@@ -150,7 +160,9 @@ def test_an_error_of_a_nested_call_is_an_error_of_the_handler(served: Served, se
 
 
 def test_an_unsendable_result_names_the_path(calc: procall.Client) -> None:
-    with pytest.raises(procall.InvalidResult, match=r"the result bad\[1\] is of type set") as caught:
+    with pytest.raises(
+        procall.InvalidResult, match=r"the result bad\[1\] is of type set"
+    ) as caught:
         calc.unsendable()
     assert caught.value.executed == "yes"
     assert caught.value.fields[0].path == "/bad/1"
@@ -213,7 +225,9 @@ def test_nested_calls_inherit_the_deadline(plain: Served, serve: Serve) -> None:
 
 def test_a_call_that_expires_in_the_queue_never_starts(plain: Served) -> None:
     with procall.connect(plain.address) as calc, procall.connect(plain.address) as other:
-        thread = threading.Thread(target=lambda: suppressed(calc.options(deadline=0.3).until_cancelled, "a"))
+        thread = threading.Thread(
+            target=lambda: suppressed(calc.options(deadline=0.3).until_cancelled, "a")
+        )
         thread.start()
         assert plain.line() == "began a"
         with pytest.raises(procall.DeadlineExceeded):
@@ -237,17 +251,18 @@ def test_ctrl_c_cancels_the_call(plain: Served) -> None:
         assert calc.add(1, 2) == 3
 
 
-def test_ctrl_c_in_a_thread_that_follows(plain: Served) -> None:
-    """Another thread reads the link; the main thread, which gets the signal, only waits."""
-    with procall.connect(plain.address) as calc:
-        leader = threading.Thread(target=lambda: suppressed(calc.options(deadline=3).until_cancelled, "a"))
-        leader.start()
-        assert plain.line() == "began a"
-        interrupter = interrupt_when(lambda: None)
+def test_ctrl_c_while_another_thread_reads_the_link(serve: Serve) -> None:
+    loop = serve("loop.py")
+    with procall.connect(loop.address) as calc:
+        other = threading.Thread(target=suppressed, args=(calc.options(deadline=1).slow, "a"))
+        other.start()
+        assert loop.line() == "began a"
+        interrupter = interrupt_when(loop.line)
         with pytest.raises(KeyboardInterrupt):
-            calc.options(deadline=None).until_cancelled("b")
-            interrupter.join()
-        leader.join()
+            calc.options(deadline=None).slow("b")
+        interrupter.join()
+        assert loop.line() == "cancelled b"
+        other.join()
 
 
 def test_streams(calc: procall.Client) -> None:
@@ -360,16 +375,12 @@ def test_threads_share_a_client(calc: procall.Client) -> None:
 
 
 def test_a_client_that_is_killed_cancels_its_calls(
-    plain: Served, script: Callable[[str], str], tmp_path: pathlib.Path
+    plain: Served, script: Callable[[str], str]
 ) -> None:
-    pid = os.fork()
-    if pid == 0:
-        with procall.connect(plain.address) as calc:
-            calc.until_cancelled("x")
-        os._exit(1)
-    assert plain.line() == "began x"
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    program = script(f"import procall; procall.connect({plain.address!r}).until_cancelled('x')")
+    with subprocess.Popen([sys.executable, program]) as caller:
+        assert plain.line() == "began x"
+        caller.kill()
     assert plain.line() == "ended x"
     with procall.connect(plain.address) as calc:
         assert calc.add(1, 2) == 3

@@ -146,7 +146,7 @@ def test_arrives_as(value: Any, arrives: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (2**64, "outside -2**63 to 2**64-1"),
+        (2**64, r"outside -2\*\*63 to 2\*\*64-1"),
         (-(2**63) - 1, "outside"),
         (10**30, "outside"),
         ("\ud800", "lone surrogate"),
@@ -176,7 +176,9 @@ def test_is_refused(value: Any, says: str) -> None:
 
 
 def test_a_refusal_names_the_path(client: procall.Client) -> None:
-    with pytest.raises(procall.InvalidArgument, match=r"argument value\.users\[1\]\.tags ") as caught:
+    with pytest.raises(
+        procall.InvalidArgument, match=r"argument value\.users\[1\]\.tags "
+    ) as caught:
         client.echo({"users": [{}, {"tags": {1}}]})
     assert caught.value.executed == "no"
     assert caught.value.fields[0].path == "/0/users/1/tags"
@@ -198,8 +200,7 @@ def test_what_raises_while_it_is_read_is_refused() -> None:
 
 
 ARRAYS = [
-    np.arange(6).astype(dtype).reshape(2, 3)
-    for dtype in "? b B h H i I q Q e f d F D".split()
+    np.arange(6).astype(dtype).reshape(2, 3) for dtype in "? b B h H i I q Q e f d F D".split()
 ]
 
 

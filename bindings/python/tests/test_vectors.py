@@ -74,6 +74,16 @@ def array_of(buffer: dict[str, Any], packed: bytes) -> Any:
     return np.frombuffer(packed, dtype).reshape([int(dim) for dim in buffer["shape"]])
 
 
+def is_beyond_numpy(buffer: dict[str, Any]) -> bool:
+    """Regions need shared memory, and numpy has no bfloat16; both are refused, never guessed."""
+    return "region" in buffer["place"] or buffer["dtype"] == "bfloat16"
+
+
+def is_packed(buffer: dict[str, Any]) -> bool:
+    """Arrays are sent in C order and little-endian, whatever they arrived in."""
+    return buffer["strides"] is None and not buffer["big_endian"]
+
+
 def same(a: Any, b: Any) -> bool:
     if type(a) is not type(b):
         return False
@@ -90,10 +100,15 @@ def same(a: Any, b: Any) -> bool:
 
 @pytest.mark.parametrize("vector", named(load("bodies.json")))
 def test_bodies(vector: dict[str, Any]) -> None:
+    tensor = vector["value"].get("tensor")
+    if tensor is not None and is_beyond_numpy(tensor):
+        with pytest.raises(procall.InvalidArgument):
+            codec.decode(unhex(vector["hex"]))
+        return
     expected = value_of(vector["value"])
     decoded = codec.decode(unhex(vector["hex"]))
     assert same(decoded, expected)
-    if vector.get("canonical", True):
+    if vector.get("canonical", True) and (tensor is None or is_packed(tensor)):
         assert codec.encode(decoded) == unhex(vector["hex"])
     if vector["json"] is not None:
         assert same(codec.decode_json(long_text(vector["json"]).encode()), expected)
@@ -114,13 +129,12 @@ def test_bad_bodies(vector: dict[str, Any]) -> None:
 def test_buffers(vector: dict[str, Any]) -> None:
     payload = unhex(vector["payload"])
     wrapped = b"\xc9" + len(payload).to_bytes(4, "big") + b"P" + payload
-    if "error" in vector or vector["packed"] is None or vector["buffer"]["dtype"] == "bfloat16":
-        # Regions need shared memory, and numpy has no bfloat16; both are refused, never guessed.
+    if "error" in vector or is_beyond_numpy(vector["buffer"]):
         with pytest.raises(procall.InvalidArgument):
             codec.decode(wrapped)
         return
     assert same(codec.decode(wrapped), array_of(vector["buffer"], unhex(vector["packed"])))
-    if vector["buffer"]["strides"] is None and not vector["buffer"]["big_endian"]:
+    if is_packed(vector["buffer"]):
         assert codec.encode(codec.decode(wrapped)) == unhex(vector["msgpack"])
 
 

@@ -10,8 +10,10 @@ use crate::model::Service;
 pub(crate) fn expand(service: &Service) -> TokenStream {
     let Service { visibility, ident, .. } = service;
     let client = format_ident!("{}Client", crate::name::plain(ident));
-    let about = format!("Calls a [`{ident}`] that is served somewhere else. Clones share the connection.");
-    let methods = service.methods.iter().map(|method| call(method, &service.full_name(method), visibility));
+    let about =
+        format!("Calls a [`{ident}`] that is served somewhere else. Clones share the connection.");
+    let methods =
+        service.methods.iter().map(|method| call(method, &service.full_name(method), visibility));
     let conditions = service.attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
     let conditions_again = conditions.clone();
     quote! {

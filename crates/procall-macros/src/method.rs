@@ -75,13 +75,18 @@ impl Method {
     fn check(&self) -> Result<()> {
         let refuse = |message: &str| Err(Error::new(self.ident.span(), message));
         if TAKEN.contains(&&*name::plain(&self.ident)) {
-            return refuse("`new` and `into_service` are made by this attribute; call the function otherwise and name the method with `#[method(name = \"...\")]`");
+            return refuse(
+                "`new` and `into_service` are made by this attribute; call the function otherwise and name the method with `#[method(name = \"...\")]`",
+            );
         }
         if self.values().count() > MAX_PARAMETERS {
             return refuse("a method has at most 16 parameters; put them into a struct");
         }
-        let streams: Vec<&Argument> =
-            self.arguments.iter().filter(|argument| matches!(argument.kind, Kind::Items(_))).collect();
+        let streams: Vec<&Argument> = self
+            .arguments
+            .iter()
+            .filter(|argument| matches!(argument.kind, Kind::Items(_)))
+            .collect();
         if let [_, second, ..] = &*streams {
             return Err(Error::new(
                 second.ident.span(),
@@ -92,10 +97,14 @@ impl Method {
             return refuse("an async method must not block: `blocking` is for plain functions");
         }
         if self.blocking && self.result.item.is_some() {
-            return refuse("a method that returns a stream cannot be `blocking`: make it async, or block inside the stream's own tasks");
+            return refuse(
+                "a method that returns a stream cannot be `blocking`: make it async, or block inside the stream's own tasks",
+            );
         }
         if !streams.is_empty() && !self.is_async && !self.blocking && self.result.item.is_none() {
-            return refuse("a plain function runs on the thread that reads the link, where no stream can be read: make it async, or `#[method(blocking)]`");
+            return refuse(
+                "a plain function runs on the thread that reads the link, where no stream can be read: make it async, or `#[method(blocking)]`",
+            );
         }
         Ok(())
     }
@@ -153,7 +162,8 @@ impl Argument {
 }
 
 fn plain_signature(sig: &Signature) -> Result<()> {
-    let wants_self = "a method of a service takes `&self`: one value serves all calls, so its state is shared";
+    let wants_self =
+        "a method of a service takes `&self`: one value serves all calls, so its state is shared";
     match sig.receiver() {
         Some(receiver) => match &receiver.kind {
             ReceiverKind::Reference(_, _, None) => {}
@@ -161,19 +171,21 @@ fn plain_signature(sig: &Signature) -> Result<()> {
         },
         None => return Err(Error::new(sig.ident.span(), wants_self)),
     }
-    let no_generics = "a method of a service has no generics: callers in other processes cannot choose types";
+    let no_generics =
+        "a method of a service has no generics: callers in other processes cannot choose types";
     if !sig.generics.params.is_empty() {
         return Err(Error::new_spanned(&sig.generics, no_generics));
     }
     if let Some(clause) = &sig.generics.where_clause {
         return Err(Error::new_spanned(clause, no_generics));
     }
-    let odd = sig.constness.map(|token| token.span).or(sig.abi.as_ref().map(Spanned::span)).or(
-        match sig.safety {
+    let odd =
+        sig.constness.map(|token| token.span).or(sig.abi.as_ref().map(Spanned::span)).or(match sig
+            .safety
+        {
             Safety::Default => None,
             _ => Some(sig.fn_token.span),
-        },
-    );
+        });
     match odd {
         Some(span) => Err(Error::new(span, "a method of a service is a plain or async function")),
         None => Ok(()),

@@ -3,7 +3,9 @@
 use proc_macro2::TokenStream;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, Ident, Item, ItemTrait, Result, Token, TraitItem, TypeParamBound, Visibility};
+use syn::{
+    Attribute, Error, Ident, Item, ItemTrait, Result, Token, TraitItem, TypeParamBound, Visibility,
+};
 
 use crate::method::{Method, description};
 use crate::name;
@@ -95,7 +97,9 @@ fn distinct(method: &Method, others: &[Method]) -> Result<()> {
         .iter()
         .find(|other| other.name == method.name || other.ident == method.ident)
         // Under different conditions only one of the two is there.
-        .filter(|other| other.conditions().next().is_none() && method.conditions().next().is_none());
+        .filter(|other| {
+            other.conditions().next().is_none() && method.conditions().next().is_none()
+        });
     match twin {
         Some(_) => Err(Error::new(
             method.ident.span(),

@@ -2,8 +2,8 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::ReturnType;
+use syn::spanned::Spanned;
 
 use crate::method::{Kind, Method};
 use crate::model::Service;
@@ -89,7 +89,9 @@ fn register(method: &Method, service: &syn::Ident) -> TokenStream {
                 at += 1;
                 quote_spanned!(ty.span()=> let #name: #ty = #bound.argument(#place)?;)
             }
-            Kind::Items(item) => quote_spanned!(item.span()=> let #name = #arrival.items::<#item>();),
+            Kind::Items(item) => {
+                quote_spanned!(item.span()=> let #name = #arrival.items::<#item>();)
+            }
             Kind::Context => quote!(let #name = #arrival.context();),
         }
     });

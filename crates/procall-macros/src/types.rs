@@ -1,6 +1,6 @@
 //! What types mean, as far as their spelling tells.
 
-use syn::{Error, GenericArgument, PathArguments, ReturnType, Result, Type};
+use syn::{Error, GenericArgument, PathArguments, Result, ReturnType, Type};
 
 /// What a method returns, taken apart.
 pub(crate) struct Output {
@@ -40,7 +40,9 @@ pub(crate) fn stream_item(ty: &Type) -> Result<Option<&Type>> {
     match last(ty) {
         Some(("Stream", arguments)) => match &*arguments {
             [item] => Ok(Some(item)),
-            _ => Err(Error::new_spanned(ty, "write `procall::Stream<T>` with the type of its items")),
+            _ => {
+                Err(Error::new_spanned(ty, "write `procall::Stream<T>` with the type of its items"))
+            }
         },
         _ => Ok(None),
     }

@@ -49,3 +49,12 @@ pub use policy::RestartPolicy;
 pub use pool::Pool;
 pub use spawn::Exit;
 pub use step::Step;
+
+/// The Rust snippets of the README and of the book, compiled.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/src/tutorial.md")]
+    struct Tutorial;
+}

@@ -48,6 +48,7 @@
 pub mod buffer;
 mod code;
 mod error;
+mod header;
 pub mod json;
 mod limits;
 mod message;
@@ -58,8 +59,9 @@ pub mod wire;
 
 pub use code::ErrorCode;
 pub use error::{Executed, Failure, Fault};
+pub use header::{CallHeader, Encoding, Flags, Kind, NotifyHeader};
 pub use limits::{Heartbeat, Limits};
-pub use message::{CallHeader, Encoding, Flags, Kind, Message, NotifyHeader, VERSION, VERSION_MIN};
+pub use message::{Message, VERSION, VERSION_MIN};
 pub use session::{
     Blocked, Body, CallId, Config, Counters, Event, IncomingCall, Options, Payload, PeerInfo,
     Reason, Session,

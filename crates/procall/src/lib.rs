@@ -27,10 +27,12 @@ pub use bytes::Bytes;
 pub use channel::{Channel, Queued, Started};
 #[cfg(feature = "tokio")]
 pub use client::Client;
-pub use client::{AsChannel, BlockingClient, Call, CallFuture, DuplexCall, StreamCall, Submitted, open};
+pub use client::{
+    AsChannel, BlockingClient, Call, CallFuture, DuplexCall, StreamCall, Submitted, open,
+};
 pub use connection::{
-    coalesce, Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, Pending,
-    Progress, Request, Responder, Side, WaitError,
+    Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, Pending,
+    Progress, Request, Responder, Side, WaitError, coalesce,
 };
 pub use context::{Context, remaining, with_remaining};
 #[cfg(feature = "tokio")]
@@ -48,8 +50,8 @@ pub use server::Server;
 #[doc(hidden)]
 pub use service::Parameter;
 pub use service::{
-    Answer, Arguments, Arrival, Bound, Calls, Function, Handler, MethodTable, Params, PulledCall, Service, Signature, Target,
-    WithContext, similar,
+    Answer, Arguments, Arrival, Bound, Calls, Function, Handler, MethodTable, Params, PulledCall,
+    Service, Signature, Target, WithContext, similar,
 };
 pub use stream::Stream;
 

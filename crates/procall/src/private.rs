@@ -11,7 +11,9 @@ use crate::channel::Channel;
 use crate::client::AsChannel;
 use crate::error::{Error, IntoError};
 use crate::registration::{MethodInfo, Shape};
-use crate::service::{Answer, Arrival, Bound, EncodeItems, Expected, Handler, Parameter, Service, encoded};
+use crate::service::{
+    Answer, Arrival, Bound, EncodeItems, Expected, Handler, Parameter, Service, encoded,
+};
 use crate::service::{params_schema, schema_of};
 use crate::stream::Stream;
 
@@ -169,10 +171,7 @@ where
     impl<T: Serialize + DeserializeOwned> FutureStream for Opening<T> {
         type Item = Result<crate::connection::Encoded, Error>;
 
-        fn poll_next(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-        ) -> Poll<Option<Self::Item>> {
+        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
             if let Self::Future(future) = &mut *self {
                 match future.as_mut().poll(cx) {
                     Poll::Pending => return Poll::Pending,

@@ -10,7 +10,10 @@ const MAX_LEN: u64 = 1 << 20;
 /// Every file below a folder that its `.gitignore` does not exclude, in a fixed order.
 pub(crate) fn find(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     if !folder.is_dir() {
-        return Err(Error::new(ErrorCode::InvalidArgument, format!("{} is not a folder", folder.display())));
+        return Err(Error::new(
+            ErrorCode::InvalidArgument,
+            format!("{} is not a folder", folder.display()),
+        ));
     }
     let mut files: Vec<PathBuf> = ignore::WalkBuilder::new(folder)
         .build()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use comfy_table::{presets, CellAlignment, Table};
+use comfy_table::{CellAlignment, Table, presets};
 
 use crate::workers::Digest;
 
@@ -63,11 +63,26 @@ impl Ledger {
     pub(crate) fn print(&self, took: Duration, restarts: [u64; 3]) {
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(["language", "work", "calls", "p50 ms", "p99 ms", "workers lost", "restarts"]);
-        let rows = [("python", "keywords (numpy)"), ("node", "Markdown to HTML (marked)"), ("rust", "SHA-256 and counts")];
+        table.set_header([
+            "language",
+            "work",
+            "calls",
+            "p50 ms",
+            "p99 ms",
+            "workers lost",
+            "restarts",
+        ]);
+        let rows = [
+            ("python", "keywords (numpy)"),
+            ("node", "Markdown to HTML (marked)"),
+            ("rust", "SHA-256 and counts"),
+        ];
         for ((language, work), restarts) in rows.into_iter().zip(restarts) {
-            let timings: Vec<&Timing> =
-                self.good().flat_map(|answer| &answer.timings).filter(|timing| timing.language == language).collect();
+            let timings: Vec<&Timing> = self
+                .good()
+                .flat_map(|answer| &answer.timings)
+                .filter(|timing| timing.language == language)
+                .collect();
             let mut took: Vec<Duration> = timings.iter().map(|timing| timing.took).collect();
             took.sort_unstable();
             let lost: u32 = timings.iter().map(|timing| timing.lost).sum();
@@ -99,14 +114,29 @@ impl Ledger {
         }
         let bytes: u64 = self.good().map(|answer| answer.digest.bytes).sum();
         let html: usize = self.good().map(|answer| answer.html).sum();
-        println!("{} files, {bytes} bytes in, {html} bytes of HTML out, {:.1} s", self.entries.len(), took.as_secs_f64());
+        println!(
+            "{} files, {bytes} bytes in, {html} bytes of HTML out, {:.1} s",
+            self.entries.len(),
+            took.as_secs_f64()
+        );
         if let Some(killed) = &self.killed {
             println!("killed on the way with SIGKILL: {killed}");
         }
         let none = self.entries.iter().filter(|answers| !answers.iter().any(Result::is_ok)).count();
         let twice = self.entries.iter().filter(|answers| answers.len() > 1).count();
-        println!("ledger: {} files, {} answers, {none} without one, {twice} with more than one", self.entries.len(), self.good().count());
-        for problem in self.entries.iter().flatten().filter_map(|answer| answer.as_ref().err()).chain(&self.faults).take(5) {
+        println!(
+            "ledger: {} files, {} answers, {none} without one, {twice} with more than one",
+            self.entries.len(),
+            self.good().count()
+        );
+        for problem in self
+            .entries
+            .iter()
+            .flatten()
+            .filter_map(|answer| answer.as_ref().err())
+            .chain(&self.faults)
+            .take(5)
+        {
             println!("  {problem}");
         }
     }

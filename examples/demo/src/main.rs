@@ -48,7 +48,11 @@ async fn run(folder: PathBuf) -> Result<bool, procall::Error> {
     }
     let start = Instant::now();
     let workers = Workers::start().await?;
-    println!("{} workers in three languages were ready after {} ms", workers.count(), start.elapsed().as_millis());
+    println!(
+        "{} workers in three languages were ready after {} ms",
+        workers.count(),
+        start.elapsed().as_millis()
+    );
     let mut ledger = Ledger::new(files.len());
     work::run(&workers, files, &mut ledger).await;
     let pids = workers.pids();

@@ -20,7 +20,8 @@ const AT_ONCE: usize = 32;
 pub(crate) async fn run(workers: &Workers, files: Vec<PathBuf>, ledger: &mut Ledger) {
     let bar = ProgressBar::new(files.len() as u64);
     // A bar on a terminal, nothing elsewhere.
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} files  {per_sec}  {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} files  {per_sec}  {msg}")
+    {
         bar.set_style(style);
     }
     let half = files.len() / 2;
@@ -52,11 +53,14 @@ pub(crate) async fn run(workers: &Workers, files: Vec<PathBuf>, ledger: &mut Led
 
 /// The one answer of a file.
 async fn answer(workers: &Workers, path: PathBuf) -> Result<Answer, String> {
-    let bytes = tokio::fs::read(&path).await.map_err(|error| format!("{}: {error}", path.display()))?;
+    let bytes =
+        tokio::fs::read(&path).await.map_err(|error| format!("{}: {error}", path.display()))?;
     let text = std::str::from_utf8(&bytes).ok();
     let mut timings = Vec::new();
     let named = |error: Error| format!("{}: {error:?}", path.display());
-    let digest = timed("rust", &mut timings, || workers.digest(bytes.clone().into())).await.map_err(named)?;
+    let digest = timed("rust", &mut timings, || workers.digest(bytes.clone().into()))
+        .await
+        .map_err(named)?;
     let mut keywords = Vec::new();
     let mut html = 0;
     if let Some(text) = text {

@@ -57,7 +57,7 @@ impl Workers {
     /// Restarts a language, in the order of the table.
     pub(crate) fn restarts(&self) -> [u64; 3] {
         [&self.python, &self.node, &self.rust]
-            .map(|pool| pool.workers().iter().map(|worker| u64::from(worker.restarts)).sum())
+            .map(|pool| pool.workers().iter().map(|worker| worker.restarts).sum())
     }
 
     /// Kills one Python worker, as a crash or an out-of-memory killer would; its name and pid.
@@ -74,7 +74,9 @@ impl Workers {
     }
 
     pub(crate) fn keywords(&self, text: &str) -> Call<Vec<String>> {
-        Call::new(&self.python, "keywords", (text, 5)).idempotent().deadline(Duration::from_secs(60))
+        Call::new(&self.python, "keywords", (text, 5))
+            .idempotent()
+            .deadline(Duration::from_secs(60))
     }
 
     pub(crate) fn render(&self, markdown: &str) -> Call<String> {
@@ -90,7 +92,8 @@ impl Workers {
 /// A program beside this one.
 fn own_sibling(name: &str) -> Result<PathBuf, Error> {
     let own = std::env::current_exe().map_err(|error| {
-        Error::new(procall::ErrorCode::SpawnFailed, "this program does not know where it is").with_source(error)
+        Error::new(procall::ErrorCode::SpawnFailed, "this program does not know where it is")
+            .with_source(error)
     })?;
     Ok(own.with_file_name(name))
 }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use procall::{
-    CallOptions, Channel, Deadline, MethodInfo, Registration, Request, Shape, Started,
-};
+use procall::{CallOptions, Channel, Deadline, MethodInfo, Registration, Request, Shape, Started};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 

@@ -20,11 +20,14 @@ pub(crate) fn connect(py: Python<'_>, target: &str, timeout: f64) -> PyResult<Ca
     let connected = wait(py, |interrupt| {
         let connection = open(target)?;
         let mut greeting = Greeting { pinged: false };
-        match connection.wait_for(Some(timeout), interrupt, |connection, waker| greeting.poll(connection, waker)) {
+        match connection.wait_for(Some(timeout), interrupt, |connection, waker| {
+            greeting.poll(connection, waker)
+        }) {
             Ok(greeted) => greeted.map(|()| connection),
             Err(WaitError::TimedOut) => Err(unanswered(target)),
             Err(WaitError::Interrupted) => {
-                Err(Error::new(ErrorCode::Cancelled, "the wait was interrupted").with_executed(Executed::No))
+                Err(Error::new(ErrorCode::Cancelled, "the wait was interrupted")
+                    .with_executed(Executed::No))
             }
         }
     })?;
@@ -56,7 +59,10 @@ fn open(target: &str) -> Result<Connection, Error> {
 }
 
 fn unanswered(target: &str) -> Error {
-    Error::new(ErrorCode::NoWorker, format!("{target} accepts connections but does not answer in time"))
+    Error::new(
+        ErrorCode::NoWorker,
+        format!("{target} accepts connections but does not answer in time"),
+    )
 }
 
 /// The handshake, and the registration that follows it at once where there is one: the answer to a ping comes behind it.
@@ -104,7 +110,8 @@ impl Operation for Connect {
         loop {
             match &mut self.stage {
                 Stage::New => {
-                    let dial = Arc::new(Mutex::new(Dial { link: None, waker: Some(waker.clone()) }));
+                    let dial =
+                        Arc::new(Mutex::new(Dial { link: None, waker: Some(waker.clone()) }));
                     self.stage = Stage::Dialling(dial.clone());
                     let target = self.target.clone();
                     std::thread::spawn(move || {
@@ -135,7 +142,9 @@ impl Operation for Connect {
                     }
                 }
                 Stage::Greeting(connection, greeting) => {
-                    let Poll::Ready(greeted) = greeting.poll(connection, waker) else { return Poll::Pending };
+                    let Poll::Ready(greeted) = greeting.poll(connection, waker) else {
+                        return Poll::Pending;
+                    };
                     let connection = connection.clone();
                     return Poll::Ready(match greeted {
                         Ok(()) => Caller::new(Arc::new(connection), Some(self.hub.clone_ref(py)))

@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::caller::Caller;
-use crate::convert::{self, KeyedArguments, Refusal};
+use crate::convert::{self, Refusal};
 use crate::error;
 
 /// Params longer than this are handed over instead of copied: those of one chunk are cheaper to copy.
@@ -51,7 +51,7 @@ pub(super) fn encode(
 }
 
 fn named(kwargs: &Bound<'_, PyDict>, bytes: &mut Vec<u8>) -> Result<(), procall::Error> {
-    KeyedArguments(kwargs).encode(bytes).map_err(|refusal| error::refused(&refusal, "argument"))
+    convert::encode(kwargs.as_any(), bytes).map_err(|refusal| error::refused(&refusal, "argument"))
 }
 
 /// A refusal of an argument by position, by its name where that is known.
@@ -86,11 +86,15 @@ fn join<'py>(
     for (at, argument) in args.iter().enumerate() {
         let Some(name) = names.get(at) else {
             let count = args.len();
-            let message = format!("{} takes {} arguments by position, {count} given", info.name, names.len());
+            let message =
+                format!("{} takes {} arguments by position, {count} given", info.name, names.len());
             return Err(error::invalid(py, message));
         };
         if kwargs.contains(name)? {
-            return Err(error::invalid(py, format!("argument {name} is given by position and by name")));
+            return Err(error::invalid(
+                py,
+                format!("argument {name} is given by position and by name"),
+            ));
         }
         joined.set_item(name, argument)?;
     }

@@ -39,7 +39,9 @@ impl Stream {
     fn take(&self) -> PyResult<Option<Started>> {
         match self.swap(Stage::Busy) {
             Stage::Open(started) => Ok(Some(started)),
-            Stage::Busy => Err(PyRuntimeError::new_err("another thread uses this stream at this moment")),
+            Stage::Busy => {
+                Err(PyRuntimeError::new_err("another thread uses this stream at this moment"))
+            }
             Stage::Over => {
                 self.swap(Stage::Over);
                 Ok(None)
@@ -108,7 +110,9 @@ impl Stream {
             return Err(PyRuntimeError::new_err("the answer is a stream; iterate over it"));
         }
         let Some(mut started) = self.take()? else {
-            return Err(PyRuntimeError::new_err("the call is over; its result was taken or it was closed"));
+            return Err(PyRuntimeError::new_err(
+                "the call is over; its result was taken or it was closed",
+            ));
         };
         self.swap(Stage::Over);
         started.end_items();
@@ -246,11 +250,15 @@ impl Operation for Reply {
     fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
         let mut started = lock(&self.0);
         let Some(call) = started.as_mut() else {
-            return Poll::Ready(Err(PyRuntimeError::new_err("the call is over; its result was taken or it was closed")));
+            return Poll::Ready(Err(PyRuntimeError::new_err(
+                "the call is over; its result was taken or it was closed",
+            )));
         };
         let Poll::Ready(reply) = call.poll_reply(waker) else { return Poll::Pending };
         started.take();
-        Poll::Ready(reply.map_err(|error| error::raise(py, &error)).and_then(|reply| read(py, &reply)))
+        Poll::Ready(
+            reply.map_err(|error| error::raise(py, &error)).and_then(|reply| read(py, &reply)),
+        )
     }
 }
 

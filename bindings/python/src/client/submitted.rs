@@ -41,7 +41,9 @@ impl Submitted {
         let outcome = match self.swap(Stage::Busy) {
             Stage::Open(started) => wait(py, |interrupt| started.wait_interruptibly(interrupt))?,
             Stage::Done(outcome) => outcome,
-            Stage::Busy => return Err(PyRuntimeError::new_err("another thread waits for this result")),
+            Stage::Busy => {
+                return Err(PyRuntimeError::new_err("another thread waits for this result"));
+            }
         };
         self.swap(Stage::Done(outcome.clone()));
         let reply = outcome.map_err(|error| error::raise(py, &error))?;

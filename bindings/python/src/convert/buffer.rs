@@ -1,6 +1,6 @@
 //! Arrays: PEP 3118 buffers of typed items to typed buffers and back.
 
-use procall::buffer::{Dtype, TypedBuffer, EXT_TYPE, MAX_DIMS};
+use procall::buffer::{Dtype, EXT_TYPE, MAX_DIMS, TypedBuffer};
 use pyo3::buffer::PyBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -10,7 +10,10 @@ use super::encode::bytes_head;
 use super::refusal::Refusal;
 
 /// A `memoryview`: plain bytes when its items are bytes in a row, an array otherwise.
-pub(super) fn encode_view(view: &Bound<'_, PyMemoryView>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(super) fn encode_view(
+    view: &Bound<'_, PyMemoryView>,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
     let py = view.py();
     let raised = |error: PyErr| Refusal::raised(py, &error);
     let format: String = attribute(view, intern!(py, "format")).map_err(raised)?;
@@ -24,7 +27,10 @@ pub(super) fn encode_view(view: &Bound<'_, PyMemoryView>, out: &mut Vec<u8>) -> 
 }
 
 /// Anything that exports a buffer, packed in C order.
-pub(super) fn encode_array(view: &Bound<'_, PyMemoryView>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+pub(super) fn encode_array(
+    view: &Bound<'_, PyMemoryView>,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
     let py = view.py();
     let raised = |error: PyErr| Refusal::raised(py, &error);
     let format: String = attribute(view, intern!(py, "format")).map_err(raised)?;
@@ -32,7 +38,9 @@ pub(super) fn encode_array(view: &Bound<'_, PyMemoryView>, out: &mut Vec<u8>) ->
     let len: usize = attribute(view, intern!(py, "nbytes")).map_err(raised)?;
     let itemsize: usize = attribute(view, intern!(py, "itemsize")).map_err(raised)?;
     let (dtype, big_endian) = dtype_of(&format, itemsize).ok_or_else(|| {
-        Refusal::new(format!("is an array whose items have the format {format:?}, which cannot be sent"))
+        Refusal::new(format!(
+            "is an array whose items have the format {format:?}, which cannot be sent"
+        ))
     })?;
     if shape.len() > MAX_DIMS {
         return Err(Refusal::new(format!("is an array of more than {MAX_DIMS} dimensions")));
@@ -133,8 +141,10 @@ fn format_of(dtype: Dtype) -> Option<&'static str> {
 /// A numpy array when numpy is there already, a `memoryview` otherwise.
 pub(super) fn decode<'py>(py: Python<'py>, payload: &[u8]) -> Result<Bound<'py, PyAny>, Refusal> {
     let raised = |error: PyErr| Refusal::raised(py, &error);
-    let buffer = TypedBuffer::parse(payload).map_err(|error| Refusal::new(format!("is refused: {error}")))?;
-    let packed = buffer.to_c_order().map_err(|error| Refusal::new(format!("is refused: {error}")))?;
+    let buffer = TypedBuffer::parse(payload)
+        .map_err(|error| Refusal::new(format!("is refused: {error}")))?;
+    let packed =
+        buffer.to_c_order().map_err(|error| Refusal::new(format!("is refused: {error}")))?;
     let bytes = PyBytes::new(py, &packed);
     let shape = PyTuple::new(py, &buffer.shape).map_err(raised)?;
     let numpy = match (loaded(py, "numpy").map_err(raised)?, format_of(buffer.dtype)) {
@@ -144,7 +154,10 @@ pub(super) fn decode<'py>(py: Python<'py>, payload: &[u8]) -> Result<Bound<'py, 
         }
         // Half precision, pairs, and dimensions of zero beside others: only numpy can show these.
         (None, _) => py.import(intern!(py, "numpy")).map(Bound::into_any).map_err(|_| {
-            Refusal::new(format!("is an array of {}; install numpy to receive it", buffer.dtype.name()))
+            Refusal::new(format!(
+                "is an array of {}; install numpy to receive it",
+                buffer.dtype.name()
+            ))
         })?,
     };
     let name = match (buffer.dtype, loaded(py, "ml_dtypes").map_err(raised)?) {
@@ -152,7 +165,9 @@ pub(super) fn decode<'py>(py: Python<'py>, payload: &[u8]) -> Result<Bound<'py, 
         (Dtype::BF16, None) => {
             return Err(Refusal::new("is an array of bfloat16; import ml_dtypes to receive it"));
         }
-        (dtype, _) => dtype.name().into_pyobject(py).map_err(|error| raised(error.into()))?.into_any(),
+        (dtype, _) => {
+            dtype.name().into_pyobject(py).map_err(|error| raised(error.into()))?.into_any()
+        }
     };
     numpy
         .call_method1(intern!(py, "frombuffer"), (bytes, name))

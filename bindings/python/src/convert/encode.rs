@@ -2,6 +2,7 @@
 
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::dict::BoundDictIterator;
 use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple,
 };
@@ -13,165 +14,240 @@ use super::refusal::Refusal;
 const MAX_DEPTH: usize = 64;
 
 /// Appends a value. When it is refused, `out` holds a part of it.
+///
+/// It follows nesting on a stack of its own: threads of a program may have small ones.
 pub(crate) fn encode(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-    encode_at(value, out, 0)
+    // Most values are flat, so that nothing is allocated for them.
+    let opened = match begin(value, out)? {
+        Begun::Done => return Ok(()),
+        opened => opened,
+    };
+    let mut stack = Vec::new();
+    follow(opened, &mut stack, out).map_err(|refusal| {
+        stack.iter().rev().fold(refusal, |refusal, frame: &Frame<'_>| frame.place(refusal))
+    })
 }
 
-fn encode_at(value: &Bound<'_, PyAny>, out: &mut Vec<u8>, depth: usize) -> Result<(), Refusal> {
-    if let Ok(text) = value.cast_exact::<PyString>() {
-        return encode_text(text, out);
-    }
-    if let Ok(number) = value.cast_exact::<PyInt>() {
-        return encode_int(number, out);
-    }
-    if let Ok(number) = value.cast_exact::<PyFloat>() {
-        encode_float(number.value(), out);
-        return Ok(());
-    }
-    if value.is_none() {
-        out.push(0xc0);
-        return Ok(());
-    }
-    if let Ok(flag) = value.cast_exact::<PyBool>() {
-        out.push(if flag.is_true() { 0xc3 } else { 0xc2 });
-        return Ok(());
-    }
-    if let Ok(list) = value.cast_exact::<PyList>() {
-        return encode_list(list, out, depth);
-    }
-    if let Ok(dict) = value.cast_exact::<PyDict>() {
-        return encode_dict(dict, out, depth);
-    }
-    if let Ok(bytes) = value.cast_exact::<PyBytes>() {
-        encode_bytes(bytes.as_bytes(), out);
-        return Ok(());
-    }
-    if let Ok(tuple) = value.cast::<PyTuple>() {
-        head(out, tuple.len(), 0x90, 0xdc);
-        enter(depth)?;
-        for (at, item) in tuple.iter_borrowed().enumerate() {
-            encode_at(&item, out, depth + 1).map_err(|refusal| refusal.at(at))?;
+/// What the first look at a value has come to.
+enum Begun<'py> {
+    /// It is written.
+    Done,
+    /// Its head is written; these are its elements.
+    Open(Frame<'py>),
+    /// Another value stands for it.
+    Instead(Bound<'py, PyAny>),
+}
+
+/// A value with elements, on the way through them.
+enum Frame<'py> {
+    List {
+        list: Bound<'py, PyList>,
+        at: usize,
+        len: usize,
+    },
+    Tuple {
+        tuple: Bound<'py, PyTuple>,
+        at: usize,
+    },
+    Dict {
+        entries: BoundDictIterator<'py>,
+        key: Option<Bound<'py, PyString>>,
+    },
+    /// The fields of a dataclass.
+    Fields {
+        value: Bound<'py, PyAny>,
+        names: Vec<Bound<'py, PyString>>,
+        at: usize,
+    },
+}
+
+fn follow<'py>(
+    mut begun: Begun<'py>,
+    stack: &mut Vec<Frame<'py>>,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let mut replaced = 0;
+    loop {
+        match begun {
+            Begun::Done => replaced = 0,
+            Begun::Open(_) if stack.len() == MAX_DEPTH => {
+                let message = format!("is nested more than {MAX_DEPTH} deep, or contains itself");
+                return Err(Refusal::new(message));
+            }
+            Begun::Open(frame) => {
+                replaced = 0;
+                stack.push(frame);
+            }
+            Begun::Instead(_) if replaced == MAX_DEPTH => {
+                return Err(Refusal::new("stands for itself"));
+            }
+            Begun::Instead(value) => {
+                replaced += 1;
+                begun = begin(&value, out)?;
+                continue;
+            }
         }
-        return Ok(());
+        let next = loop {
+            let Some(frame) = stack.last_mut() else { return Ok(()) };
+            match frame.next(out)? {
+                Some(next) => break next,
+                None => _ = stack.pop(),
+            }
+        };
+        begun = begin(&next, out)?;
     }
-    encode_other(value, out, depth)
+}
+
+impl<'py> Frame<'py> {
+    /// The next element; its key is written already.
+    fn next(&mut self, out: &mut Vec<u8>) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
+        match self {
+            Self::List { list, at, len } => {
+                if at == len {
+                    return Ok(None);
+                }
+                // Looking at an element may run Python code, and that may shorten the list.
+                let item = list
+                    .get_item(*at)
+                    .map_err(|_| Refusal::new("changed while it was being sent"))?;
+                *at += 1;
+                Ok(Some(item))
+            }
+            Self::Tuple { tuple, at } => {
+                let item = tuple.get_item(*at).ok();
+                *at += 1;
+                Ok(item)
+            }
+            Self::Dict { entries, key } => {
+                *key = None;
+                let Some((name, value)) = entries.next() else { return Ok(None) };
+                let Ok(name) = name.cast::<PyString>() else {
+                    let kind = type_name(&name);
+                    return Err(Refusal::new(format!(
+                        "has a key of type {kind}; keys must be str"
+                    )));
+                };
+                encode_text(name, out)?;
+                *key = Some(name.clone());
+                Ok(Some(value))
+            }
+            Self::Fields { value, names, at } => {
+                let Some(name) = names.get(*at) else { return Ok(None) };
+                *at += 1;
+                encode_text(name, out)?;
+                value.getattr(name).map(Some).map_err(|error| Refusal::raised(value.py(), &error))
+            }
+        }
+    }
+
+    /// Names the element that this frame is at.
+    fn place(&self, refusal: Refusal) -> Refusal {
+        match self {
+            // The one that was taken last; none was when the frame itself is refused.
+            Self::List { at, .. } | Self::Tuple { at, .. } => match at.checked_sub(1) {
+                Some(at) => refusal.at(at),
+                None => refusal,
+            },
+            Self::Dict { key: Some(key), .. } => refusal.under(&key.to_string_lossy()),
+            Self::Dict { key: None, .. } => refusal,
+            Self::Fields { names, at, .. } => {
+                match at.checked_sub(1).and_then(|at| names.get(at)) {
+                    Some(name) => refusal.under(&name.to_string_lossy()),
+                    None => refusal,
+                }
+            }
+        }
+    }
+}
+
+fn begin<'py>(value: &Bound<'py, PyAny>, out: &mut Vec<u8>) -> Result<Begun<'py>, Refusal> {
+    if let Ok(text) = value.cast_exact::<PyString>() {
+        encode_text(text, out)?;
+    } else if let Ok(number) = value.cast_exact::<PyInt>() {
+        encode_int(number, out)?;
+    } else if let Ok(number) = value.cast_exact::<PyFloat>() {
+        encode_float(number.value(), out);
+    } else if value.is_none() {
+        out.push(0xc0);
+    } else if let Ok(flag) = value.cast_exact::<PyBool>() {
+        out.push(if flag.is_true() { 0xc3 } else { 0xc2 });
+    } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+        encode_bytes(bytes.as_bytes(), out);
+    } else if let Ok(list) = value.cast::<PyList>() {
+        return Ok(Begun::Open(open_list(list, out)));
+    } else if let Ok(dict) = value.cast::<PyDict>() {
+        return Ok(Begun::Open(open_dict(dict, out)));
+    } else if let Ok(tuple) = value.cast::<PyTuple>() {
+        head(out, tuple.len(), 0x90, 0xdc);
+        return Ok(Begun::Open(Frame::Tuple { tuple: tuple.clone(), at: 0 }));
+    } else {
+        return begin_other(value, out);
+    }
+    Ok(Begun::Done)
 }
 
 /// Subclasses of the simple types, byte-like things, arrays, enums, dataclasses; all else is refused by name.
-fn encode_other(
-    value: &Bound<'_, PyAny>,
-    out: &mut Vec<u8>,
-    depth: usize,
-) -> Result<(), Refusal> {
+fn begin_other<'py>(value: &Bound<'py, PyAny>, out: &mut Vec<u8>) -> Result<Begun<'py>, Refusal> {
     let py = value.py();
     let raised = |error: PyErr| Refusal::raised(py, &error);
-    if let Ok(text) = value.cast::<PyString>() {
-        return encode_text(text, out);
-    }
-    if let Ok(number) = value.cast::<PyInt>() {
-        return encode_int(number, out);
-    }
-    if let Ok(number) = value.cast::<PyFloat>() {
-        encode_float(number.value(), out);
-        return Ok(());
-    }
-    if let Ok(list) = value.cast::<PyList>() {
-        return encode_list(list, out, depth);
-    }
-    if let Ok(dict) = value.cast::<PyDict>() {
-        return encode_dict(dict, out, depth);
-    }
-    if let Ok(bytes) = value.cast::<PyBytes>() {
-        encode_bytes(bytes.as_bytes(), out);
-        return Ok(());
-    }
-    if let Ok(bytes) = value.cast::<PyByteArray>() {
-        encode_bytes(&bytes.to_vec(), out);
-        return Ok(());
-    }
     if is_enum(value).map_err(raised)? {
-        let inner = value.getattr(intern!(py, "value")).map_err(raised)?;
-        return encode_at(&inner, out, depth);
+        return value.getattr(intern!(py, "value")).map(Begun::Instead).map_err(raised);
     }
-    if let Some(fields) = value
-        .get_type()
-        .getattr_opt(intern!(py, "__dataclass_fields__"))
-        .map_err(raised)?
+    if let Ok(text) = value.cast::<PyString>() {
+        encode_text(text, out)?;
+    } else if let Ok(number) = value.cast::<PyInt>() {
+        encode_int(number, out)?;
+    } else if let Ok(number) = value.cast::<PyFloat>() {
+        encode_float(number.value(), out);
+    } else if let Ok(bytes) = value.cast::<PyBytes>() {
+        encode_bytes(bytes.as_bytes(), out);
+    } else if let Ok(bytes) = value.cast::<PyByteArray>() {
+        encode_bytes(&bytes.to_vec(), out);
+    } else if let Some(fields) =
+        value.get_type().getattr_opt(intern!(py, "__dataclass_fields__")).map_err(raised)?
     {
-        return encode_fields(value, &fields, out, depth);
+        return open_fields(value, &fields, out).map(Begun::Open).map_err(raised);
+    } else if let Ok(view) = value.cast::<PyMemoryView>() {
+        buffer::encode_view(view, out)?;
+    } else if let Some(dump) = pydantic_dump(value).map_err(raised)? {
+        return dump.call0().map(Begun::Instead).map_err(raised);
+    } else if let Some(scalar) = buffer::numpy_scalar(value).map_err(raised)? {
+        return Ok(Begun::Instead(scalar));
+    } else if let Ok(view) = PyMemoryView::from(value) {
+        buffer::encode_array(&view, out)?;
+    } else {
+        return Err(Refusal::new(format!("is of type {}, {}", type_name(value), advice(value))));
     }
-    if let Ok(view) = value.cast::<PyMemoryView>() {
-        return buffer::encode_view(view, out);
-    }
-    if let Some(dump) = pydantic_dump(value).map_err(raised)? {
-        let dict = dump.call0().map_err(raised)?;
-        return encode_at(&dict, out, depth);
-    }
-    if let Some(scalar) = buffer::numpy_scalar(value).map_err(raised)? {
-        return encode_at(&scalar, out, depth);
-    }
-    if let Ok(view) = PyMemoryView::from(value) {
-        return buffer::encode_array(&view, out);
-    }
-    Err(Refusal::new(format!("is of type {}, {}", type_name(value), advice(value))))
+    Ok(Begun::Done)
 }
 
-fn encode_list(list: &Bound<'_, PyList>, out: &mut Vec<u8>, depth: usize) -> Result<(), Refusal> {
+fn open_list<'py>(list: &Bound<'py, PyList>, out: &mut Vec<u8>) -> Frame<'py> {
     let len = list.len();
-    enter(depth)?;
     head(out, len, 0x90, 0xdc);
-    let mut count = 0;
-    for (at, item) in list.iter().enumerate() {
-        encode_at(&item, out, depth + 1).map_err(|refusal| refusal.at(at))?;
-        count += 1;
-    }
-    // Encoding an item may run Python code, and that may change the list.
-    if count == len { Ok(()) } else { Err(Refusal::new("changed while it was being sent")) }
+    Frame::List { list: list.clone(), at: 0, len }
 }
 
-fn encode_dict(dict: &Bound<'_, PyDict>, out: &mut Vec<u8>, depth: usize) -> Result<(), Refusal> {
-    enter(depth)?;
+fn open_dict<'py>(dict: &Bound<'py, PyDict>, out: &mut Vec<u8>) -> Frame<'py> {
     head(out, dict.len(), 0x80, 0xde);
-    for (key, value) in dict.iter() {
-        let Ok(key) = key.cast::<PyString>() else {
-            return Err(Refusal::new(format!(
-                "has a key of type {}; keys must be str",
-                type_name(&key)
-            )));
-        };
-        encode_text(key, out)?;
-        encode_at(&value, out, depth + 1)
-            .map_err(|refusal| refusal.under(key.to_str().unwrap_or("?")))?;
-    }
-    Ok(())
+    Frame::Dict { entries: dict.iter(), key: None }
 }
 
-fn encode_fields(
-    value: &Bound<'_, PyAny>,
-    fields: &Bound<'_, PyAny>,
+fn open_fields<'py>(
+    value: &Bound<'py, PyAny>,
+    fields: &Bound<'py, PyAny>,
     out: &mut Vec<u8>,
-    depth: usize,
-) -> Result<(), Refusal> {
+) -> PyResult<Frame<'py>> {
     let py = value.py();
-    let raised = |error: PyErr| Refusal::raised(py, &error);
-    let fields = fields.cast::<PyDict>().map_err(|error| raised(error.into()))?;
-    let mut names = Vec::with_capacity(fields.len());
-    for (name, field) in fields.iter() {
+    let mut names = Vec::new();
+    for (name, field) in fields.cast::<PyDict>()?.iter() {
         // Class variables and init-only variables are listed too, with another field type.
-        let kind = field.getattr(intern!(py, "_field_type")).map_err(raised)?;
-        if kind.str().is_ok_and(|kind| kind == "_FIELD") {
-            names.push(name.cast_into::<PyString>().map_err(|error| raised(error.into()))?);
+        let kind = field.getattr(intern!(py, "_field_type"))?;
+        if kind.str()? == "_FIELD" {
+            names.push(name.cast_into::<PyString>()?);
         }
     }
-    enter(depth)?;
     head(out, names.len(), 0x80, 0xde);
-    for name in names {
-        let inner = value.getattr(&name).map_err(raised)?;
-        encode_text(&name, out)?;
-        encode_at(&inner, out, depth + 1)
-            .map_err(|refusal| refusal.under(name.to_str().unwrap_or("?")))?;
-    }
-    Ok(())
+    Ok(Frame::Fields { value: value.clone(), names, at: 0 })
 }
 
 fn encode_text(text: &Bound<'_, PyString>, out: &mut Vec<u8>) -> Result<(), Refusal> {
@@ -252,23 +328,6 @@ fn head(out: &mut Vec<u8>, len: usize, short: u8, long: u8) {
     if len < 16 { out.push(short | len as u8) } else { wide(out, len, long) }
 }
 
-fn enter(depth: usize) -> Result<(), Refusal> {
-    if depth < MAX_DEPTH {
-        Ok(())
-    } else {
-        Err(Refusal::new(format!("is nested more than {MAX_DEPTH} deep, or contains itself")))
-    }
-}
-
-/// Arguments by name.
-pub(crate) struct KeyedArguments<'a, 'py>(pub(crate) &'a Bound<'py, PyDict>);
-
-impl KeyedArguments<'_, '_> {
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        encode_dict(self.0, out, 0)
-    }
-}
-
 fn is_enum(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     // Whoever has an enum has imported the module; nobody else should pay for it.
     let py = value.py();
@@ -306,7 +365,10 @@ fn advice(value: &Bound<'_, PyAny>) -> &'static str {
             "which cannot be sent; send its isoformat()"
         }
         "datetime.timedelta" => "which cannot be sent; send its total_seconds()",
-        "uuid.UUID" | "decimal.Decimal" | "pathlib.PosixPath" | "pathlib.PurePosixPath"
+        "uuid.UUID"
+        | "decimal.Decimal"
+        | "pathlib.PosixPath"
+        | "pathlib.PurePosixPath"
         | "fractions.Fraction" => "which cannot be sent; send str(...) of it",
         "complex" => "which cannot be sent; send its parts",
         "generator" | "range" | "map" | "zip" | "filter" => {

@@ -5,11 +5,11 @@ mod decode;
 mod encode;
 mod refusal;
 
-use procall::{json, scan, Encoding};
+use procall::{Encoding, json, scan};
 use pyo3::prelude::*;
 
 pub(crate) use decode::decode_checked;
-pub(crate) use encode::{encode, KeyedArguments};
+pub(crate) use encode::encode;
 pub(crate) use refusal::Refusal;
 
 /// A body as a Python value. It is scanned first: what arrives may come from anybody.

@@ -53,9 +53,8 @@ impl Refusal {
         use fmt::Write as _;
         let mut text = String::new();
         for segment in self.path.iter().rev() {
-            let plain = |key: &str| {
-                !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || c == '_')
-            };
+            let plain =
+                |key: &str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || c == '_');
             // Writing to a string cannot fail.
             let _ = match segment {
                 Segment::Index(index) => write!(text, "[{index}]"),

@@ -5,19 +5,19 @@
 mod reply;
 mod wait;
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use procall::{Connection, Error};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use slab::Slab;
 
 pub(crate) use reply::CallReply;
 pub(crate) use wait::{Operation, Wait};
 
-/// Who is woken under a number.
+/// Who is woken under a number. Numbers are never used again, so that a late wake reaches nobody else.
 enum Woken {
     /// Nobody at the moment.
     Nobody,
@@ -31,7 +31,21 @@ enum Woken {
 #[pyclass(frozen, module = "procall._native")]
 pub(crate) struct Hub {
     hub: procall::Hub,
-    woken: Mutex<Slab<Woken>>,
+    woken: Mutex<Numbers>,
+}
+
+#[derive(Default)]
+struct Numbers {
+    last: u64,
+    woken: HashMap<u64, Woken>,
+}
+
+impl Numbers {
+    fn enter(&mut self, woken: Woken) -> u64 {
+        self.last += 1;
+        self.woken.insert(self.last, woken);
+        self.last
+    }
 }
 
 impl Hub {
@@ -45,29 +59,31 @@ impl Hub {
         pool.attach(&self.hub)
     }
 
-    fn with<R>(&self, f: impl FnOnce(&mut Slab<Woken>) -> R) -> R {
-        f(&mut self.woken.lock().unwrap_or_else(PoisonError::into_inner))
+    fn numbers(&self) -> MutexGuard<'_, Numbers> {
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(&self) -> usize {
-        self.with(|woken| woken.insert(Woken::Nobody))
+    fn enter(&self) -> u64 {
+        self.numbers().enter(Woken::Nobody)
     }
 
-    fn leave(&self, number: usize) {
-        let left = self.with(|woken| woken.try_remove(number));
+    /// Nobody is woken under this number any more.
+    pub(crate) fn leave(&self, number: u64) {
+        // What it held may run Python code when it goes, which must not meet the lock.
+        let left = self.numbers().woken.remove(&number);
         drop(left);
     }
 
-    fn waker(&self, number: usize) -> Waker {
-        self.hub.waker(number as u64)
+    fn waker(&self, number: u64) -> Waker {
+        self.hub.waker(number)
     }
 
-    fn put(&self, number: usize, next: Woken) -> Option<Woken> {
-        self.with(|woken| woken.get_mut(number).map(|slot| std::mem::replace(slot, next)))
+    fn put(&self, number: u64, next: Woken) -> Option<Woken> {
+        self.numbers().woken.get_mut(&number).map(|woken| std::mem::replace(woken, next))
     }
 
     /// A future that is done when `number` is woken.
-    fn future<'py>(&self, py: Python<'py>, number: usize) -> PyResult<Bound<'py, PyAny>> {
+    fn future<'py>(&self, py: Python<'py>, number: u64) -> PyResult<Bound<'py, PyAny>> {
         // Asked for each time: a loop that its hub holds would never be freed.
         static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let running = RUNNING.import(py, "asyncio", "get_running_loop")?;
@@ -82,17 +98,12 @@ impl Hub {
         py: Python<'_>,
         task: Py<PyAny>,
         poll: impl FnOnce(&Waker) -> std::task::Poll<()>,
-    ) -> PyResult<usize> {
-        let number = self.with(|woken| woken.insert(Woken::Task(task.clone_ref(py))));
+    ) -> PyResult<u64> {
+        let number = self.numbers().enter(Woken::Task(task.clone_ref(py)));
         if poll(&self.waker(number)).is_ready() {
             task.call_method0(py, intern!(py, "cancel"))?;
         }
         Ok(number)
-    }
-
-    /// Nobody is cancelled under this number any more.
-    pub(crate) fn forget(&self, number: usize) {
-        self.leave(number);
     }
 }
 
@@ -112,7 +123,7 @@ impl Hub {
     /// Reads what has arrived and wakes whom it concerns; the loop calls it when the descriptor is readable.
     fn turn(&self, py: Python<'_>) -> PyResult<()> {
         for number in self.hub.turn() {
-            match self.put(number as usize, Woken::Nobody) {
+            match self.put(number, Woken::Nobody) {
                 Some(Woken::Future(future)) => {
                     let future = future.bind(py);
                     if !future.call_method0(intern!(py, "done"))?.is_truthy()? {

@@ -24,7 +24,8 @@ impl Operation for CallReply {
     fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
         if let Some(report) = &self.on_progress {
             while let Poll::Ready(Some(progress)) = self.started.poll_progress(waker) {
-                if let Err(error) = report.call1(py, (progress.done, progress.total, progress.text)) {
+                if let Err(error) = report.call1(py, (progress.done, progress.total, progress.text))
+                {
                     return Poll::Ready(Err(error));
                 }
             }

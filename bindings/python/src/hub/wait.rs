@@ -28,7 +28,7 @@ struct State {
     /// Gone once the outcome was given.
     operation: Option<Box<dyn Operation>>,
     /// Our number in the hub, while we wait.
-    number: Option<usize>,
+    number: Option<u64>,
     /// `future.__await__()` of the future that we wait for.
     future: Option<Py<PyAny>>,
 }
@@ -107,7 +107,11 @@ impl Wait {
         self.step(py)
     }
 
-    fn send<'py>(&self, py: Python<'py>, _value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    fn send<'py>(
+        &self,
+        py: Python<'py>,
+        _value: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         self.step(py)
     }
 

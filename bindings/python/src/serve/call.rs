@@ -1,6 +1,6 @@
 //! A call for an async handler, in the hands of the event loop.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::convert;
 use crate::error;
 use crate::hub::{Hub, Operation, Wait};
 
-/// A call whose handler runs on an event loop. Forgotten without an answer, it answers with an error.
+/// A call whose handler runs on an event loop. Forgotten without an answer, it is answered as cancelled.
 #[pyclass(frozen, module = "procall._native")]
 pub(crate) struct Call {
     connection: Connection,
@@ -28,9 +28,11 @@ pub(crate) struct Call {
 
 #[derive(Default)]
 struct State {
+    /// The handler has begun.
+    begun: bool,
     answered: bool,
     /// Our number in the loop's hub while the task may be cancelled.
-    watched: Option<(Py<Hub>, usize)>,
+    watched: Option<(Py<Hub>, u64)>,
 }
 
 impl Call {
@@ -52,14 +54,22 @@ impl Call {
         left(self.until)
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn executed(&self) -> Executed {
+        if self.state().begun { Executed::Yes } else { Executed::No }
+    }
+
     /// Once only; the watch over the task ends with it.
     fn answer(&self) -> Option<CallId> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         let watched = state.watched.take();
         let first = !std::mem::replace(&mut state.answered, true);
         drop(state);
         if let Some((hub, number)) = watched {
-            hub.get().forget(number);
+            hub.get().leave(number);
         }
         self.id.filter(|_| first)
     }
@@ -75,6 +85,7 @@ impl Call {
 
     /// Calls the handler: gives its coroutine or async generator.
     fn invoke<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.state().begun = true;
         let kwargs = self.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
         self.handler.bind(py).call(self.args.bind(py).clone(), kwargs)
     }
@@ -82,8 +93,9 @@ impl Call {
     /// Cancels the task when the caller no longer wants the answer.
     fn watch(&self, py: Python<'_>, hub: Py<Hub>, task: Py<PyAny>) -> PyResult<()> {
         let Some(id) = self.id else { return Ok(()) };
-        let number = hub.get().cancel_when(py, task, |waker| self.connection.poll_cancelled(id, waker))?;
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).watched = Some((hub, number));
+        let number =
+            hub.get().cancel_when(py, task, |waker| self.connection.poll_cancelled(id, waker))?;
+        self.state().watched = Some((hub, number));
         Ok(())
     }
 
@@ -96,7 +108,7 @@ impl Call {
         }
     }
 
-    /// Sends one item; the awaitable gives false when the caller wants no more. The first element says whether it went at once.
+    /// Sends one item once there is room; the awaitable gives false when the caller wants no more.
     fn send(&self, hub: Py<Hub>, value: &Bound<'_, PyAny>) -> PyResult<Wait> {
         let py = value.py();
         let mut bytes = Vec::new();
@@ -127,20 +139,18 @@ impl Call {
         let error = match self.left() {
             Some(left) if left.is_zero() => {
                 Error::new(ErrorCode::DeadlineExceeded, "the deadline passed while the handler ran")
-                    .with_executed(Executed::Yes)
+                    .with_executed(self.executed())
             }
-            _ => super::unwanted(Executed::Yes),
+            _ => super::unwanted(self.executed()),
         };
         self.connection.fail(id, &error);
     }
 }
 
 impl Drop for Call {
+    /// Its task was cancelled before it began, or the loop ended around it.
     fn drop(&mut self) {
-        if let Some(id) = self.answer() {
-            let error = Error::new(ErrorCode::HandlerError, "the handler ended without an answer");
-            self.connection.fail(id, &error);
-        }
+        self.cancelled();
     }
 }
 

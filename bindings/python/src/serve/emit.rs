@@ -79,7 +79,9 @@ impl Emitter {
         }
         let remaining = super::context::left(self.until);
         let generator = self.generator.bind(py);
-        let next = procall::with_remaining(remaining, || generator.try_iter().and_then(|mut items| items.next().transpose()));
+        let next = procall::with_remaining(remaining, || {
+            generator.try_iter().and_then(|mut items| items.next().transpose())
+        });
         match next {
             Ok(Some(value)) => {
                 let mut bytes = Vec::new();
@@ -101,6 +103,11 @@ impl Emitter {
                 super::pass_on(py, raised).map(|()| None)
             }
         }
+    }
+
+    /// The service ends before the stream does.
+    pub(super) fn end(&self, py: Python<'_>) {
+        self.close(py);
     }
 
     /// Runs the generator's `finally` blocks. A call that is no longer wanted is answered all the same.

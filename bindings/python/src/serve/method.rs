@@ -2,9 +2,7 @@
 
 use procall::{Encoding, Error, ErrorCode, FieldError, Params, Signature};
 use pyo3::prelude::*;
-use pyo3::types::{
-    PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple,
-};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use super::pace::Pace;
 use crate::convert;
@@ -147,8 +145,11 @@ impl Method {
         if self.open {
             return bind_open(py, encoding, body);
         }
-        let signature =
-            Signature { names: &self.names, required: &self.required, takes_whole: self.takes_whole };
+        let signature = Signature {
+            names: &self.names,
+            required: &self.required,
+            takes_whole: self.takes_whole,
+        };
         let bound = Params::new(encoding, body)?.bind(signature)?;
         let raised = |raised: PyErr| internal(py, &raised);
         let mut positional = Vec::with_capacity(self.parameters.len());
@@ -160,7 +161,9 @@ impl Method {
                 Source::Context => context.cloned(),
                 Source::Items => items.cloned(),
                 Source::Params(at) => match bound.value(at) {
-                    Some(bytes) => Some(parameter.value(py, bytes, &self.names[at], || bound.path(at))?),
+                    Some(bytes) => {
+                        Some(parameter.value(py, bytes, &self.names[at], || bound.path(at))?)
+                    }
                     None => None,
                 },
             };
@@ -179,9 +182,13 @@ impl Method {
 }
 
 /// Whatever is there, for a handler that takes whatever is there.
-fn bind_open<'py>(py: Python<'py>, encoding: Encoding, body: &[u8]) -> Result<Arguments<'py>, Error> {
-    let value =
-        convert::decode(py, encoding, body).map_err(|refusal| error::refused(&refusal, "argument"))?;
+fn bind_open<'py>(
+    py: Python<'py>,
+    encoding: Encoding,
+    body: &[u8],
+) -> Result<Arguments<'py>, Error> {
+    let value = convert::decode(py, encoding, body)
+        .map_err(|refusal| error::refused(&refusal, "argument"))?;
     if let Ok(list) = value.cast::<PyList>() {
         return Ok(Arguments { args: list.to_tuple(), kwargs: None });
     }
@@ -204,13 +211,17 @@ impl Parameter {
             wrong(path() + &refusal.pointer(), refusal.describe("").trim_start().to_owned())
         })?;
         if self.types != 0 && kind_of(&value) & self.types == 0 {
-            let given = value.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+            let given =
+                value.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
             return Err(wrong(path(), format!("must be {}, not {given}", self.shown)));
         }
         match &self.convert {
             None => Ok(value),
             Some(convert) => convert.bind(py).call1((value,)).map_err(|raised| {
-                let message = raised.value(py).str().map_or_else(|_| "is wrong".to_owned(), |text| text.to_string());
+                let message = raised
+                    .value(py)
+                    .str()
+                    .map_or_else(|_| "is wrong".to_owned(), |text| text.to_string());
                 wrong(path(), message)
             }),
         }

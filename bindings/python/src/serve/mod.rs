@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 pub(crate) use call::Call;
 pub(crate) use context::Context;
 pub(crate) use items::{AsyncItems, Items};
-pub(crate) use server::{current_remaining, Server};
+pub(crate) use server::{Server, current_remaining};
 
 use run::unwanted;
 

@@ -18,7 +18,8 @@ impl Pace {
     }
 
     pub(super) fn note(&self, took: Duration) {
-        let streak = if took > QUICK { 0 } else { self.0.load(Ordering::Relaxed).saturating_add(1) };
+        let streak =
+            if took > QUICK { 0 } else { self.0.load(Ordering::Relaxed).saturating_add(1) };
         self.0.store(streak, Ordering::Relaxed);
     }
 }

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use procall::{
-    Batch, CallId, Connection, Encoded, Encoding, Error, ErrorCode, Executed, Incoming, MethodTable, Target,
+    Batch, CallId, Connection, Encoded, Encoding, Error, ErrorCode, Executed, Incoming,
+    MethodTable, Target,
 };
 use pyo3::prelude::*;
 
@@ -11,7 +12,7 @@ use super::answers::Answers;
 use super::call::Call;
 use super::context::Context;
 use super::emit::Emitter;
-use super::items::{moment, AsyncItems, Items};
+use super::items::{AsyncItems, Items, moment};
 use super::method::{Arguments, Kind, Method};
 use crate::convert;
 use crate::error;
@@ -72,14 +73,24 @@ impl Handlers {
             let handler = method.handler.clone_ref(py);
             let kwargs = kwargs.map(Bound::unbind);
             let connection = incomer.connection.clone();
-            let call = Call::new(connection, id, handler, args.unbind(), kwargs, streams, moment(remaining));
+            let call = Call::new(
+                connection,
+                id,
+                handler,
+                args.unbind(),
+                kwargs,
+                streams,
+                moment(remaining),
+            );
             return Ok(Rest::Await(call));
         }
         if !method.pace.is_quick() {
             answers.flush();
         }
         let begun = Instant::now();
-        let outcome = procall::with_remaining(remaining, || method.handler.bind(py).call(args, kwargs.as_ref()));
+        let outcome = procall::with_remaining(remaining, || {
+            method.handler.bind(py).call(args, kwargs.as_ref())
+        });
         let ended = Instant::now();
         method.pace.note(ended - begun);
         let rest = match outcome {
@@ -97,7 +108,9 @@ impl Handlers {
             Err(raised) => {
                 match id {
                     Some(id) => answers.push(id, Err(error::of_handler(py, &raised))),
-                    None => raised.clone_ref(py).write_unraisable(py, Some(method.handler.bind(py))),
+                    None => {
+                        raised.clone_ref(py).write_unraisable(py, Some(method.handler.bind(py)))
+                    }
                 }
                 super::pass_on(py, raised)?;
                 Rest::Nothing
@@ -118,8 +131,11 @@ impl Handlers {
             return Err(unwanted(Executed::No));
         }
         if remaining.is_some_and(|left| left.is_zero()) {
-            return Err(Error::new(ErrorCode::DeadlineExceeded, "the deadline passed while the call waited here")
-                .with_executed(Executed::No));
+            return Err(Error::new(
+                ErrorCode::DeadlineExceeded,
+                "the deadline passed while the call waited here",
+            )
+            .with_executed(Executed::No));
         }
         let method = match self.table.resolve(batch.method(call), call.items_in, call.items_out)? {
             Target::Method(at) => &self.methods[at],
@@ -128,7 +144,10 @@ impl Handlers {
                 return Ok(Prepared::Answer(Encoded { encoding: Encoding::Msgpack, bytes }));
             }
             Target::Ping => {
-                return Ok(Prepared::Answer(Encoded { encoding: Encoding::None, bytes: Vec::new() }));
+                return Ok(Prepared::Answer(Encoded {
+                    encoding: Encoding::None,
+                    bytes: Vec::new(),
+                }));
             }
         };
         let made = |made: PyResult<Bound<'py, PyAny>>| {
@@ -150,7 +169,8 @@ impl Handlers {
             Some(id) if method.needs_items() => Some(made(self.items(py, method, connection, id))?),
             _ => None,
         };
-        let arguments = method.bind(py, call.encoding, batch.body(call), context.as_ref(), items.as_ref())?;
+        let arguments =
+            method.bind(py, call.encoding, batch.body(call), context.as_ref(), items.as_ref())?;
         Ok(Prepared::Run(method, arguments))
     }
 
@@ -185,7 +205,8 @@ fn push(answers: &mut Answers<'_>, id: Option<CallId>, answer: Result<Encoded, E
 
 fn encode(value: &Bound<'_, PyAny>) -> Result<Encoded, Error> {
     let mut bytes = Vec::new();
-    convert::encode(value, &mut bytes).map_err(|refusal| error::unsendable(&refusal, "the result"))?;
+    convert::encode(value, &mut bytes)
+        .map_err(|refusal| error::unsendable(&refusal, "the result"))?;
     Ok(Encoded { encoding: Encoding::Msgpack, bytes })
 }
 

@@ -3,8 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use procall::{surroundings, CallId, Connection, Encoded, Error, Listener, MethodTable, Side};
-use pyo3::exceptions::PyRuntimeError;
+use procall::{
+    CallId, Connection, Encoded, Error, ErrorCode, Listener, MethodTable, Side, surroundings,
+};
+use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -54,7 +56,10 @@ impl Server {
         hub: Option<Py<Hub>>,
     ) -> PyResult<Self> {
         let registration = crate::registration::from_python(document)?;
-        let methods = methods.try_iter()?.map(|method| Method::from_python(&method?)).collect::<PyResult<Vec<_>>>()?;
+        let methods = methods
+            .try_iter()?
+            .map(|method| Method::from_python(&method?))
+            .collect::<PyResult<Vec<_>>>()?;
         let document = crate::registration::encode(&registration)?;
         let table = MethodTable::new(registration);
         let (source, address) =
@@ -74,8 +79,7 @@ impl Server {
     /// calls for async ones are given to `hand_over` in lists.
     fn pull(&self, py: Python<'_>, hand_over: Option<Py<PyAny>>) -> PyResult<()> {
         let mut source = self.take()?;
-        let pulled = Pull { handlers: &self.handlers, source: &mut source, emitters: Slab::new(), held: Vec::new() }
-            .run(py, hand_over.as_ref());
+        let pulled = Pull::new(&self.handlers, &mut source).run(py, hand_over.as_ref());
         py.detach(|| source.close());
         pulled
     }
@@ -92,7 +96,7 @@ impl Server {
     fn turn<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyList>>> {
         let mut source = self.take()?;
         let calls = PyList::empty(py);
-        let mut pull = Pull { handlers: &self.handlers, source: &mut source, emitters: Slab::new(), held: Vec::new() };
+        let mut pull = Pull::new(&self.handlers, &mut source);
         let over = loop {
             match pull.source.look() {
                 Found::Calls(key) => pull.batch(py, key, &calls)?,
@@ -135,7 +139,10 @@ fn closed() -> PyErr {
     PyRuntimeError::new_err("the service runs already, or was closed")
 }
 
-fn open(registration: &procall::Registration, listen: Option<&str>) -> Result<(Source, Option<String>), Error> {
+fn open(
+    registration: &procall::Registration,
+    listen: Option<&str>,
+) -> Result<(Source, Option<String>), Error> {
     if let Some(parent) = surroundings::parent()? {
         let config = procall::Config { token: parent.token, ..config(&registration.name) };
         let connection = Connection::serving(parent.link, Side::Initiator, config);
@@ -154,53 +161,92 @@ struct Pull<'a> {
     handlers: &'a Handlers,
     source: &'a mut Source,
     emitters: Slab<Emitter>,
+    /// A handler has ended the service.
+    refusing: bool,
     held: Vec<(CallId, Result<Encoded, Error>)>,
 }
 
-impl Pull<'_> {
+impl<'a> Pull<'a> {
+    fn new(handlers: &'a Handlers, source: &'a mut Source) -> Self {
+        Self { handlers, source, emitters: Slab::new(), refusing: false, held: Vec::new() }
+    }
+
     fn run(&mut self, py: Python<'_>, hand_over: Option<&Py<PyAny>>) -> PyResult<()> {
         // Emitters that are not blocked.
         let mut ready: Vec<usize> = Vec::new();
+        let mut exit = Ok(());
         loop {
-            let source = &mut *self.source;
-            let streaming = !self.emitters.is_empty();
-            let found = if ready.is_empty() {
-                wait(py, |interrupt| source.wait(streaming, interrupt))?
-            } else {
-                py.check_signals()?;
-                py.detach(|| source.look())
-            };
-            match found {
-                Found::Calls(key) => {
-                    let calls = PyList::empty(py);
-                    let first = self.emitters.len();
-                    self.batch(py, key, &calls)?;
-                    if self.emitters.len() > first {
-                        ready = self.emitters.iter().map(|(key, _)| key).collect();
-                    }
-                    if !calls.is_empty() && let Some(hand_over) = hand_over {
-                        hand_over.call1(py, (calls,))?;
-                    }
+            match self.step(py, hand_over, &mut ready) {
+                Ok(false) => {}
+                Ok(true) => return exit,
+                // A handler that exits ends the service, but in order: no call is lost by it.
+                Err(raised) if raised.is_instance_of::<PySystemExit>(py) && exit.is_ok() => {
+                    exit = Err(raised);
+                    self.refuse(py);
+                    ready.clear();
                 }
-                Found::Over => return Ok(()),
-                Found::Else | Found::Nothing => {}
+                Err(raised) => return Err(raised),
             }
-            for key in std::mem::take(&mut self.source.writable) {
-                if !ready.contains(&key) {
-                    ready.push(key);
-                }
-            }
-            let mut still = Vec::new();
-            for key in ready.drain(..) {
-                let Some(emitter) = self.emitters.get_mut(key) else { continue };
-                match emitter.advance(py, &self.source.stream_waker(key))? {
-                    Progress::More => still.push(key),
-                    Progress::Blocked => {}
-                    Progress::Over => drop(self.emitters.remove(key)),
-                }
-            }
-            ready = still;
         }
+    }
+
+    /// From now on every call is refused, and those that stream are ended.
+    fn refuse(&mut self, py: Python<'_>) {
+        self.refusing = true;
+        self.source.stopper().stop();
+        for emitter in self.emitters.drain() {
+            emitter.end(py);
+        }
+    }
+
+    /// Waits for something, and does it; true when nobody is left to serve.
+    fn step(
+        &mut self,
+        py: Python<'_>,
+        hand_over: Option<&Py<PyAny>>,
+        ready: &mut Vec<usize>,
+    ) -> PyResult<bool> {
+        let source = &mut *self.source;
+        let streaming = !self.emitters.is_empty();
+        let found = if ready.is_empty() {
+            wait(py, |interrupt| source.wait(streaming, interrupt))?
+        } else {
+            py.check_signals()?;
+            py.detach(|| source.look())
+        };
+        match found {
+            Found::Calls(key) => {
+                let calls = PyList::empty(py);
+                let first = self.emitters.len();
+                self.batch(py, key, &calls)?;
+                if self.emitters.len() > first {
+                    *ready = self.emitters.iter().map(|(key, _)| key).collect();
+                }
+                if !calls.is_empty()
+                    && let Some(hand_over) = hand_over
+                {
+                    hand_over.call1(py, (calls,))?;
+                }
+            }
+            Found::Over => return Ok(true),
+            Found::Else | Found::Nothing => {}
+        }
+        for key in std::mem::take(&mut self.source.writable) {
+            if !ready.contains(&key) {
+                ready.push(key);
+            }
+        }
+        let mut still = Vec::new();
+        for key in ready.drain(..) {
+            let Some(emitter) = self.emitters.get_mut(key) else { continue };
+            match emitter.advance(py, &self.source.stream_waker(key))? {
+                Progress::More => still.push(key),
+                Progress::Blocked => {}
+                Progress::Over => drop(self.emitters.remove(key)),
+            }
+        }
+        *ready = still;
+        Ok(false)
     }
 
     /// Serves the batch of a peer.
@@ -211,15 +257,27 @@ impl Pull<'_> {
         let mut answers = Answers::new(&connection, &mut self.held, Instant::now());
         let mut outcome = Ok(());
         for call in batch.iter() {
+            if self.refusing || outcome.is_err() {
+                if let Some(id) = call.id {
+                    let error = Error::new(ErrorCode::Unavailable, "the service is ending");
+                    answers.push(id, Err(error));
+                }
+                continue;
+            }
             let incomer = Incomer { connection: &connection, batch: &batch, call };
             match self.handlers.serve(py, &incomer, &mut answers) {
                 Ok(Rest::Nothing) => {}
                 Ok(Rest::Emit(emitter)) => _ = self.emitters.insert(emitter),
-                Ok(Rest::Await(call)) => outcome = call.into_pyobject(py).and_then(|call| calls.append(call)),
-                Err(raised) => outcome = Err(raised),
-            }
-            if outcome.is_err() {
-                break;
+                Ok(Rest::Await(call)) => {
+                    outcome = call.into_pyobject(py).and_then(|call| calls.append(call))
+                }
+                Err(raised) => {
+                    if raised.is_instance_of::<PySystemExit>(py) {
+                        // Said before the answer: whoever reads that knows already that no more is to be had here.
+                        self.source.drain("a handler has ended the service");
+                    }
+                    outcome = Err(raised);
+                }
             }
         }
         answers.flush();

@@ -1,8 +1,8 @@
 //! Where calls come from: the channel to a pool, or the clients of a listening service.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use procall::surroundings::Lifeline;
@@ -142,7 +142,9 @@ impl Source {
                 Found::Nothing => {}
                 found => return found,
             }
-            let timeout = self.draining.map(|since| (since + DRAIN).saturating_duration_since(Instant::now()));
+            let timeout = self
+                .draining
+                .map(|since| (since + DRAIN).saturating_duration_since(Instant::now()));
             if self.hub.wait(timeout).is_err() {
                 // If the signal's handler raised, whoever called us is told.
                 let _ = interrupt();
@@ -219,7 +221,8 @@ impl Source {
             }
             // A client that cannot be taken now, for want of descriptors, waits in the queue.
             let Ok(Some(link)) = listener.accept() else { return };
-            let connection = Connection::serving(link, Side::Acceptor, config(&self.registration.name));
+            let connection =
+                Connection::serving(link, Side::Acceptor, config(&self.registration.name));
             // Without descriptors for it, the client sees the end of file and can try again.
             let _ = self.add(connection);
         }
@@ -248,7 +251,7 @@ impl Source {
     }
 
     /// Takes no new clients and lets calls in flight finish.
-    fn drain(&mut self, text: &str) {
+    pub(super) fn drain(&mut self, text: &str) {
         if self.draining.is_some() {
             return;
         }

@@ -45,13 +45,22 @@ def echo(value: Any) -> Any:
 
 @calc.method
 def kinds(
-    whole: int, real: float, text: str, flag: bool, data: bytes, items: list[int], *, extra: dict[str, int]
+    whole: int,
+    real: float,
+    text: str,
+    flag: bool,
+    data: bytes,
+    items: list[int],
+    *,
+    extra: dict[str, int],
 ) -> list[str]:
     return [type(each).__name__ for each in (whole, real, text, flag, data, items, extra)]
 
 
 @calc.method
-def shaped(point: Point, colour: Colour, mode: Literal["a", "b"], maybe: int | None, named: Named) -> Any:
+def shaped(
+    point: Point, colour: Colour, mode: Literal["a", "b"], maybe: int | None, named: Named
+) -> Any:
     assert isinstance(point, Point)
     assert isinstance(colour, Colour)
     return [point, colour, mode, maybe, named]

@@ -260,9 +260,9 @@ impl<R: DeserializeOwned> CallFuture<R> {
                 report(progress);
             }
         }
-        started.poll_reply(waker).map(|reply| {
-            reply.and_then(|reply| codec::decode_result(reply.encoding, &reply.bytes))
-        })
+        started
+            .poll_reply(waker)
+            .map(|reply| reply.and_then(|reply| codec::decode_result(reply.encoding, &reply.bytes)))
     }
 }
 

@@ -157,16 +157,19 @@ impl<I: Serialize, O: DeserializeOwned> DuplexCall<I, O> {
     }
 
     /// The next value of the answer, waited for on this thread; `None` is its end.
-    #[expect(clippy::should_implement_trait, reason = "an iterator would promise to end after an error")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator would promise to end after an error"
+    )]
     pub fn next(&mut self) -> Option<Result<O, Error>> {
         if self.over {
             return None;
         }
         let value = match &mut self.started {
             Err(error) => error.take().map(Err),
-            Ok(started) => started.wait_item(&mut || false).map(|item| {
-                item.and_then(|item| codec::decode_result(item.encoding, &item.bytes))
-            }),
+            Ok(started) => started
+                .wait_item(&mut || false)
+                .map(|item| item.and_then(|item| codec::decode_result(item.encoding, &item.bytes))),
         };
         self.over = !matches!(value, Some(Ok(_)));
         value

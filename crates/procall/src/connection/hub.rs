@@ -49,6 +49,8 @@ struct Inner {
 }
 
 struct HubState {
+    /// What connections wake to get a turn: the same waker for all of them, so that a hub knows its own.
+    driver: Option<Waker>,
     connections: slab::Slab<Weak<Shared>>,
     woken: Vec<u64>,
     /// The kick is on its way already.
@@ -92,6 +94,23 @@ impl Inner {
     }
 }
 
+impl Drop for Inner {
+    /// The connections live on without a driver: what they held for its turn leaves now, and nothing is held for it any more.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(driver) = state.driver.take() else { return };
+        for shared in state.connections.drain().filter_map(|shared| shared.upgrade()) {
+            let mut connection = shared.lock();
+            if connection.driver.as_ref().is_some_and(|current| current.will_wake(&driver)) {
+                connection.driver = None;
+                connection.driver_timer = Time::NEVER;
+            }
+            drop(connection);
+            shared.flush_held();
+        }
+    }
+}
+
 /// The number under which the hub's own driver waker is woken: a session wants an earlier timer.
 const DRIVER: u64 = u64::MAX;
 
@@ -111,6 +130,7 @@ impl Hub {
         set.add(kick.as_fd(), KICK, false).map_err(unavailable)?;
         set.add(timer.as_fd(), TIMER, false).map_err(unavailable)?;
         let state = HubState {
+            driver: None,
             connections: slab::Slab::new(),
             woken: Vec::new(),
             kicked: false,
@@ -135,7 +155,8 @@ impl Hub {
         self.inner.set.add(connection.readiness(), token, false).map_err(|error| {
             Error::new(ErrorCode::Internal, "the connection cannot be watched").with_source(error)
         })?;
-        connection.shared.lock().driver = Some(self.waker(DRIVER));
+        let driver = self.inner.lock().driver.get_or_insert_with(|| self.waker(DRIVER)).clone();
+        connection.shared.lock().driver = Some(driver);
         self.settle_connections();
         Ok(())
     }

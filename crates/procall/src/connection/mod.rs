@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Config, ErrorCode, Session, Time};
+use procall_proto::{Config, ErrorCode, Executed, Session, Time};
 use procall_transport::readiness::Kick;
 use procall_transport::{Link, LinkInfo};
 
@@ -145,8 +145,14 @@ impl Connection {
         // The second name of the epoll instance costs one descriptor and saves a lock around every wait.
         let readiness = link.readiness().try_clone_to_owned()?;
         let state = Mutex::new(State::new(session, link, serves));
-        let shared =
-            Arc::new(Shared { state, readiness, info, kick: OnceLock::new(), reads: AtomicU64::new(0), threads_lead });
+        let shared = Arc::new(Shared {
+            state,
+            readiness,
+            info,
+            kick: OnceLock::new(),
+            reads: AtomicU64::new(0),
+            threads_lead,
+        });
         let connection = Self { shared };
         connection.shared.with(|_, _| ());
         if threads_lead {
@@ -321,7 +327,8 @@ impl Connection {
     /// Ready once the handshake is done.
     pub fn poll_ready(&self, waker: &Waker) -> Poll<Result<(), Error>> {
         self.shared.watch(waker, |state| match &state.ended {
-            Some(fault) => Some(Err(Error::from_fault(fault))),
+            // Nothing can have run.
+            Some(fault) => Some(Err(Error::from_fault(fault).with_executed(Executed::No))),
             None => state.session.is_ready().then_some(Ok(())),
         })
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use procall_proto::{Blocked, Body, CallId, Encoding, ErrorCode, Time};
 
-use super::Connection;
 use super::After;
+use super::Connection;
 use super::inbox::Batch;
 use super::slot::Encoded;
 use super::state::{Served, State};
@@ -273,7 +273,8 @@ fn poll_item_in(
     waker: &Waker,
 ) -> Poll<Option<Result<Encoded, Error>>> {
     let Some(served) = state.served.get_mut(&id) else {
-        let error = Error::new(ErrorCode::Cancelled, "the call was answered before its stream was read");
+        let error =
+            Error::new(ErrorCode::Cancelled, "the call was answered before its stream was read");
         return Poll::Ready(Some(Err(error)));
     };
     if let Some(item) = served.items.pop_front() {

@@ -463,7 +463,7 @@ impl Parts<'_> {
                 ),
             );
             // The call is outstanding, so the answer cannot be refused.
-            let _ = error.send(&mut self.session, call.id);
+            let _ = error.send(self.session, call.id);
             return;
         }
         if call.items_in || call.items_out {

@@ -97,7 +97,11 @@ impl Shared {
             // Only now: what changes after this look wakes a parked thread or kicks the leader, so neither can miss it.
             let found = outside();
             let ended = found.is_ready() || due;
-            let woken = if ended { Ok(false) } else if lead && more { Ok(true) } else if lead {
+            let woken = if ended {
+                Ok(false)
+            } else if lead && more {
+                Ok(true)
+            } else if lead {
                 self.sleep_in_link(timeout)
             } else {
                 std::thread::park_timeout(

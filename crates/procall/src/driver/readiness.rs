@@ -10,6 +10,9 @@ use rustix::time::Timespec;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// Reads in one go, before others of the runtime get their turn.
+const ROUNDS: usize = 16;
+
 /// Watches one descriptor that it owns.
 #[derive(Debug)]
 pub(crate) struct Readiness {
@@ -33,26 +36,25 @@ impl Readiness {
         cx: &mut Context<'_>,
         mut read: impl FnMut(),
     ) -> Poll<io::Result<()>> {
-        loop {
-            match self.fd.poll_read_ready(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Ready(Ok(mut guard)) => {
-                    read();
-                    guard.clear_ready();
-                    if !self.is_readable() {
-                        return match self.fd.poll_read_ready(cx) {
-                            Poll::Pending => Poll::Ready(Ok(())),
-                            // Something came meanwhile: come back at once, but let others run first.
-                            Poll::Ready(_) => {
-                                cx.waker().wake_by_ref();
-                                Poll::Ready(Ok(()))
-                            }
-                        };
-                    }
+        let mut guard = match self.fd.poll_read_ready(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Ready(Ok(guard)) => guard,
+        };
+        for _ in 0..ROUNDS {
+            read();
+            if !self.is_readable() {
+                // Forgets the edge that brought us here, not one that came since.
+                guard.clear_ready();
+                if self.fd.poll_read_ready(cx).is_ready() {
+                    cx.waker().wake_by_ref();
                 }
+                return Poll::Ready(Ok(()));
             }
         }
+        // Something is left, and the edge is not forgotten: come back at once, but let others run first.
+        cx.waker().wake_by_ref();
+        Poll::Ready(Ok(()))
     }
 
     fn is_readable(&self) -> bool {

@@ -34,9 +34,11 @@ impl Check {
         let schema = method.params_schema.as_ref()?;
         let properties = schema.get("properties")?.as_object()?;
         let listed = schema.get("required").and_then(Value::as_array);
-        let is_required = |name: &String| listed.is_some_and(|listed| listed.iter().any(|known| known == name));
+        let is_required =
+            |name: &String| listed.is_some_and(|listed| listed.iter().any(|known| known == name));
         let names = method.params.clone();
-        let types: Vec<u8> = names.iter().map(|name| properties.get(name).map_or(ANY, types)).collect();
+        let types: Vec<u8> =
+            names.iter().map(|name| properties.get(name).map_or(ANY, types)).collect();
         // Number and names of arguments are checked by whoever binds them.
         let says_types = types.iter().any(|&types| types != ANY);
         says_types.then(|| Self { required: names.iter().map(is_required).collect(), names, types })
@@ -61,7 +63,8 @@ impl Check {
         }
         let Some((name, first)) = wrong.first() else { return Ok(()) };
         let message = format!("argument {name}: {}", first.message);
-        Err(Error::invalid(message).with_fields(wrong.into_iter().map(|(_, field)| field).collect()))
+        Err(Error::invalid(message)
+            .with_fields(wrong.into_iter().map(|(_, field)| field).collect()))
     }
 }
 
@@ -91,7 +94,9 @@ fn kind(value: &[u8]) -> (u8, &'static str) {
         Some(0xc0) => (NULL, "null"),
         Some(0xc2 | 0xc3) => (BOOLEAN, "a boolean"),
         Some(0x00..=0x7f | 0xe0..=0xff | 0xcc..=0xd3) => (INTEGER, "an integer"),
-        Some(0xca | 0xcb) => (if is_whole(value) { INTEGER | FLOAT } else { FLOAT }, "a number with a fraction"),
+        Some(0xca | 0xcb) => {
+            (if is_whole(value) { INTEGER | FLOAT } else { FLOAT }, "a number with a fraction")
+        }
         Some(0xa0..=0xbf | 0xd9..=0xdb) => (STRING, "a string"),
         Some(0xc4..=0xc6) => (BYTES, "bytes"),
         Some(0x90..=0x9f | 0xdc | 0xdd) => (ARRAY, "an array"),

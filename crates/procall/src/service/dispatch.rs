@@ -157,7 +157,7 @@ fn go_on(
             });
         }
         Answer::Stream(stream) => {
-            let Some(id) = id else { return None };
+            let id = id?;
             tokio::spawn(send_stream(connection.clone(), id, deadline, stream));
         }
     }

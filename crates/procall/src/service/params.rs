@@ -127,8 +127,10 @@ impl<'a> Params<'a> {
         }
         let Unknown { paths, message, sentence, candidates } = self.unknown(names);
         let Some(sentence) = sentence else { return Ok(()) };
-        let fields =
-            paths.into_iter().map(|path| FieldError { path, message: message.to_owned() }).collect();
+        let fields = paths
+            .into_iter()
+            .map(|path| FieldError { path, message: message.to_owned() })
+            .collect();
         Err(Error::invalid(sentence).with_fields(fields).with_candidates(candidates))
     }
 
@@ -168,8 +170,7 @@ impl<'a> Params<'a> {
     }
 
     fn missing_fields(&self, names: &[String], missing: &[usize]) -> Vec<FieldError> {
-        let field =
-            |&at| FieldError { path: self.path(names, at), message: "missing".to_owned() };
+        let field = |&at| FieldError { path: self.path(names, at), message: "missing".to_owned() };
         missing.iter().map(field).collect()
     }
 

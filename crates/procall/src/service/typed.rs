@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::params::{Bound, Signature};
 use super::handler::{Answer, Arrival, Handler, encode_result};
+use super::params::{Bound, Signature};
 use crate::connection::Encoded;
 use crate::context::Context;
 use crate::error::{Error, IntoError};
@@ -61,8 +61,12 @@ pub(crate) struct Expected {
 
 impl Expected {
     pub(crate) fn of(parameters: &[Parameter]) -> Self {
-        let takes_whole = matches!(parameters, [only] if only.schema.get("type") == Some(&json!("object")));
-        Self { required: parameters.iter().map(|parameter| parameter.required).collect(), takes_whole }
+        let takes_whole =
+            matches!(parameters, [only] if only.schema.get("type") == Some(&json!("object")));
+        Self {
+            required: parameters.iter().map(|parameter| parameter.required).collect(),
+            takes_whole,
+        }
     }
 
     pub(crate) fn bind<'a>(&'a self, call: &Arrival<'a>) -> Result<Bound<'a>, Error> {

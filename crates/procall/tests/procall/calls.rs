@@ -65,7 +65,10 @@ async fn long_values_go_through_in_chunks() {
     for transport in TRANSPORTS {
         let (client, _serving) = client_over(transport, calc()).await;
         let text = "x".repeat(5 << 20);
-        assert_eq!(within(client.call::<u64>("size", (text,)).into_future()).await.unwrap(), 5 << 20);
+        assert_eq!(
+            within(client.call::<u64>("size", (text,)).into_future()).await.unwrap(),
+            5 << 20
+        );
     }
 }
 
@@ -170,8 +173,7 @@ async fn a_raw_body_is_one_argument_of_bytes() {
 async fn the_side_that_serves_can_call_too() {
     let (ours, theirs) = pair(Transport::Mem);
     let asks_back = Service::new("asker").async_method("ask", async |ctx: Context, n: i64| {
-        let doubled =
-            procall::Call::<i64>::new(ctx.caller(), "double", (n,)).into_future().await?;
+        let doubled = procall::Call::<i64>::new(ctx.caller(), "double", (n,)).into_future().await?;
         Ok::<_, Error>(doubled + 1)
     });
     asks_back.serve_link(theirs).unwrap();

@@ -70,7 +70,7 @@ async fn a_deadline_that_has_passed_starts_nothing() {
 async fn a_call_that_waits_behind_a_blocked_pool_is_not_started_late() {
     // One thread for blocking work, and it is taken.
     let busy = Event::default();
-    let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(2);
     let released = std::sync::Mutex::new(released);
     let ran = Event::default();
     let (note_busy, note_ran) = (busy.clone(), ran.clone());

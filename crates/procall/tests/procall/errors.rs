@@ -12,7 +12,6 @@ use crate::support::{client, within};
 #[schemars(crate = "procall::schemars")]
 struct Broken;
 
-
 impl Serialize for Broken {
     fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
         Err(serde::ser::Error::custom("it is broken"))

@@ -3,9 +3,11 @@
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use procall::{Connection, Encoding, Error, ErrorCode, Hub, Request, Service, Side, CallOptions, Deadline};
+use procall::{
+    CallOptions, Connection, Deadline, Encoding, Error, ErrorCode, Hub, Request, Service, Side,
+};
 
-use crate::support::{Host, LONG, TRANSPORTS, pair};
+use crate::support::{Host, LONG, TRANSPORTS, Transport, pair};
 
 fn service() -> Service {
     Service::new("calc")
@@ -152,5 +154,26 @@ fn threads_and_a_loop_may_wait_on_the_same_connection() {
     }
     for thread in threads {
         thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_hub_that_is_gone_holds_nothing_back() {
+    let host = Host::new();
+    let (ours, theirs) = pair(Transport::Unix);
+    let (seen, arrived) = std::sync::mpsc::sync_channel(6);
+    let service = Service::new("calc").method("tell", move |n: u64| seen.try_send(n).unwrap());
+    host.runtime.block_on(async { service.serve_link(theirs) }).unwrap();
+    let connection = Connection::new(ours, Side::Initiator, Default::default());
+    let hub = Hub::new().unwrap();
+    hub.attach(&connection).unwrap();
+    let start =
+        |n: u8| connection.start(Request::new("tell", Encoding::Msgpack, &[0x91, n])).unwrap();
+    // With other calls under way these messages wait for the hub's next turn, which never comes. Nobody waits for them either.
+    let mut calls: Vec<_> = (0..3).map(start).collect();
+    drop(hub);
+    calls.extend((3..6).map(start));
+    for n in 0..6 {
+        assert_eq!(arrived.recv_timeout(LONG), Ok(n));
     }
 }

@@ -52,15 +52,17 @@ fn a_result_that_is_too_large_is_an_error_of_its_own() {
 async fn results_too_large_for_the_caller_end_the_call_only() {
     // The callee allows more than the caller.
     let (ours, theirs) = pair(Transport::Unix);
-    let service =
-        procall::Service::new("calc").method("text", |length: usize| "x".repeat(length));
+    let service = procall::Service::new("calc").method("text", |length: usize| "x".repeat(length));
     service.serve_link(theirs).unwrap();
     let limits = Limits { max_body: 1 << 20, ..Limits::default() };
     let client = Connection::new(ours, Side::Initiator, Config { limits, ..Config::default() });
     let outcome = within(tokio::task::spawn_blocking(move || {
         let params = [0x91, 0xce, 0x00, 0x20, 0x00, 0x00];
-        let error =
-            client.start(Request::new("text", Encoding::Msgpack, &params)).unwrap().wait().unwrap_err();
+        let error = client
+            .start(Request::new("text", Encoding::Msgpack, &params))
+            .unwrap()
+            .wait()
+            .unwrap_err();
         let params = [0x91, 3];
         let reply = client.start(Request::new("text", Encoding::Msgpack, &params)).unwrap().wait();
         (error, reply.unwrap().bytes)

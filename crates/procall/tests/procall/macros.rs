@@ -173,7 +173,12 @@ fn the_registration_says_what_the_trait_says() {
     assert_eq!(method("calc.slow").params, ["n"]);
     assert!(!method("calc.slow").idempotent);
     assert_eq!(method("calc.type").params, ["fn"]);
-    assert!(method("calc.type").params_schema.as_ref().unwrap()["required"].as_array().unwrap().is_empty());
+    assert!(
+        method("calc.type").params_schema.as_ref().unwrap()["required"]
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
     method("other.name");
     assert!(!registration.methods.iter().any(|method| method.name == "calc.never"));
 }

@@ -47,11 +47,8 @@ async fn a_call_that_is_dropped_is_answered() {
 async fn a_call_that_was_given_up_is_not_handed_out() {
     let (service, mut calls) = Service::new("calc").pull(&["first", "second"]);
     let (client, _serving) = client_over(Transport::Mem, service).await;
-    let error = client
-        .call::<i64>("first", ())
-        .deadline(Duration::from_millis(30))
-        .await
-        .unwrap_err();
+    let error =
+        client.call::<i64>("first", ()).deadline(Duration::from_millis(30)).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
     let (second, ()) = within(async {
         tokio::join!(client.call::<i64>("second", ()).into_future(), async {

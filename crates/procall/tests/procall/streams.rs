@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use procall::{Error, ErrorCode, Service, Stream};
 
-use crate::support::{Event, TRANSPORTS, Transport, blocking, client, client_over, poll_until, within};
+use crate::support::{
+    Event, TRANSPORTS, Transport, blocking, client, client_over, poll_until, within,
+};
 
 /// What a sender may be ahead of its reader.
 const WINDOW: u64 = 64;
@@ -20,9 +22,7 @@ fn service() -> (Service, Arc<AtomicU64>) {
                 count.fetch_add(1, Ordering::SeqCst);
             }))
         })
-        .stream_method("large", |n: u64| {
-            Stream::from_iter((0..n).map(|_| "x".repeat(200_000)))
-        })
+        .stream_method("large", |n: u64| Stream::from_iter((0..n).map(|_| "x".repeat(200_000))))
         .stream_method("cut", |n: u64| {
             let items = (0..n).map(Ok);
             let error = std::iter::once(Err(Error::handler("DiskFull", "no room")));

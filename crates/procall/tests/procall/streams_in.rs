@@ -97,7 +97,10 @@ async fn a_service_that_does_not_read_holds_the_sender_back() {
         outcome = &mut call => panic!("it cannot be over: {outcome:?}"),
         () = held => {}
     }
-    assert!(taken.load(Ordering::SeqCst) <= 65, "{taken:?} items were taken for a service that read none");
+    assert!(
+        taken.load(Ordering::SeqCst) <= 65,
+        "{taken:?} items were taken for a service that read none"
+    );
     go.set();
     assert_eq!(within(call).await.unwrap(), 500_500);
     assert_eq!(taken.load(Ordering::SeqCst), 1000);
@@ -122,7 +125,8 @@ async fn an_error_of_the_senders_own_cancels_the_call() {
     let client = client(sums.into_service()).await;
     let items = (1..=3).map(Ok).chain([Err(Error::handler("DiskFull", "no room"))]);
     let items = Stream::<i64>::new(futures_util::stream::iter(items));
-    let error = within(client.send_stream::<i64, _>("sum", (), items).into_future()).await.unwrap_err();
+    let error =
+        within(client.send_stream::<i64, _>("sum", (), items).into_future()).await.unwrap_err();
     assert_eq!(error.remote_type(), Some("DiskFull"));
     assert_eq!(error.executed(), Executed::Maybe);
     // The service sees a stream that was cut short, or is dropped before it looks.
@@ -178,7 +182,10 @@ async fn a_stream_both_ways_reads_while_it_sends() {
 fn threads_send_streams_too() {
     for transport in TRANSPORTS {
         let (client, _host) = blocking(transport, MySums::default().into_service());
-        assert_eq!(client.send_stream::<i64, _>("sum", (), 1..=5000_i64).wait().unwrap(), 12_502_500);
+        assert_eq!(
+            client.send_stream::<i64, _>("sum", (), 1..=5000_i64).wait().unwrap(),
+            12_502_500
+        );
         assert_eq!(client.send_stream::<i64, _>("first", (), 3_i64..).wait().unwrap(), 3);
 
         let mut echo = client.duplex::<String, _>("echo", (), (0..1000).map(|n| n.to_string()));
@@ -231,7 +238,10 @@ async fn a_stream_that_outlives_its_call_ends_in_an_error() {
     client.send_stream::<(), _>("leak", (), [1_i64]).await.unwrap();
     let mut stream = streams.recv().await.unwrap();
     let outcome = loop {
-        match within(stream.next()).await.expect("a stream that was not read to its end does not end well") {
+        match within(stream.next())
+            .await
+            .expect("a stream that was not read to its end does not end well")
+        {
             Ok(_) => {}
             Err(error) => break error,
         }

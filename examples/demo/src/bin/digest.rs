@@ -26,6 +26,9 @@ fn digest(content: Bytes) -> Digest {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), procall::Error> {
-    let service = Service::new("digest").method("digest", digest).params("digest", &["content"]).idempotent("digest");
+    let service = Service::new("digest")
+        .method("digest", digest)
+        .params("digest", &["content"])
+        .idempotent("digest");
     service.run().await
 }

@@ -75,14 +75,23 @@ async fn values(pool: &Pool) -> Outcome {
     Ok(())
 }
 
-fn expect<T: std::fmt::Debug>(result: Result<T, Error>, code: ErrorCode, executed: Executed) -> Result<Error, String> {
+fn expect<T: std::fmt::Debug>(
+    result: Result<T, Error>,
+    code: ErrorCode,
+    executed: Executed,
+) -> Result<Error, String> {
     let error = result.err().ok_or("it succeeded")?;
-    same((error.code(), error.executed()), (code, executed)).map_err(|reason| format!("{reason}: {error:?}"))?;
+    same((error.code(), error.executed()), (code, executed))
+        .map_err(|reason| format!("{reason}: {error:?}"))?;
     Ok(error)
 }
 
 async fn error(pool: &Pool) -> Outcome {
-    let error = expect(pool.call::<Value>("fail", ("on purpose",)).await, ErrorCode::HandlerError, Executed::Yes)?;
+    let error = expect(
+        pool.call::<Value>("fail", ("on purpose",)).await,
+        ErrorCode::HandlerError,
+        Executed::Yes,
+    )?;
     same(error.message().contains("on purpose"), true)?;
     same(error.remote_type().is_some(), true)
 }
@@ -91,7 +100,8 @@ async fn refusals(pool: &Pool) -> Outcome {
     let error = expect(pool.call::<Value>("ad", (1, 2)).await, ErrorCode::NotFound, Executed::No)?;
     same(error.candidates().to_vec(), vec!["pairs.add".to_owned()])?;
     expect(pool.call::<Value>("add", (1, 2, 3)).await, ErrorCode::InvalidArgument, Executed::No)?;
-    expect(pool.call::<Value>("add", (7, "seven")).await, ErrorCode::InvalidArgument, Executed::No).map(|_| ())
+    expect(pool.call::<Value>("add", (7, "seven")).await, ErrorCode::InvalidArgument, Executed::No)
+        .map(|_| ())
 }
 
 async fn stream(pool: &Pool) -> Outcome {
@@ -157,7 +167,8 @@ async fn deadline(pool: &Pool) -> Outcome {
 }
 
 async fn death(pool: &Pool) -> Outcome {
-    let error = expect(pool.call::<Value>("die", (3,)).await, ErrorCode::WorkerLost, Executed::Maybe)?;
+    let error =
+        expect(pool.call::<Value>("die", (3,)).await, ErrorCode::WorkerLost, Executed::Maybe)?;
     same(error.message().contains("exited with code 3"), true).map_err(|_| text(error))?;
     same(pool.call::<i64>("add", (1, 2)).await.map_err(text)?, 3)
 }

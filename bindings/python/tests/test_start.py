@@ -1,0 +1,62 @@
+"""What a start costs: nothing is imported that is not used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import procall
+import pytest
+
+from conftest import SERVICES
+
+
+def modules_after(program: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", program + "\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.split())
+
+
+HEAVY = {
+    "asyncio",
+    "typing",
+    "inspect",
+    "threading",
+    "dataclasses",
+    "enum",
+    "json",
+    "re",
+    "numpy",
+    "logging",
+}
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import procall",
+        "import procall; procall.connect; procall.Client",
+        "import procall; procall.Pool",
+        "import procall; s = procall.Service('s')\n@s.method\ndef add(a: int, b: int = 1) -> int: ...\ns.document()",
+    ],
+    ids=["nothing", "client", "pool", "service"],
+)
+def test_nothing_heavy_is_imported(program: str) -> None:
+    assert modules_after(program) & HEAVY == set()
+
+
+def test_a_running_worker_has_imported_nothing_heavy() -> None:
+    program = str(SERVICES / "light.py")
+    with procall.Pool(program, workers=1) as pool:
+        assert pool.light.add(1, 2) == 3
+        assert set(pool.light.modules()) & HEAVY == set()
+
+
+def test_everything_public_is_there() -> None:
+    for name in procall.__all__:
+        assert getattr(procall, name) is not None
+    assert set(dir(procall)) == set(procall.__all__)
