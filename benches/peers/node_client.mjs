@@ -1,5 +1,5 @@
 // A Node client for the bench; argv: socket path, window in milliseconds.
-import { connect } from "../../bindings/node/dist/esm/index.mjs";
+import { connect } from "../../bindings/node/dist/index.mjs";
 import { latency, show, throughput } from "./load.mjs";
 
 const calc = await connect(`unix:${process.argv[2]}`);

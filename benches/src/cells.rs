@@ -1,6 +1,6 @@
 //! The cells of the table and how a round runs them.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, IsTerminal};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -147,7 +147,9 @@ pub(crate) fn run(options: &Options) -> Vec<Row> {
             let at = if gcd(7, count) == 1 { at } else { (step + round) % count };
             let row = &mut rows[at];
             let Some(cell) = cells.iter().find(|cell| cell.name == row.name) else { continue };
-            eprint!("\rround {}/{}  {:<40}", round + 1, options.rounds, row.name);
+            if std::io::stderr().is_terminal() {
+                eprint!("\rround {}/{}  {:<40}", round + 1, options.rounds, row.name);
+            }
             row.placement.apply();
             let measured = measure(cell, options.window_ms);
             if let Err(error) = &measured {

@@ -14,6 +14,7 @@ mod load;
 mod placement;
 mod report;
 mod servers;
+mod spawn;
 
 use std::process::ExitCode;
 
@@ -37,7 +38,13 @@ fn main() -> ExitCode {
         Ok(options) => {
             let results = cells::run(&options);
             report::print(&results, &options);
-            ExitCode::SUCCESS
+            match spawn::print() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("spawn: {error:?}");
+                    ExitCode::FAILURE
+                }
+            }
         }
         Err(message) => {
             eprintln!(

@@ -62,11 +62,12 @@ fn median(values: &[f64]) -> Option<f64> {
 }
 
 fn number(value: Option<f64>, digits: usize) -> String {
-    value.map_or("-".to_owned(), |value| format!("{value:.digits$}"))
+    value.filter(|&value| value > 0.0).map_or("-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
 fn spread(values: &[f64], digits: usize) -> String {
-    let Some(middle) = median(values) else { return "-".to_owned() };
+    // A cell that does not measure a figure leaves it at zero.
+    let Some(middle) = median(values).filter(|&middle| middle > 0.0) else { return "-".to_owned() };
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(0.0, f64::max);
     format!("{middle:.digits$} ({low:.digits$}-{high:.digits$})")

@@ -10,7 +10,9 @@ pub(crate) fn snake(ident: &Ident) -> String {
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
         let next_is_lower = letters.peek().is_some_and(|next| next.is_lowercase());
-        if letter.is_uppercase() && (before_is_lower || (next_is_lower && !name.is_empty())) {
+        if letter.is_uppercase()
+            && (before_is_lower || (next_is_lower && !name.is_empty() && !name.ends_with('_')))
+        {
             name.push('_');
         }
         before_is_lower = !letter.is_uppercase() && letter != '_';

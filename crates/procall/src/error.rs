@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procall_proto::{
-    Blocked, Body, CallId, Encoding, ErrorCode, Executed, Failure, Fault, Session,
+    Blocked, Body, CallId, Encoding, ErrorCode, Executed, Failure, Fault, Session, scan,
 };
 use serde::{Deserialize, Serialize};
 
@@ -59,9 +59,42 @@ struct ErrorMap {
     fields: Vec<FieldError>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     candidates: Vec<String>,
-    /// MessagePack of the service's own error value.
-    #[serde(skip_serializing_if = "Vec::is_empty", with = "crate::codec::bytes")]
+    /// MessagePack of the service's own error value, which stands in the map as it is; see [`ErrorMap::encode`].
+    #[serde(skip)]
     details: Vec<u8>,
+}
+
+const DETAILS: &str = "details";
+
+impl ErrorMap {
+    fn encode(&self) -> Vec<u8> {
+        // A map of texts and numbers always encodes; were it not so, the code and verdict still arrive.
+        let mut bytes = crate::codec::encode(self).unwrap_or_default();
+        let valid = scan::msgpack(&self.details, &scan::Bounds::default()).is_ok();
+        if valid && let Some(head) = bytes.first_mut() {
+            // A map of less than 16 entries says how many in its first byte.
+            *head += 1;
+            procall_proto::wire::Writer::new(&mut bytes).text(DETAILS);
+            bytes.extend_from_slice(&self.details);
+        }
+        bytes
+    }
+
+    fn decode(encoding: Encoding, bytes: &[u8]) -> Result<Self, String> {
+        let bytes = crate::codec::to_msgpack(encoding, bytes)
+            .map_err(|error| error.message().to_owned())?;
+        let mut map: Self =
+            crate::codec::decode_checked(&bytes).map_err(|error| error.to_string())?;
+        let mut reader = procall_proto::wire::Reader::new(&bytes);
+        for _ in 0..reader.map().unwrap_or_default() {
+            let is_details = reader.text("a key").is_ok_and(|key| key == DETAILS);
+            let Ok(value) = reader.skip_any() else { break };
+            if is_details {
+                map.details = value.to_vec();
+            }
+        }
+        Ok(map)
+    }
 }
 
 impl Error {
@@ -219,19 +252,18 @@ impl Error {
 
     /// All but the code and the verdict, as the wire carries it. A map of texts and numbers always encodes.
     pub(crate) fn encoded(&self) -> Vec<u8> {
-        crate::codec::encode(&self.0.map).unwrap_or_default()
+        self.0.map.encode()
     }
 
     pub(crate) fn from_failure(failure: Failure) -> Self {
         let mut error = Self::new(failure.code, failure.message).with_executed(failure.executed);
         if !failure.body.is_empty() {
-            match crate::codec::decode::<ErrorMap>(failure.encoding, &failure.body) {
+            match ErrorMap::decode(failure.encoding, &failure.body) {
                 Ok(map) => error.0.map = map,
                 Err(cause) => {
                     error.0.map.message = format!(
-                        "{} (the peer's description could not be read: {})",
+                        "{} (the peer's description could not be read: {cause})",
                         failure.code.sentence(),
-                        cause.message()
                     );
                 }
             }
@@ -245,8 +277,7 @@ impl Error {
 
     /// Sends this error as the answer to a call of the peer's.
     pub(crate) fn send(&self, session: &mut Session, id: CallId) -> Result<(), Blocked> {
-        // A map of texts and numbers always encodes; were it not so, the code and verdict still arrive.
-        let map = crate::codec::encode(&self.0.map).unwrap_or_default();
+        let map = self.encoded();
         let encoding = if map.is_empty() { Encoding::None } else { Encoding::Msgpack };
         session.fail(id, self.0.code, self.0.executed, Body::new(encoding, &map))
     }
@@ -329,5 +360,37 @@ impl<E: std::error::Error + Serialize> IntoError for E {
             // The caller still gets type and message.
             Err(_) => error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_stand_in_the_map_as_the_value_they_are() {
+        let error = Error::handler("Full", "no room").with_raw_details(vec![0x81, 0xa1, b'n', 7]);
+        let bytes = error.encoded();
+        let map: serde_json::Value = crate::codec::decode(Encoding::Msgpack, &bytes).unwrap();
+        assert_eq!(map["details"], serde_json::json!({"n": 7}));
+        let read = ErrorMap::decode(Encoding::Msgpack, &bytes).unwrap();
+        assert_eq!((&*read.type_name, &*read.details), ("Full", &[0x81, 0xa1, b'n', 7][..]));
+    }
+
+    #[test]
+    fn details_of_a_peer_may_be_anything() {
+        let json = br#"{"message": "no", "details": [1, {"a": null}], "new": {"key": 1}}"#;
+        let read = ErrorMap::decode(Encoding::Json, json).unwrap();
+        assert_eq!(read.message, "no");
+        let details: serde_json::Value =
+            crate::codec::decode(Encoding::Msgpack, &read.details).unwrap();
+        assert_eq!(details, serde_json::json!([1, {"a": null}]));
+    }
+
+    #[test]
+    fn details_that_are_no_messagepack_are_left_out() {
+        let error = Error::handler("Full", "no room").with_raw_details(vec![0xc1]);
+        let read = ErrorMap::decode(Encoding::Msgpack, &error.encoded()).unwrap();
+        assert_eq!((&*read.message, read.details.len()), ("no room", 0));
     }
 }

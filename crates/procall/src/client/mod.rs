@@ -4,6 +4,7 @@ mod blocking;
 mod call;
 mod items;
 
+#[cfg(feature = "tokio")]
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -15,6 +16,7 @@ pub(crate) use items::Pump;
 
 use crate::channel::Channel;
 use crate::error::Error;
+#[cfg(feature = "tokio")]
 use crate::registration::Registration;
 use crate::service::encode_result;
 

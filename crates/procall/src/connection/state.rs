@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) inbox: Batch,
     pub(crate) serves: Serves,
     pub(crate) dropped_notifications: u64,
+    /// The last burst ended before the link had nothing more.
+    pub(crate) more: bool,
     /// Who takes from the inbox.
     pub(crate) inbox_waker: Option<Waker>,
     /// Who waits for the handshake, a registration, a drain or the end.
@@ -110,6 +112,7 @@ impl State {
             inbox: Batch::new(),
             serves,
             dropped_notifications: 0,
+            more: false,
             inbox_waker: None,
             watchers: Vec::new(),
             driver: None,
@@ -131,8 +134,13 @@ impl State {
 
     /// Takes what the link has, as far as one burst goes; true when there may be more.
     pub(crate) fn pump(&mut self, after: &mut After) -> bool {
+        self.more = self.burst(after);
+        self.settle(after);
+        self.more
+    }
+
+    fn burst(&mut self, after: &mut After) -> bool {
         let now = clock::now();
-        let mut more = true;
         for _ in 0..BURST {
             if self.is_over() {
                 return false;
@@ -143,18 +151,14 @@ impl State {
                     Ok(None) => {}
                     Err(fault) => self.end(fault, after),
                 },
-                Ok(None) => {
-                    more = false;
-                    break;
-                }
+                Ok(None) => return false,
                 Err(error) => {
                     self.link_failed(&error, after);
                     return false;
                 }
             }
         }
-        self.settle(after);
-        more
+        true
     }
 
     /// Does what is due by time.

@@ -20,6 +20,9 @@ use crate::clock;
 /// How long a thread that does not lead parks before it looks for an interrupt: unlike the leader's wait, a signal does not end it.
 const INTERRUPT_SLICE: Duration = Duration::from_millis(100);
 
+/// How long a leader sleeps before it looks for an interrupt all the same: a signal that arrives just before the sleep does not end it.
+const SIGNAL_SLICE: Duration = Duration::from_secs(1);
+
 /// The number of the kick in a link's readiness; only its being ready counts.
 const KICK: u64 = u64::MAX;
 
@@ -70,8 +73,6 @@ impl Shared {
     ) -> Result<R, WaitError> {
         let waker = thread_waker();
         let mut after = After::default();
-        // Messages that one burst left behind: no readiness will announce them again.
-        let mut more = false;
         loop {
             let mut state = self.lock();
             if let Poll::Ready(result) = poll(&mut state, &waker) {
@@ -84,6 +85,8 @@ impl Shared {
             let now = clock::now();
             let due = now >= deadline;
             let timeout = clock::until(state.session.poll_timeout().min(deadline), now);
+            // Messages that a burst left behind are announced by nothing.
+            let more = state.more;
             let lead = self.threads_lead && !state.leading && !state.is_over();
             if lead {
                 // Before anybody can see that this thread leads, and want to kick it.
@@ -116,7 +119,7 @@ impl Shared {
                 // On an error of the wait itself the link will say what is wrong.
                 if !matches!(woken, Ok(false)) {
                     self.reads.fetch_add(1, Ordering::Relaxed);
-                    more = state.pump(&mut after);
+                    state.pump(&mut after);
                 }
             } else {
                 state.followers.retain(|follower| !follower.will_wake(&waker));
@@ -135,7 +138,7 @@ impl Shared {
             drop(state);
             after.run();
             // Not under the lock: the interrupt may run foreign code, which may use this connection.
-            if (woken.is_err() || !lead) && interrupt() {
+            if !matches!(woken, Ok(true)) && interrupt() {
                 self.leave(self.lock());
                 return Err(WaitError::Interrupted);
             }
@@ -144,12 +147,9 @@ impl Shared {
 
     /// Sleeps until the link has something, somebody kicks, or the time is up.
     fn sleep_in_link(&self, timeout: Option<Duration>) -> std::io::Result<bool> {
-        let timeout = match self.kick() {
-            Some(_) => timeout,
-            // Nobody can end this sleep, so it is kept short.
-            None => Some(timeout.map_or(INTERRUPT_SLICE, |timeout| timeout.min(INTERRUPT_SLICE))),
-        };
-        readiness::wait(self.readiness(), timeout)
+        // Without a kick nobody can end this sleep, so it is kept short.
+        let slice = if self.kick().is_some() { SIGNAL_SLICE } else { INTERRUPT_SLICE };
+        readiness::wait(self.readiness(), Some(timeout.map_or(slice, |timeout| timeout.min(slice))))
     }
 
     /// The way to get a leader out of its sleep: its waker only ends a park. Made when a thread first leads.
@@ -188,10 +188,16 @@ impl Shared {
 
     /// Leaves the wait; if nobody leads now, a thread that still waits gets the chance.
     fn leave(&self, mut state: std::sync::MutexGuard<'_, State>) {
-        let next = if state.leading { None } else { state.followers.pop_front() };
+        if state.leading {
+            return;
+        }
+        let (next, more) = (state.followers.pop_front(), state.more);
         drop(state);
-        if let Some(next) = next {
-            next.wake();
+        match next {
+            Some(next) => next.wake(),
+            // What the last burst left behind is read by whoever leads next, or now.
+            None if more => self.turn(),
+            None => {}
         }
     }
 }

@@ -25,6 +25,7 @@ pub struct Arrival<'a> {
 }
 
 impl<'a> Arrival<'a> {
+    #[cfg(feature = "tokio")]
     pub(crate) fn new(
         connection: &'a Connection,
         batch: &'a Batch,

@@ -150,6 +150,32 @@ impl Service {
         )
     }
 
+    /// Adds a method that may block: it runs on a thread for such work.
+    ///
+    /// ```
+    /// use procall::{Error, Service};
+    ///
+    /// let service = Service::new("files").blocking_method("size", |path: String| {
+    ///     std::fs::metadata(&path)
+    ///         .map(|found| found.len())
+    ///         .map_err(|error| Error::handler("io", error.to_string()))
+    /// });
+    /// # let _ = service;
+    /// ```
+    #[must_use]
+    pub fn blocking_method<F, Args, R, E>(self, name: &str, function: F) -> Self
+    where
+        F: Function<Args, Result<R, E>>,
+        F::Arguments: Send + 'static,
+        Args: 'static,
+        R: Serialize + JsonSchema + 'static,
+        E: IntoError + 'static,
+    {
+        let (info, expected) = described::<F::Arguments, R>(name, Shape::Unary);
+        let function = Arc::new(function);
+        self.method_info(info, typed::Blocking { function, expected, marker: PhantomData })
+    }
+
     /// Adds a method whose answer is a stream.
     ///
     /// ```
@@ -186,17 +212,7 @@ impl Service {
         R: 'static,
         T: JsonSchema,
     {
-        let parameters = F::Arguments::parameters();
-        let expected = typed::Expected::of(&parameters);
-        let names: Vec<String> = (1..=parameters.len()).map(|at| format!("arg{at}")).collect();
-        let info = MethodInfo {
-            name: name.to_owned(),
-            params: names.clone(),
-            params_schema: Some(typed::params_schema(&names, parameters)),
-            result_schema: Some(typed::schema_of::<T>()),
-            shape,
-            ..MethodInfo::default()
-        };
+        let (info, expected) = described::<F::Arguments, T>(name, shape);
         let handler = Typed { function, expected, wrap, marker: PhantomData };
         self.method_info(info, handler)
     }
@@ -270,6 +286,22 @@ impl Service {
     pub(crate) fn into_parts(self) -> (Registration, Vec<Arc<dyn Handler>>) {
         (self.registration, self.handlers)
     }
+}
+
+/// What a closure's types say of a method.
+fn described<A: Arguments, T: JsonSchema>(name: &str, shape: Shape) -> (MethodInfo, Expected) {
+    let parameters = A::parameters();
+    let expected = Expected::of(&parameters);
+    let names: Vec<String> = (1..=parameters.len()).map(|at| format!("arg{at}")).collect();
+    let info = MethodInfo {
+        name: name.to_owned(),
+        params_schema: Some(params_schema(&names, parameters)),
+        params: names,
+        result_schema: Some(schema_of::<T>()),
+        shape,
+        ..MethodInfo::default()
+    };
+    (info, expected)
 }
 
 impl std::fmt::Debug for Service {

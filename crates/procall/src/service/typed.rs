@@ -1,6 +1,7 @@
 //! Closures as handlers: arguments from params, results to bodies, schemas from types.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use futures_core::Stream as FutureStream;
@@ -130,8 +131,12 @@ pub trait Function<Args, R>: Send + Sync + 'static {
     #[doc(hidden)]
     type Arguments: Arguments;
 
+    /// Whether it takes a context, which is made only then.
     #[doc(hidden)]
-    fn invoke(&self, call: &Arrival<'_>, arguments: Self::Arguments) -> R;
+    const CONTEXT: bool;
+
+    #[doc(hidden)]
+    fn invoke(&self, context: Option<Context>, arguments: Self::Arguments) -> R;
 }
 
 /// Marks a function whose first parameter is the context.
@@ -158,8 +163,10 @@ macro_rules! functions {
         {
             type Arguments = ($($arg,)*);
 
+            const CONTEXT: bool = false;
+
             #[allow(non_snake_case, reason = "the macro reuses the type parameters' names")]
-            fn invoke(&self, _: &Arrival<'_>, ($($arg,)*): ($($arg,)*)) -> R {
+            fn invoke(&self, _: Option<Context>, ($($arg,)*): ($($arg,)*)) -> R {
                 self($($arg),*)
             }
         }
@@ -171,9 +178,11 @@ macro_rules! functions {
         {
             type Arguments = ($($arg,)*);
 
+            const CONTEXT: bool = true;
+
             #[allow(non_snake_case, reason = "the macro reuses the type parameters' names")]
-            fn invoke(&self, call: &Arrival<'_>, ($($arg,)*): ($($arg,)*)) -> R {
-                self(call.context(), $($arg),*)
+            fn invoke(&self, context: Option<Context>, ($($arg,)*): ($($arg,)*)) -> R {
+                self(context.expect("it is made for every function that takes one"), $($arg),*)
             }
         }
     )*};
@@ -207,7 +216,37 @@ where
 {
     fn call(&self, call: &Arrival<'_>) -> Answer {
         match self.expected.bind(call).and_then(|bound| F::Arguments::decode(&bound)) {
-            Ok(arguments) => (self.wrap)(self.function.invoke(call, arguments)),
+            Ok(arguments) => {
+                let context = F::CONTEXT.then(|| call.context());
+                (self.wrap)(self.function.invoke(context, arguments))
+            }
+            Err(error) => Answer::Ready(Err(error)),
+        }
+    }
+}
+
+/// A closure that may block.
+pub(crate) struct Blocking<F, Marker> {
+    pub(crate) function: Arc<F>,
+    pub(crate) expected: Expected,
+    pub(crate) marker: std::marker::PhantomData<fn() -> Marker>,
+}
+
+impl<F, Args, R, E> Handler for Blocking<F, (Args, R, E)>
+where
+    F: Function<Args, Result<R, E>>,
+    F::Arguments: Send + 'static,
+    Args: 'static,
+    R: Serialize + 'static,
+    E: IntoError + 'static,
+{
+    fn call(&self, call: &Arrival<'_>) -> Answer {
+        match self.expected.bind(call).and_then(|bound| F::Arguments::decode(&bound)) {
+            Ok(arguments) => {
+                let context = F::CONTEXT.then(|| call.context());
+                let function = self.function.clone();
+                Answer::Blocking(Box::new(move || encoded(function.invoke(context, arguments))))
+            }
             Err(error) => Answer::Ready(Err(error)),
         }
     }

@@ -21,6 +21,10 @@ fn calc() -> Service {
         })
         .method("meta", |ctx: Context| ctx.meta::<Meta>().map(|meta| meta.user))
         .method("size", |text: String| text.len() as u64)
+        .blocking_method("thread", |ctx: Context, prefix: String| {
+            let name = std::thread::current().name().unwrap_or_default().to_owned();
+            Ok::<_, Error>(format!("{prefix} {} {name}", ctx.method()))
+        })
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,6 +74,13 @@ async fn long_values_go_through_in_chunks() {
             5 << 20
         );
     }
+}
+
+#[tokio::test]
+async fn a_method_that_may_block_runs_elsewhere() {
+    let client = client(calc()).await;
+    let said: String = client.call("thread", ("x",)).await.unwrap();
+    assert!(said.starts_with("x calc.thread tokio"), "{said}");
 }
 
 #[tokio::test]

@@ -28,10 +28,9 @@ fn service() -> Service {
             panic!("{text}")
         })
         .stream_method("panics_streaming", |n: u64| {
-            procall::Stream::from_iter((0..n).map(move |at| {
-                assert!(at + 1 < n, "the last one");
-                at
-            }))
+            procall::Stream::from_iter(
+                (0..n).inspect(move |at| assert!(at + 1 < n, "the last one")),
+            )
         })
         .method("broken", || Broken)
         .method("text", || "not a number".to_owned())

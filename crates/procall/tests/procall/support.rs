@@ -59,13 +59,13 @@ pub(crate) fn blocking(transport: Transport, service: Service) -> (BlockingClien
     let host = Host::new();
     let (ours, theirs) = pair(transport);
     let serving = host.runtime.block_on(async { service.serve_link(theirs) }).unwrap();
-    (BlockingClient::over(ours).unwrap(), Host { serving: Some(serving), ..host })
+    (BlockingClient::over(ours).unwrap(), Host { _serving: Some(serving), ..host })
 }
 
 /// A runtime with threads of its own.
 pub(crate) struct Host {
     pub(crate) runtime: tokio::runtime::Runtime,
-    pub(crate) serving: Option<Connection>,
+    _serving: Option<Connection>,
 }
 
 impl Host {
@@ -75,7 +75,7 @@ impl Host {
             .enable_all()
             .build()
             .unwrap();
-        Self { runtime, serving: None }
+        Self { runtime, _serving: None }
     }
 }
 
@@ -138,7 +138,7 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONG, future).await.expect("this takes too long")
 }
 
-/// Looks again and again until something is there.
+/// Looks again every millisecond until something is there.
 pub(crate) fn poll_until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -146,6 +146,6 @@ pub(crate) fn poll_until<T>(mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(start.elapsed() < LONG, "it does not come");
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
