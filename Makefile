@@ -22,7 +22,8 @@ MDBOOK_VERSION := 0.5.4
 
 CARGO_TARGET_DIR ?= target
 TARGET := $(CARGO_TARGET_DIR)
-EXAMPLES := examples/01-hello examples/demo
+# Programs that use the Node package of this checkout.
+EXAMPLES := examples/01-hello examples/demo tests/pairs
 # Python workers find the package where an active virtual environment has it.
 WITH_PYTHON := PATH="$(VENV_BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 
@@ -129,9 +130,10 @@ test-node: build-node
 # Every caller with every worker, and the main job on the documents of this repository.
 .PHONY: test-examples
 test-examples: build-python build-node setup-examples
-	cargo build --locked -p hello -p procall-demo
+	cargo build --locked -p hello -p pairs -p procall-demo
 	@$(WITH_PYTHON) examples/01-hello/run
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
+	@$(WITH_PYTHON) tests/pairs/run
 
 .PHONY: build-python
 build-python: setup-python

@@ -25,7 +25,7 @@ pub(super) struct Serving {
     /// For streams: the deadline covers only the opening.
     opening: Option<Duration>,
     /// The application knows that the call is no longer wanted.
-    cancelled: bool,
+    cancelled: Option<Reason>,
     items_in: Option<Box<RecvWindow>>,
     items_out: Option<Box<SendWindow>>,
     progress_at: Time,
@@ -116,7 +116,7 @@ impl Session {
         let serving = Serving {
             deadline: call.deadline,
             opening: timeout.filter(|_| flags.contains(Flags::OPENING)),
-            cancelled: false,
+            cancelled: None,
             items_in: call
                 .items_in
                 .then(|| Box::new(RecvWindow::new(limits.stream_items, limits.stream_bytes))),
@@ -183,11 +183,11 @@ impl Session {
     }
 
     /// The application has the answer: takes the call off the table, and what was to come for it.
-    fn answered(&mut self, id: CallId) -> Result<(), Blocked> {
-        self.serving.remove(&id).ok_or(Blocked::Over)?;
+    fn answered(&mut self, id: CallId) -> Result<Serving, Blocked> {
+        let serving = self.serving.remove(&id).ok_or(Blocked::Over)?;
         // The peer sends no more of a long item once it has the answer.
         self.assembly.remove(id);
-        Ok(())
+        Ok(serving)
     }
 
     /// Answers a call of the peer's with a result; one that is too long becomes RESULT_TOO_LARGE.
@@ -219,6 +219,9 @@ impl Session {
     }
 
     /// Answers a call of the peer's with an error; `map` is the error map. Too long a map is replaced by its code's sentence.
+    ///
+    /// CANCELLED after the deadline has passed becomes DEADLINE_EXCEEDED: a handler only knows that it was told to stop, and this side's
+    /// clock may have noticed before the caller's.
     pub fn fail(
         &mut self,
         id: CallId,
@@ -226,7 +229,11 @@ impl Session {
         executed: Executed,
         map: Body<'_>,
     ) -> Result<(), Blocked> {
-        self.answered(id)?;
+        let serving = self.answered(id)?;
+        let code = match (code, serving.cancelled) {
+            (ErrorCode::Cancelled, Some(Reason::Deadline)) => ErrorCode::DeadlineExceeded,
+            (code, _) => code,
+        };
         let mut plain = Vec::new();
         let (encoding, body) = if map.bytes().len() <= self.outbox.chunk() {
             (map.encoding, map.bytes())
@@ -254,7 +261,12 @@ impl Session {
 
     /// Whether the peer still waits for the answer to its call.
     pub fn is_wanted(&self, id: CallId) -> bool {
-        self.serving.get(&id).is_some_and(|serving| !serving.cancelled)
+        self.serving.get(&id).is_some_and(|serving| serving.cancelled.is_none())
+    }
+
+    /// When the peer gives its call up; never when it does not, when the call rests on an open stream, or when it is over.
+    pub fn deadline_of(&self, id: CallId) -> Time {
+        self.serving.get(&id).map_or(Time::NEVER, |serving| serving.deadline)
     }
 
     /// Calls of the peer's that have not been answered.
@@ -301,10 +313,11 @@ impl Session {
             return Ok(None);
         };
         serving.deadline = Time::NEVER;
-        if std::mem::replace(&mut serving.cancelled, true) {
+        let reason = if reason == 1 { Reason::Deadline } else { Reason::Cancelled };
+        if serving.cancelled.is_some() {
             return Ok(None);
         }
-        let reason = if reason == 1 { Reason::Deadline } else { Reason::Cancelled };
+        serving.cancelled = Some(reason);
         Ok(Some(Event::Cancelled { id, reason }))
     }
 
@@ -317,7 +330,8 @@ impl Session {
                 next = next.min(serving.deadline);
             } else {
                 serving.deadline = Time::NEVER;
-                if !std::mem::replace(&mut serving.cancelled, true) {
+                if serving.cancelled.is_none() {
+                    serving.cancelled = Some(Reason::Deadline);
                     due.push(id);
                 }
             }
@@ -347,7 +361,8 @@ impl Session {
             )));
         }
         // Items of a call that is answered or cancelled may still be on their way.
-        let Some(serving) = self.serving.get_mut(&id).filter(|serving| !serving.cancelled) else {
+        let Some(serving) = self.serving.get_mut(&id).filter(|serving| serving.cancelled.is_none())
+        else {
             return Ok(false);
         };
         let Some(window) = &mut serving.items_in else {
@@ -375,7 +390,8 @@ impl Session {
                 "an end came for call {id}, which was never made"
             )));
         }
-        let Some(serving) = self.serving.get_mut(&id).filter(|serving| !serving.cancelled) else {
+        let Some(serving) = self.serving.get_mut(&id).filter(|serving| serving.cancelled.is_none())
+        else {
             return Ok(None);
         };
         let whole = serving.items_in.as_mut().is_some_and(|window| window.end(count));
@@ -398,7 +414,7 @@ impl Session {
         items: u32,
         bytes: u32,
     ) -> Option<Event<'static>> {
-        let serving = self.serving.get_mut(&id).filter(|serving| !serving.cancelled)?;
+        let serving = self.serving.get_mut(&id).filter(|serving| serving.cancelled.is_none())?;
         serving
             .items_out
             .as_mut()?
@@ -422,7 +438,7 @@ impl Session {
 
     /// The window of our stream on a call of the peer's, while it may be used.
     pub(super) fn serving_window(&mut self, id: CallId) -> Option<&mut SendWindow> {
-        let serving = self.serving.get_mut(&id).filter(|serving| !serving.cancelled)?;
+        let serving = self.serving.get_mut(&id).filter(|serving| serving.cancelled.is_none())?;
         serving.items_out.as_deref_mut().filter(|window| window.is_open())
     }
 

@@ -176,6 +176,20 @@ fn a_handler_is_told_at_the_deadline_and_once() {
 }
 
 #[test]
+fn a_handler_that_was_stopped_at_the_deadline_fails_with_the_deadline() {
+    let mut pair = Pair::standard();
+    let id = pair.open_call(timeout(50 * MS));
+    // This side's clock is a little ahead: the caller has not given up yet.
+    pair.server.session.handle_timeout(Time::ZERO + 50 * MS);
+    let (code, executed) = (ErrorCode::Cancelled, Executed::Yes);
+    pair.server.session.fail(id, code, executed, Body::empty()).unwrap();
+    pair.server_sends();
+    pair.client.receive_one(Time::ZERO + 49 * MS);
+    let failure = pair.client.expect_failed().1;
+    assert_eq!((failure.code, failure.executed), (ErrorCode::DeadlineExceeded, Executed::Yes));
+}
+
+#[test]
 fn a_call_may_have_no_deadline() {
     let mut pair = Pair::standard();
     let id = pair.client.call(pair.now, b"", Options { timeout: None, ..Options::default() });

@@ -109,6 +109,29 @@ impl Parts {
     }
 }
 
+/// The options that calls of every shape have.
+macro_rules! common_options {
+    () => {
+        /// Never gives up.
+        pub fn no_deadline(mut self) -> Self {
+            self.parts.options.deadline = Deadline::Never;
+            self
+        }
+
+        /// Says that the method may run more than once without harm.
+        pub fn idempotent(mut self) -> Self {
+            self.parts.options.idempotent = true;
+            self
+        }
+
+        /// Sends facts along that are no arguments: anything that serde makes a map of.
+        pub fn meta(mut self, meta: &impl Serialize) -> Self {
+            self.parts.set_meta(meta);
+            self
+        }
+    };
+}
+
 /// A call that has not started: await it, or [`wait`](Self::wait) for it on a thread. Dropping the future cancels the call.
 ///
 /// ```no_run
@@ -141,23 +164,7 @@ impl<R> Call<R> {
         self
     }
 
-    /// Never gives up.
-    pub fn no_deadline(mut self) -> Self {
-        self.parts.options.deadline = Deadline::Never;
-        self
-    }
-
-    /// Says that the method may run more than once without harm.
-    pub fn idempotent(mut self) -> Self {
-        self.parts.options.idempotent = true;
-        self
-    }
-
-    /// Sends facts along that are no arguments: anything that serde makes a map of.
-    pub fn meta(mut self, meta: &impl Serialize) -> Self {
-        self.parts.set_meta(meta);
-        self
-    }
+    common_options!();
 
     /// Sends a stream of items: what an iterator gives, or a [`Stream`]. They leave while the call is awaited, as fast as the service takes
     /// them. A service may answer before it has taken them all; an error of the stream itself cancels the call.
@@ -313,23 +320,7 @@ impl<T> StreamCall<T> {
         self
     }
 
-    /// Never gives up.
-    pub fn no_deadline(mut self) -> Self {
-        self.parts.options.deadline = Deadline::Never;
-        self
-    }
-
-    /// Says that the method may run more than once without harm.
-    pub fn idempotent(mut self) -> Self {
-        self.parts.options.idempotent = true;
-        self
-    }
-
-    /// Sends facts along that are no arguments: anything that serde makes a map of.
-    pub fn meta(mut self, meta: &impl Serialize) -> Self {
-        self.parts.set_meta(meta);
-        self
-    }
+    common_options!();
 
     /// Sends a stream of items too: what an iterator gives, or a [`Stream`]. They leave while the answer is being read, as fast as the service
     /// takes them. An error of the stream itself cancels the call, and is the answer's last item.

@@ -77,6 +77,12 @@ impl Connection {
         self.shared.lock().session.is_wanted(id)
     }
 
+    /// Time left until the caller of an open call gives up; `None` when it never does. For a stream this changes once it is open.
+    pub fn remaining(&self, id: CallId) -> Option<Duration> {
+        let deadline = self.shared.lock().session.deadline_of(id);
+        clock::until(deadline, clock::now())
+    }
+
     /// Whether a call is no longer wanted because its deadline has passed. Known to those who have asked [`Connection::poll_cancelled`].
     #[cfg(feature = "tokio")]
     pub(crate) fn is_late(&self, id: CallId) -> bool {
