@@ -35,7 +35,7 @@ pub(crate) const SERVED_END: u32 = 10;
 pub(crate) const SERVED_FAILED: u32 = 11;
 /// Like [`SENT`], for an item of an answer of ours.
 pub(crate) const SERVED_SENT: u32 = 12;
-/// The caller no longer wants the answer.
+/// The caller no longer wants the answer; flags 1: because its time is over.
 pub(crate) const CANCELLED: u32 = 13;
 /// The service of number `id` is over: its pool is gone, or it is drained.
 pub(crate) const SERVICE_ENDED: u32 = 14;
@@ -47,6 +47,8 @@ pub(crate) const NOTICE: u32 = 15;
 pub(crate) const ITEMS_IN: u32 = 1;
 pub(crate) const ITEMS_OUT: u32 = 2;
 pub(crate) const NOTIFICATION: u32 = 4;
+/// The arguments came by name; here they stand by position.
+pub(crate) const BY_NAME: u32 = 8;
 /// The body is not in the shared buffer: `offset` is its number for `takeBody`.
 pub(crate) const OWN_BODY: u32 = 1 << 16;
 
@@ -74,3 +76,8 @@ pub(crate) const WANTS_PROGRESS: u8 = 8;
 pub(crate) const SENT_NOW: u32 = 0;
 pub(crate) const SENT_LATER: u32 = 1;
 pub(crate) const SENT_NEVER: u32 = 2;
+
+/// Whether a caller still wants the answer.
+pub(crate) const WANTED: u32 = 0;
+pub(crate) const WANTED_NOT: u32 = 1;
+pub(crate) const WANTED_NO_LONGER: u32 = 2;

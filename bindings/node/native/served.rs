@@ -1,23 +1,30 @@
 //! Calls of peers, from their arrival to our answer.
 
 use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
 
 use napi_derive::napi;
-use procall::{CallId, Connection, Encoded, Encoding, Error};
+use procall::{CallId, Connection, Encoded, Encoding, Error, ErrorCode};
 
 use crate::calls::{put_error, put_value};
 use crate::errors;
 use crate::events::{Event, Events};
 use crate::records::{
     CANCELLED, SENT_LATER, SENT_NEVER, SENT_NOW, SERVED_END, SERVED_FAILED, SERVED_ITEM,
-    SERVED_SENT,
+    SERVED_SENT, WANTED, WANTED_NO_LONGER, WANTED_NOT,
 };
 use crate::state::{self, Kind, State, token};
 
+/// Time left travels in whole milliseconds, rounded up, and the caller's cancel takes a while: it may be here a little before its time.
+const ROUNDING: Duration = Duration::from_millis(2);
+
 /// A call of a peer's that was not answered yet.
 pub(crate) struct Served {
-    pub(crate) connection: Connection,
-    pub(crate) id: CallId,
+    /// `None` once it is over. The number stays taken until JavaScript has answered, so that the answer cannot meet another call.
+    connection: Option<Connection>,
+    id: CallId,
+    /// When the caller gives up.
+    deadline: Option<Instant>,
     /// Made when something of the call has to be waited for.
     waker: Option<Waker>,
     /// Items of the caller's that JavaScript would take now.
@@ -29,24 +36,53 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) fn new(connection: Connection, id: CallId) -> Self {
-        Self { connection, id, waker: None, wanted: 0, sending: None, watched: false }
+    pub(crate) fn new(connection: Connection, id: CallId, left: Option<Duration>) -> Self {
+        Self {
+            connection: Some(connection),
+            id,
+            deadline: left.and_then(|left| Instant::now().checked_add(left)),
+            waker: None,
+            wanted: 0,
+            sending: None,
+            watched: false,
+        }
+    }
+
+    /// Whether the caller gave the call up because its time was over.
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() + ROUNDING >= deadline)
     }
 }
 
 impl State {
     /// Answers a call with its result.
     pub(crate) fn answer(&mut self, at: usize, body: &[u8]) {
-        if let Some(served) = self.served.try_remove(at) {
+        if let Some((connection, id)) = self.answered(at) {
             let encoding = if body.is_empty() { Encoding::None } else { Encoding::Msgpack };
-            served.connection.reply(served.id, Encoded { encoding, bytes: body.to_vec() });
+            connection.reply(id, Encoded { encoding, bytes: body.to_vec() });
         }
     }
 
     /// Answers a call with an error.
     pub(crate) fn fail(&mut self, at: usize, error: &Error) {
-        if let Some(served) = self.served.try_remove(at) {
-            served.connection.fail(served.id, error);
+        if let Some((connection, id)) = self.answered(at) {
+            connection.fail(id, error);
+        }
+    }
+
+    /// The call's number is free again; where to send its answer, if anywhere.
+    fn answered(&mut self, at: usize) -> Option<(Connection, CallId)> {
+        let served = self.served.try_remove(at)?;
+        Some((served.connection?, served.id))
+    }
+
+    /// Lets go of a connection that is over; handlers that want to hear of it do.
+    pub(crate) fn leave(&mut self, over: &Connection) {
+        for (at, served) in &mut self.served {
+            if served.connection.as_ref().is_some_and(|connection| connection.same(over)) {
+                served.connection = None;
+                self.woken.push_back(token(Kind::Served, at));
+            }
         }
     }
 
@@ -60,10 +96,24 @@ impl State {
     /// Looks at a call whose waker was woken, and writes what it has. False when there was no room for all of it.
     pub(crate) fn look_at_served(&mut self, at: usize, events: &mut Events<'_>) -> bool {
         let Some((served, waker)) = self.served_waker(at) else { return true };
+        let late = served.is_late();
         let Served { connection, id, wanted, sending, watched, .. } = served;
+        let Some(connection) = connection else {
+            if std::mem::take(watched) {
+                events.put(&Event { flags: u32::from(late), ..Event::new(CANCELLED, at) });
+            }
+            if sending.take().is_some() {
+                events.put(&Event { flags: 1, ..Event::new(SERVED_SENT, at) });
+            }
+            if std::mem::take(wanted) > 0 {
+                let error = Error::new(ErrorCode::ConnectionLost, "the caller is gone");
+                put_error(events, SERVED_FAILED, at, &error);
+            }
+            return true;
+        };
         if *watched && connection.poll_cancelled(*id, &waker).is_ready() {
             *watched = false;
-            events.put(&Event::new(CANCELLED, at));
+            events.put(&Event { flags: u32::from(late), ..Event::new(CANCELLED, at) });
         }
         if let Some(item) = sending
             && let Poll::Ready(sent) =
@@ -115,7 +165,8 @@ pub(crate) fn send_served(served: u32, item: &[u8]) -> napi::Result<u32> {
         let Some((call, waker)) = state.served_waker(served as usize) else {
             return Ok(SENT_NEVER);
         };
-        Ok(match call.connection.poll_item_out(call.id, Encoding::Msgpack, item, &waker) {
+        let Some(connection) = &call.connection else { return Ok(SENT_NEVER) };
+        Ok(match connection.poll_item_out(call.id, Encoding::Msgpack, item, &waker) {
             Poll::Ready(Ok(())) => SENT_NOW,
             Poll::Ready(Err(_)) => SENT_NEVER,
             Poll::Pending => {
@@ -130,8 +181,8 @@ pub(crate) fn send_served(served: u32, item: &[u8]) -> napi::Result<u32> {
 #[napi]
 pub(crate) fn end_served(served: u32) -> napi::Result<()> {
     state::with(|state| {
-        if let Some(served) = state.served.try_remove(served as usize) {
-            served.connection.end_items_out(served.id);
+        if let Some((connection, id)) = state.answered(served as usize) {
+            connection.end_items_out(id);
         }
         Ok(())
     })
@@ -146,13 +197,23 @@ pub(crate) fn fail_served(served: u32, map: &[u8]) -> napi::Result<()> {
     })
 }
 
-/// Asks to be told when the caller no longer wants the answer; true when that is so already.
+/// Asks to be told when the caller no longer wants the answer: 0 it still does, 1 it does not, 2 its time is over.
 #[napi]
-pub(crate) fn watch_served(served: u32) -> napi::Result<bool> {
+pub(crate) fn watch_served(served: u32) -> napi::Result<u32> {
     state::with(|state| {
-        let Some((call, waker)) = state.served_waker(served as usize) else { return Ok(true) };
-        call.watched = call.connection.poll_cancelled(call.id, &waker).is_pending();
-        Ok(!call.watched)
+        let Some((call, waker)) = state.served_waker(served as usize) else {
+            return Ok(WANTED_NOT);
+        };
+        let wanted = match &call.connection {
+            Some(connection) => connection.poll_cancelled(call.id, &waker).is_pending(),
+            None => false,
+        };
+        call.watched = wanted;
+        Ok(match (wanted, call.is_late()) {
+            (true, _) => WANTED,
+            (false, false) => WANTED_NOT,
+            (false, true) => WANTED_NO_LONGER,
+        })
     })
 }
 
@@ -165,14 +226,11 @@ pub(crate) fn progress(
     text: String,
 ) -> napi::Result<()> {
     state::with(|state| {
-        if let Some(served) = state.served.get(served as usize) {
+        if let Some(served) = state.served.get(served as usize)
+            && let Some(connection) = &served.connection
+        {
             // Counts of steps; what does not fit is cut off, as `as` does.
-            served.connection.progress(
-                served.id,
-                done as u64,
-                total.map(|total| total as u64),
-                &text,
-            );
+            connection.progress(served.id, done as u64, total.map(|total| total as u64), &text);
         }
         Ok(())
     })

@@ -6,15 +6,15 @@ use std::time::Duration;
 use napi_derive::napi;
 use procall::transport::Link;
 use procall::{
-    Batch, Config, Connection, Encoded, Encoding, Error, ErrorCode, Incoming, Listener,
-    MethodTable, Params, Registration, Side, Target, surroundings,
+    Batch, Config, Connection, Encoded, Encoding, Error, ErrorCode, Executed, Incoming, Listener,
+    MethodTable, Params, Registration, Side, Signature, Target, surroundings,
 };
 use serde::Deserialize;
 
 use crate::calls::put_error;
 use crate::errors;
 use crate::events::{Event, Events};
-use crate::records::{CALL, ITEMS_IN, ITEMS_OUT, NONE, NOTIFICATION, SERVICE_ENDED};
+use crate::records::{BY_NAME, CALL, ITEMS_IN, ITEMS_OUT, NONE, NOTIFICATION, SERVICE_ENDED};
 use crate::served::Served;
 use crate::state::{self, Kind, State, token};
 
@@ -26,7 +26,7 @@ const MISSING: u8 = 0xc1;
 /// A set of methods that JavaScript serves.
 pub(crate) struct Service {
     table: MethodTable,
-    signatures: Vec<Signature>,
+    parameters: Vec<Parameters>,
     listener: Option<Listener>,
     /// Its worker's connection closed, or all that were draining are done: it takes no more calls.
     stopping: bool,
@@ -34,12 +34,15 @@ pub(crate) struct Service {
 
 /// What a method takes.
 #[derive(Deserialize)]
-struct Signature {
-    /// Names of the parameters; empty for those that have none.
+#[serde(rename_all = "camelCase")]
+struct Parameters {
+    /// Their names; empty for those that have none.
     names: Vec<String>,
-    /// How many of them must be given.
-    required: usize,
-    /// Any number may follow.
+    /// Which of them must be given.
+    required: Vec<bool>,
+    /// The only one takes a whole object in which no key is its name.
+    takes_whole: bool,
+    /// Any number may follow by position.
     variadic: bool,
 }
 
@@ -152,6 +155,7 @@ impl State {
     /// A connection is over. A worker's is its only one, so that its service is over too; so is a service that stops with its last.
     fn end_inbound(&mut self, at: usize, error: Option<&Error>, events: &mut Events<'_>) {
         let inbound = self.inbound.remove(at);
+        self.leave(&inbound.connection);
         let Some(service) = self.services.get(inbound.service) else { return };
         let last = !self.inbound.iter().any(|(_, other)| other.service == inbound.service);
         if service.listener.is_none() && last {
@@ -194,12 +198,18 @@ fn arrive(
     served: &mut slab::Slab<Served>,
     events: &mut Events<'_>,
 ) {
+    if let Some(id) = call.id
+        && !connection.is_wanted(id)
+    {
+        connection.fail(id, &not_started(call));
+        return;
+    }
     let resolved = service
         .table
         .resolve(batch.method(call), call.items_in, call.items_out)
         .and_then(|target| {
             let Target::Method(at) = target else { return Ok((target, None)) };
-            bind(&service.signatures[at], call.encoding, batch.body(call))
+            bind(&service.parameters[at], call.encoding, batch.body(call))
                 .map(|arguments| (target, arguments))
         });
     match (resolved, call.id) {
@@ -208,8 +218,11 @@ fn arrive(
             flags |= if call.items_in { ITEMS_IN } else { 0 };
             flags |= if call.items_out { ITEMS_OUT } else { 0 };
             flags |= if id.is_none() { NOTIFICATION } else { 0 };
+            flags |= if arguments.is_some() { BY_NAME } else { 0 };
             let at = id
-                .map(|id| served.insert(Served::new(connection.clone(), id)) as u32)
+                .map(|id| {
+                    served.insert(Served::new(connection.clone(), id, call.remaining())) as u32
+                })
                 .unwrap_or(NONE);
             // Whole milliseconds, rounded up, so that a call is not thought to be late before it is.
             let left = call
@@ -241,37 +254,51 @@ fn arrive(
     }
 }
 
-/// The arguments by position, when they did not come so: `None` leaves the body as it is.
-fn bind(signature: &Signature, encoding: Encoding, body: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    let Signature { names, required, variadic } = signature;
-    if encoding == Encoding::Msgpack
-        && let [first @ 0x90..=0x9f, ..] = body
-    {
-        let count = usize::from(first & 0x0f);
-        if count >= *required && (count <= names.len() || *variadic) {
-            return Ok(None);
+/// A call that was given up before its handler could start.
+fn not_started(call: &Incoming) -> Error {
+    let (code, message) = match call.remaining() {
+        Some(Duration::ZERO) => {
+            (ErrorCode::DeadlineExceeded, "the deadline passed before the handler started")
         }
-    }
-    let params = Params::new(encoding, body)?;
-    let positional = params.is_empty()
-        || matches!(body.first(), Some(0x90..=0x9f | 0xdc | 0xdd)) && encoding == Encoding::Msgpack;
-    if !(positional && *variadic) {
-        params.check(names)?;
-    }
-    params.require(names, *required)?;
-    if positional && encoding == Encoding::Msgpack {
+        _ => (ErrorCode::Cancelled, "cancelled before the handler started"),
+    };
+    Error::new(code, message).with_executed(Executed::No)
+}
+
+/// The arguments by position, when they did not come so: `None` leaves the body as it is.
+fn bind(
+    parameters: &Parameters,
+    encoding: Encoding,
+    body: &[u8],
+) -> Result<Option<Vec<u8>>, Error> {
+    let Parameters { names, required, takes_whole, variadic } = parameters;
+    // By position, all up to the last one without a default must be given.
+    let least = required.iter().rposition(|required| *required).map_or(0, |last| last + 1);
+    // The usual case, told by the first byte: an array of a fitting length.
+    if encoding == Encoding::Msgpack
+        && let Some(head @ 0x90..=0x9f) = body.first()
+        && (least..=names.len()).contains(&usize::from(head & 0x0f))
+    {
         return Ok(None);
     }
-    let count = (0..names.len())
-        .rev()
-        .find(|&at| params.value(names, at).is_some())
-        .map_or(0, |last| last + 1);
-    let mut bound = Vec::with_capacity(body.len() + 8);
-    write_array_head(count, &mut bound);
-    for at in 0..count {
-        bound.extend_from_slice(params.value(names, at).unwrap_or(&[MISSING]));
+    let params = Params::new(encoding, body)?;
+    let positional =
+        encoding == Encoding::Msgpack && matches!(body.first(), Some(0x90..=0x9f | 0xdc | 0xdd));
+    if positional && *variadic && params.len() > names.len() {
+        return Ok(None);
     }
-    Ok(Some(bound))
+    let bound = params.bind(Signature { names, required, takes_whole: *takes_whole })?;
+    if positional {
+        return Ok(None);
+    }
+    let count =
+        (0..names.len()).rev().find(|&at| bound.value(at).is_some()).map_or(0, |last| last + 1);
+    let mut arguments = Vec::with_capacity(body.len() + 8);
+    write_array_head(count, &mut arguments);
+    for at in 0..count {
+        arguments.extend_from_slice(bound.value(at).unwrap_or(&[MISSING]));
+    }
+    Ok(Some(arguments))
 }
 
 fn write_array_head(count: usize, out: &mut Vec<u8>) {
@@ -288,23 +315,23 @@ fn write_array_head(count: usize, out: &mut Vec<u8>) {
 #[derive(Deserialize)]
 struct Description {
     registration: Registration,
-    signatures: Vec<Signature>,
+    parameters: Vec<Parameters>,
 }
 
 fn describe(description: &[u8]) -> napi::Result<Service> {
-    let Description { registration, signatures } =
+    let Description { registration, parameters } =
         rmp_serde::from_slice(description).map_err(|error| {
             errors::thrown(&Error::new(
                 ErrorCode::InvalidArgument,
                 format!("the service cannot be registered: {error}"),
             ))
         })?;
-    if signatures.len() != registration.methods.len() {
-        return Err(napi::Error::from_reason("a method has no signature"));
+    if parameters.len() != registration.methods.len() {
+        return Err(napi::Error::from_reason("a method has no parameters"));
     }
     Ok(Service {
         table: MethodTable::new(registration),
-        signatures,
+        parameters,
         listener: None,
         stopping: false,
     })
@@ -396,12 +423,17 @@ pub(crate) fn stop(service: u32) -> napi::Result<()> {
         let at = service as usize;
         if state.services.contains(at) {
             state.services.remove(at);
-            state.inbound.retain(|_, inbound| {
-                if inbound.service == at {
-                    inbound.connection.close();
-                }
-                inbound.service != at
-            });
+            let over: Vec<usize> = state
+                .inbound
+                .iter()
+                .filter(|(_, inbound)| inbound.service == at)
+                .map(|(at, _)| at)
+                .collect();
+            for at in over {
+                let inbound = state.inbound.remove(at);
+                inbound.connection.close();
+                state.leave(&inbound.connection);
+            }
         }
         Ok(())
     })

@@ -40,14 +40,19 @@ export interface ClientBase {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** The methods of a service as a client sees them. */
+/** The methods of a service as a client sees them. Those whose answer is a stream are called with {@link ClientBase.stream}. */
 export type Remote<S> = {
-  readonly [K in keyof S]: S[K] extends (...args: infer A) => infer R ? (...args: A) => Promise<Awaited<R>> : Remote<S[K]>;
+  readonly [K in keyof S]: 0 extends 1 & S[K]
+    ? S[K]
+    : S[K] extends (...args: infer A) => infer R
+      ? R extends AsyncIterable<unknown>
+        ? never
+        : (...args: A) => Promise<Awaited<R>>
+      : Remote<S[K]>;
 };
 
 /** Any method, when nothing is known of the service. */
 export interface Dynamic {
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
   readonly [method: string]: any;
 }
 

@@ -3,10 +3,11 @@
 import { CODES } from "./codes.js";
 import { type ContextSource, within } from "./context.js";
 import { encode } from "./encode.js";
-import { ProcallError, UndecodableError, UnencodableError } from "./errors.js";
+import { type FieldError, ProcallError, UndecodableError, UnencodableError } from "./errors.js";
 import { type IncomingCall, type Loop, type Operation, theLoop } from "./loop.js";
 import type { Method } from "./methods.js";
 import * as n from "./native.js";
+import { below } from "./schema.js";
 import { Sender } from "./sender.js";
 
 const { native } = n;
@@ -23,6 +24,8 @@ export class Handling implements Operation, ContextSource {
   /** Not answered yet: the number is still the call's. */
   private open: boolean;
   private abort: AbortController | undefined;
+  /** It was cancelled because its time was over. */
+  private late = false;
   private sender: Sender | undefined;
   private incoming: IncomingItems | undefined;
 
@@ -48,6 +51,12 @@ export class Handling implements Operation, ContextSource {
       this.fail({ code: "INVALID_ARGUMENT", message: `the arguments cannot be read: ${message}` });
       return;
     }
+    const wrong = this.wrong(args, (call.flags & n.BY_NAME) !== 0);
+    if (wrong.length > 0) {
+      const message = wrong.map(({ path, message }) => `argument ${path.slice(1)}: ${message}`).join("; ");
+      this.fail({ code: "INVALID_ARGUMENT", message, fields: wrong });
+      return;
+    }
     if (this.entry.itemsIn) {
       this.incoming = new IncomingItems(() => this.pull());
       this.follow();
@@ -63,6 +72,16 @@ export class Handling implements Operation, ContextSource {
     if (this.entry.itemsOut) void this.stream(result);
     else if (isThenable(result)) result.then((value) => this.answer(value), (error: unknown) => this.threw(error));
     else this.answer(result);
+  }
+
+  /** What the method's schema has against its arguments. */
+  private wrong(args: readonly unknown[], byName: boolean): FieldError[] {
+    const errors: FieldError[] = [];
+    const { checks, signature } = this.entry;
+    for (let at = 0; at < checks.length && at < args.length; at++) {
+      if (args[at] !== undefined) checks[at]?.(args[at], byName ? below("", signature.names[at]!) : `/${at}`, errors);
+    }
+    return errors;
   }
 
   private answer(value: unknown): void {
@@ -107,7 +126,10 @@ export class Handling implements Operation, ContextSource {
         this.loop.flush();
         return native.sendServed(this.served, item);
       });
-      if (!(await this.sender.run(resuming(this, items)))) return;
+      if (!(await this.sender.run(resuming(this, items)))) {
+        this.fail({ code: this.late ? "DEADLINE_EXCEEDED" : "CANCELLED", message: "the stream was cancelled", started: true });
+        return;
+      }
     } catch (error) {
       if (error instanceof UnencodableError) this.fail(invalidResult(error));
       else this.threw(error);
@@ -127,12 +149,15 @@ export class Handling implements Operation, ContextSource {
   private watch(): void {
     if (!this.open) return;
     this.loop.flush();
-    if (native.watchServed(this.served)) this.cancelled();
+    const wanted = native.watchServed(this.served);
+    if (wanted !== n.WANTED) this.cancelled(wanted === n.WANTED_NO_LONGER);
   }
 
-  private cancelled(): void {
+  private cancelled(late: boolean): void {
+    this.late = late;
     this.abort ??= new AbortController();
-    this.abort.abort(new ProcallError("CANCELLED", "the caller no longer wants the answer", { executed: "yes" }));
+    const reason = late ? "the deadline passed" : "the caller no longer wants the answer";
+    this.abort.abort(new ProcallError(late ? "DEADLINE_EXCEEDED" : "CANCELLED", reason, { executed: "yes" }));
     this.sender?.sent(true);
   }
 
@@ -158,16 +183,25 @@ export class Handling implements Operation, ContextSource {
     this.loop.soon();
   }
 
+  private item(value: () => unknown): void {
+    try {
+      this.incoming?.item(value());
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.incoming?.end(new ProcallError("INVALID_ARGUMENT", `an item cannot be read: ${message}`, { executed: "yes", cause: error }));
+    }
+  }
+
   handle(kind: number, flags: number, value: () => unknown): boolean {
     switch (kind) {
       case n.CANCELLED:
-        this.cancelled();
+        this.cancelled(flags !== 0);
         break;
       case n.SERVED_SENT:
         this.sender?.sent(flags !== 0);
         break;
       case n.SERVED_ITEM:
-        this.incoming?.item(value());
+        this.item(value);
         break;
       case n.SERVED_END:
         this.incoming?.end(undefined);
@@ -180,7 +214,7 @@ export class Handling implements Operation, ContextSource {
   }
 }
 
-/** The items that a caller sends. */
+/** The items that a caller sends, as its handler takes them. */
 class IncomingItems implements AsyncIterableIterator<unknown> {
   private readonly items: unknown[] = [];
   private readonly waiting: { resolve(result: IteratorResult<unknown>): void; reject(error: unknown): void }[] = [];

@@ -197,7 +197,16 @@ class Loop {
     for (;;) {
       const filled = native.turn(this.array);
       const end = (filled >> 1) * (n.EVENT_LEN / 4);
-      for (let at = 0; at < end; at += n.EVENT_LEN / 4) this.event(at);
+      for (let at = 0; at < end; at += n.EVENT_LEN / 4) {
+        try {
+          this.event(at);
+        } catch (error) {
+          // A defect of ours: it must be seen, but not at the cost of the events behind this one.
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
+      }
       if ((filled & 1) === 0) return;
     }
   }

@@ -1,6 +1,7 @@
 /** From functions, objects and class instances to methods. */
 
 import { ProcallError } from "./errors.js";
+import { type Check, checkOf } from "./schema.js";
 import { type Schema, schemaOf, type Signature, signatureOf, signatureOfSchema } from "./signature.js";
 
 /** What is said of a method beside its function. */
@@ -27,6 +28,8 @@ export interface Method {
   readonly itemsIn: boolean;
   readonly itemsOut: boolean;
   readonly signature: Signature;
+  /** What the schema says of each argument. */
+  readonly checks: readonly (Check | undefined)[];
 }
 
 type AnyFunction = (...args: unknown[]) => unknown;
@@ -64,9 +67,16 @@ function method(name: string, fn: AnyFunction, target: object, options: MethodOp
     options.params !== undefined
       ? signatureOfSchema(options.params)
       : itemsIn
-        ? { ...own, names: own.names.slice(1), required: Math.max(0, own.required - 1) }
+        ? withoutFirst(own)
         : own;
-  return { name, call: (args) => Reflect.apply(fn, target, args), options, itemsIn, itemsOut, signature };
+  const properties = (options.params?.["properties"] ?? {}) as Readonly<Record<string, unknown>>;
+  const checks = signature.names.map((parameter) => checkOf(properties[parameter]));
+  return { name, call: (args) => Reflect.apply(fn, target, args), options, itemsIn, itemsOut, signature, checks };
+}
+
+/** The signature behind the stream that a method takes as its first parameter. */
+function withoutFirst({ names, required, variadic }: Signature): Signature {
+  return { names: names.slice(1), required: required.slice(1), takesWhole: names.length === 2 && !variadic, variadic };
 }
 
 /** What is registered of a method. */

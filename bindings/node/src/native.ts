@@ -29,7 +29,7 @@ export interface Native {
   sendServed(served: number, item: Uint8Array): number;
   endServed(served: number): void;
   failServed(served: number, map: Uint8Array): void;
-  watchServed(served: number): boolean;
+  watchServed(served: number): number;
   spawn(id: number, options: Uint8Array): number;
   poolStep(id: number, channel: number, what: number, worker: number | null): void;
   workers(channel: number): WorkerInfo[];
@@ -61,6 +61,7 @@ export const NOTICE = 15;
 export const ITEMS_IN = 1;
 export const ITEMS_OUT = 2;
 export const NOTIFICATION = 4;
+export const BY_NAME = 8;
 export const OWN_BODY = 1 << 16;
 export const NONE = 0xffff_ffff;
 
@@ -76,6 +77,10 @@ export const WANTS_PROGRESS = 8;
 export const SENT_NOW = 0;
 export const SENT_LATER = 1;
 export const SENT_NEVER = 2;
+
+/** Whether a caller still wants the answer. */
+export const WANTED = 0;
+export const WANTED_NO_LONGER = 2;
 
 /** What a pool can be asked for. */
 export const STOP = 0;

@@ -66,7 +66,7 @@ export class Service {
         concurrency: options.concurrency ?? 1024,
         methods: infos,
       },
-      signatures: this.#methods.map(({ signature }) => ({ ...signature })),
+      parameters: this.#methods.map(({ signature }) => ({ ...signature })),
     });
   }
 

@@ -4,9 +4,11 @@
 export interface Signature {
   /** Names of the parameters; empty for those that have none. */
   readonly names: readonly string[];
-  /** How many of them must be given. */
-  readonly required: number;
-  /** Any number may follow. */
+  /** Which of them must be given. */
+  readonly required: readonly boolean[];
+  /** The only parameter takes a whole object in which no key is its name. */
+  readonly takesWhole: boolean;
+  /** Any number may follow by position. */
   readonly variadic: boolean;
 }
 
@@ -15,26 +17,24 @@ export type Schema = Readonly<Record<string, unknown>>;
 
 /** The parameters that a schema of params names: an object with one property a parameter, in the order of `x-order` or of the properties. */
 export function signatureOfSchema(schema: Schema): Signature {
-  const properties = isObject(schema["properties"]) ? Object.keys(schema["properties"]) : [];
+  const properties = isObject(schema["properties"]) ? schema["properties"] : {};
   const order = schema["x-order"];
-  const names = Array.isArray(order) ? order.map(String) : properties;
-  const required = new Set(Array.isArray(schema["required"]) ? schema["required"].map(String) : []);
-  // By position, all up to the last required one must be given.
-  const last = names.findLastIndex((name) => required.has(name));
-  return { names, required: last + 1, variadic: false };
+  const names = Array.isArray(order) ? order.map(String) : Object.keys(properties);
+  const needed = new Set(Array.isArray(schema["required"]) ? schema["required"].map(String) : []);
+  const only = names.length === 1 ? properties[names[0]!] : undefined;
+  return { names, required: names.map((name) => needed.has(name)), takesWhole: isObject(only) && only["type"] === "object", variadic: false };
 }
 
-/** The parameters of a function, read from its source: names where they are plain, and how many have no default. */
+/** The parameters of a function, read from its source: names where they are plain, and which have no default. */
 export function signatureOf(fn: (...args: never[]) => unknown): Signature {
-  const source = Function.prototype.toString.call(fn);
-  const parts = parameters(source);
-  if (parts === undefined) {
-    return { names: Array.from({ length: fn.length }, () => ""), required: fn.length, variadic: false };
-  }
+  const parts = parameters(Function.prototype.toString.call(fn)) ?? Array.from({ length: fn.length }, () => "");
   const variadic = parts.at(-1)?.startsWith("...") === true;
   const named = variadic ? parts.slice(0, -1) : parts;
   const names = named.map((part) => /^[\p{ID_Start}$_][\p{ID_Continue}$]*(?=\s*(=|$))/u.exec(part)?.[0] ?? "");
-  return { names, required: Math.min(fn.length, names.length), variadic };
+  // A function's length counts the parameters before the first one with a default.
+  const required = named.map((part, at) => at < fn.length || !hasDefault(part));
+  // Nothing is known of its type, so a sole parameter may well be a struct.
+  return { names, required, takesWhole: names.length === 1 && !variadic, variadic };
 }
 
 /** The schema that a signature comes to; none when a parameter has no name. */
@@ -43,10 +43,20 @@ export function schemaOf({ names, required, variadic }: Signature): Schema | und
   return {
     type: "object",
     properties: Object.fromEntries(names.map((name) => [name, {}])),
-    required: names.slice(0, required),
-    additionalProperties: false,
+    required: names.filter((_, at) => required[at]),
     "x-order": names,
   };
+}
+
+/** Whether the text of a parameter ends with a default value: an equals sign outside of all brackets. */
+function hasDefault(part: string): boolean {
+  let depth = 0;
+  for (const letter of part) {
+    if ("([{".includes(letter)) depth++;
+    else if (")]}".includes(letter)) depth--;
+    else if (letter === "=" && depth === 0) return true;
+  }
+  return false;
 }
 
 /** The texts of the parameters of a function's source; `undefined` when they cannot be told, as for native functions. */

@@ -74,7 +74,7 @@ function hasSeveralForms(value) {
 /** Whether a typed value names shared memory, which Node's connections do not have. */
 const inRegion = (value) => JSON.stringify(value).includes('"region"');
 
-describe("vectors", () => {
+describe("vectors", { timeout: 60_000 }, () => {
   for (const vector of read("bodies.json")) {
     it(`body: ${vector.name}`, () => {
       const body = long(vector.hex);
@@ -115,7 +115,7 @@ describe("vectors", () => {
   }
 });
 
-describe("values of JavaScript", () => {
+describe("values of JavaScript", { timeout: 60_000 }, () => {
   const refused = (value, path, message) =>
     assert.throws(() => encode(value), (error) => error instanceof UnencodableError && error.path === path && message.test(error.message));
 
@@ -135,7 +135,6 @@ describe("values of JavaScript", () => {
   it("refuses what is no value, and says where it is", () => {
     refused({ user: { born: new Date() } }, "user.born", /class Date/);
     refused([1, undefined], "[1]", /undefined/);
-    // eslint-disable-next-line no-sparse-arrays
     refused([1, , 3], "[1]", /undefined/);
     refused({ "a b": [Symbol("x")] }, '["a b"][0]', /symbol/);
     refused({ f() {} }, "f", /function/);

@@ -7,9 +7,9 @@ import { describe, it } from "node:test";
 
 import { connect, ProcallError, service, Service } from "procall";
 
-import { folder, program, serve } from "./support/serving.mjs";
+import { folder, program, serve } from "../testing/serving.mjs";
 
-describe("services", () => {
+describe("services", { timeout: 60_000 }, () => {
   it("offer the own public methods of a class instance", async (t) => {
     class Base {
       inherited() {}

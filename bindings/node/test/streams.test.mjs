@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 
 import { ProcallError } from "procall";
 
-import { deferred, serve, server } from "./support/serving.mjs";
+import { deferred, serve, server } from "../testing/serving.mjs";
 
 async function collect(items) {
   const all = [];
@@ -12,7 +12,7 @@ async function collect(items) {
   return all;
 }
 
-describe("streams", () => {
+describe("streams", { timeout: 60_000 }, () => {
   it("come from generators of either kind, and from marked functions", async (t) => {
     const { client } = await serve(
       t,
@@ -145,11 +145,12 @@ describe("streams", () => {
   });
 
   it("of ours that break cancel the call", async (t) => {
-    const cut = deferred();
+    const [started, cut] = [deferred(), deferred()];
     const { client } = await serve(
       t,
       {
         async sum(items) {
+          started.resolve();
           try {
             for await (const _ of items);
           } catch (error) {
@@ -160,8 +161,9 @@ describe("streams", () => {
       },
       { methods: { sum: { itemsIn: true } } },
     );
-    function* broken() {
+    async function* broken() {
       yield 1;
+      await started.promise;
       throw new RangeError("no more");
     }
     await assert.rejects(client.call("sum", [], { items: broken() }), RangeError);

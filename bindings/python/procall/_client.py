@@ -76,7 +76,7 @@ class Calls(Base):
         return stream
 
     def duplex(self, method: str, /, *args: Any, **kwargs: Any) -> Stream:
-        """Calls a method that takes a stream: ``send``, then ``finish`` and iterate, or ``result``."""
+        """Calls a method that takes a stream: ``send``, ``finish``, then iterate; or ``result``."""
         stream: Stream = self._caller.duplex(method, args, kwargs)
         return stream
 

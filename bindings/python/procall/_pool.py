@@ -81,7 +81,7 @@ class Pool(Calls):
         return (Event(*event) for event in events)
 
     def restart(self, worker: int | None = None) -> None:
-        """Starts one worker anew, or all of them one after the other. Calls in flight finish first."""
+        """Starts one worker anew, or all one after the other. Calls in flight finish first."""
         self._pool.restart(worker)
 
     def drain(self) -> None:

@@ -166,7 +166,8 @@ class Service:
     def _settled(self) -> list[Description]:
         methods = list(self._methods.values())
         for method in methods:
-            method.settle()
+            if not method.settled:
+                method.settle()
         return methods
 
     def run(self, *, listen: str | None = None) -> None:

@@ -58,6 +58,7 @@ class Description:
         "name",
         "open",
         "parameters",
+        "settled",
     )
 
     kind: Kind
@@ -83,10 +84,12 @@ class Description:
         self.name = name
         self._idempotent = idempotent
         self._description = description
+        self.settled = False
 
     def settle(self) -> None:
-        """Looks at the hints: not before the service runs, because they may name what is defined
-        further down.
+        """Looks at the hints, once.
+
+        Not before the service runs, because they may name what is defined further down.
         """
         function = getattr(self.handler, "__func__", self.handler)
         if getattr(function, "__code__", None) is None or hasattr(function, "__wrapped__"):
@@ -100,10 +103,11 @@ class Description:
         if description is None:
             description = (getattr(function, "__doc__", None) or "").strip().partition("\n\n")[0]
         self.info = self._document(result, self._idempotent, description)
+        self.settled = True
 
     @property
     def takes_whole(self) -> bool:
-        """Its only parameter is an object, so that a caller may give the object's fields by name."""
+        """Its only parameter is an object, whose fields a caller may give by name."""
         params = [parameter for parameter in self.parameters if parameter.source == "params"]
         return len(params) == 1 and params[0].types == _schema.DICT
 

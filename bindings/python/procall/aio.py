@@ -170,7 +170,7 @@ class Pool(Calls):
             yield Event(*event)
 
     async def restart(self, worker: int | None = None) -> None:
-        """Starts one worker anew, or all of them one after the other. Calls in flight finish first."""
+        """Starts one worker anew, or all one after the other. Calls in flight finish first."""
         await self._pool.restart_soon(running_hub(), worker)
 
     async def drain(self) -> None:

@@ -10,8 +10,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-import procall
 import pytest
+
+import procall
 
 HERE = pathlib.Path(__file__).parent
 SERVICES = HERE / "services"

@@ -7,11 +7,11 @@ import time
 import warnings
 from collections.abc import AsyncIterator
 
-import procall
 import pytest
 import pytest_asyncio
-
 from conftest import Serve, Served
+
+import procall
 
 WHICH = ["plain.py", "loop.py", "loop.py mixed"]
 
@@ -95,9 +95,9 @@ async def test_calls_are_coroutines_for_asyncio(calc: procall.aio.Client) -> Non
     assert (await task, other.result()) == (3, 7)
     assert await asyncio.wait_for(calc.add(5, 6), 5) == 11
     assert asyncio.iscoroutine(calc.add(1, 2))
+    call = calc.add(1, 2)
+    await call
     with pytest.raises(RuntimeError, match="awaited already"):
-        call = calc.add(1, 2)
-        await call
         await call
     assert await calc.echo((1, 2)) == [1, 2]
     assert await calc.echo(None) is None
@@ -180,6 +180,15 @@ async def test_nested_calls_inherit_the_deadline(any_service: Served, serve: Ser
             left = await calc.options(deadline=2).nested_remaining(other.address)
             assert 0 < left <= 2
             assert 29 < await calc.nested_remaining(other.address) <= 30
+
+
+async def test_the_default_deadline_of_a_stream_ends_when_it_is_open(any_service: Served) -> None:
+    async with procall.aio.connect(any_service.address) as calc:
+        first, second = [item async for item in calc.remaining_while_open()]
+        assert 29 < first <= 30
+        assert second is None
+        whole = calc.options(deadline=5).remaining_while_open()
+        assert all([0 < item <= 5 async for item in whole])
 
 
 async def test_async_handlers_run_side_by_side(loop_service: Served) -> None:

@@ -13,10 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-import procall
 import pytest
-
 from conftest import SERVICES
+
+import procall
 
 PLAIN = SERVICES / "plain.py"
 LOOP = SERVICES / "loop.py"
@@ -190,11 +190,17 @@ def test_a_stopped_pool(pool: procall.Pool) -> None:
 
 def test_an_error_in_the_block_ends_the_pool_at_once(tmp_path: pathlib.Path) -> None:
     begun = time.monotonic()
-    with pytest.raises(LookupError), procall.Pool(PLAIN, workers=1, show_output=False) as pool:
-        call = pool.submit("wait_for_file", str(tmp_path / "never"))
-        raise LookupError
+    calls = []
+
+    def leave_early() -> None:
+        with procall.Pool(PLAIN, workers=1, show_output=False) as pool:
+            calls.append(pool.submit("wait_for_file", str(tmp_path / "never")))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        leave_early()
     with pytest.raises(procall.Closed):
-        call.result()
+        calls[0].result()
     assert time.monotonic() - begun < 5
 
 
@@ -295,7 +301,9 @@ def test_a_worker_that_holds_the_gil_ends_with_its_channel(script: Callable[...,
         theirs.close()
         # Hello, to which the answers are welcome and call 2 of `spin`.
         assert ours.recv(4096)
-        ours.sendall(b"\0\0\0\x04\x92\x01\x01\x80" + b"\0\0\0\x0d\x98\x04\x02\xa4spin\0\0\xc0\xc0\xc0")
+        ours.sendall(
+            b"\0\0\0\x04\x92\x01\x01\x80" + b"\0\0\0\x0d\x98\x04\x02\xa4spin\0\0\xc0\xc0\xc0"
+        )
         assert worker.stdout is not None
         assert worker.stdout.readline() == b"spinning\n"
     assert gone(worker.pid, 2)

@@ -14,11 +14,11 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict, Union
 
-import procall
 import pytest
-from procall import _schema
-
 from conftest import Serve, Served
+
+import procall
+from procall import _schema
 
 
 def info(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
@@ -134,7 +134,11 @@ class Colour(enum.Enum):
         (list[Any], {"type": "array"}),
         (dict, {"type": "object"}),
         (dict[str, int], {"type": "object", "additionalProperties": {"type": "integer"}}),
-        (tuple[int, str], {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False}),
+        (tuple[int, str], {
+            "type": "array",
+            "prefixItems": [{"type": "integer"}, {"type": "string"}],
+            "items": False,
+        }),
         (tuple[int, ...], {"type": "array", "items": {"type": "integer"}}),
         (int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
         (Optional[int], {"anyOf": [{"type": "integer"}, {"type": "null"}]}),  # noqa: UP045
@@ -152,7 +156,10 @@ class Colour(enum.Enum):
         }),
         (Tree, {
             "type": "object", "title": "Tree",
-            "properties": {"name": {"type": "string"}, "tags": {"type": "array", "items": {"type": "string"}}},
+            "properties": {
+                "name": {"type": "string"},
+                "tags": {"type": "array", "items": {"type": "string"}},
+            },
             "required": ["name"], "additionalProperties": False,
         }),
     ],
@@ -351,8 +358,7 @@ def test_a_second_ctrl_c_does_not_wait(serve: Serve, tmp_path: pathlib.Path) -> 
         thread.start()
         assert served.line() == "waiting"
         served.signal(signal.SIGINT)
-        # The first one has arrived when the service no longer listens for others... which it does only between handlers,
-        # so it is sent until the second one is there.
+        # Two that arrive together count as one, so it is sent until the second is seen.
         while served.process.poll() is None:
             served.signal(signal.SIGINT)
         thread.join()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import procall
 import pytest
-
 from conftest import SERVICES
+
+import procall
 
 
 def modules_after(program: str) -> set[str]:
@@ -41,7 +41,9 @@ HEAVY = {
         "import procall",
         "import procall; procall.connect; procall.Client",
         "import procall; procall.Pool",
-        "import procall; s = procall.Service('s')\n@s.method\ndef add(a: int, b: int = 1) -> int: ...\ns.document()",
+        "import procall; s = procall.Service('s')\n"
+        "@s.method\ndef add(a: int, b: int = 1) -> int: ...\n"
+        "s.document()",
     ],
     ids=["nothing", "client", "pool", "service"],
 )

@@ -19,16 +19,18 @@ from typing import Any
 
 import msgpack
 import numpy as np
-import procall
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import procall
 from procall._native import codec
 
 SIMPLE = [
     0, 1, -1, 2**31 - 1, 2**31, 2**31 + 1, 2**32, 2**53 - 1, -(2**53 - 1), 2**53, 2**53 + 1,
     -(2**63), 2**63 - 1, 2**63, 2**64 - 1, 0.0, -0.0, 0.1, 5e-324, 1.797e308, math.inf, -math.inf,
-    "", "\0", "😀", "é", "e\u0301", "שלום", "x" * (1 << 20), b"", bytes(range(256)), b"x" * (1 << 20),
+    "", "\0", "😀", "é", "e\u0301", "שלום", "x" * (1 << 20),
+    b"", bytes(range(256)), b"x" * (1 << 20),
     [], {}, None, True, False, [1, [2, [3]]], {"": 1, "__proto__": 2, "constructor": 3, "a.b": 4},
     list(range(100_000)),
 ]  # fmt: skip
@@ -200,7 +202,8 @@ def test_what_raises_while_it_is_read_is_refused() -> None:
 
 
 ARRAYS = [
-    np.arange(6).astype(dtype).reshape(2, 3) for dtype in "? b B h H i I q Q e f d F D".split()
+    np.arange(6).astype(dtype).reshape(2, 3)
+    for dtype in ["?", "b", "B", "h", "H", "i", "I", "q", "Q", "e", "f", "d", "F", "D"]
 ]
 
 
@@ -226,7 +229,10 @@ def test_arrays(client: procall.Client, value: Any) -> None:
         array.array("d", [1, 2]),
         memoryview(array.array("i", [1, 2, 3, 4])).cast("B").cast("i", [2, 2]),
     ],
-    ids=["F order", "strided", "zero-size", "empty", "scalar", "big-endian", "big-endian complex", "32 dims", "array", "view"],
+    ids=[
+        "F order", "strided", "zero-size", "empty", "scalar",
+        "big-endian", "big-endian complex", "32 dims", "array", "view",
+    ],
 )  # fmt: skip
 def test_layouts_of_arrays(value: Any) -> None:
     back = codec.decode(codec.encode(value))

@@ -9,12 +9,12 @@ import struct
 from typing import Any
 
 import numpy as np
-import procall
 import pytest
+from conftest import VECTORS
+
+import procall
 from procall._codes import CODES
 from procall._native import codec
-
-from conftest import VECTORS
 
 
 def load(name: str) -> list[dict[str, Any]]:
@@ -116,13 +116,13 @@ def test_bodies(vector: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("vector", named(load("bodies_bad.json")))
 def test_bad_bodies(vector: dict[str, Any]) -> None:
+    decode = codec.decode if "hex" in vector else codec.decode_json
+    if "json" in vector:
+        data = long_text(vector["json"]).encode()
+    else:
+        data = unhex(vector.get("hex", vector.get("json_hex")))
     with pytest.raises(procall.InvalidArgument):
-        if "hex" in vector:
-            codec.decode(unhex(vector["hex"]))
-        elif "json" in vector:
-            codec.decode_json(long_text(vector["json"]).encode())
-        else:
-            codec.decode_json(unhex(vector["json_hex"]))
+        decode(data)
 
 
 @pytest.mark.parametrize("vector", named(load("buffers.json")))

@@ -57,19 +57,12 @@ impl Caller {
             ..self.options.clone()
         };
         let request = Request { method, body: params.body(), options };
-        let started = match self.inherited(py)? {
+        // A plain handler's deadline is known to its thread, an async one's to its task.
+        let started = match crate::serve::current_remaining(py)? {
             Some(left) => procall::with_remaining(Some(left), || self.channel.start(request)),
             None => self.channel.start(request),
         };
         started.map_err(|error| error::raise(py, &error))
-    }
-
-    /// What is left of the call that an async handler serves. A plain handler's is known to its thread.
-    fn inherited(&self, py: Python<'_>) -> PyResult<Option<Duration>> {
-        match &self.hub {
-            Some(_) => crate::serve::current_remaining(py),
-            None => Ok(None),
-        }
     }
 
     /// Calls as the method's shape wants it; a value when the shape is not known.

@@ -2,13 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
-use std::time::Instant;
 
 use procall::{CallId, Connection, Encoded, Encoding, Error, ErrorCode, Executed};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 
-use super::context::left;
 use crate::convert;
 use crate::error;
 use crate::hub::{Hub, Operation, Wait};
@@ -22,7 +20,6 @@ pub(crate) struct Call {
     args: Py<PyTuple>,
     kwargs: Option<Py<PyDict>>,
     streams: bool,
-    until: Option<Instant>,
     state: Mutex<State>,
 }
 
@@ -43,15 +40,14 @@ impl Call {
         args: Py<PyTuple>,
         kwargs: Option<Py<PyDict>>,
         streams: bool,
-        until: Option<Instant>,
     ) -> Self {
         let state = Mutex::default();
-        Self { connection, id, handler, args, kwargs, streams, until, state }
+        Self { connection, id, handler, args, kwargs, streams, state }
     }
 
     /// Time left for the call.
     pub(super) fn left(&self) -> Option<std::time::Duration> {
-        left(self.until)
+        self.connection.remaining(self.id?)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -135,8 +131,9 @@ impl Call {
 
     /// The handler was cancelled, because nobody wants the answer any more or because the service ends.
     fn cancelled(&self) {
+        let left = self.left();
         let Some(id) = self.answer() else { return };
-        let error = match self.left() {
+        let error = match left {
             Some(left) if left.is_zero() => {
                 Error::new(ErrorCode::DeadlineExceeded, "the deadline passed while the handler ran")
                     .with_executed(self.executed())

@@ -1,7 +1,5 @@
 //! What a handler may know of its call.
 
-use std::time::{Duration, Instant};
-
 use procall::{CallId, Connection};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -14,8 +12,6 @@ pub(crate) struct Context {
     pub(super) connection: Connection,
     pub(super) id: Option<CallId>,
     pub(super) method: String,
-    /// When the caller gives up.
-    pub(super) until: Option<Instant>,
     pub(super) meta: Vec<u8>,
 }
 
@@ -30,7 +26,7 @@ impl Context {
     /// Seconds until the caller gives up; `None` when it never does.
     #[getter]
     fn remaining(&self) -> Option<f64> {
-        left(self.until).map(|left| left.as_secs_f64())
+        self.connection.remaining(self.id?).map(|left| left.as_secs_f64())
     }
 
     /// Whether the caller no longer wants the answer.
@@ -60,9 +56,4 @@ impl Context {
     fn __repr__(&self) -> String {
         format!("<procall.Context of {}>", self.method)
     }
-}
-
-/// Time left until a moment.
-pub(super) fn left(until: Option<Instant>) -> Option<Duration> {
-    until.map(|until| until.saturating_duration_since(Instant::now()))
 }

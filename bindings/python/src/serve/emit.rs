@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use procall::{Blocked, CallId, Connection, Encoding};
 use pyo3::prelude::*;
 
-use super::items::moment;
 use crate::convert;
 use crate::error;
 
@@ -18,7 +17,6 @@ pub(super) struct Emitter {
     connection: Connection,
     id: CallId,
     generator: Py<PyAny>,
-    until: Option<Instant>,
     /// Made, but its reader had no room.
     held: Option<Vec<u8>>,
 }
@@ -34,13 +32,8 @@ pub(super) enum Progress {
 }
 
 impl Emitter {
-    pub(super) fn new(
-        connection: Connection,
-        id: CallId,
-        generator: Py<PyAny>,
-        remaining: Option<Duration>,
-    ) -> Self {
-        Self { connection, id, generator, until: moment(remaining), held: None }
+    pub(super) fn new(connection: Connection, id: CallId, generator: Py<PyAny>) -> Self {
+        Self { connection, id, generator, held: None }
     }
 
     /// Gives items for a while. Exceptions that are no `Exception`, such as `KeyboardInterrupt`, end the service.
@@ -77,7 +70,8 @@ impl Emitter {
             self.close(py);
             return Ok(None);
         }
-        let remaining = super::context::left(self.until);
+        // Once the stream is open, another deadline holds, or none.
+        let remaining = self.connection.remaining(self.id);
         let generator = self.generator.bind(py);
         let next = procall::with_remaining(remaining, || {
             generator.try_iter().and_then(|mut items| items.next().transpose())

@@ -1,7 +1,6 @@
 //! The stream that a caller sends, as its handler reads it.
 
 use std::task::{Poll, Waker};
-use std::time::Instant;
 
 use procall::{CallId, Connection, Encoded, Error, WaitError};
 use pyo3::exceptions::PyStopAsyncIteration;
@@ -72,9 +71,4 @@ fn read<'py>(py: Python<'py>, item: Result<Encoded, Error>) -> PyResult<Bound<'p
     let item = item.map_err(|error| error::raise(py, &error))?;
     convert::decode(py, item.encoding, &item.bytes)
         .map_err(|refusal| error::raise(py, &error::refused(&refusal, "item")))
-}
-
-/// When a call with this much time left ends.
-pub(super) fn moment(remaining: Option<std::time::Duration>) -> Option<Instant> {
-    remaining.and_then(|left| Instant::now().checked_add(left))
 }

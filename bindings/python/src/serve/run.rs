@@ -12,7 +12,7 @@ use super::answers::Answers;
 use super::call::Call;
 use super::context::Context;
 use super::emit::Emitter;
-use super::items::{AsyncItems, Items, moment};
+use super::items::{AsyncItems, Items};
 use super::method::{Arguments, Kind, Method};
 use crate::convert;
 use crate::error;
@@ -46,6 +46,13 @@ pub(super) struct Incomer<'a> {
 }
 
 impl Handlers {
+    /// Whether a call is for an async handler.
+    pub(super) fn is_async(&self, incomer: &Incomer<'_>) -> bool {
+        let Incomer { batch, call, .. } = incomer;
+        let target = self.table.resolve(batch.method(call), call.items_in, call.items_out);
+        matches!(target, Ok(Target::Method(at)) if self.methods[at].kind.is_async())
+    }
+
     /// Serves one call. Exceptions that are no `Exception`, such as `KeyboardInterrupt`, are answered and passed on.
     pub(super) fn serve(
         &self,
@@ -73,15 +80,7 @@ impl Handlers {
             let handler = method.handler.clone_ref(py);
             let kwargs = kwargs.map(Bound::unbind);
             let connection = incomer.connection.clone();
-            let call = Call::new(
-                connection,
-                id,
-                handler,
-                args.unbind(),
-                kwargs,
-                streams,
-                moment(remaining),
-            );
+            let call = Call::new(connection, id, handler, args.unbind(), kwargs, streams);
             return Ok(Rest::Await(call));
         }
         if !method.pace.is_quick() {
@@ -97,7 +96,7 @@ impl Handlers {
             Ok(generator) if method.kind == Kind::Generator => match id {
                 Some(id) => {
                     let connection = incomer.connection.clone();
-                    Rest::Emit(Emitter::new(connection, id, generator.unbind(), remaining))
+                    Rest::Emit(Emitter::new(connection, id, generator.unbind()))
                 }
                 None => Rest::Nothing,
             },
@@ -158,7 +157,6 @@ impl Handlers {
                 connection: Connection::clone(connection),
                 id: call.id,
                 method: method.name.clone(),
-                until: moment(remaining),
                 meta: batch.meta(call).to_vec(),
             };
             Some(made(context.into_pyobject(py).map(Bound::into_any))?)

@@ -99,7 +99,7 @@ impl Server {
         let mut pull = Pull::new(&self.handlers, &mut source);
         let over = loop {
             match pull.source.look() {
-                Found::Calls(key) => pull.batch(py, key, &calls)?,
+                Found::Calls(key) => pull.batch(py, key, None, &calls)?,
                 Found::Else => pull.source.writable.clear(),
                 Found::Nothing => break false,
                 Found::Over => break true,
@@ -216,16 +216,18 @@ impl<'a> Pull<'a> {
         };
         match found {
             Found::Calls(key) => {
-                let calls = PyList::empty(py);
                 let first = self.emitters.len();
-                self.batch(py, key, &calls)?;
+                if let Some(hand_over) = hand_over {
+                    // First, so that none of them waits for a plain handler.
+                    let calls = PyList::empty(py);
+                    self.batch(py, key, Some(true), &calls)?;
+                    if !calls.is_empty() {
+                        hand_over.call1(py, (calls,))?;
+                    }
+                }
+                self.batch(py, key, hand_over.map(|_| false), &PyList::empty(py))?;
                 if self.emitters.len() > first {
                     *ready = self.emitters.iter().map(|(key, _)| key).collect();
-                }
-                if !calls.is_empty()
-                    && let Some(hand_over) = hand_over
-                {
-                    hand_over.call1(py, (calls,))?;
                 }
             }
             Found::Over => return Ok(true),
@@ -249,14 +251,24 @@ impl<'a> Pull<'a> {
         Ok(false)
     }
 
-    /// Serves the batch of a peer.
-    fn batch(&mut self, py: Python<'_>, key: usize, calls: &Bound<'_, PyList>) -> PyResult<()> {
+    /// Serves the batch of a peer, or only the calls for async handlers, which are appended to `calls`, or only the others.
+    fn batch(
+        &mut self,
+        py: Python<'_>,
+        key: usize,
+        only_async: Option<bool>,
+        calls: &Bound<'_, PyList>,
+    ) -> PyResult<()> {
         let Some(peer) = self.source.peers.get_mut(key) else { return Ok(()) };
         let batch = std::mem::take(&mut peer.batch);
         let connection = peer.connection.clone();
         let mut answers = Answers::new(&connection, &mut self.held, Instant::now());
         let mut outcome = Ok(());
         for call in batch.iter() {
+            let incomer = Incomer { connection: &connection, batch: &batch, call };
+            if only_async.is_some_and(|only| only != self.handlers.is_async(&incomer)) {
+                continue;
+            }
             if self.refusing || outcome.is_err() {
                 if let Some(id) = call.id {
                     let error = Error::new(ErrorCode::Unavailable, "the service is ending");
@@ -264,7 +276,6 @@ impl<'a> Pull<'a> {
                 }
                 continue;
             }
-            let incomer = Incomer { connection: &connection, batch: &batch, call };
             match self.handlers.serve(py, &incomer, &mut answers) {
                 Ok(Rest::Nothing) => {}
                 Ok(Rest::Emit(emitter)) => _ = self.emitters.insert(emitter),
@@ -282,7 +293,9 @@ impl<'a> Pull<'a> {
         }
         answers.flush();
         let mut batch = batch;
-        batch.clear();
+        if only_async != Some(true) {
+            batch.clear();
+        }
         if let Some(peer) = self.source.peers.get_mut(key) {
             peer.batch = batch;
         }

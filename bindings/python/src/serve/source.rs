@@ -18,8 +18,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// How long a worker may go on without its pool: to run its exit handlers, not to finish work that nobody will take.
 const ORPHAN: Duration = Duration::from_secs(1);
-/// How often a worker that waits looks whether another thread has told it to stop.
-const LOOK_UP: Duration = Duration::from_millis(500);
+/// How often a wait looks whether it was told to end: a signal that arrives just before the wait does not end it.
+const LOOK_UP: Duration = Duration::from_secs(1);
 
 /// Numbers of the hub: even ones are peers, odd ones are streams.
 const STEP: u64 = 2;
@@ -142,10 +142,12 @@ impl Source {
                 Found::Nothing => {}
                 found => return found,
             }
-            let timeout = self
-                .draining
-                .map(|since| (since + DRAIN).saturating_duration_since(Instant::now()));
-            if self.hub.wait(timeout).is_err() {
+            let timeout = match self.draining {
+                Some(since) => (since + DRAIN).saturating_duration_since(Instant::now()),
+                None => LOOK_UP,
+            }
+            .min(LOOK_UP);
+            if !matches!(self.hub.wait(Some(timeout)), Ok(true)) {
                 // If the signal's handler raised, whoever called us is told.
                 let _ = interrupt();
                 return Found::Else;
@@ -161,7 +163,7 @@ impl Source {
         if self.look_at.is_empty() {
             self.look_at.push_back(key);
         }
-        let waited = peer.connection.wait_calls(&mut peer.batch, Some(LOOK_UP), &mut || {
+        let waited = peer.connection.wait_calls(&mut peer.batch, None, &mut || {
             interrupted = true;
             // Whatever the signal's handler did, the loop looks at it.
             let _ = interrupt();

@@ -95,6 +95,12 @@ async def remaining(ctx: procall.Context) -> float | None:
 
 
 @calc.method
+async def remaining_while_open(ctx: procall.Context):
+    yield ctx.remaining
+    yield ctx.remaining
+
+
+@calc.method
 async def nested_remaining(address: str) -> float | None:
     async with procall.aio.connect(address) as other:
         return await other.remaining()

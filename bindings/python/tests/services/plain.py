@@ -162,6 +162,12 @@ def remaining(ctx: procall.Context) -> float | None:
 
 
 @calc.method
+def remaining_while_open(ctx: procall.Context):
+    yield ctx.remaining
+    yield ctx.remaining
+
+
+@calc.method
 def nested_remaining(address: str) -> float | None:
     with procall.connect(address) as other:
         return other.remaining()

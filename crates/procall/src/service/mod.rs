@@ -1,7 +1,6 @@
 //! Services: named sets of methods.
 
 mod calls;
-mod check;
 mod handler;
 mod params;
 mod table;

@@ -119,42 +119,6 @@ impl<'a> Params<'a> {
         Err(Error::invalid(says).with_fields(fields).with_candidates(unknown.candidates))
     }
 
-    /// Checks that nothing is given that belongs to no parameter. Where the types of the parameters are known, [`bind`](Self::bind) says more:
-    /// here a sole parameter is taken for a struct whenever an object is given in which no key is its name.
-    pub fn check(&self, names: &[String]) -> Result<(), Error> {
-        if self.may_be_whole(names) {
-            return Ok(());
-        }
-        let Unknown { paths, message, sentence, candidates } = self.unknown(names);
-        let Some(sentence) = sentence else { return Ok(()) };
-        let fields = paths
-            .into_iter()
-            .map(|path| FieldError { path, message: message.to_owned() })
-            .collect();
-        Err(Error::invalid(sentence).with_fields(fields).with_candidates(candidates))
-    }
-
-    /// Checks that the first `count` arguments are given. For languages in which a missing argument is not the same as nil.
-    pub fn require(&self, names: &[String], count: usize) -> Result<(), Error> {
-        let missing: Vec<usize> =
-            (0..count).filter(|&at| self.value(names, at).is_none()).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        Err(Error::invalid(says_missing(names, &missing))
-            .with_fields(self.missing_fields(names, &missing)))
-    }
-
-    /// The argument at a place as MessagePack, when it is given. For languages that decode for themselves.
-    pub fn value(&self, names: &[String], at: usize) -> Option<&[u8]> {
-        self.lookup(names, self.may_be_whole(names), at)
-    }
-
-    /// The same.
-    pub fn raw(&self, names: &[String], at: usize) -> Option<&[u8]> {
-        self.value(names, at)
-    }
-
     fn lookup(&self, names: &[String], whole: bool, at: usize) -> Option<&[u8]> {
         match &self.form {
             Form::Positional(values) => values.get(at).map(|&range| self.slice(range)),
@@ -172,10 +136,6 @@ impl<'a> Params<'a> {
     fn missing_fields(&self, names: &[String], missing: &[usize]) -> Vec<FieldError> {
         let field = |&at| FieldError { path: self.path(names, at), message: "missing".to_owned() };
         missing.iter().map(field).collect()
-    }
-
-    fn may_be_whole(&self, names: &[String]) -> bool {
-        names.len() == 1 && !self.is_empty() && self.leaves_out(names)
     }
 
     /// Whether this is an object in which no key is the sole parameter's name.
@@ -255,11 +215,6 @@ impl Bound<'_> {
     /// The argument at a place as MessagePack; `None` when it was left out. For languages that decode for themselves.
     pub fn value(&self, at: usize) -> Option<&[u8]> {
         self.params.lookup(self.signature.names, self.whole, at)
-    }
-
-    /// Where an argument is, as errors name it.
-    pub(super) fn path_of(&self, at: usize) -> String {
-        self.params.path(self.signature.names, at)
     }
 
     /// Where the argument at a place is, or would be: a JSON pointer into the params.

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use procall_proto::{Encoding, ErrorCode};
+use procall_proto::ErrorCode;
 
-use super::check::Check;
 use crate::error::Error;
 use crate::registration::{Registration, Shape};
 
@@ -42,8 +41,6 @@ pub struct MethodTable {
     exact: HashMap<String, usize>,
     /// Last part of the name to the methods that have it.
     bare: HashMap<String, Vec<usize>>,
-    /// What may be known of a method's arguments, method by method.
-    checks: Vec<Option<Check>>,
 }
 
 impl MethodTable {
@@ -55,18 +52,7 @@ impl MethodTable {
             exact.insert(method.name.clone(), at);
             bare.entry(last_part(&method.name).to_owned()).or_default().push(at);
         }
-        let checks = registration.methods.iter().map(Check::of).collect();
-        Self { registration: Arc::new(registration), exact, bare, checks }
-    }
-
-    /// Checks the arguments of a call as far as the method's schema names their JSON types; the error names every one that is wrong.
-    ///
-    /// For languages whose handlers have no types of their own. Rust handlers are checked by decoding.
-    pub fn check(&self, method: usize, encoding: Encoding, params: &[u8]) -> Result<(), Error> {
-        match self.checks.get(method) {
-            Some(Some(check)) => check.check(encoding, params),
-            _ => Ok(()),
-        }
+        Self { registration: Arc::new(registration), exact, bare }
     }
 
     /// What is registered.

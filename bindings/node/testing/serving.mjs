@@ -29,7 +29,7 @@ export async function serve(t, methods, options = {}) {
 
 /** A program of the folder `programs` in a process of its own; resolves when it says that it is ready, with what it said. */
 export async function program(t, name, args = [], options = {}) {
-  const path = fileURLToPath(new URL(`../programs/${name}`, import.meta.url));
+  const path = fileURLToPath(new URL(`programs/${name}`, import.meta.url));
   const child = fork(path, args, { stdio: ["ignore", "pipe", "pipe", "ipc"], ...options });
   const gone = once(child, "exit");
   let stderr = "";
