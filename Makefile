@@ -34,7 +34,7 @@ NODE_READY := $(NODE_DIR)/node_modules/.ready-$(call fingerprint,$(NODE_DIR)/pac
 
 # Python code is checked with the settings of the package, wherever it lies.
 RUFF_CONFIG := --config $(PYTHON_DIR)/pyproject.toml
-PYTHON_SOURCES := $(PYTHON_DIR) $(wildcard examples tests)
+PYTHON_SOURCES := $(PYTHON_DIR) benches examples tests
 
 .PHONY: help
 help: ## list the targets

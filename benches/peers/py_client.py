@@ -1,7 +1,6 @@
 """A sync Python client for the bench; argv: socket path, window in milliseconds."""
 
 import sys
-import time
 
 import procall
 from load import latency, show

@@ -10,9 +10,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-import pytest
-
 import procall
+import pytest
 
 HERE = pathlib.Path(__file__).parent
 SERVICES = HERE / "services"

@@ -7,11 +7,10 @@ import time
 import warnings
 from collections.abc import AsyncIterator
 
+import procall
 import pytest
 import pytest_asyncio
 from conftest import Serve, Served
-
-import procall
 
 WHICH = ["plain.py", "loop.py", "loop.py mixed"]
 

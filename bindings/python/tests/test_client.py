@@ -12,10 +12,9 @@ import time
 import traceback
 from collections.abc import Callable
 
+import procall
 import pytest
 from conftest import Serve, Served, interrupt_when
-
-import procall
 
 
 def test_calls(calc: procall.Client) -> None:

@@ -13,10 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import procall
 import pytest
 from conftest import SERVICES
-
-import procall
 
 PLAIN = SERVICES / "plain.py"
 LOOP = SERVICES / "loop.py"

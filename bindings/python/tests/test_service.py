@@ -14,10 +14,9 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict, Union
 
+import procall
 import pytest
 from conftest import Serve, Served
-
-import procall
 from procall import _schema
 
 

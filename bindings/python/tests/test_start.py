@@ -5,10 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import procall
 import pytest
 from conftest import SERVICES
-
-import procall
 
 
 def modules_after(program: str) -> set[str]:

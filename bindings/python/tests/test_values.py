@@ -19,11 +19,10 @@ from typing import Any
 
 import msgpack
 import numpy as np
+import procall
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-import procall
 from procall._native import codec
 
 SIMPLE = [

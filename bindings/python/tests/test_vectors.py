@@ -9,10 +9,9 @@ import struct
 from typing import Any
 
 import numpy as np
+import procall
 import pytest
 from conftest import VECTORS
-
-import procall
 from procall._codes import CODES
 from procall._native import codec
 

@@ -1,6 +1,6 @@
 """The Python caller: give it a worker of any language.
 
-    python caller.py WORKER
+python caller.py WORKER
 """
 
 import sys

@@ -17,9 +17,11 @@ def fails(error, executed, call):
     try:
         result = call()
     except error as raised:
-        assert executed is None or raised.executed == executed, f"executed {raised.executed}"
-        return raised
-    raise AssertionError(f"it gave {result!r}")
+        found = raised
+    else:
+        raise AssertionError(f"it gave {result!r}")
+    assert executed is None or found.executed == executed, f"executed {found.executed}"
+    return found
 
 
 def unary():
@@ -73,7 +75,8 @@ def stream_in():
 def one_more_cancel(before):
     patience = time.monotonic() + 10
     while (now := pool.call("cancels")) != before + 1:
-        assert now <= before + 1 and time.monotonic() < patience, f"{now} cancels after {before}"
+        assert now <= before + 1, f"{now} cancels after {before}"
+        assert time.monotonic() < patience, f"only {now} cancels"
 
 
 def left_early():
@@ -95,7 +98,9 @@ def cancel():
 
 def deadline():
     start = time.monotonic()
-    raised = fails(procall.DeadlineExceeded, None, lambda: pool.options(deadline=0.1).call("sleep", 60_000))
+    raised = fails(
+        procall.DeadlineExceeded, None, lambda: pool.options(deadline=0.1).call("sleep", 60_000)
+    )
     assert isinstance(raised, TimeoutError)
     assert raised.executed != "no", "executed no"
     assert 0.1 <= time.monotonic() - start < 20, "it came too early or too late"
