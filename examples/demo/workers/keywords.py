@@ -9,11 +9,15 @@ keywords_service = procall.Service("keywords")
 
 WORD = re.compile(r"[A-Za-z][a-z]{3,}")
 COMMON = frozenset(
-    """
-    this that with from have which when what will would there their they them than then your into only
-    more also each other some such because must should could where while about after before does done
-    here just like make made many most much over same these those through under very were been being both
-    """.split()
+    re.findall(
+        r"\w+",
+        """
+        this that with from have which when what will would there their they them than then
+        your into only more also each other some such because must should could where while
+        about after before does done here just like make made many most much over same these
+        those through under very were been being both
+        """,
+    )
 )
 WINDOW = 4
 DAMPING = 0.85
