@@ -1,4 +1,4 @@
-//! The Rust caller: every case against the worker named on the command line.
+//! The Rust caller: every case against the worker named on the command line, or started by the command given.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +10,12 @@ type Outcome = Result<(), String>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::process::ExitCode {
-    let worker = std::env::args().nth(1).expect("usage: pairs-caller WORKER");
-    let pool = match Pool::spawn(&worker).workers(1).start().await {
+    let argv: Vec<String> = std::env::args().skip(1).collect();
+    let builder = match &argv[..] {
+        [worker] => Pool::spawn(worker),
+        _ => Pool::command(argv),
+    };
+    let pool = match builder.workers(1).start().await {
         Ok(pool) => pool,
         Err(error) => {
             println!("FAIL  start: {error:?}");
