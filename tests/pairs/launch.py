@@ -1,4 +1,4 @@
-"""A launcher as people write them: it starts the worker as a child, closes what it inherited, and passes its end on."""
+"""A launcher as people write them: starts the worker as a child and passes its end on."""
 
 import subprocess
 import sys
