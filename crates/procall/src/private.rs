@@ -14,7 +14,7 @@ use crate::registration::{MethodInfo, Shape};
 use crate::service::{
     Answer, Arrival, Bound, EncodeItems, Expected, Handler, Parameter, Service, encoded,
 };
-use crate::service::{params_schema, schema_of};
+use crate::service::{params_schema, ran, schema_of};
 use crate::stream::Stream;
 
 /// The channel of a generated client.
@@ -148,7 +148,7 @@ where
 {
     match result {
         Ok(stream) => Answer::Stream(Box::pin(EncodeItems(stream))),
-        Err(error) => Answer::Ready(Err(error.into_error())),
+        Err(error) => Answer::Ready(Err(ran(error))),
     }
 }
 
@@ -189,6 +189,6 @@ where
         }
     }
 
-    let future = async move { future.await.map_err(IntoError::into_error) };
+    let future = async move { future.await.map_err(ran) };
     Answer::Stream(Box::pin(Opening::Future(Box::pin(future))))
 }

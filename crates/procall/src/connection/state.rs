@@ -61,6 +61,8 @@ pub(crate) struct State {
     pub(crate) driver_timer: Time,
     /// Messages wait for the driver's next turn, so that a burst of calls leaves in one write.
     pub(crate) unflushed: bool,
+    /// The peer takes no more: what is queued stays.
+    mute: bool,
     /// A waiting thread reads the link for everybody.
     pub(crate) leading: bool,
     /// The leader's kick is raised.
@@ -118,6 +120,7 @@ impl State {
             driver: None,
             driver_timer: Time::NEVER,
             unflushed: false,
+            mute: false,
             leading: false,
             kicked: false,
             followers: VecDeque::new(),
@@ -208,7 +211,7 @@ impl State {
 
     pub(crate) fn flush(&mut self, after: &mut After) {
         self.unflushed = false;
-        if self.lost {
+        if self.lost || self.mute {
             return;
         }
         loop {
@@ -219,7 +222,7 @@ impl State {
                         self.link.commit();
                     }
                     Ok(None) => break,
-                    Err(error) => return self.link_failed(&error, after),
+                    Err(error) => return self.sending_failed(&error, after),
                 }
             }
             match self.link.flush() {
@@ -230,8 +233,17 @@ impl State {
                     return;
                 }
                 Ok(_) => return,
-                Err(error) => return self.link_failed(&error, after),
+                Err(error) => return self.sending_failed(&error, after),
             }
+        }
+    }
+
+    /// Nothing more can be sent. What the peer sent before it went is still to be read, the answers that we wait for perhaps: the link
+    /// gives it out first and then the error that ends the connection.
+    fn sending_failed(&mut self, error: &LinkError, after: &mut After) {
+        match error {
+            LinkError::TooLarge { .. } | LinkError::Empty => self.link_failed(error, after),
+            _ => self.mute = true,
         }
     }
 

@@ -25,7 +25,7 @@ pub use typed::{Arguments, Function, Parameter, WithContext};
 #[cfg(feature = "tokio")]
 pub(crate) use dispatch::Dispatcher;
 pub(crate) use handler::encode_result;
-pub(crate) use typed::{EncodeItems, Expected, encoded, params_schema, schema_of};
+pub(crate) use typed::{EncodeItems, Expected, encoded, params_schema, ran, schema_of};
 
 use crate::error::IntoError;
 use crate::registration::{MethodInfo, Registration, Shape};

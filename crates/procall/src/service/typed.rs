@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
 
 use futures_core::Stream as FutureStream;
+use procall_proto::Executed;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -261,7 +262,12 @@ pub(crate) fn result_answer<T: Serialize, E: IntoError>(result: Result<T, E>) ->
 }
 
 pub(crate) fn encoded<T: Serialize, E: IntoError>(result: Result<T, E>) -> Result<Encoded, Error> {
-    result.map_err(IntoError::into_error).and_then(|value| encode_result(&value))
+    result.map_err(ran).and_then(|value| encode_result(&value))
+}
+
+/// What a handler failed with. It ran, whatever its error says: one of a call that it made in turn tells of that call.
+pub(crate) fn ran(error: impl IntoError) -> Error {
+    error.into_error().with_executed(Executed::Yes)
 }
 
 pub(crate) fn future_answer<Fut, T, E>(future: Fut) -> Answer
@@ -286,8 +292,6 @@ impl<T: Serialize + DeserializeOwned> FutureStream for EncodeItems<T> {
     type Item = Result<Encoded, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.0)
-            .poll_next(cx)
-            .map(|item| item.map(|item| item.and_then(|value| encode_result(&value))))
+        Pin::new(&mut self.0).poll_next(cx).map(|item| item.map(encoded))
     }
 }

@@ -119,3 +119,29 @@ async fn a_peer_that_never_greets_is_given_up() {
         .unwrap_err();
     assert_eq!(error.executed(), Executed::No, "{error:?}");
 }
+
+#[test]
+fn an_answer_that_left_before_the_end_arrives() {
+    for transport in crate::support::TRANSPORTS {
+        for _ in 0..100 {
+            let (ours, theirs) = crate::support::pair(transport);
+            let server =
+                procall::Connection::serving(theirs, procall::Side::Acceptor, Default::default());
+            let thread = std::thread::spawn(move || {
+                let mut batch = procall::Batch::new();
+                server.wait_calls(&mut batch, None, &mut || false).unwrap();
+                for call in batch.iter() {
+                    let encoding = procall::Encoding::None;
+                    server
+                        .reply(call.id.unwrap(), procall::Encoded { encoding, bytes: Vec::new() });
+                }
+                // Dropped here: the end of the link follows the answer at once.
+            });
+            let client =
+                procall::Connection::new(ours, procall::Side::Initiator, Default::default());
+            let request = procall::Request::new("any", procall::Encoding::None, &[]);
+            client.start(request).unwrap().wait().unwrap();
+            thread.join().unwrap();
+        }
+    }
+}

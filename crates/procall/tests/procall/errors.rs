@@ -36,6 +36,10 @@ fn service() -> Service {
         .method("text", || "not a number".to_owned())
         .method("keys", || HashMap::from([(1, 2)]))
         .handler("forgets", Forgets)
+        .try_method("passes_on", || -> Result<i64, procall::Error> {
+            // As `?` does with the error of a call that the handler made in turn.
+            Err(procall::Error::new(ErrorCode::NoWorker, "nobody serves that"))
+        })
         .try_method("fails", |code: i64| -> Result<i64, procall::Error> {
             Err(procall::Error::handler("ValueError", format!("{code} is bad"))
                 .with_trace("line 1\nline 2"))
@@ -119,4 +123,11 @@ async fn a_dropped_responder_answers_an_error() {
     let error = within(client.call::<i64>("forgets", ()).into_future()).await.unwrap_err();
     assert_eq!((error.code(), error.executed()), (ErrorCode::HandlerError, Executed::Yes));
     assert!(error.message().contains("without an answer"), "{error}");
+}
+
+#[tokio::test]
+async fn an_error_that_a_handler_passes_on_does_not_say_that_the_handler_did_not_run() {
+    let client = client(service()).await;
+    let error = within(client.call::<i64>("passes_on", ()).into_future()).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::NoWorker, Executed::Yes));
 }
