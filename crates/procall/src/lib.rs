@@ -31,8 +31,8 @@ pub use client::{
     AsChannel, BlockingClient, Call, CallFuture, DuplexCall, StreamCall, Submitted, open,
 };
 pub use connection::{
-    Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, Pending,
-    Progress, Request, Responder, Side, WaitError, coalesce,
+    Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, OnTimeout,
+    Pending, Progress, Request, Responder, Side, WaitError, coalesce,
 };
 pub use context::{Context, remaining, with_remaining};
 #[cfg(feature = "tokio")]

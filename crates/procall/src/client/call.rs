@@ -14,7 +14,7 @@ use super::encode_params;
 use super::items::{DuplexCall, Pump};
 use crate::channel::{Channel, Started};
 use crate::codec;
-use crate::connection::{CallOptions, Connection, Deadline, Progress, Request};
+use crate::connection::{CallOptions, Connection, Deadline, OnTimeout, Progress, Request};
 use crate::error::Error;
 use crate::stream::{Stream, StreamSource};
 
@@ -121,6 +121,25 @@ macro_rules! common_options {
         /// Says that the method may run more than once without harm.
         pub fn idempotent(mut self) -> Self {
             self.parts.options.idempotent = true;
+            self
+        }
+
+        /// Of a pool: calls with the same key go to the same worker, and start in the order of sending. When that worker is lost, calls that
+        /// wait for it, or else the next call with the key, end with WORKER_LOST; the one after that finds a new worker.
+        pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
+            self.parts.options.key = Some(key.into());
+            self
+        }
+
+        /// Of a pool: the call goes to this worker, named such as `calc/2`, and waits for it when it is busy.
+        pub fn to(mut self, worker: impl Into<Arc<str>>) -> Self {
+            self.parts.options.to = Some(worker.into());
+            self
+        }
+
+        /// Of a pool: what happens to a worker that is busy with this call when the deadline passes.
+        pub fn on_timeout(mut self, then: OnTimeout) -> Self {
+            self.parts.options.on_timeout = then;
             self
         }
 

@@ -27,7 +27,7 @@ use procall_transport::{Link, LinkInfo};
 pub use coalesce::coalesce;
 pub use hub::Hub;
 pub use inbox::{Batch, Incoming};
-pub use pending::{CallOptions, Deadline, Pending, Request};
+pub use pending::{CallOptions, Deadline, OnTimeout, Pending, Request};
 pub use serving::Responder;
 pub use slot::{Encoded, Progress};
 pub use wait::{Interrupt, WaitError};

@@ -26,6 +26,16 @@ pub enum Deadline {
     Never,
 }
 
+/// What happens to a pool's worker that is still busy with a call when the caller's deadline passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnTimeout {
+    /// It is asked to cancel, and gets no other call in that slot before it is done.
+    #[default]
+    Return,
+    /// It is started anew: at once when it has no other call, else when those are done.
+    Restart,
+}
+
 /// How a call is to be made. All fields have defaults.
 ///
 /// ```
@@ -47,6 +57,12 @@ pub struct CallOptions {
     pub items_in: bool,
     /// The answer is a stream.
     pub items_out: bool,
+    /// Affinity, for pools: calls with the same key go to the same worker and start in the order of sending.
+    pub key: Option<Arc<str>>,
+    /// The one worker that is to get the call, by its name such as `calc/2`; for pools.
+    pub to: Option<Arc<str>>,
+    /// What happens to a pool's worker that is busy when the deadline passes.
+    pub on_timeout: OnTimeout,
 }
 
 /// What to call: a method, its encoded params, and how.
