@@ -16,6 +16,7 @@ mod context;
 mod driver;
 mod error;
 mod listener;
+mod metrics;
 mod registration;
 #[cfg(feature = "tokio")]
 mod server;
@@ -39,6 +40,7 @@ pub use context::{Context, remaining, with_remaining};
 pub use driver::drive_hub;
 pub use error::{Error, FieldError, IntoError};
 pub use listener::Listener;
+pub use metrics::{Ending, Latency, Meter, Metrics};
 pub use procall_proto::{
     Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Heartbeat, Limits,
 };

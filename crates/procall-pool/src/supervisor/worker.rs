@@ -6,6 +6,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use procall::{Connection, Error, ErrorCode};
+use rustix::process::Signal;
 
 use super::leaving::{Leaving, Then};
 use super::starting::Starting;
@@ -13,11 +14,16 @@ use super::watch::{Source, Watch};
 use crate::core::Core;
 use crate::dispatch::{Busyness, SeatLease};
 use crate::output::{Happening, Outlet, OutputLine, Pipe};
-use crate::policy::{History, Verdict};
-use crate::spawn::{Child, Launch};
+use crate::policy::{Cause, History, Verdict};
+use crate::spawn::{self, Child, Exit, Launch};
 
 /// How long the end of a link may wait for the end of its process, so that the error can say how the worker died.
 const VERDICT: Duration = Duration::from_millis(200);
+
+/// How often a worker's memory is looked at.
+const WEIGHING: Duration = Duration::from_secs(1);
+/// How long a worker that is stuck may take to exit.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// What a worker's life plays in.
 pub(super) struct Scene<'a> {
@@ -43,6 +49,8 @@ pub(super) struct Worker {
     pub(super) was_late: bool,
     /// When its heartbeat wants to be looked at.
     next_beat: Option<Instant>,
+    /// When its memory wants to be looked at.
+    next_weighing: Option<Instant>,
     suspected: bool,
 }
 
@@ -53,6 +61,8 @@ pub(super) enum Stage {
     Backoff(Instant),
     Failed,
     Stopped,
+    /// Nobody is needed here now.
+    Spare,
 }
 
 /// A process that has not been reaped, and what we watch of it.
@@ -70,18 +80,19 @@ impl Process {
 }
 
 impl Worker {
-    pub(super) fn new(index: usize, name: Arc<str>, waker: Waker) -> Self {
+    pub(super) fn new(index: usize, name: Arc<str>, waker: Waker, stage: Stage) -> Self {
         Self {
             index,
             name,
             waker,
-            stage: Stage::Stopped,
+            stage,
             history: History::default(),
             process: None,
             connection: None,
             failure: None,
             was_late: false,
             next_beat: None,
+            next_weighing: None,
             suspected: false,
         }
     }
@@ -127,6 +138,8 @@ impl Worker {
         self.connection = Some(connection.clone());
         self.suspected = false;
         self.next_beat = scene.core.settings.heartbeat.as_ref().map(|_| scene.now);
+        self.next_weighing = scene.core.settings.recycle.max_memory.map(|_| scene.now + WEIGHING);
+        connection.measure(scene.core.meter.clone());
         connection.keep(self.waker.clone());
         scene.core.publish(&connection, || {
             let mut state = scene.core.dispatch.lock();
@@ -147,7 +160,7 @@ impl Worker {
             Stage::Starting(_) => self.go_on_starting(scene),
             Stage::Ready => self.look_at_connection(scene),
             Stage::Leaving(_) => self.go_on_leaving(scene),
-            Stage::Backoff(_) | Stage::Failed | Stage::Stopped => {}
+            Stage::Backoff(_) | Stage::Failed | Stage::Stopped | Stage::Spare => {}
         }
     }
 
@@ -207,10 +220,45 @@ impl Worker {
                 }
                 self.start(scene);
             }
-            Stage::Ready if self.next_beat.is_some_and(|beat| beat <= scene.now) => {
-                self.beat(scene)
+            Stage::Ready => {
+                if self.next_beat.is_some_and(|beat| beat <= scene.now) {
+                    self.beat(scene);
+                }
+                if self.next_weighing.is_some_and(|due| due <= scene.now) {
+                    self.weigh(scene);
+                }
             }
             _ => {}
+        }
+    }
+
+    /// Replaces a worker that has grown too large.
+    fn weigh(&mut self, scene: &mut Scene<'_>) {
+        self.next_weighing = Some(scene.now + WEIGHING);
+        let limit = scene.core.settings.recycle.max_memory.unwrap_or(u64::MAX);
+        let pid = self.process.as_ref().map(|process| process.child.pid());
+        let Some(bytes) = pid.and_then(spawn::resident_memory).filter(|&bytes| bytes > limit)
+        else {
+            return;
+        };
+        let generation =
+            scene.core.dispatch.lock().seats.get(self.index).map(|seat| seat.generation);
+        if let Some(generation) = generation {
+            self.next_weighing = None;
+            scene.core.replace(self.index, generation, Cause::Memory(bytes));
+        }
+    }
+
+    /// Has a new process take this worker's place; its calls may finish, a stuck one aside.
+    pub(super) fn be_replaced(&mut self, scene: &mut Scene<'_>, cause: Cause) {
+        let settings = &scene.core.settings;
+        let (finish, exit) = (settings.finish_timeout, settings.stop_timeout);
+        scene.core.event(self.index, Happening::Replacing { reason: cause.to_string() });
+        match cause {
+            Cause::Overrun => self.dismiss(scene, Then::Replace, finish, exit.min(STUCK)),
+            Cause::Calls(_) | Cause::Memory(_) => {
+                self.dismiss(scene, Then::Restart, finish, exit);
+            }
         }
     }
 
@@ -233,8 +281,8 @@ impl Worker {
             Stage::Starting(starting) => Some(starting.due(scene)),
             Stage::Leaving(leaving) => leaving.due(),
             Stage::Backoff(until) => Some(*until),
-            Stage::Ready => self.next_beat,
-            Stage::Failed | Stage::Stopped => None,
+            Stage::Ready => [self.next_beat, self.next_weighing].into_iter().flatten().min(),
+            Stage::Failed | Stage::Stopped | Stage::Spare => None,
         }
     }
 
@@ -280,10 +328,19 @@ impl Worker {
         scene.watch.remove(process.child.pidfd(), process.exit);
         let was_ready = process.was_ready;
         let mut reason = exit.to_string();
+        if exit == Exit::Signal(Signal::KILL.as_raw()) && scene.watch.memory_kills.have_grown() {
+            reason.push_str(
+                ", out of memory: the kernel has just killed a process of this memory cgroup",
+            );
+        }
         if let Stage::Leaving(Leaving { why: Some(why), .. }) = &self.stage {
             reason = format!("{why}, and then {reason}");
         }
-        self.vacate(scene, &reason);
+        let lost = match &self.stage {
+            Stage::Leaving(leaving) => leaving.then.is_loss(),
+            _ => true,
+        };
+        self.vacate(scene, &reason, lost);
         scene.core.event_of(self.index, Some(pid), Happening::Exited { reason: reason.clone() });
         let stage = std::mem::replace(&mut self.stage, Stage::Stopped);
         let what = if was_ready { reason } else { format!("{reason} before it was ready") };
@@ -296,7 +353,8 @@ impl Worker {
         self.process = None;
         match stage {
             Stage::Leaving(Leaving { then: Then::Stop, .. }) => self.be_stopped(scene),
-            Stage::Leaving(Leaving { then: Then::Restart, .. }) => {
+            Stage::Leaving(Leaving { then: Then::Spare, .. }) => self.be_spare(scene),
+            Stage::Leaving(Leaving { then: Then::Restart | Then::Replace, .. }) => {
                 if let Some(seat) = scene.core.dispatch.lock().seats.get_mut(self.index) {
                     seat.restarts += 1;
                 }
@@ -310,18 +368,22 @@ impl Worker {
     }
 
     /// No more calls come here, and those that were here learn how it ended.
-    fn vacate(&mut self, scene: &Scene<'_>, reason: &str) {
+    fn vacate(&mut self, scene: &Scene<'_>, reason: &str, lost: bool) {
         {
             let mut state = scene.core.dispatch.lock();
             if let Some(seat) = state.seats.get_mut(self.index) {
                 // First the seat, then the calls: a slot that they give back must not be given to the next call.
                 drop(seat.vacate());
+                seat.losses += u64::from(lost);
                 seat.pid = None;
                 seat.last_exit = Some(reason.to_owned());
             }
         }
         if let Some(connection) = self.connection.take() {
             connection.fail_with(&self.error(scene, ErrorCode::WorkerLost, reason));
+        }
+        if lost {
+            scene.core.flush_lost(self.index);
         }
     }
 
@@ -341,7 +403,7 @@ impl Worker {
                 self.failure = Some(error);
                 self.stage = Stage::Failed;
                 scene.core.event(self.index, Happening::Failed { reason });
-                scene.core.flush_if_hopeless();
+                scene.core.flush_failed(self.index);
             }
         }
     }
@@ -356,7 +418,14 @@ impl Worker {
         self.stage = Stage::Stopped;
         self.set_busyness(scene, Busyness::Stopped);
         scene.core.event(self.index, Happening::Stopped);
-        scene.core.flush_if_hopeless();
+        scene.core.flush_failed(self.index);
+    }
+
+    fn be_spare(&mut self, scene: &Scene<'_>) {
+        self.stage = Stage::Spare;
+        self.set_busyness(scene, Busyness::Spare);
+        scene.core.event(self.index, Happening::Stopped);
+        scene.core.flush_failed(self.index);
     }
 
     /// Watches the new process.

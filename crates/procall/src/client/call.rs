@@ -57,6 +57,10 @@ impl Channel for super::Client {
         self.connection().peer_registration()
     }
 
+    fn metrics(&self) -> crate::metrics::Metrics {
+        self.connection().metrics()
+    }
+
     fn close(&self) {
         self.connection().close();
     }
@@ -263,15 +267,15 @@ pub struct CallFuture<R> {
 
 impl<R: DeserializeOwned> CallFuture<R> {
     /// Waits on this thread.
-    fn wait(mut self) -> Result<R, Error> {
-        let taken = || Err(taken());
-        let Ok(mut started) = std::mem::replace(&mut self.started, Err(None)) else {
-            return taken();
+    pub fn wait(mut self) -> Result<R, Error> {
+        let mut started = match std::mem::replace(&mut self.started, Err(None)) {
+            Ok(started) => started,
+            Err(error) => return Err(error.unwrap_or_else(taken)),
         };
         started
             // Without an interrupt the wait cannot end early.
             .wait_with(&mut || false, |started, waker| self.poll_with(started, waker))
-            .unwrap_or_else(|_| taken())
+            .unwrap_or_else(|_| Err(taken()))
     }
 
     fn poll_with(&mut self, started: &mut Started, waker: &Waker) -> Poll<Result<R, Error>> {
