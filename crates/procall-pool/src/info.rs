@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use procall::Metrics;
+
 /// What a worker is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkerState {
@@ -71,6 +73,18 @@ pub struct WorkerInfo {
     pub round_trip: Option<Duration>,
     /// Its resident memory in bytes; behind a launcher, that of the launcher.
     pub memory: Option<u64>,
+}
+
+/// What is known of a pool.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// What was counted of its calls.
+    pub metrics: Metrics,
+    /// Whether it is well.
+    pub health: Health,
+    /// Each of its workers.
+    pub workers: Vec<WorkerInfo>,
 }
 
 /// Whether a pool is well.

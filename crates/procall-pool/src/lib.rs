@@ -44,7 +44,7 @@ mod supervisor;
 
 pub use builder::PoolBuilder;
 pub use calls::{Answer, Broadcast, BroadcastFuture};
-pub use info::{Health, WorkerInfo, WorkerState};
+pub use info::{Health, Stats, WorkerInfo, WorkerState};
 pub use output::{Event, Events, Happening, Outlet, OutputLine};
 pub use policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
 pub use pool::Pool;

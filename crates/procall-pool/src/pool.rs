@@ -12,7 +12,7 @@ use procall::{
 use crate::builder::PoolBuilder;
 use crate::core::Core;
 use crate::dispatch::Gate;
-use crate::info::{Health, WorkerInfo};
+use crate::info::{Health, Stats, WorkerInfo};
 use crate::output::{Events, OutputLine};
 use crate::spawn::Wanted;
 use crate::step::{Step, step};
@@ -120,6 +120,18 @@ impl Pool {
     /// Whether the pool takes calls and has workers for them, and what is wrong.
     pub fn health(&self) -> Health {
         self.core().health()
+    }
+
+    /// All there is to know at once: the counts, the health, and each worker.
+    ///
+    /// ```no_run
+    /// # fn f(pool: procall_pool::Pool) {
+    /// let stats = pool.stats();
+    /// println!("{}; {} calls wait", stats.health, stats.metrics.queue_depth);
+    /// # }
+    /// ```
+    pub fn stats(&self) -> Stats {
+        Stats { metrics: self.metrics(), health: self.health(), workers: self.workers() }
     }
 
     /// Calls that wait for a worker.

@@ -95,5 +95,7 @@ fn health_says_what_is_wrong() {
     assert_eq!((health.ready, health.workers), (1, 2));
     assert!(health.problems[0].starts_with("test/2 has failed: test/2 was killed by SIGKILL"));
     pool.drain().wait().unwrap();
-    assert!(!pool.health().is_healthy());
+    let stats = pool.stats();
+    assert!(!stats.health.is_healthy());
+    assert_eq!((stats.workers.len(), stats.metrics.restarts), (2, 0));
 }
