@@ -3,7 +3,7 @@
 use std::task::{Poll, Waker};
 
 use napi_derive::napi;
-use procall::{Encoded, Encoding, Error, ErrorCode, Executed, Progress, Started, json};
+use procall::{Blocked, Encoded, Encoding, Error, ErrorCode, Executed, Progress, Started, json};
 
 use crate::channels::{Channel, Opening};
 use crate::errors;
@@ -247,15 +247,25 @@ pub(crate) fn send(id: u32, item: &[u8]) -> napi::Result<u32> {
         let Some(Operation::Call(call)) = state.operations.get_mut(id as usize) else {
             return Ok(SENT_NEVER);
         };
-        Ok(match call.started.poll_send(Encoding::Msgpack, item, &call.waker) {
-            Poll::Ready(Ok(())) => SENT_NOW,
-            Poll::Ready(Err(_)) => SENT_NEVER,
-            Poll::Pending => {
-                call.sending = Some(Encoded { encoding: Encoding::Msgpack, bytes: item.to_vec() });
-                SENT_LATER
-            }
-        })
+        let polled = call.started.poll_send(Encoding::Msgpack, item, &call.waker);
+        Ok(sent(&polled, item, &mut call.sending))
     })
+}
+
+/// What sending an item came to. One that has to wait is kept.
+pub(crate) fn sent(
+    polled: &Poll<Result<(), Blocked>>,
+    item: &[u8],
+    kept: &mut Option<Encoded>,
+) -> u32 {
+    match polled {
+        Poll::Ready(Ok(())) => SENT_NOW,
+        Poll::Ready(Err(_)) => SENT_NEVER,
+        Poll::Pending => {
+            *kept = Some(Encoded { encoding: Encoding::Msgpack, bytes: item.to_vec() });
+            SENT_LATER
+        }
+    }
 }
 
 /// A call's stream is complete.

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use napi_derive::napi;
 use procall::{CallId, Connection, Encoded, Encoding, Error, ErrorCode};
 
-use crate::calls::{put_error, put_value};
+use crate::calls::{put_error, put_value, sent};
 use crate::errors;
 use crate::events::{Event, Events};
 use crate::records::{
-    CANCELLED, SENT_LATER, SENT_NEVER, SENT_NOW, SERVED_END, SERVED_FAILED, SERVED_ITEM,
-    SERVED_SENT, WANTED, WANTED_NO_LONGER, WANTED_NOT,
+    CANCELLED, SENT_NEVER, SERVED_END, SERVED_FAILED, SERVED_ITEM, SERVED_SENT, WANTED,
+    WANTED_NO_LONGER, WANTED_NOT,
 };
 use crate::state::{self, Kind, State, token};
 
@@ -166,14 +166,8 @@ pub(crate) fn send_served(served: u32, item: &[u8]) -> napi::Result<u32> {
             return Ok(SENT_NEVER);
         };
         let Some(connection) = &call.connection else { return Ok(SENT_NEVER) };
-        Ok(match connection.poll_item_out(call.id, Encoding::Msgpack, item, &waker) {
-            Poll::Ready(Ok(())) => SENT_NOW,
-            Poll::Ready(Err(_)) => SENT_NEVER,
-            Poll::Pending => {
-                call.sending = Some(Encoded { encoding: Encoding::Msgpack, bytes: item.to_vec() });
-                SENT_LATER
-            }
-        })
+        let polled = connection.poll_item_out(call.id, Encoding::Msgpack, item, &waker);
+        Ok(sent(&polled, item, &mut call.sending))
     })
 }
 
