@@ -9,6 +9,7 @@ use procall::{Connection, Error, ErrorCode, Hub, Side};
 use procall_pool::Pool;
 
 use crate::calls::Operation;
+use crate::figures::Metrics;
 use crate::state::{self, Kind, token};
 
 /// What calls are made on.
@@ -87,13 +88,14 @@ pub(crate) fn connect(id: u32, target: String) -> napi::Result<()> {
     })
 }
 
-/// Closes a channel: its calls end with CLOSED.
+/// Closes a channel: its calls end with CLOSED. What was counted of them, unless that was told before.
 #[napi]
-pub(crate) fn close(channel: u32) -> napi::Result<()> {
+pub(crate) fn close(channel: u32) -> napi::Result<Option<Metrics>> {
     state::with(|state| {
-        if let Some(channel) = state.channels.try_remove(channel as usize) {
+        let channel = state.channels.try_remove(channel as usize);
+        Ok(channel.map(|channel| {
             channel.calls.close();
-        }
-        Ok(())
+            channel.calls.metrics().into()
+        }))
     })
 }

@@ -66,6 +66,11 @@ pub(crate) fn to_map(error: &Error) -> Vec<u8> {
     bytes
 }
 
+/// What was closed takes no more calls, and is asked in vain.
+pub(crate) fn closed(what: &str) -> Error {
+    Error::new(ErrorCode::Closed, format!("the {what} was closed"))
+}
+
 /// What a handler failed with, as JavaScript says it.
 #[derive(Deserialize)]
 #[serde(default, rename_all = "camelCase")]

@@ -12,6 +12,8 @@ mod calls;
 mod channels;
 mod errors;
 mod events;
+mod figures;
+mod options;
 mod pools;
 mod records;
 mod served;

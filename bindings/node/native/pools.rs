@@ -4,19 +4,18 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use napi_derive::napi;
-use procall::{Encoded, Encoding, Error, ErrorCode, Heartbeat, Hub};
-use procall_pool::{
-    Event as PoolEvent, Happening, Outlet, OutputLine, Pool, PoolBuilder, RestartPolicy, Step,
-};
+use procall::{Encoded, Encoding, Error, ErrorCode, Hub};
+use procall_pool::{Event as PoolEvent, Happening, Outlet, OutputLine, Pool, PoolBuilder, Step};
 use serde::{Deserialize, Serialize};
 
 use crate::calls::Operation;
 use crate::channels::Channel;
 use crate::errors;
 use crate::events::{Event, Events};
+use crate::figures::Stats;
+use crate::options;
 use crate::records::NOTICE;
 use crate::state::{self, Kind, State, token};
 
@@ -91,6 +90,7 @@ fn event(event: &PoolEvent) -> Notice<'_> {
         Happening::Suspected => ("suspected", None),
         Happening::Recovered => ("recovered", None),
         Happening::Draining => ("draining", None),
+        Happening::Replacing { reason } => ("replacing", Some(&**reason)),
         Happening::Exited { reason } => ("exited", Some(&**reason)),
         Happening::Restarting { .. } => ("restarting", None),
         Happening::Failed { reason } => ("failed", Some(&**reason)),
@@ -154,125 +154,47 @@ impl State {
     }
 }
 
-/// How a pool is to be; what is absent has the default of the builder.
+/// What a pool runs, and what its user wants to hear.
 #[derive(Deserialize)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 #[derive(Default)]
-struct Options {
+struct Program {
     file: Option<String>,
     command: Vec<String>,
-    args: Vec<String>,
-    env: Vec<(String, String)>,
-    cwd: Option<String>,
-    interpreter: Option<String>,
-    name: Option<String>,
-    workers: Option<usize>,
-    queue: Option<usize>,
-    concurrency: Option<u32>,
-    ready_timeout_ms: Option<f64>,
-    finish_timeout_ms: Option<f64>,
-    stop_timeout_ms: Option<f64>,
-    heartbeat: Option<bool>,
-    restart: Restart,
     /// Lines that workers print are wanted.
     output: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-#[derive(Default)]
-struct Restart {
-    backoff_ms: Option<f64>,
-    max_backoff_ms: Option<f64>,
-    max_restarts: Option<u32>,
-    window_ms: Option<f64>,
-    max_unready: Option<u32>,
-}
-
-impl Options {
-    fn builder(self, notices: &Notices) -> Result<PoolBuilder, Error> {
+impl Program {
+    fn builder(self, notices: &Notices) -> PoolBuilder {
         let mut builder = match self.file {
             Some(file) => Pool::spawn(file),
             None => Pool::command(self.command),
         };
-        builder = builder.args(self.args).restart(self.restart.policy()?);
-        for (name, value) in self.env {
-            builder = builder.env(name, value);
-        }
-        if let Some(cwd) = self.cwd {
-            builder = builder.cwd(cwd);
-        }
-        if let Some(interpreter) = self.interpreter {
-            builder = builder.interpreter(interpreter);
-        }
-        if let Some(name) = self.name {
-            builder = builder.name(name);
-        }
-        if let Some(workers) = self.workers {
-            builder = builder.workers(workers);
-        }
-        if let Some(queue) = self.queue {
-            builder = builder.queue(queue);
-        }
-        if let Some(concurrency) = self.concurrency {
-            builder = builder.concurrency(concurrency);
-        }
-        if let Some(timeout) = self.ready_timeout_ms {
-            builder = builder.ready_timeout(millis(timeout)?);
-        }
-        if let Some(timeout) = self.finish_timeout_ms {
-            builder = builder.finish_timeout(millis(timeout)?);
-        }
-        if let Some(timeout) = self.stop_timeout_ms {
-            builder = builder.stop_timeout(millis(timeout)?);
-        }
-        if let Some(heartbeat) = self.heartbeat {
-            builder = builder.heartbeat(heartbeat.then(Heartbeat::default));
-        }
         if self.output {
             let lines = notices.clone();
             builder = builder.on_output(move |line| lines.push(&output(line)));
         }
         let happenings = notices.clone();
-        Ok(builder.on_event(move |happened| happenings.push(&event(happened))))
+        builder.on_event(move |happened| happenings.push(&event(happened)))
     }
-}
-
-impl Restart {
-    fn policy(self) -> Result<RestartPolicy, Error> {
-        let usual = RestartPolicy::default();
-        let or = |given: Option<f64>, usual: Duration| given.map_or(Ok(usual), millis);
-        Ok(RestartPolicy {
-            backoff: or(self.backoff_ms, usual.backoff)?,
-            max_backoff: or(self.max_backoff_ms, usual.max_backoff)?,
-            max_restarts: self.max_restarts.unwrap_or(usual.max_restarts),
-            window: or(self.window_ms, usual.window)?,
-            max_unready: self.max_unready.unwrap_or(usual.max_unready),
-            ..usual
-        })
-    }
-}
-
-fn millis(millis: f64) -> Result<Duration, Error> {
-    Duration::try_from_secs_f64(millis / 1000.0).map_err(|_| {
-        Error::new(ErrorCode::InvalidArgument, format!("{millis} is no number of milliseconds"))
-    })
 }
 
 /// Starts a pool; `DONE` brings its channel. What happens in it comes as `NOTICE` of the number that is returned.
 #[napi]
-pub(crate) fn spawn(id: u32, options: &[u8]) -> napi::Result<u32> {
-    let options: Options = rmp_serde::from_slice(options).map_err(|error| {
+pub(crate) fn spawn(id: u32, program: &[u8], options: &[u8]) -> napi::Result<u32> {
+    let program: Program = rmp_serde::from_slice(program).map_err(|error| {
         errors::thrown(&Error::new(
             ErrorCode::InvalidArgument,
-            format!("these are no options of a pool: {error}"),
+            format!("this is no program that a pool could run: {error}"),
         ))
     })?;
     state::with(|state| {
         let number = state.notices.vacant_key();
         let waker = state.hub.waker(token(Kind::Pool, number));
         let notices = Notices { queue: Arc::default(), waker };
-        let builder = options.builder(&notices).map_err(|error| errors::thrown(&error))?;
+        let builder = options::apply(program.builder(&notices), options)
+            .map_err(|error| errors::thrown(&error))?;
         state.notices.insert(notices);
         let id = id as usize;
         let waker = state.hub.waker(token(Kind::Operation, id));
@@ -289,10 +211,7 @@ pub(crate) fn pool_step(id: u32, channel: u32, what: u32, worker: Option<u32>) -
         let id = id as usize;
         let pool = state.channels.get(channel as usize).and_then(|channel| channel.pool.as_ref());
         let Some(pool) = pool else {
-            state.begin(
-                id,
-                Operation::Over(Err(Error::new(ErrorCode::Closed, "the pool was closed"))),
-            );
+            state.begin(id, Operation::Over(Err(errors::closed("pool"))));
             return Ok(());
         };
         let step = match (what, worker) {
@@ -306,49 +225,6 @@ pub(crate) fn pool_step(id: u32, channel: u32, what: u32, worker: Option<u32>) -
         state.woken.push_back(token(Kind::Operation, id));
         Ok(())
     })
-}
-
-/// What is known of a worker.
-#[napi(object)]
-pub(crate) struct Worker {
-    /// Its place in the pool, from 0.
-    pub index: u32,
-    /// Its name, such as `calc/2`.
-    pub name: String,
-    /// Its process, while there is one.
-    pub pid: Option<u32>,
-    /// What it is doing.
-    pub state: String,
-    /// Calls it was given, across its restarts.
-    pub calls: f64,
-    /// Calls it is busy with.
-    pub in_flight: u32,
-    /// How often it was started again.
-    pub restarts: f64,
-    /// How its last process ended.
-    pub last_exit: Option<String>,
-}
-
-/// What is known of the workers of a pool.
-#[napi]
-pub(crate) fn workers(channel: u32) -> napi::Result<Vec<Worker>> {
-    state::with(|state| {
-        let pool = state.channels.get(channel as usize).and_then(|channel| channel.pool.as_ref());
-        Ok(pool.map(Pool::workers).unwrap_or_default().into_iter().map(worker).collect())
-    })
-}
-
-fn worker(info: procall_pool::WorkerInfo) -> Worker {
-    Worker {
-        index: info.index as u32,
-        name: info.name.to_string(),
-        pid: info.pid,
-        state: info.state.to_string(),
-        calls: info.calls as f64,
-        in_flight: info.in_flight,
-        restarts: info.restarts as f64,
-        last_exit: info.last_exit,
-    }
 }
 
 /// What the workers of a pool serve, as MessagePack; `null` when no worker was ever ready.
@@ -367,13 +243,15 @@ pub(crate) fn registration(channel: u32) -> napi::Result<Option<napi::bindgen_pr
     })
 }
 
-/// Forgets a pool that was stopped, or ends it at once.
+/// Forgets a pool that was stopped, or ends it at once; what was known of it last, unless that was told before.
 #[napi]
-pub(crate) fn close_pool(channel: u32, number: u32) -> napi::Result<()> {
+pub(crate) fn close_pool(channel: u32, number: u32) -> napi::Result<Option<Stats>> {
     state::with(|state| {
         state.notices.try_remove(number as usize);
+        let mut last = None;
         if let Some(channel) = state.channels.try_remove(channel as usize) {
             channel.calls.close();
+            last = channel.pool.as_ref().map(|pool| pool.stats().into());
             // The last handle waits for workers that were not stopped; JavaScript should not.
             let waiting = std::thread::Builder::new()
                 .name("procall-close".to_owned())
@@ -381,7 +259,7 @@ pub(crate) fn close_pool(channel: u32, number: u32) -> napi::Result<()> {
             // Without a thread to spare it waited here.
             drop(waiting);
         }
-        Ok(())
+        Ok(last)
     })
 }
 

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use napi_derive::napi;
 use procall::{
-    Body, CallOptions, Deadline, Encoding, Error, ErrorCode, Request, coalesce, with_remaining,
+    Body, CallOptions, Deadline, Encoding, OnTimeout, Request, coalesce, with_remaining,
 };
 
 use crate::errors;
 use crate::records::{
-    ANSWER, FAIL, IDEMPOTENT, ITEMS_IN, ITEMS_OUT, NOTIFY, START, WANTS_PROGRESS,
+    ANSWER, FAIL, IDEMPOTENT, ITEMS_IN, ITEMS_OUT, KEY, NOTIFY, RESTART, START, TO, WANTS_PROGRESS,
 };
 use crate::state::{self, State};
 
@@ -53,13 +53,17 @@ impl State {
                 let meta = reader.bytes(meta_len as usize)?.to_vec();
                 let encoding = if params.is_empty() { Encoding::None } else { Encoding::Msgpack };
                 let flag = |flag: u8| flags & flag != 0;
+                let key = if flag(KEY) { Some(reader.text()?.into()) } else { None };
+                let to = if flag(TO) { Some(reader.text()?.into()) } else { None };
                 let options = CallOptions {
                     deadline: deadline(timeout),
                     idempotent: flag(IDEMPOTENT),
                     meta,
                     items_in: flag(ITEMS_IN as u8),
                     items_out: flag(ITEMS_OUT as u8),
-                    ..CallOptions::default()
+                    key,
+                    to,
+                    on_timeout: if flag(RESTART) { OnTimeout::Restart } else { OnTimeout::Return },
                 };
                 let items_out = options.items_out;
                 let request = Request { method, body: Body::new(encoding, params), options };
@@ -75,7 +79,7 @@ impl State {
                 let started = match &channel {
                     Some(channel) if inherited.is_nan() => channel.start(request),
                     Some(channel) => with_remaining(millis(inherited), || channel.start(request)),
-                    None => Err(Error::new(ErrorCode::Closed, "the client was closed")),
+                    None => Err(errors::closed("client")),
                 };
                 self.begin_call(id as usize, started, items_out, flag(WANTS_PROGRESS));
             }
@@ -116,6 +120,12 @@ impl<'a> Reader<'a> {
 
     fn u32(&mut self) -> Option<u32> {
         self.take().map(u32::from_le_bytes)
+    }
+
+    /// A length of 32 bits, and so many bytes of UTF-8.
+    fn text(&mut self) -> Option<&'a str> {
+        let len = self.u32()?;
+        std::str::from_utf8(self.bytes(len as usize)?).ok()
     }
 
     fn f64(&mut self) -> Option<f64> {

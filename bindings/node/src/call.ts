@@ -1,5 +1,7 @@
 /** Calls: their options, their course, and calls that are answered with one value. */
 
+import { inspect } from "node:util";
+
 import type { Context } from "./context.js";
 import { ProcallError, UnencodableError } from "./errors.js";
 import { type Loop, type Operation, theLoop } from "./loop.js";
@@ -39,7 +41,31 @@ export interface CallOptions {
   readonly items?: AsyncIterable<unknown> | Iterable<unknown>;
   /** Facts that travel with the call. */
   readonly meta?: Readonly<Record<string, unknown>>;
+  /**
+   * For pools: calls with the same key go to the same worker, in the order of sending, so that it can keep what belongs to the key. When that
+   * worker is lost, the next call with the key fails with WORKER_LOST, `executed: "no"`, once; the one after it begins anew at another process.
+   * A single connection takes no notice of it.
+   *
+   * ```ts
+   * await pool.call("add_to_cart", ["apple"], { key: "user-7" });
+   * ```
+   */
+  readonly key?: string;
+  /**
+   * For pools: the one worker that is to get the call, by its name such as `calc/2`; the call waits when that one is busy. It goes before `key`.
+   * A single connection takes no notice of it.
+   */
+  readonly to?: string;
+  /**
+   * For pools: what happens to a worker that is still busy with the call when its deadline passes. `"return"`, the default, asks it to cancel and
+   * gives it no other call in that slot until it is done; `"restart"` starts it anew, at once when it has no other call, else when those are done.
+   * A single connection takes no notice of it.
+   */
+  readonly onTimeout?: "return" | "restart";
 }
+
+/** How a notification is to be sent. */
+export type NotifyOptions = Pick<CallOptions, "meta" | "key" | "to">;
 
 /** The time that a call has, as the native half takes it. */
 export function timeoutOf(options: CallOptions | undefined): number {
@@ -48,6 +74,23 @@ export function timeoutOf(options: CallOptions | undefined): number {
   if (deadline === null) return Infinity;
   if (typeof deadline === "number" && deadline >= 0) return deadline;
   throw new ProcallError("INVALID_ARGUMENT", `deadlineMs is ${String(deadline)}: give milliseconds, or null for no deadline`);
+}
+
+/** Flags of the options that only pools obey. */
+export function routing({ key, to }: NotifyOptions): number {
+  return (key === undefined ? 0 : text("key", key, "user-7", n.KEY)) | (to === undefined ? 0 : text("to", to, "calc/2", n.TO));
+}
+
+function text(name: string, value: unknown, example: string, flag: number): number {
+  if (typeof value === "string" && value.isWellFormed()) return flag;
+  const found = typeof value === "string" ? "text with a lone surrogate" : inspect(value, { depth: 0, breakLength: Infinity });
+  throw new ProcallError("INVALID_ARGUMENT", `${name} is ${found}: give a text, such as "${example}"`);
+}
+
+function onTimeoutOf(value: CallOptions["onTimeout"]): number {
+  if (value === undefined || value === "return") return 0;
+  if (value === "restart") return n.RESTART_WORKER;
+  throw new ProcallError("INVALID_ARGUMENT", `onTimeout is ${inspect(value, { depth: 0 })}: give "return" or "restart"`);
 }
 
 /** Errors of the encoder as errors of the call. */
@@ -95,7 +138,7 @@ export abstract class Running implements Operation {
     const id = this.loop.begin(this);
     try {
       const inherited = options?.context === undefined ? NaN : (options.context.deadlineMs ?? Infinity);
-      this.loop.command({ kind: n.START, channel, id, method, flags, timeout: timeoutOf(options), inherited, params, meta: options?.meta });
+      this.loop.command({ kind: n.START, channel, id, method, flags, timeout: timeoutOf(options), inherited, params, options });
     } catch (error) {
       this.loop.end(id);
       throw refused(error);
@@ -116,7 +159,9 @@ export abstract class Running implements Operation {
     return (
       (options.items === undefined ? 0 : n.ITEMS_IN) |
       (options.idempotent === true ? n.IDEMPOTENT : 0) |
-      (options.onProgress === undefined ? 0 : n.WANTS_PROGRESS)
+      (options.onProgress === undefined ? 0 : n.WANTS_PROGRESS) |
+      routing(options) |
+      onTimeoutOf(options.onTimeout)
     );
   }
 

@@ -1,7 +1,8 @@
 /** Clients: what one calls on. */
 
-import { type CallOptions, callUnary, type Params, refused, timeoutOf } from "./call.js";
+import { type CallOptions, callUnary, type NotifyOptions, type Params, refused, routing, timeoutOf } from "./call.js";
 import { ProcallError } from "./errors.js";
+import type { Metrics } from "./figures.js";
 import { type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
 import { Stream } from "./stream.js";
@@ -32,9 +33,18 @@ export interface ClientBase {
   /** Calls a method whose answer is a stream. */
   stream<T = unknown>(method: string, params?: Params, options?: CallOptions): Stream<T>;
   /** Sends a notification: at most once, never answered. */
-  notify(method: string, params?: Params): void;
+  notify(method: string, params?: Params, options?: NotifyOptions): void;
   /** What the other side serves. */
   methods(): Promise<Registration>;
+  /**
+   * What was counted of the calls made through this client; once it is closed, the last of it.
+   *
+   * ```ts
+   * const { totalRequests, latency } = client.metrics();
+   * console.log(`${totalRequests} calls, 99 of 100 within ${latency.p99Ms} ms`);
+   * ```
+   */
+  metrics(): Metrics;
   /** Closes the connection: calls in flight end with CLOSED. */
   close(): void;
   [Symbol.asyncDispose](): Promise<void>;
@@ -59,9 +69,17 @@ export interface Dynamic {
 /** A client: methods of the service `S`, and {@link ClientBase}. */
 export type Client<S = Dynamic> = ClientBase & Omit<Remote<S>, keyof ClientBase>;
 
+/** What was counted of a channel's calls, those included that were written just now. */
+export function counted(channel: number): Metrics {
+  theLoop().flush();
+  return n.calling(() => n.native.metrics(channel));
+}
+
 /** What calls are made on, by the number that the native half gave it. */
 export class Caller implements ClientBase {
   readonly #channel: number;
+  /** What was counted, once it is closed. */
+  #last: Metrics | undefined;
 
   constructor(channel: number) {
     this.#channel = channel;
@@ -75,18 +93,19 @@ export class Caller implements ClientBase {
     return new Stream<T>(this.#channel, method, params, options);
   }
 
-  notify(method: string, params: Params = [], options?: Pick<CallOptions, "meta">): void {
+  notify(method: string, params: Params = [], options?: NotifyOptions): void {
+    const flags = options === undefined ? 0 : routing(options);
     try {
       theLoop().command({
         kind: n.NOTIFY,
         channel: this.#channel,
         id: 0,
         method,
-        flags: 0,
+        flags,
         timeout: NaN,
         inherited: NaN,
         params,
-        meta: options?.meta,
+        options,
       });
     } catch (error) {
       throw refused(error);
@@ -97,9 +116,13 @@ export class Caller implements ClientBase {
     return this.call("procall.methods");
   }
 
+  metrics(): Metrics {
+    return this.#last ?? counted(this.#channel);
+  }
+
   close(): void {
     theLoop().flush();
-    n.native.close(this.#channel);
+    this.#last = n.native.close(this.#channel) ?? this.#last;
     theLoop().soon();
   }
 

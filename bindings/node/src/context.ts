@@ -1,8 +1,9 @@
 /** What a handler may know of its call. */
 
-import { type CallOptions, type Params } from "./call.js";
+import type { CallOptions, NotifyOptions, Params } from "./call.js";
 import type { Caller, ClientBase, Dynamic } from "./client.js";
 import { withMethods } from "./client.js";
+import type { Metrics } from "./figures.js";
 import type { Stream } from "./stream.js";
 
 /** What a context needs of the call that it tells about. */
@@ -83,8 +84,12 @@ class Nested implements ClientBase {
     return this.#client.stream<T>(method, params, { ...options, context: this.#context });
   }
 
-  notify(method: string, params?: Params): void {
-    this.#client.notify(method, params);
+  notify(method: string, params?: Params, options?: NotifyOptions): void {
+    this.#client.notify(method, params, options);
+  }
+
+  metrics(): Metrics {
+    return this.#client.metrics();
   }
 
   methods(): ReturnType<ClientBase["methods"]> {

@@ -67,6 +67,15 @@ export class Writer {
     this.at += bytes.length;
   }
 
+  /** Appends the length of a text in 32 bits, little-endian, and its bytes. */
+  chars(text: string): void {
+    const size = Buffer.byteLength(text);
+    this.reserve(4 + size);
+    this.view.setUint32(this.at, size, true);
+    this.bytes.write(text, this.at + 4);
+    this.at += 4 + size;
+  }
+
   private any(value: unknown, depth: number): void {
     switch (typeof value) {
       case "number":

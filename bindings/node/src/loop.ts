@@ -39,6 +39,13 @@ export interface IncomingCall {
   arguments(): unknown[];
 }
 
+/** What of a call's options the command carries; the key and the worker are there when `flags` say so. */
+export interface CommandOptions {
+  readonly meta?: Readonly<Record<string, unknown>>;
+  readonly key?: string;
+  readonly to?: string;
+}
+
 /** How a call is to be made. */
 export interface Command {
   readonly kind: typeof n.START | typeof n.NOTIFY;
@@ -51,7 +58,7 @@ export interface Command {
   /** What the handler that calls has left; not a number when no handler does. */
   readonly inherited: number;
   readonly params: readonly unknown[] | object;
-  readonly meta: Readonly<Record<string, unknown>> | undefined;
+  readonly options: CommandOptions | undefined;
 }
 
 class Loop {
@@ -103,11 +110,18 @@ class Loop {
     out.at += name.length;
     const params = out.at;
     let meta = params;
+    let metaEnd = params;
     try {
       if (!Array.isArray(command.params)) out.value(command.params);
       else if (command.params.length > 0) out.arguments(command.params);
-      meta = out.at;
-      if (command.meta !== undefined) out.value(command.meta);
+      metaEnd = meta = out.at;
+      const { options, flags } = command;
+      if (options !== undefined) {
+        if (options.meta !== undefined) out.value(options.meta);
+        metaEnd = out.at;
+        if ((flags & n.KEY) !== 0) out.chars(options.key!);
+        if ((flags & n.TO) !== 0) out.chars(options.to!);
+      }
     } catch (error) {
       out.at = start;
       throw error;
@@ -119,7 +133,7 @@ class Loop {
     view.setUint32(start + 4, command.channel, true);
     view.setUint32(start + 8, command.id, true);
     view.setUint32(start + 12, meta - params, true);
-    view.setUint32(start + 16, out.at - meta, true);
+    view.setUint32(start + 16, metaEnd - meta, true);
     view.setFloat64(start + 20, command.timeout, true);
     view.setFloat64(start + 28, command.inherited, true);
     this.schedule();

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { ErrorCode, Executed } from "./codes.js";
 import { decode } from "./decode.js";
 import { type FieldError, ProcallError } from "./errors.js";
-import type { WorkerInfo } from "./pool.js";
+import type { Health, Metrics, PoolStats, WorkerInfo } from "./figures.js";
 
 /** What the native half exports; `native/` tells what each function does. Absent values are `null`, so that a misspelt one fails. */
 export interface Native {
@@ -14,7 +14,7 @@ export interface Native {
   turn(array: Buffer): number;
   takeBody(number: number): Buffer;
   connect(id: number, target: string): void;
-  close(channel: number): void;
+  close(channel: number): Metrics | null;
   pull(id: number, count: number): void;
   send(id: number, item: Uint8Array): number;
   endItems(id: number): void;
@@ -30,12 +30,15 @@ export interface Native {
   endServed(served: number): void;
   failServed(served: number, map: Uint8Array): void;
   watchServed(served: number): number;
-  spawn(id: number, options: Uint8Array): number;
+  spawn(id: number, program: Uint8Array, options: Uint8Array): number;
   poolStep(id: number, channel: number, what: number, worker: number | null): void;
   workers(channel: number): WorkerInfo[];
+  metrics(channel: number): Metrics;
+  health(channel: number): Health;
+  stats(channel: number): PoolStats;
   registration(channel: number): Buffer | null;
   waitForEvents(waits: boolean): void;
-  closePool(channel: number, notices: number): void;
+  closePool(channel: number, notices: number): PoolStats | null;
   progress(served: number, done: number, total: number | null, text: string): void;
 }
 
@@ -72,6 +75,9 @@ export const FAIL = 3;
 export const NOTIFY = 4;
 export const IDEMPOTENT = 4;
 export const WANTS_PROGRESS = 8;
+export const KEY = 16;
+export const TO = 32;
+export const RESTART_WORKER = 64;
 
 /** What sending an item comes to. */
 export const SENT_NOW = 0;

@@ -1,68 +1,42 @@
 /** Pools: supervised sets of worker processes. */
 
-import { type CallOptions, failing, type Params } from "./call.js";
-import { Caller, type ClientBase, type Dynamic, type Registration, type Remote, withMethods } from "./client.js";
+import { inspect } from "node:util";
+
+import { Audience, type Listeners, type PoolEvent } from "./audience.js";
+import { type CallOptions, failing, type NotifyOptions, type Params } from "./call.js";
+import { Caller, type ClientBase, counted, type Dynamic, type Registration, type Remote, withMethods } from "./client.js";
 import { decode } from "./decode.js";
 import { encode } from "./encode.js";
 import { ProcallError, UnencodableError } from "./errors.js";
+import type { Health, Metrics, PoolStats, WorkerInfo } from "./figures.js";
 import { type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
 import { Stream } from "./stream.js";
 
 const { native } = n;
 
-/** Events that wait for a slow reader; the oldest one makes room for the next. */
-const MAX_EVENTS = 256;
-
-/** A line that a worker printed. */
-export interface OutputLine {
-  /** The worker's name, such as `calc/1`. */
-  readonly worker: string;
-  readonly pid: number;
-  readonly outlet: "stdout" | "stderr";
-  /** The line without its end, at most 8 KiB. */
-  readonly text: string;
-  /** The line was longer: the next one goes on where this one stops. */
-  readonly unfinished: boolean;
-}
-
-/** Something that happened to a worker. */
-export interface PoolEvent {
-  /** The worker's name, such as `calc/1`. */
-  readonly worker: string;
-  /** Its place in the pool, from 0. */
-  readonly index: number;
-  readonly pid: number | null;
-  readonly what: "started" | "ready" | "suspected" | "recovered" | "draining" | "exited" | "restarting" | "failed" | "stopped" | "other";
-  /** How it ended, or why it failed. */
-  readonly reason: string | null;
-  /** All of it in words. */
-  readonly text: string;
-}
-
-/** What is known of a worker. */
-export interface WorkerInfo {
-  /** Its place in the pool, from 0. */
-  readonly index: number;
-  /** Its name, such as `calc/2`. */
-  readonly name: string;
-  /** Its process, while there is one. */
-  readonly pid: number | undefined;
-  readonly state: "starting" | "ready" | "busy" | "draining" | "backoff" | "failed" | "stopped";
-  /** Calls it was given, across its restarts. */
-  readonly calls: number;
-  /** Calls it is busy with. */
-  readonly inFlight: number;
-  /** How often it was started again. */
-  readonly restarts: number;
-  /** How its last process ended, such as `was killed by SIGKILL`. */
-  readonly lastExit: string | undefined;
-}
-
 /** How a pool is to be. All has defaults. */
-export interface PoolOptions {
-  /** How many processes; as many as this process may use processors. */
-  readonly workers?: number;
+export interface PoolOptions extends Listeners {
+  /**
+   * How many processes; as many as this process may use processors. With `{ min, max }` the pool is elastic: `min` processes are always there,
+   * another one is started when a call has waited for 50 ms, up to `max`, and ended again when it has had nothing to do for `idleTimeoutMs`.
+   */
+  readonly workers?: number | { readonly min: number; readonly max: number };
+  /** How long a worker beyond the smallest number of an elastic pool may be idle, 60 s. */
+  readonly idleTimeoutMs?: number;
+  /**
+   * Which of several workers with room gets the next call. `"idle_first"`, the default: the one with the fewest calls in hand, of equal ones the
+   * first, so that under light load the same few do the work and their caches stay warm. `"least_loaded"`: the one with the smallest share of
+   * its slots taken, of equal ones that which has had the fewest calls. `"round_robin"`: one after the other.
+   */
+  readonly dispatch?: "idle_first" | "least_loaded" | "round_robin";
+  /**
+   * A worker that has had so many calls is replaced by a new process; never by default. It finishes its calls first, and no more than one worker
+   * of a pool is replaced at a time.
+   */
+  readonly maxCalls?: number;
+  /** The same for one whose resident memory is above so many bytes, looked at once a second: a number, or a text such as `"2GiB"`. */
+  readonly maxMemory?: number | string;
   /** Arguments of the program. There is no shell: they arrive as they are. */
   readonly args?: readonly string[];
   /** Variables of the workers' environment, beside this process's own. */
@@ -93,13 +67,26 @@ export interface PoolOptions {
     readonly windowMs?: number;
     readonly maxUnready?: number;
   };
-  /** Told every line that a worker prints; without it, lines are only kept for error messages. */
-  readonly onOutput?: (line: OutputLine) => void;
-  /** Told what happens to the workers, from the first start on. */
-  readonly onEvent?: (event: PoolEvent) => void;
   /** Aborting it gives the start up. */
   readonly signal?: AbortSignal;
 }
+
+/** How a call to all workers is to be made. */
+export type BroadcastOptions = Omit<CallOptions, "key" | "to" | "items">;
+
+/**
+ * One worker's part in a {@link PoolBase.broadcast}: what it answered, or why it did not.
+ *
+ * ```ts
+ * for (const answer of await pool.broadcast("reload")) {
+ *   if ("error" in answer) console.error(answer.worker, answer.error.message);
+ *   else console.log(answer.worker, answer.value);
+ * }
+ * ```
+ */
+export type Answer<R = unknown> =
+  | { readonly worker: string; readonly value: R; readonly error?: never }
+  | { readonly worker: string; readonly error: ProcallError; readonly value?: never };
 
 /** An operation that ends with one event. */
 class Step implements Operation {
@@ -133,63 +120,6 @@ function step(begin: (id: number) => void): Promise<number> {
   return new Promise((resolve) => void new Step(resolve, begin));
 }
 
-/** Hears what happens in a pool. */
-class Audience {
-  private readonly readers = new Set<(event: PoolEvent | undefined) => void>();
-  private closed = false;
-
-  constructor(private readonly options: PoolOptions) {}
-
-  notice(notice: unknown): void {
-    const { kind, ...rest } = notice as { kind: "output" | "event" };
-    if (kind === "output") {
-      // Not from here: what it throws is its own affair, not that of other events.
-      queueMicrotask(() => this.options.onOutput?.(rest as unknown as OutputLine));
-      return;
-    }
-    const event = rest as unknown as PoolEvent;
-    queueMicrotask(() => this.options.onEvent?.(event));
-    for (const reader of this.readers) reader(event);
-  }
-
-  close(): void {
-    this.closed = true;
-    for (const reader of this.readers) reader(undefined);
-    this.readers.clear();
-  }
-
-  /** A reader who hears everything from now on, read or not. */
-  events(): AsyncIterableIterator<PoolEvent> {
-    const events: (PoolEvent | undefined)[] = this.closed ? [undefined] : [];
-    let wake: (() => void) | undefined;
-    const reader = (event: PoolEvent | undefined): void => {
-      if (events.length >= MAX_EVENTS) events.shift();
-      events.push(event);
-      wake?.();
-    };
-    if (!this.closed) this.readers.add(reader);
-    const { readers } = this;
-    async function* read(): AsyncGenerator<PoolEvent, void, undefined> {
-      try {
-        for (;;) {
-          while (events.length === 0) {
-            // Whoever waits for an event wants the process to live until it comes.
-            native.waitForEvents(true);
-            await new Promise<void>((resolve) => (wake = resolve));
-            native.waitForEvents(false);
-          }
-          const event = events.shift();
-          if (event === undefined) return;
-          yield event;
-        }
-      } finally {
-        readers.delete(reader);
-      }
-    }
-    return read();
-  }
-}
-
 /** What a pool has beside the services of its workers. */
 export class PoolBase implements ClientBase {
   readonly #caller: Caller;
@@ -197,6 +127,8 @@ export class PoolBase implements ClientBase {
   readonly #notices: number;
   readonly #audience: Audience;
   #stopped: Promise<void> | undefined;
+  /** What was known of it, once it is over. */
+  #last: PoolStats | undefined;
 
   /** @internal */
   constructor(channel: number, notices: number, audience: Audience) {
@@ -206,7 +138,15 @@ export class PoolBase implements ClientBase {
     this.#audience = audience;
   }
 
-  /** Calls a method on an idle worker, or waits for one. */
+  /**
+   * Calls a method on the worker that the dispatch policy picks, or waits for one.
+   *
+   * ```ts
+   * await pool.call("add_to_cart", ["apple"], { key: "user-7" });              // to the worker of this key
+   * await pool.call("reload", ["model.bin"], { to: "calc/2" });                // to this worker
+   * await pool.call("train", [5], { deadlineMs: 60_000, onTimeout: "restart" });
+   * ```
+   */
   call<R = unknown>(method: string, params?: Params, options?: CallOptions): Promise<R> {
     return this.#caller.call<R>(method, params, options);
   }
@@ -217,8 +157,31 @@ export class PoolBase implements ClientBase {
   }
 
   /** Sends one worker a notification: at most once, never answered. */
-  notify(method: string, params?: Params): void {
-    this.#caller.notify(method, params);
+  notify(method: string, params?: Params, options?: NotifyOptions): void {
+    this.#caller.notify(method, params, options);
+  }
+
+  /**
+   * Calls a method on every worker; resolves with all answers, in the order of the workers. One that is busy or starting gets the call when it
+   * has room; one that has failed answers NO_WORKER. The errors of some are no error of the whole, so look at each.
+   *
+   * ```ts
+   * for (const { worker, value, error } of await pool.broadcast<number>("reload", ["model.bin"])) {
+   *   console.log(worker, error === undefined ? `loaded ${value} bytes` : error.message);
+   * }
+   * ```
+   */
+  broadcast<R = unknown>(method: string, params?: Params, options?: BroadcastOptions): Promise<Answer<R>[]> {
+    const answer = async ({ name: worker }: WorkerInfo): Promise<Answer<R>> => {
+      try {
+        return { worker, value: await this.call<R>(method, params, { ...options, to: worker }) };
+      } catch (error) {
+        // What is no error of a call is a defect, and belongs to nobody's part.
+        if (!(error instanceof ProcallError)) throw error;
+        return { worker, error };
+      }
+    };
+    return Promise.all(this.workers().map(answer));
   }
 
   /** What the workers serve. */
@@ -228,9 +191,45 @@ export class PoolBase implements ClientBase {
     return decode(registration) as Registration;
   }
 
-  /** What is known of each worker. */
+  /** What is known of each worker; once the pool is stopped, the last of it. */
   workers(): WorkerInfo[] {
-    return native.workers(this.#channel);
+    return this.#known((channel) => native.workers(channel), ({ workers }) => [...workers]);
+  }
+
+  /**
+   * What was counted of the pool's calls since it was started; once it is stopped, the last of it.
+   *
+   * ```ts
+   * const { totalRequests, successRate, latency, queueDepth } = pool.metrics();
+   * console.log(`${totalRequests} calls, ${successRate * 100} % good, p99 ${latency.p99Ms} ms, ${queueDepth} wait`);
+   * ```
+   */
+  metrics(): Metrics {
+    return this.#known(counted, ({ metrics }) => metrics);
+  }
+
+  /**
+   * Whether the pool takes calls and has workers for them, and what is wrong.
+   *
+   * ```ts
+   * const health = pool.health();
+   * if (!health.healthy || health.problems.length > 0) console.error(health.text);
+   * ```
+   */
+  health(): Health {
+    return this.#known((channel) => native.health(channel), ({ health }) => health);
+  }
+
+  /** All there is to know at once: the counts, the health, and each worker. */
+  stats(): PoolStats {
+    return this.#known((channel) => native.stats(channel), (last) => last);
+  }
+
+  #known<T>(now: (channel: number) => T, then: (last: PoolStats) => T): T {
+    if (this.#last !== undefined) return then(this.#last);
+    // Calls that were made just now are to be seen.
+    theLoop().flush();
+    return n.calling(() => now(this.#channel));
   }
 
   /** What happens to the workers from now on; ends with the pool. */
@@ -273,7 +272,7 @@ export class PoolBase implements ClientBase {
   }
 
   #forget(): void {
-    native.closePool(this.#channel, this.#notices);
+    this.#last = native.closePool(this.#channel, this.#notices) ?? undefined;
     theLoop().pools.delete(this.#notices);
     this.#audience.close();
     theLoop().soon();
@@ -288,13 +287,23 @@ export class PoolBase implements ClientBase {
 export type Pool<S = Dynamic> = PoolBase & Omit<Remote<S>, keyof PoolBase>;
 
 async function start<S>(target: Readonly<Record<string, unknown>>, options: PoolOptions): Promise<Pool<S>> {
-  const { env, onOutput, onEvent: _, signal, ...rest } = options;
+  if (typeof options !== "object" || options === null) {
+    throw new ProcallError("INVALID_ARGUMENT", `the options of a pool are an object, such as { workers: 4 }, not ${inspect(options)}`);
+  }
+  const { onOutput, onEvent, signal, ...rest } = options;
+  for (const [name, given] of Object.entries({ onOutput, onEvent })) {
+    if (given !== undefined && typeof given !== "function") {
+      throw new ProcallError("INVALID_ARGUMENT", `${name} is ${inspect(given, { depth: 0 })}: give a function`);
+    }
+  }
   if (signal?.aborted === true) {
     throw new ProcallError("CANCELLED", "the signal was aborted before the start", { executed: "no", cause: signal.reason });
   }
+  let program: Uint8Array;
   let description: Uint8Array;
   try {
-    description = encode({ ...rest, ...target, env: Object.entries(env ?? {}), output: onOutput !== undefined });
+    program = encode({ ...target, output: onOutput !== undefined });
+    description = encode(rest);
   } catch (error) {
     if (!(error instanceof UnencodableError)) throw error;
     throw new ProcallError("INVALID_ARGUMENT", `the options of the pool: ${error.message}`, { cause: error });
@@ -305,7 +314,7 @@ async function start<S>(target: Readonly<Record<string, unknown>>, options: Pool
   let abort: (() => void) | undefined;
   try {
     const channel = await step((id) => {
-      notices = native.spawn(id, description);
+      notices = native.spawn(id, program, description);
       loop.pools.set(notices, (notice) => audience.notice(notice));
       abort = () => {
         native.cancel(id);
@@ -329,6 +338,8 @@ async function start<S>(target: Readonly<Record<string, unknown>>, options: Pool
  * ```ts
  * await using pool = await Pool.spawn("calc.py", { workers: 4 });
  * await pool.calc.add(1, 2);
+ *
+ * await using elastic = await Pool.spawn("model.py", { workers: { min: 1, max: 8 }, idleTimeoutMs: 30_000, maxMemory: "2GiB" });
  * ```
  */
 export const Pool = {

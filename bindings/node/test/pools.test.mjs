@@ -1,52 +1,12 @@
 // Pools: worker processes that are started, watched, restarted and never left behind.
 import assert from "node:assert/strict";
-import { readFileSync, realpathSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
 
-import { Pool, PoolBase } from "procall";
+import { Pool } from "procall";
 
+import { gone, next, spawn, WORKER } from "../testing/pooling.mjs";
 import { deferred, folder, program } from "../testing/serving.mjs";
-
-const WORKER = fileURLToPath(new URL("../testing/programs/worker.mjs", import.meta.url));
-
-async function spawn(t, options = {}) {
-  const pool = await Pool.spawn(WORKER, { workers: 1, finishTimeoutMs: 100, ...options });
-  // An idle pool does not keep its process, but the tests wait for what it tells.
-  const keep = setInterval(() => {}, 1000);
-  t.after(() => {
-    clearInterval(keep);
-    return pool.stop();
-  });
-  return pool;
-}
-
-/** Whether a process runs. One that has ended but was not collected by whoever inherited it runs no more. */
-function runs(pid) {
-  try {
-    return !/^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-  } catch {
-    return false;
-  }
-}
-
-/** Resolves once a process is gone; fails when that takes longer than `withinMs`. */
-async function gone(pid, withinMs) {
-  const start = performance.now();
-  while (runs(pid)) {
-    assert.ok(performance.now() - start < withinMs, `process ${pid} is still there after ${withinMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
-/** The next event of a kind. */
-async function next(events, what) {
-  for (;;) {
-    const { value, done } = await events.next();
-    assert.ok(!done, `no worker ${what}`);
-    if (value.what === what) return value;
-  }
-}
 
 describe("pools", { timeout: 60_000 }, () => {
   it("call their workers, as services and by name", async (t) => {

@@ -1,5 +1,8 @@
 // What users of the types rely on: this file is compiled, never run.
-import { type Client, connect, context, Pool, ProcallError, service, type ErrorCode } from "procall";
+import {
+  type Answer, type CallOptions, type Client, connect, context, type ErrorCode, type Health, type Latency, type Metrics, Pool, type PoolEvent,
+  type PoolOptions, type PoolStats, ProcallError, service, type WorkerInfo,
+} from "procall";
 
 interface Calc {
   add(a: number, b: number): number;
@@ -35,6 +38,42 @@ export async function pools(): Promise<void> {
   for (const { pid, state } of pool.workers()) void [pid, state];
   for await (const event of pool.events()) event.text.trim();
   void sum;
+}
+
+export async function routes(): Promise<void> {
+  const options: PoolOptions = { workers: { min: 1, max: 8 }, idleTimeoutMs: 1000, dispatch: "least_loaded", maxCalls: 10_000, maxMemory: "2GiB" };
+  const pool = await Pool.spawn<{ calc: Calc }>("calc.py", options);
+  // @ts-expect-error: an elastic pool has both bounds
+  await Pool.spawn("calc.py", { workers: { min: 1 } });
+  // @ts-expect-error: there is no such policy
+  await Pool.spawn("calc.py", { dispatch: "random", maxMemory: 2 << 30 });
+  const how: CallOptions = { key: "user-7", to: "calc/2", onTimeout: "restart", deadlineMs: 80 };
+  const sum: number = await pool.call<number>("add", [1, 2], how);
+  // @ts-expect-error: a misspelt choice
+  await pool.call("add", [1, 2], { onTimeout: "kill" });
+  pool.notify("log", ["hello"], { to: "calc/2", meta: { a: 1 } });
+
+  const answers: Answer<number>[] = await pool.broadcast<number>("reload", ["model.bin"], { deadlineMs: 1000 });
+  for (const answer of answers) {
+    if (answer.error === undefined) answer.value.toFixed();
+    else answer.error.code.trim();
+    // @ts-expect-error: it may be an error instead
+    answer.value.toFixed();
+    if ("error" in answer) answer.worker.trim();
+  }
+  // @ts-expect-error: a broadcast is to all of them
+  await pool.broadcast("reload", [], { to: "calc/2" });
+  void sum;
+}
+
+export function figures(pool: Pool, client: Client<Calc>, event: PoolEvent): unknown[] {
+  const { metrics, health, workers }: PoolStats = pool.stats();
+  const same: [Metrics, Metrics, Health, WorkerInfo[]] = [pool.metrics(), client.metrics(), pool.health(), pool.workers()];
+  const latency: Latency = metrics.latency;
+  const beat: number | null = metrics.heartbeatRoundTripMs;
+  const uptime: number | undefined = workers[0]?.uptimeMs;
+  const problem: string | undefined = health.problems[0];
+  return [same, latency.p99Ms, beat, uptime, problem, event.what === "replacing"];
 }
 
 export async function services(): Promise<void> {

@@ -6,6 +6,8 @@ if (process.env.FAIL !== undefined) {
   process.exit(3);
 }
 
+const held = [];
+
 await service("calc", {
   add: (a, b) => a + b,
   pid: () => process.pid,
@@ -25,6 +27,24 @@ await service("calc", {
   dies() {
     console.error("out of luck");
     process.exit(7);
+  },
+  /** Ends this process in the way that is named. */
+  ends(how) {
+    console.error(`about to ${how}`);
+    if (how === "segv") process.kill(process.pid, "SIGSEGV");
+    if (how === "abort") process.abort();
+    if (how === "exit") process.exit(3);
+    if (how === "reject") void Promise.reject(new Error("nobody looks at this"));
+    if (how === "throw") setImmediate(() => { throw new Error("nobody catches this"); });
+    return new Promise(() => {});
+  },
+  /** Answers once it is released, by a notification. */
+  held() {
+    console.log("held");
+    return new Promise((resolve) => held.push(() => resolve(process.pid)));
+  },
+  release() {
+    for (const resolve of held.splice(0)) resolve();
   },
   left: () => context().deadlineMs,
   async *count(n) {
