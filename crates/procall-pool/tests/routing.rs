@@ -266,6 +266,19 @@ fn a_call_that_ends_in_time_restarts_nothing() {
 }
 
 #[test]
+fn a_worker_that_overran_gets_no_further_call_although_it_has_room() {
+    let pool = pool().env("CONCURRENCY", "4").start().wait().unwrap();
+    for _ in 0..10 {
+        let before = pid(&pool, 0).to_string();
+        let mut request = within(20, "sleep_ms", "60000");
+        request.options.on_timeout = OnTimeout::Restart;
+        let error = pool.start_call(request).unwrap().wait().unwrap_err();
+        assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
+        assert_ne!(call(&pool, "pid", "").unwrap(), before, "its successor has it");
+    }
+}
+
+#[test]
 fn neighbours_of_a_call_that_overruns_may_finish() {
     let pool = pool().env("CONCURRENCY", "2").start().wait().unwrap();
     let first = pid(&pool, 0).to_string();

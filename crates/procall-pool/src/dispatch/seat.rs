@@ -109,8 +109,10 @@ impl Seat {
         self.routed && self.busyness == Busyness::Ready
     }
 
+    /// Whether it may get another call. One that overruns is about to be started anew, which the supervisor learns a little later.
     pub(crate) fn has_room(&self) -> bool {
         self.is_routed()
+            && self.overrun == 0
             && self.occupant.as_ref().is_some_and(|occupant| self.in_flight < occupant.slots)
     }
 
