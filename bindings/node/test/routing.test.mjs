@@ -55,15 +55,14 @@ describe("pools send calls", { timeout: 120_000 }, () => {
     const pool = await spawn(t, { workers: 2, concurrency: 1 });
     const home = await pool.call("pid", [], { key: "k" });
     const { name } = pool.workers().find(({ pid }) => pid === home);
-    const order = [];
     const busy = pool.call("held", [], { key: "k" });
-    const waiting = Array.from({ length: 5 }, (_, n) => pool.call("add", [n, 0], { key: "k" }).then((n) => order.push(n)));
+    const waiting = Array.from({ length: 5 }, (_, n) => pool.call("note", [n], { key: "k" }));
     assert.equal(pool.metrics().queueDepth, 5);
     assert.notEqual(await pool.calc.pid(), home, "others pass them by");
     pool.notify("release", [], { to: name });
     assert.equal(await busy, home);
     await Promise.all(waiting);
-    assert.deepEqual(order, [0, 1, 2, 3, 4]);
+    assert.deepEqual(await pool.call("notes", [], { key: "k" }), [0, 1, 2, 3, 4]);
   });
 
   it("to the worker that they name", async (t) => {

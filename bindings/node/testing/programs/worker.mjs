@@ -7,6 +7,7 @@ if (process.env.FAIL !== undefined) {
 }
 
 const held = [];
+const notes = [];
 
 await service("calc", {
   add: (a, b) => a + b,
@@ -46,6 +47,10 @@ await service("calc", {
   release() {
     for (const resolve of held.splice(0)) resolve();
   },
+  note(n) {
+    notes.push(n);
+  },
+  notes: () => notes,
   left: () => context().deadlineMs,
   async *count(n) {
     for (let at = 0; at < n; at++) yield at;
