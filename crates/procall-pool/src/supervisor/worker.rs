@@ -15,7 +15,7 @@ use crate::core::Core;
 use crate::dispatch::{Busyness, SeatLease};
 use crate::output::{Happening, Outlet, OutputLine, Pipe};
 use crate::policy::{Cause, History, Verdict};
-use crate::spawn::{self, Child, Exit, Launch};
+use crate::spawn::{self, Child, Exit, Launch, MemoryGroup};
 
 /// How long the end of a link may wait for the end of its process, so that the error can say how the worker died.
 const VERDICT: Duration = Duration::from_millis(200);
@@ -71,11 +71,14 @@ pub(super) struct Process {
     exit: u64,
     pipes: [Option<(Pipe, u64)>; 2],
     pub(super) was_ready: bool,
+    /// To tell whether the kernel killed it for its memory.
+    memory: Option<MemoryGroup>,
 }
 
 impl Process {
     pub(super) fn new(child: Child, exit: u64, pipes: [Option<(Pipe, u64)>; 2]) -> Self {
-        Self { child, exit, pipes, was_ready: false }
+        let memory = MemoryGroup::of(child.pid());
+        Self { child, exit, pipes, was_ready: false, memory }
     }
 }
 
@@ -133,6 +136,8 @@ impl Worker {
         self.failure = None;
         if let Some(process) = &mut self.process {
             process.was_ready = true;
+            // It may have moved to a group of its own.
+            process.memory = MemoryGroup::of(process.child.pid());
         }
         self.stage = Stage::Ready;
         self.connection = Some(connection.clone());
@@ -328,10 +333,10 @@ impl Worker {
         scene.watch.remove(process.child.pidfd(), process.exit);
         let was_ready = process.was_ready;
         let mut reason = exit.to_string();
-        if exit == Exit::Signal(Signal::KILL.as_raw()) && scene.watch.memory_kills.have_grown() {
-            reason.push_str(
-                ", out of memory: the kernel has just killed a process of this memory cgroup",
-            );
+        if exit == Exit::Signal(Signal::KILL.as_raw())
+            && let Some(likely) = process.memory.as_ref().and_then(MemoryGroup::likely)
+        {
+            reason = format!("{reason}, {likely}");
         }
         if let Stage::Leaving(Leaving { why: Some(why), .. }) = &self.stage {
             reason = format!("{why}, and then {reason}");
