@@ -58,4 +58,6 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../../docs/src/tutorial.md")]
     struct Tutorial;
+    #[doc = include_str!("../../../docs/src/pools.md")]
+    struct Pools;
 }
