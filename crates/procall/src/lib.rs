@@ -15,8 +15,11 @@ mod context;
 #[cfg(feature = "tokio")]
 mod driver;
 mod error;
+mod finder;
 mod listener;
+mod lock;
 mod registration;
+mod runtime_dir;
 #[cfg(feature = "tokio")]
 mod server;
 mod service;
@@ -38,6 +41,7 @@ pub use context::{Context, remaining, with_remaining};
 #[cfg(feature = "tokio")]
 pub use driver::drive_hub;
 pub use error::{Error, FieldError, IntoError};
+pub use finder::Finder;
 pub use listener::Listener;
 pub use procall_proto::{
     Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Heartbeat, Limits,
