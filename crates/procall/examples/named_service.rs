@@ -34,7 +34,7 @@ fn say(line: &str) {
 async fn serve(target: &str) -> Result<(), procall::Error> {
     let service = Service::new("named")
         .method("add", |a: i64, b: i64| a + b)
-        .method("pid", || std::process::id())
+        .method("pid", std::process::id)
         .async_method("hang", std::future::pending::<Result<(), procall::Error>>);
     let server = Server::bind(&surroundings::resolve(target)?, service)?;
     // Before it is said that the service is there: the test may end it at once.
