@@ -230,7 +230,7 @@ def test_when_the_time_is_up_the_error_helps(runtime: Runtime) -> None:
 
 
 async def test_the_same_for_asyncio(runtime: Runtime) -> None:
-    with pytest.raises(procall.NoWorker, match="nothing listens at unix:.*/calc.sock"):
+    with pytest.raises(procall.NoWorker, match=r"nothing listens at unix:.*/calc\.sock"):
         await procall.aio.connect("calc", timeout=0)
     with pytest.raises(procall.InvalidArgument):
         await procall.aio.connect("../calc", timeout=None)
@@ -261,6 +261,31 @@ def test_a_directory_that_is_open_to_others_is_refused(runtime: Runtime) -> None
         procall.connect("calc", timeout=PATIENCE)
     with pytest.raises(procall.PermissionDenied, match="chmod 700"):
         procall.Service("calc").run()
+
+
+def test_a_service_of_another_user_is_refused_by_name(runtime: Runtime) -> None:
+    if os.geteuid() != 0:
+        # Only root can become another user; the rule itself is tested in Rust.
+        return
+    runtime.directory.mkdir(mode=0o700)
+    path = str(runtime.directory / "calc.sock")
+    program = (
+        "import os, socket, sys\n"
+        "listener = socket.socket(socket.AF_UNIX)\n"
+        f"listener.bind({path!r})\n"
+        "os.setuid(54321)\n"
+        "listener.listen()\n"
+        "print('listening', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as stranger:
+        assert stranger.stdout is not None
+        assert stranger.stdout.readline() == "listening\n"
+        with pytest.raises(procall.PermissionDenied, match=f"user 54321 .pid {stranger.pid}."):
+            procall.connect("calc", timeout=PATIENCE)
+        stranger.communicate("")
 
 
 def test_a_forked_child_takes_nothing_away(runtime: Runtime) -> None:

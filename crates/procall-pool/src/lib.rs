@@ -57,4 +57,6 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../../docs/src/tutorial.md")]
     struct Tutorial;
+    #[doc = include_str!("../../../docs/src/connect.md")]
+    struct Connect;
 }
