@@ -91,6 +91,7 @@ clean: ## remove everything that was made
 check-rust: setup-system
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps
 
 .PHONY: check-repository
 check-repository: setup-system
