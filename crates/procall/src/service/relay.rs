@@ -266,8 +266,7 @@ impl Relayed {
             if self.given_up {
                 continue;
             }
-            let sent =
-                self.connection.poll_item_out(self.id, item.encoding, &item.bytes, waker);
+            let sent = self.connection.poll_item_out(self.id, item.encoding, &item.bytes, waker);
             match sent {
                 Poll::Pending => {
                     self.item_out = Some(item);
