@@ -46,7 +46,9 @@ impl Exchange {
     pub(crate) async fn reply(&mut self) -> Result<Encoded, Failure> {
         let Self { started, feed, bar, signals } = self;
         let mut poll = |cx: &mut Context<'_>| {
-            poll_along(started, feed, bar, cx.waker())?;
+            if let Err(failure) = poll_along(started, feed, bar, cx.waker()) {
+                return Poll::Ready(Err(failure));
+            }
             started.poll_reply(cx.waker()).map(|reply| reply.map_err(Failure::from))
         };
         let outcome = tokio::select! {
@@ -74,7 +76,7 @@ impl Exchange {
     pub(crate) async fn next(&mut self) -> Option<Result<Encoded, Failure>> {
         let Self { started, feed, bar, signals } = self;
         let mut poll = |cx: &mut Context<'_>| {
-            if let Poll::Ready(Err(failure)) = poll_along(started, feed, bar, cx.waker()) {
+            if let Err(failure) = poll_along(started, feed, bar, cx.waker()) {
                 return Poll::Ready(Some(Err(failure)));
             }
             started.poll_item(cx.waker()).map(|item| item.map(|item| item.map_err(Failure::from)))
@@ -99,23 +101,20 @@ impl Exchange {
     }
 }
 
-/// What goes on beside the answer. Ready only with an error, which makes the call pointless.
+/// What goes on beside the answer. An error makes the call pointless.
 fn poll_along(
     started: &mut Started,
     feed: &mut Option<Feed>,
     bar: &mut Bar,
     waker: &Waker,
-) -> Poll<Result<(), Failure>> {
-    if let Some(feed) = feed
-        && let Err(failure) = feed.poll(started, waker)
-    {
-        started.cancel();
-        return Poll::Ready(Err(failure));
+) -> Result<(), Failure> {
+    if let Some(feed) = feed {
+        feed.poll(started, waker).inspect_err(|_| started.cancel())?;
     }
     while let Poll::Ready(Some(progress)) = started.poll_progress(waker) {
         bar.show(&progress);
     }
-    Poll::Pending
+    Ok(())
 }
 
 /// What Ctrl-C comes to: the verdict is the one the other side gave.

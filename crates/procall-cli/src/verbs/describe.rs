@@ -38,7 +38,7 @@ impl Describe {
 }
 
 fn label(style: &Style, label: &str) -> String {
-    style.out.dim(&format!("  {label:<10}"))
+    style.out.dim(&format!("  {label:<12}"))
 }
 
 fn describe_service(service: &Service, style: &Style) -> Result<(), Failure> {
