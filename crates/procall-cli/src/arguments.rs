@@ -6,6 +6,7 @@ use std::io::Read;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use procall::scan::ScanError;
 use procall::{Error, ErrorCode, FieldError, MethodInfo, json};
 
 use crate::failure::Failure;
@@ -13,13 +14,13 @@ use crate::schema::{Reading, reading};
 
 /// The params of a call as MessagePack.
 pub(crate) fn params(words: &[String], method: &MethodInfo) -> Result<Vec<u8>, Failure> {
-    if let [only] = words {
-        if let Some(text) = whole(only)? {
-            return json::from_json(&text).map_err(|error| {
-                Failure::usage(format!("the arguments are not valid JSON: {error}"))
-                    .fix("write an object {\"a\": 2}, an array [2, 3], or key=value words")
-            });
-        }
+    if let [only] = words
+        && let Some(text) = whole(only)?
+    {
+        return json::from_json(&text).map_err(|error| {
+            Failure::usage(format!("the arguments are not valid JSON: {error}"))
+                .fix("write an object {\"a\": 2}, an array [2, 3], or key=value words")
+        });
     }
     let named = words.iter().filter(|word| split(word).is_some()).count();
     let text = if words.is_empty() {
@@ -136,8 +137,15 @@ fn value_of(key: &str, value: Value<'_>, reading: Reading) -> Result<String, Fai
         },
         Reading::Json => match check(text) {
             Ok(()) => Ok(text.to_owned()),
-            // What looks like no JSON at all is text; a number that is too long or a key twice is a mistake.
-            Err(json::JsonError::Syntax { .. }) => Ok(string(text)),
+            // What is no JSON is text, 2024-11-20 for instance; a number that is too long or a key twice is a mistake.
+            Err(
+                json::JsonError::Syntax { .. }
+                | json::JsonError::Scan(
+                    ScanError::Trailing { .. }
+                    | ScanError::Truncated { .. }
+                    | ScanError::Malformed { .. },
+                ),
+            ) => Ok(string(text)),
             Err(error) => {
                 Err(wrong(error.to_string()).fix(format!("for text write {key}:='\"...\"'")))
             }
@@ -197,6 +205,7 @@ mod tests {
         assert_eq!(read(&["n=5", "name=5"]), r#"{"n":5,"name":"5"}"#);
         assert_eq!(read(&["n=x", "other=[1,2]"]), r#"{"n":"x","other":[1,2]}"#);
         assert_eq!(read(&["name:=5"]), r#"{"name":5}"#);
+        assert_eq!(read(&["n=2024-11-20", "m={x"]), r#"{"n":"2024-11-20","m":"{x"}"#);
         assert_eq!(read(&["name=", "n=true"]), r#"{"name":"","n":true}"#);
     }
 

@@ -27,7 +27,7 @@ pub(crate) fn parameters(method: &MethodInfo) -> Vec<Parameter<'_>> {
         let resolved = schema.map(|schema| resolve(schema, root));
         Parameter {
             name,
-            kind: schema.map_or_else(|| "any".to_owned(), |schema| kind(schema, root)),
+            kind: schema.map_or_else(|| "any".to_owned(), kind),
             required: required(name),
             default: schema.and_then(|schema| schema.get("default")),
             description: [schema, resolved]
@@ -60,7 +60,7 @@ pub(crate) fn parameter_list(method: &MethodInfo) -> String {
 /// `integer`, or `stream of integer`.
 pub(crate) fn result(method: &MethodInfo) -> String {
     let schema = method.result_schema.as_ref();
-    let kind = schema.map_or_else(|| "any".to_owned(), |schema| kind(schema, Some(schema)));
+    let kind = schema.map_or_else(|| "any".to_owned(), kind);
     if method.shape.items_out() { format!("stream of {kind}") } else { kind }
 }
 
@@ -150,11 +150,11 @@ fn resolve<'a>(schema: &'a Value, root: Option<&'a Value>) -> &'a Value {
 }
 
 /// A schema as a type: `integer`, `[string]`, `"a" | "b"`, `integer | null`.
-pub(crate) fn kind(schema: &Value, root: Option<&Value>) -> String {
-    kind_at(schema, root, DEPTH)
+pub(crate) fn kind(schema: &Value) -> String {
+    kind_at(schema, DEPTH)
 }
 
-fn kind_at(schema: &Value, root: Option<&Value>, depth: usize) -> String {
+fn kind_at(schema: &Value, depth: usize) -> String {
     if is_bytes(schema) {
         return "bytes".to_owned();
     }
@@ -170,7 +170,7 @@ fn kind_at(schema: &Value, root: Option<&Value>, depth: usize) -> String {
         if depth == 0 {
             return "any".to_owned();
         }
-        return union(any.iter().map(|one| kind_at(one, root, depth - 1)).collect());
+        return union(any.iter().map(|one| kind_at(one, depth - 1)).collect());
     }
     if let Some(Value::Array(values)) = schema.get("enum") {
         return union(values.iter().map(Value::to_string).collect());
@@ -181,7 +181,7 @@ fn kind_at(schema: &Value, root: Option<&Value>, depth: usize) -> String {
     match schema.get("type") {
         Some(Value::String(kind)) if kind == "array" => match schema.get("items") {
             Some(items) if depth > 0 && items.is_object() => {
-                format!("[{}]", kind_at(items, root, depth - 1))
+                format!("[{}]", kind_at(items, depth - 1))
             }
             _ => "array".to_owned(),
         },

@@ -152,14 +152,23 @@ impl Run {
     fn bind(&self, started: Vec<Starting>) -> Result<Running, Failure> {
         let (stop, told) = watch::channel(false);
         let mut running = Running { sites: Vec::new(), servers: JoinSet::new(), stop };
-        let mut bound = Vec::new();
         for Starting { file, pool, facts, .. } in started {
-            let (site, server) = Site::bind(file, pool, facts, self.name.as_deref())?;
+            let site = Site::new(file, pool, facts, self.name.as_deref())?;
             if let Some(other) = running.sites.iter().find(|other| other.name == site.name) {
                 return Err(same_name(other, &site));
             }
             running.sites.push(site);
-            bound.push(server);
+        }
+        let mut bound = Vec::new();
+        for site in &running.sites {
+            match site.bind() {
+                Ok(server) => bound.push(server),
+                Err(failure) => {
+                    // Those before it are bound, and serve nobody.
+                    running.sites.iter().take(bound.len()).for_each(Site::unlist);
+                    return Err(failure);
+                }
+            }
         }
         for server in bound {
             let mut told = told.clone();

@@ -55,16 +55,17 @@ pub(super) struct Site {
     pub(super) file: PathBuf,
     pub(super) pool: Pool,
     address: Address,
+    facts: Facts,
 }
 
 impl Site {
-    /// Puts a service in front of a pool, under its name in the runtime directory.
-    pub(super) fn bind(
+    /// A pool, and the name under which it is to be found: the given one, else the one its workers registered.
+    pub(super) fn new(
         file: PathBuf,
         pool: Pool,
         facts: Facts,
         name: Option<&str>,
-    ) -> Result<(Self, Server), Failure> {
+    ) -> Result<Self, Failure> {
         let registered = Channel::registration(&pool).map(|known| known.name.clone());
         let stem = || file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let name = match name {
@@ -72,12 +73,16 @@ impl Site {
             None => registered.filter(|name| !name.is_empty()).unwrap_or_else(stem),
         };
         let address = surroundings::address_of(&name)?;
-        let service = Service::relay(&*name, Arc::new(pool.clone()))?;
-        let told = (name.clone(), pool.clone());
-        let service = service.method(workers::METHOD, move || rows(&told.0, &told.1, &facts));
-        let server = Server::bind(&address, service)
-            .map_err(|error| super::taken(&name, &error).unwrap_or_else(|| error.into()))?;
-        Ok((Self { name, file, pool, address }, server))
+        Ok(Self { name, file, pool, address, facts })
+    }
+
+    /// Puts a service in front of the pool.
+    pub(super) fn bind(&self) -> Result<Server, Failure> {
+        let service = Service::relay(&*self.name, Arc::new(self.pool.clone()))?;
+        let (name, pool, facts) = (self.name.clone(), self.pool.clone(), self.facts.clone());
+        let service = service.method(workers::METHOD, move || rows(&name, &pool, &facts));
+        Server::bind(&self.address, service)
+            .map_err(|error| super::taken(&self.name, &error).unwrap_or_else(|| error.into()))
     }
 
     pub(super) fn address(&self) -> &Address {
