@@ -205,9 +205,9 @@ impl Directory {
         let likely = similar(name, self.all().map(|found| &*found.method.name));
         let meant = likely.iter().filter_map(|likely| {
             let found = self.all().find(|found| found.method.name == *likely)?;
-            Some(format!("{likely}   ({})", found.service.shown()))
+            Some((likely.clone(), found.service.shown()))
         });
-        let meant: Vec<String> = meant.collect();
+        let meant = meant.collect();
         let message = if self.services.is_empty() {
             format!("no method \"{name}\": no service runs here")
         } else {
@@ -230,8 +230,8 @@ fn ambiguous(name: &str, several: &[Found<'_>]) -> Failure {
         let name = &found.method.name;
         let full = format!("{}.{}", found.service.name, last_part(name));
         match several.iter().filter(|other| other.method.name == *name).count() {
-            1 => format!("{name}   ({})", found.service.shown()),
-            _ => format!("{full}   ({})", found.service.shown()),
+            1 => (name.clone(), found.service.shown()),
+            _ => (full, found.service.shown()),
         }
     };
     Failure::new(

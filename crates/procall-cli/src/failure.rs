@@ -15,8 +15,8 @@ pub(crate) struct Failure {
     error: Error,
     exit: Option<u8>,
     fix: Option<String>,
-    /// Names that were perhaps meant, with what is known of them.
-    meant: Vec<String>,
+    /// Names that were perhaps meant, each with what is known of it.
+    meant: Vec<(String, String)>,
     /// It is nobody's fault, and nobody is there to read of it.
     silent: bool,
 }
@@ -54,7 +54,8 @@ impl Failure {
         self
     }
 
-    pub(crate) fn meant(mut self, meant: Vec<String>) -> Self {
+    /// Names that were perhaps meant, each with what is known of it.
+    pub(crate) fn meant(mut self, meant: Vec<(String, String)>) -> Self {
         self.meant = meant;
         self
     }
@@ -73,8 +74,11 @@ impl Failure {
         self.exit.unwrap_or_else(|| exit::of(self.error.code()))
     }
 
-    fn candidates(&self) -> &[String] {
-        if self.meant.is_empty() { self.error.candidates() } else { &self.meant }
+    fn candidates(&self) -> Vec<(&str, &str)> {
+        if self.meant.is_empty() {
+            return self.error.candidates().iter().map(|name| (&**name, "")).collect();
+        }
+        self.meant.iter().map(|(name, known)| (&**name, &**known)).collect()
     }
 
     /// Prints it on standard error: as text, or as one JSON object.
@@ -101,12 +105,13 @@ impl Failure {
             "exit": self.exit_code(),
             "fix": self.fix.as_deref().unwrap_or(error.code().fix()),
         });
+        let names: Vec<&str> = self.candidates().into_iter().map(|(name, _)| name).collect();
         let optional = [
             ("type", error.remote_type().map(Value::from)),
             ("worker", error.worker().map(Value::from)),
             ("trace", error.trace().map(Value::from)),
             ("retry_after_ms", error.retry_after().map(|pause| json!(pause.as_millis() as u64))),
-            ("candidates", some(self.candidates()).map(|names| json!(names))),
+            ("candidates", some(&names).map(|names| json!(names))),
             ("fields", some(error.fields()).map(|fields| json!(fields))),
             ("details", self.details()),
             ("cause", std::error::Error::source(error).map(|cause| cause.to_string().into())),
@@ -138,7 +143,11 @@ impl Failure {
         let mut rows: Vec<(&str, String)> = Vec::new();
         let candidates = self.candidates();
         if !candidates.is_empty() {
-            rows.push(("did you mean", candidates.join("\n")));
+            let shown = candidates.into_iter().map(|(name, known)| match known {
+                "" => name.to_owned(),
+                known => format!("{name}   ({known})"),
+            });
+            rows.push(("did you mean", shown.collect::<Vec<_>>().join("\n")));
         }
         for field in error.fields() {
             rows.push(("field", format!("{}: {}", shown_path(&field.path), field.message)));
@@ -215,7 +224,7 @@ mod tests {
     #[test]
     fn it_reads_as_the_samples_of_the_book_do() {
         let failure = Failure::new(ErrorCode::NotFound, "no method \"math.ad\"")
-            .meant(vec!["math.add   (math, 2 workers)".into()])
+            .meant(vec![("math.add".into(), "math, 2 workers".into())])
             .fix("procall ls");
         assert_eq!(
             failure.lines(&plain()),
@@ -245,6 +254,9 @@ mod tests {
 
     #[test]
     fn scripts_get_an_object() {
+        let failure = Failure::new(ErrorCode::NotFound, "no method")
+            .meant(vec![("math.add".into(), "math, 2 workers".into())]);
+        assert_eq!(failure.to_json()["error"]["candidates"], json!(["math.add"]));
         let error = Error::handler("ValueError", "no").with_raw_details(vec![0x81, 0xa1, b'n', 7]);
         let object = Failure::from(error).to_json();
         assert_eq!(object["error"]["code"], "HANDLER_ERROR");

@@ -13,8 +13,12 @@ impl Table {
         Self { headings, rows: Vec::new() }
     }
 
+    /// What comes from a service may have anything in it; a line break or an escape would not stay in its cell.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        let plain = |cell: String| {
+            cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
+        };
+        self.rows.push(cells.into_iter().map(plain).collect());
     }
 
     /// The lines, without ends.
@@ -62,7 +66,7 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_nothing_is_cut_without_a_terminal() {
         let mut table = Table::new(&["NAME", "TEXT"]);
-        table.row(vec!["a".into(), "short".into()]);
+        table.row(vec!["a".into(), "sh\nrt".into()]);
         table.row(vec!["longer".into(), "x".repeat(300)]);
         // Tests have no terminal on standard output, or one that shows the colours; the text is what counts.
         let mut style = Style::new(false, false, false);
@@ -70,7 +74,7 @@ mod tests {
         style.out.colour = false;
         let lines = table.lines(&style);
         assert_eq!(lines[0], "NAME    TEXT");
-        assert_eq!(lines[1], "a       short");
+        assert_eq!(lines[1], "a       sh rt");
         assert_eq!(lines[2].len(), 308);
     }
 

@@ -35,7 +35,7 @@ fn find(name: &str) -> Result<ErrorCode, Failure> {
     ErrorCode::from_name(&upper).ok_or_else(|| {
         let names = ErrorCode::ALL.iter().map(|code| code.name());
         Failure::new(ErrorCode::NotFound, format!("there is no error code \"{name}\""))
-            .meant(similar(&upper, names))
+            .meant(similar(&upper, names).into_iter().map(|name| (name, String::new())).collect())
             .fix("procall explain   lists them all")
     })
 }

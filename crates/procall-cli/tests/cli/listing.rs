@@ -126,3 +126,45 @@ fn help_begins_with_examples() {
     assert_eq!(home.procall(&[]).code, 2);
     assert!(home.procall(&["--version"]).ok().starts_with("procall "));
 }
+
+/// What the command prints on a terminal.
+fn on_a_terminal(home: &Home, args: &[&str], name: &str, value: &str) -> String {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let path = ptsname(&ours, Vec::new()).unwrap();
+    let path = std::path::PathBuf::from(path.to_str().unwrap());
+    let theirs = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut command = home.command(args);
+    command.env("TERM", "xterm").env(name, value).stdout(theirs);
+    let status = command.status().unwrap();
+    assert!(status.success());
+    // Until the last name of the other end is closed.
+    drop(command);
+    let (mut printed, mut ours) = (Vec::new(), std::fs::File::from(ours));
+    // A terminal without a writer is an error, after all that was written.
+    let _ = std::io::Read::read_to_end(&mut ours, &mut printed);
+    String::from_utf8(printed).unwrap()
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let home = Home::new();
+    let shown = on_a_terminal(&home, &["explain"], "NO_COLOR", "");
+    assert!(shown.starts_with("\x1b[2mCODE "), "{shown}");
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let plain = on_a_terminal(&home, &["explain"], name, value);
+        assert!(plain.starts_with("CODE ") && !plain.contains('\x1b'), "{plain}");
+    }
+}
+
+#[test]
+fn results_are_indented_on_a_terminal() {
+    let home = Home::new();
+    let _run = home.run(&["--workers", "1"]);
+    let shown = on_a_terminal(&home, &["call", "person"], "NO_COLOR", "1");
+    assert_eq!(shown, "{\r\n  \"name\": \"Ada\",\r\n  \"age\": 36\r\n}\r\n");
+    let shown = on_a_terminal(&home, &["call", "text", "name=a b"], "NO_COLOR", "1");
+    assert_eq!(shown, "a b\r\n");
+}

@@ -76,10 +76,9 @@ fn a_call_in_flight_finishes() {
 fn a_second_signal_does_not_wait() {
     let home = Home::new();
     let run = home.run(&["--workers", "1"]);
-    let call = home.start(&["call", "calc.forever", "--deadline", "1h"]);
+    let call = home.start(&["call", "calc.hold", &home.fifo().text()]);
     let worker = hold(home.pid(0));
-    // The call is in the worker's hands once the worker is busy.
-    while home.workers()[0]["in_flight"] != 1 {}
+    run.expect("holding");
     run.signal(Signal::TERM);
     run.expect("stopping: 1 call may finish");
     run.signal(Signal::TERM);

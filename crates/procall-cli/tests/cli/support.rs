@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,6 +14,9 @@ use tempfile::TempDir;
 
 /// Long enough for anything on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// Lines that a test may be behind; then the command waits.
+const AHEAD: usize = 1 << 16;
 
 /// A folder to work in and a runtime directory that nobody else knows.
 pub(crate) struct Home {
@@ -166,7 +169,7 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn new(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (sender, lines) = channel();
+        let (sender, lines) = sync_channel(AHEAD);
         let read = |name, from: Box<dyn Read + Send>| {
             let sender = sender.clone();
             std::thread::spawn(move || {

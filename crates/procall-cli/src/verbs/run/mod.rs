@@ -269,7 +269,11 @@ fn missing(file: &Path) -> Failure {
         .collect();
     let meant = similar(&name, neighbours.iter().map(String::as_str));
     let meant = meant.into_iter().map(|name| {
-        if folder == Path::new(".") { name } else { folder.join(name).display().to_string() }
+        let path = match folder == Path::new(".") {
+            true => name,
+            false => folder.join(name).display().to_string(),
+        };
+        (path, String::new())
     });
     Failure::usage(format!("there is no file {}", file.display()))
         .meant(meant.collect())
