@@ -69,10 +69,15 @@ pub(crate) struct Found<'a> {
 /// The names of the services in the runtime directory, running or not.
 fn names() -> Result<Vec<String>, Error> {
     let Some(folder) = folder()? else { return Ok(Vec::new()) };
-    let entries = std::fs::read_dir(&folder).map_err(|error| {
-        Error::new(ErrorCode::PermissionDenied, format!("{} cannot be read", folder.display()))
-            .with_source(error)
-    })?;
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        // Nobody has ever listened here.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            let message = format!("{} cannot be read", folder.display());
+            return Err(Error::new(ErrorCode::PermissionDenied, message).with_source(error));
+        }
+    };
     let mut names: Vec<String> = entries
         .filter_map(Result::ok)
         .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".sock").map(str::to_owned))
@@ -248,7 +253,8 @@ fn last_part(name: &str) -> &str {
 
 /// Asks one service what it is.
 async fn ask(name: &str) -> Result<Service, Error> {
-    let client = Client::connect(name).await?;
+    // One look: who is not there now is not waited for.
+    let client = Client::over(procall::open(name)?).await?;
     let registration = client.methods().await?;
     let known =
         client.connection().link_info().peer.as_ref().map(|peer| peer.pid).filter(|&pid| pid != 0);

@@ -16,6 +16,9 @@ fn nothing_runs_is_no_error() {
     }
     assert_eq!(home.procall(&["ls", "--json"]).json()["services"], serde_json::json!([]));
     // A socket that nobody listens at any more is nothing either.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    std::fs::create_dir_all(home.sockets()).unwrap();
+    std::fs::set_permissions(home.sockets(), mode).unwrap();
     let socket = home.sockets().join("old.sock");
     drop(std::os::unix::net::UnixListener::bind(socket).unwrap());
     assert_eq!(home.procall(&["ls"]).ok(), "");
