@@ -59,6 +59,7 @@ impl State {
                     meta,
                     items_in: flag(ITEMS_IN as u8),
                     items_out: flag(ITEMS_OUT as u8),
+                    ..CallOptions::default()
                 };
                 let items_out = options.items_out;
                 let request = Request { method, body: Body::new(encoding, params), options };

@@ -25,8 +25,10 @@ pub(crate) struct WorkerRow {
     /// How its last process ended.
     pub(crate) last_exit: Option<String>,
     pub(crate) round_trip_ms: Option<f64>,
-    /// Since its process was started.
+    /// Since its present process was ready.
     pub(crate) uptime_ms: Option<u64>,
+    /// Its resident memory in bytes.
+    pub(crate) memory: Option<u64>,
     /// Why it stays down; only of a failed one.
     pub(crate) reason: Option<String>,
     /// The last lines it wrote to standard error; only of one that is down.

@@ -1,6 +1,7 @@
 //! What a pool is to be, before it is.
 
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use procall::{Error, ErrorCode, Heartbeat};
 
 use crate::core::{Core, Settings};
 use crate::output::{Audience, Event, OnEvent, OnOutput, OutputLine};
-use crate::policy::RestartPolicy;
+use crate::policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
 use crate::pool::Pool;
 use crate::spawn::{self, Wanted};
 use crate::step::{Step, step};
@@ -33,7 +34,7 @@ pub struct PoolBuilder {
     env: Vec<(OsString, OsString)>,
     cwd: Option<PathBuf>,
     name: Option<String>,
-    workers: Option<usize>,
+    workers: Option<RangeInclusive<usize>>,
     queue: usize,
     settings: Settings,
     on_output: Option<OnOutput>,
@@ -57,6 +58,10 @@ impl PoolBuilder {
                 stop_timeout: Duration::from_secs(5),
                 restart: RestartPolicy::default(),
                 heartbeat: Some(Heartbeat::default()),
+                dispatch: DispatchPolicy::default(),
+                recycle: RecyclePolicy::default(),
+                min_workers: 1,
+                idle_timeout: Duration::from_secs(60),
             },
             on_output: None,
             on_event: None,
@@ -101,9 +106,41 @@ impl PoolBuilder {
         self
     }
 
-    /// How many processes; without it as many as this process may use processors. More cost memory each; for a model on one GPU ask for 1.
+    /// How many processes; without it as many as this process may use processors (its affinity and cgroup are taken into account). More cost memory each; for a model on one GPU ask for 1.
     pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers..=workers);
+        self
+    }
+
+    /// An elastic pool: the smaller number of processes is always there. Another one is started when a call has waited for 50 ms, up to the
+    /// larger number, and ended again when it has had nothing to do for the [`idle_timeout`](Self::idle_timeout).
+    ///
+    /// ```no_run
+    /// use procall_pool::Pool;
+    ///
+    /// let pool = Pool::spawn("calc.py").elastic(1..=8).start().wait()?;
+    /// # Ok::<(), procall::Error>(())
+    /// ```
+    pub fn elastic(mut self, workers: RangeInclusive<usize>) -> Self {
         self.workers = Some(workers);
+        self
+    }
+
+    /// How long a worker beyond the smallest number of an elastic pool may be idle, 60 s.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.idle_timeout = timeout;
+        self
+    }
+
+    /// Which of several workers with room gets the next call; an idle one first by default.
+    pub fn dispatch(mut self, policy: DispatchPolicy) -> Self {
+        self.settings.dispatch = policy;
+        self
+    }
+
+    /// When a worker is replaced by a new process although nothing is wrong with it; never by default.
+    pub fn recycle(mut self, policy: RecyclePolicy) -> Self {
+        self.settings.recycle = policy;
         self
     }
 
@@ -175,12 +212,21 @@ impl PoolBuilder {
     }
 
     fn try_start(self) -> Result<Step<Pool>, Error> {
-        let workers = match self.workers {
-            Some(workers) => workers,
-            None => std::thread::available_parallelism().map_or(1, Into::into),
+        let (min, max) = match &self.workers {
+            Some(workers) => (*workers.start(), *workers.end()),
+            None => {
+                let all = std::thread::available_parallelism().map_or(1, Into::into);
+                (all, all)
+            }
         };
-        if workers == 0 || workers > MAX_WORKERS {
-            let message = format!("a pool has 1 to {MAX_WORKERS} workers, not {workers}");
+        if min == 0 || max > MAX_WORKERS || min > max {
+            let found = if min == max { format!("{min}") } else { format!("{min} to {max}") };
+            let message = format!("a pool has 1 to {MAX_WORKERS} workers, not {found}");
+            return Err(Error::new(ErrorCode::InvalidArgument, message));
+        }
+        if self.settings.recycle.max_calls == Some(0) {
+            let message =
+                "a worker cannot be recycled after 0 calls; leave max_calls out for never";
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
         let launch = spawn::launch(&self.wanted, &self.args, &self.env, self.cwd.as_deref())?;
@@ -190,7 +236,8 @@ impl PoolBuilder {
             Error::new(ErrorCode::SpawnFailed, "there is no thread left for the pool's callbacks")
                 .with_source(error)
         })?;
-        let core = Core::new(&name, workers, self.queue, self.settings, audience, supervisor);
+        let settings = Settings { min_workers: min, ..self.settings };
+        let core = Core::new(&name, max, self.queue, settings, audience, supervisor);
         #[cfg(feature = "tokio")]
         crate::driver::drive(&core);
         let (step, done) = step(Pool::new(core.clone()));

@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use procall::{Connection, Error, Heartbeat, Hub};
+use procall::{Connection, Error, Heartbeat, Hub, Meter, Metrics};
 
 use crate::dispatch::{Busyness, Dispatch, Gate, Seat};
-use crate::info::{WorkerInfo, WorkerState};
+use crate::info::{Health, WorkerInfo, WorkerState};
 use crate::output::{Audience, Event, Happening, OutputLine, Ring};
-use crate::policy::RestartPolicy;
+use crate::policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
 use crate::supervisor::Supervisor;
 
 /// What of a pool's settings is needed while it runs.
@@ -20,6 +20,11 @@ pub(crate) struct Settings {
     pub(crate) stop_timeout: std::time::Duration,
     pub(crate) restart: RestartPolicy,
     pub(crate) heartbeat: Option<Heartbeat>,
+    pub(crate) dispatch: DispatchPolicy,
+    pub(crate) recycle: RecyclePolicy,
+    /// Workers that are kept at least; the rest come and go with the load.
+    pub(crate) min_workers: usize,
+    pub(crate) idle_timeout: std::time::Duration,
 }
 
 #[derive(Debug)]
@@ -27,6 +32,8 @@ pub(crate) struct Core {
     pub(crate) id: u64,
     pub(crate) settings: Settings,
     pub(crate) dispatch: Dispatch,
+    /// Counts the calls of the pool, on whichever connection they are.
+    pub(crate) meter: Arc<Meter>,
     pub(crate) audience: Arc<Audience>,
     pub(crate) supervisor: Arc<Supervisor>,
     rings: Vec<Mutex<Ring>>,
@@ -46,12 +53,18 @@ impl Core {
         supervisor: Arc<Supervisor>,
     ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let seats =
-            (1..=workers).map(|number| Seat::new(format!("{name}/{number}").into())).collect();
+        let seat = |number| {
+            let needed = number <= settings.min_workers;
+            let busyness = if needed { Busyness::Starting } else { Busyness::Spare };
+            Seat::new(format!("{name}/{number}").into(), busyness)
+        };
+        let seats = (1..=workers).map(seat).collect();
+        let elastic = settings.min_workers < workers;
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
+            dispatch: Dispatch::new(seats, queue, settings.dispatch, elastic),
             settings,
-            dispatch: Dispatch::new(seats, queue),
+            meter: Arc::default(),
             audience,
             supervisor,
             rings: (0..workers).map(|_| Mutex::default()).collect(),
@@ -156,7 +169,8 @@ impl Core {
 
     pub(crate) fn workers(&self) -> Vec<WorkerInfo> {
         let state = self.dispatch.lock();
-        let workers = state.seats.iter().enumerate().map(|(index, seat)| {
+        let used = state.seats.iter().enumerate().filter(|(_, seat)| seat.is_in_use());
+        let workers = used.map(|(index, seat)| {
             let state = match seat.busyness() {
                 Busyness::Starting => WorkerState::Starting,
                 Busyness::Ready if seat.in_flight() > 0 => WorkerState::Busy,
@@ -164,7 +178,7 @@ impl Core {
                 Busyness::Draining => WorkerState::Draining,
                 Busyness::Backoff => WorkerState::Backoff,
                 Busyness::Failed => WorkerState::Failed,
-                Busyness::Stopped => WorkerState::Stopped,
+                Busyness::Stopped | Busyness::Spare => WorkerState::Stopped,
             };
             let info = WorkerInfo {
                 index,
@@ -175,7 +189,9 @@ impl Core {
                 in_flight: seat.in_flight(),
                 restarts: seat.restarts,
                 last_exit: seat.last_exit.clone(),
+                uptime: seat.since().map(|since| since.elapsed()),
                 round_trip: None,
+                memory: None,
             };
             (info, seat.connection())
         });
@@ -184,8 +200,39 @@ impl Core {
         // A connection's lock is not taken under the pool's.
         let complete = |(mut info, connection): (WorkerInfo, Option<Connection>)| {
             info.round_trip = connection.and_then(|connection| connection.round_trip());
+            info.memory = info.pid.and_then(crate::spawn::resident_memory);
             info
         };
         workers.into_iter().map(complete).collect()
+    }
+
+    /// What was counted of the pool's calls.
+    pub(crate) fn metrics(&self) -> Metrics {
+        let mut metrics = self.meter.metrics();
+        let state = self.dispatch.lock();
+        metrics.queue_depth = state.queue.len();
+        metrics.restarts = state.seats.iter().map(|seat| seat.restarts).sum();
+        metrics
+    }
+
+    /// Whether all is well, and if not, what is not.
+    pub(crate) fn health(&self) -> Health {
+        let state = self.dispatch.lock();
+        let used: Vec<&Seat> = state.seats.iter().filter(|seat| seat.is_in_use()).collect();
+        let ready = used.iter().filter(|seat| seat.is_routed()).count();
+        let problem = |seat: &&Seat| {
+            let what = match seat.busyness() {
+                Busyness::Failed => format!("has failed: {}", seat.reason()),
+                Busyness::Backoff => {
+                    let how = seat.last_exit.as_deref().unwrap_or("could not be started");
+                    format!("{how} and will be started again")
+                }
+                Busyness::Ready if !seat.is_routed() => "does not answer".to_owned(),
+                _ => return None,
+            };
+            Some(format!("{} {what}", seat.name))
+        };
+        let problems = used.iter().filter_map(problem).collect();
+        Health { open: state.gate == Gate::Open, ready, workers: used.len(), problems }
     }
 }

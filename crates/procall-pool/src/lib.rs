@@ -43,9 +43,10 @@ mod step;
 mod supervisor;
 
 pub use builder::PoolBuilder;
-pub use info::{WorkerInfo, WorkerState};
+pub use calls::{Answer, Broadcast, BroadcastFuture};
+pub use info::{Health, Stats, WorkerInfo, WorkerState};
 pub use output::{Event, Events, Happening, Outlet, OutputLine};
-pub use policy::RestartPolicy;
+pub use policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
 pub use pool::Pool;
 pub use spawn::Exit;
 pub use step::Step;
@@ -57,4 +58,6 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../../docs/src/tutorial.md")]
     struct Tutorial;
+    #[doc = include_str!("../../../docs/src/pools.md")]
+    struct Pools;
 }

@@ -40,6 +40,66 @@ impl Default for RestartPolicy {
     }
 }
 
+/// Which of several workers with a free slot gets the next call. With none free, it waits in the pool's queue.
+///
+/// ```no_run
+/// use procall_pool::{DispatchPolicy, Pool};
+///
+/// let pool = Pool::spawn("calc.py").workers(4).dispatch(DispatchPolicy::RoundRobin).start().wait()?;
+/// # Ok::<(), procall::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DispatchPolicy {
+    /// The one with the fewest calls in hand, an idle one if there is one; of equal ones the first. Under light load the same few workers
+    /// do all the work, and their caches stay warm.
+    #[default]
+    IdleFirst,
+    /// The one with the smallest share of its slots taken; of equal ones, that which has had the fewest calls. The work is spread evenly.
+    LeastLoaded,
+    /// One after the other.
+    RoundRobin,
+}
+
+/// When a worker that works well is replaced by a new process. It finishes its calls first, the next process takes over at the same place,
+/// and no more than one worker of a pool is replaced at a time.
+///
+/// ```
+/// use procall_pool::RecyclePolicy;
+///
+/// let leaky = RecyclePolicy { max_calls: Some(10_000), max_memory: Some(2 << 30) };
+/// assert_eq!(RecyclePolicy::default().max_calls, None);
+/// # let _ = leaky;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecyclePolicy {
+    /// After this many calls; a few more may reach it while others are being replaced. Never by default.
+    pub max_calls: Option<u64>,
+    /// When its resident memory is above so many bytes; looked at once a second. Never by default. Of a program behind a launcher, only the
+    /// launcher is measured.
+    pub max_memory: Option<u64>,
+}
+
+/// Why a worker that works is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It has served so many calls.
+    Calls(u64),
+    /// It takes so many bytes.
+    Memory(u64),
+    /// It is busy with a call whose caller wanted that.
+    Overrun,
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Calls(calls) => write!(f, "it has served {calls} calls"),
+            Self::Memory(bytes) => write!(f, "it takes {} MiB of memory", bytes >> 20),
+            Self::Overrun => f.write_str("it was busy with a call when its deadline passed"),
+        }
+    }
+}
+
 /// What to do about a worker that has gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {

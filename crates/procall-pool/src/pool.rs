@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procall::{Channel, Error, ErrorCode, Hub, MethodInfo, Registration, Request, Started};
+use procall::{
+    Channel, Error, ErrorCode, Hub, MethodInfo, Metrics, Registration, Request, Started,
+};
 
 use crate::builder::PoolBuilder;
 use crate::core::Core;
 use crate::dispatch::Gate;
-use crate::info::WorkerInfo;
+use crate::info::{Health, Stats, WorkerInfo};
 use crate::output::{Events, OutputLine};
 use crate::spawn::Wanted;
 use crate::step::{Step, step};
@@ -93,6 +95,45 @@ impl Pool {
         self.core().workers()
     }
 
+    /// Starts a call on each worker, in the order of the workers: each with its name, and the error where it could not be started.
+    /// Those that are busy get theirs when they have room. [`broadcast`](Self::broadcast) is the typed form.
+    pub fn start_on_all(&self, request: &Request<'_>) -> Vec<(Arc<str>, Result<Started, Error>)> {
+        self.core().start_on_all(request)
+    }
+
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        self.core().names()
+    }
+
+    /// What was counted of the pool's calls since it was started.
+    ///
+    /// ```no_run
+    /// # fn f(pool: procall_pool::Pool) {
+    /// let metrics = pool.metrics();
+    /// println!("{} calls, {:.1} % good, p99 {:?}", metrics.total_requests, metrics.success_rate() * 100.0, metrics.latency.p99);
+    /// # }
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        self.core().metrics()
+    }
+
+    /// Whether the pool takes calls and has workers for them, and what is wrong.
+    pub fn health(&self) -> Health {
+        self.core().health()
+    }
+
+    /// All there is to know at once: the counts, the health, and each worker.
+    ///
+    /// ```no_run
+    /// # fn f(pool: procall_pool::Pool) {
+    /// let stats = pool.stats();
+    /// println!("{}; {} calls wait", stats.health, stats.metrics.queue_depth);
+    /// # }
+    /// ```
+    pub fn stats(&self) -> Stats {
+        Stats { metrics: self.metrics(), health: self.health(), workers: self.workers() }
+    }
+
     /// Calls that wait for a worker.
     pub fn queued(&self) -> usize {
         self.core().dispatch.lock().queue.len()
@@ -101,10 +142,12 @@ impl Pool {
     /// Starts one worker anew: it finishes its calls first, unless that takes longer than the finish time-out. A failed one is started
     /// again, and its past is forgotten. The step is done when the worker is ready.
     pub fn restart(&self, index: usize) -> Step {
-        let workers = self.workers().len();
-        if index >= workers {
-            let message =
-                format!("there is no worker {index}: this pool has {workers}, counted from 0");
+        let workers = self.workers();
+        if !workers.iter().any(|worker| worker.index == index) {
+            let message = format!(
+                "there is no worker {index}: this pool has {}, counted from 0",
+                workers.len()
+            );
             return Step::failed(Error::new(ErrorCode::InvalidArgument, message));
         }
         self.ask(|pool, done| Command::Restart { pool, workers: vec![index], done })
@@ -112,7 +155,7 @@ impl Pool {
 
     /// Starts all workers anew, one after the other, so that no call is lost.
     pub fn restart_all(&self) -> Step {
-        let workers = (0..self.workers().len()).collect();
+        let workers = self.workers().iter().map(|worker| worker.index).collect();
         self.ask(|pool, done| Command::Restart { pool, workers, done })
     }
 
@@ -178,6 +221,10 @@ impl Channel for Pool {
 
     fn registration(&self) -> Option<Arc<Registration>> {
         self.core().dispatch.lock().registration.clone()
+    }
+
+    fn metrics(&self) -> Metrics {
+        Self::metrics(self)
     }
 
     fn close(&self) {

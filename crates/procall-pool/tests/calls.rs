@@ -37,6 +37,21 @@ fn a_worker_gets_as_many_calls_as_it_registered_for() {
 }
 
 #[test]
+fn a_worker_may_grant_more_or_less_while_it_runs() {
+    let pool = pool().start().wait().unwrap();
+    call(&pool, "grant", "3").unwrap();
+    // The grant came before its answer; the pool takes note of it a moment later.
+    let three: Vec<_> = (0..3).map(|_| start(&pool, "sleep_ms", "60000")).collect();
+    let begun = Instant::now();
+    while pool.queued() > 0 {
+        assert!(begun.elapsed() < common::LONG, "all three run");
+        std::thread::yield_now();
+    }
+    assert_eq!(pool.workers()[0].in_flight, 3);
+    drop(three);
+}
+
+#[test]
 fn the_pool_can_override_what_a_worker_registered() {
     let pool = pool().env("CONCURRENCY", "3").concurrency(1).start().wait().unwrap();
     let _first = start(&pool, "sleep_ms", "1000");

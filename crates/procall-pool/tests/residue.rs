@@ -23,10 +23,10 @@ fn names_in_temp() -> usize {
 }
 
 #[test]
-fn a_hundred_kills_leave_nothing_behind() {
+fn a_thousand_kills_leave_nothing_behind() {
     let policy = RestartPolicy {
         backoff: Duration::from_millis(1),
-        max_restarts: 1000,
+        max_restarts: 10_000,
         jitter: 0.0,
         max_backoff: Duration::from_millis(1),
         ..RestartPolicy::default()
@@ -38,7 +38,7 @@ fn a_hundred_kills_leave_nothing_behind() {
         let pool = pool().workers(2).restart(policy).start().wait().unwrap();
         let while_running = (count("fd"), count("task"), children());
         let events = pool.events();
-        for round in 0..100 {
+        for round in 0..1000 {
             kill(&hold(pid(&pool, round % 2)));
             expect_ready(&events);
             assert_eq!(call(&pool, "echo", "x").unwrap(), "x");
@@ -47,8 +47,18 @@ fn a_hundred_kills_leave_nothing_behind() {
         // A connection has one descriptor more once a thread has waited on it.
         assert!(count("fd").abs_diff(descriptors) <= 2, "{} instead of {descriptors}", count("fd"));
         assert_eq!((count("task"), children()), (threads, processes));
-        assert_eq!(pool.workers().iter().map(|worker| worker.restarts).sum::<u64>(), 100);
+        assert_eq!(pool.workers().iter().map(|worker| worker.restarts).sum::<u64>(), 1000);
         pool.stop().wait().unwrap();
+    }
+    assert_eq!((count("fd"), count("task"), children()), before);
+    // Workers that overrun a deadline, and pools that come and go.
+    for _ in 0..20 {
+        let pool = pool().workers(2).start().wait().unwrap();
+        let mut request = common::within(5, "sleep_ms", "60000");
+        request.options.on_timeout = procall::OnTimeout::Restart;
+        pool.start_call(request).unwrap().wait().unwrap_err();
+        drop(pool.start_call(common::request("sleep_ms", "60000")).unwrap());
+        pool.close();
     }
     assert_eq!((count("fd"), count("task"), children()), before);
     assert_eq!(children(), 0);

@@ -8,6 +8,7 @@ use procall_proto::{Blocked, Encoding, ErrorCode};
 
 use crate::connection::{Connection, Encoded, Interrupt, Pending, Progress, Request, WaitError};
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::registration::Registration;
 
 /// How long a wait for a worker goes on before it looks for an interrupt.
@@ -36,6 +37,9 @@ pub trait Channel: Send + Sync + 'static {
     /// What is served at the other end, when that is known already.
     fn registration(&self) -> Option<Arc<Registration>>;
 
+    /// What was counted of the calls on it.
+    fn metrics(&self) -> Metrics;
+
     /// Ends it: calls in flight end with CLOSED.
     fn close(&self);
 }
@@ -51,6 +55,10 @@ impl Channel for Connection {
 
     fn registration(&self) -> Option<Arc<Registration>> {
         self.peer_registration()
+    }
+
+    fn metrics(&self) -> Metrics {
+        Self::metrics(self)
     }
 
     fn close(&self) {

@@ -16,6 +16,7 @@ mod context;
 mod driver;
 mod error;
 mod listener;
+mod metrics;
 mod registration;
 #[cfg(feature = "tokio")]
 mod server;
@@ -31,14 +32,15 @@ pub use client::{
     AsChannel, BlockingClient, Call, CallFuture, DuplexCall, StreamCall, Submitted, open,
 };
 pub use connection::{
-    Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, Pending,
-    Progress, Request, Responder, Side, WaitError, coalesce,
+    Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, OnTimeout,
+    Pending, Progress, Request, Responder, Side, WaitError, coalesce,
 };
 pub use context::{Context, remaining, with_remaining};
 #[cfg(feature = "tokio")]
 pub use driver::drive_hub;
 pub use error::{Error, FieldError, IntoError};
 pub use listener::Listener;
+pub use metrics::{Ending, Latency, Meter, Metrics};
 pub use procall_proto::{
     Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Heartbeat, Limits,
 };

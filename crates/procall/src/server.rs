@@ -73,6 +73,8 @@ impl Service {
 impl Dispatcher {
     fn serve(self: Arc<Self>, link: Box<dyn Link>) -> Result<Connection, Error> {
         let connection = Connection::for_task(link, Side::Acceptor, config(), Serves::Inbox)?;
+        // So that callers know of each method whether it takes or gives a stream.
+        connection.register(self.registration())?;
         driver::drive(&connection, Some(self))?;
         Ok(connection)
     }

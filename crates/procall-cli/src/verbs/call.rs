@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use procall::{CallOptions, Deadline};
 
-use crate::directory::Directory;
+use crate::directory::{Directory, Found};
 use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::style::Style;
@@ -50,6 +50,10 @@ pub(crate) struct Target {
     #[arg(long)]
     idempotent: bool,
 
+    /// Have this worker take the call, such as calc/2.
+    #[arg(long, value_name = "WORKER")]
+    to: Option<String>,
+
     /// Ask only the service at this address, such as tcp:127.0.0.1:9000.
     #[arg(long, value_name = "ADDRESS")]
     at: Option<String>,
@@ -69,12 +73,28 @@ impl Target {
         &self.arguments
     }
 
-    pub(crate) fn options(&self) -> CallOptions {
-        CallOptions {
+    pub(crate) fn options(&self, found: Found<'_>) -> Result<CallOptions, Failure> {
+        let meta = match &self.to {
+            Some(worker) if found.service.workers.is_none() => {
+                let name = &found.service.name;
+                return Err(Failure::usage(format!(
+                    "there is no worker {worker}: {name} has no pool"
+                ))
+                .fix("leave --to out; procall ps shows the workers"));
+            }
+            Some(worker) => {
+                let text = serde_json::json!({ "to": worker }).to_string();
+                procall::json::from_json(text.as_bytes())
+                    .map_err(|error| Failure::usage(error.to_string()))?
+            }
+            None => Vec::new(),
+        };
+        Ok(CallOptions {
             deadline: self.deadline.map_or(Deadline::Default, Deadline::After),
             idempotent: self.idempotent,
+            meta,
             ..CallOptions::default()
-        }
+        })
     }
 }
 
@@ -90,7 +110,8 @@ impl Call {
             );
         }
         let params = arguments::params(self.target.arguments(), found.method)?;
-        let mut exchange = Exchange::start(found, &params, self.target.options(), false, style)?;
+        let options = self.target.options(found)?;
+        let mut exchange = Exchange::start(found, &params, options, false, style)?;
         print(&Value::new(exchange.reply().await?)?, name, style)
     }
 }

@@ -52,7 +52,7 @@ impl Stream {
             .fix("give the arguments as key=value or @file"));
         }
         let params = arguments::params(self.target.arguments(), found.method)?;
-        let mut options = self.target.options();
+        let mut options = self.target.options(found)?;
         (options.items_in, options.items_out) = (shape.items_in(), shape.items_out());
         let mut exchange = Exchange::start(found, &params, options, sends, style)?;
         if !shape.items_out() {

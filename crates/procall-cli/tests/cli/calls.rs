@@ -217,3 +217,16 @@ fn a_reader_that_leaves_is_no_error() {
     let output = command.stdout(Stdio::from(writer)).output().unwrap();
     assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
 }
+
+#[test]
+fn a_call_can_name_its_worker() {
+    let home = Home::new();
+    let _run = home.run(&["--workers", "3"]);
+    for (index, name) in ["calc/1", "calc/2", "calc/3"].into_iter().enumerate() {
+        let pid = home.procall(&["call", "pid", "--to", name]).ok();
+        assert_eq!(pid.trim(), home.pid(index).to_string(), "{name}");
+    }
+    let unknown = home.procall(&["call", "pid", "--to", "calc/9"]);
+    assert_eq!(unknown.code, 4, "{unknown:?}");
+    assert!(unknown.err.contains("calc/9"), "{}", unknown.err);
+}

@@ -1,13 +1,15 @@
 //! The slot that a call holds at its worker, until the worker is done with it.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use procall::Lease;
+use procall::{ErrorCode, Lease, OnTimeout};
 
 use super::{Busyness, Gate};
 use crate::core::Core;
+use crate::policy::Cause;
 
 /// One for each process that sat at a seat, shared by all its calls: claiming a slot allocates nothing.
 #[derive(Debug)]
@@ -28,22 +30,77 @@ impl Lease for SeatLease {
         let Some(core) = self.core.upgrade() else { return };
         let (waiting, watched) = {
             let mut state = core.dispatch.lock();
+            let elastic = state.is_elastic();
             let Some(seat) = state.seats.get_mut(self.index) else { return };
-            if !seat.release(self.generation) {
+            if !seat.release(self.generation, || elastic.then(Instant::now)) {
                 return;
             }
-            let left = seat.busyness() == Busyness::Draining && seat.in_flight() == 0;
+            let idle = elastic && seat.in_flight() == 0;
+            let left = seat.busyness() == Busyness::Draining && seat.is_done();
             let waiting = !state.queue.is_empty();
             if waiting {
                 state.queue.note_served(Instant::now());
             }
-            (waiting, left || (state.gate != Gate::Open && state.is_idle()))
+            (waiting, left || idle || (state.gate != Gate::Open && state.is_idle()))
         };
         if watched {
             core.supervisor.nudge(core.id, self.index);
         }
         if waiting {
             core.hand_over();
+        }
+    }
+}
+
+/// The lease of a call with wishes of its own.
+#[derive(Debug)]
+pub(crate) struct CallLease {
+    seat: Arc<SeatLease>,
+    key: Option<u64>,
+    restart: bool,
+    /// The deadline has passed and the worker is still at it.
+    overran: AtomicBool,
+}
+
+impl CallLease {
+    /// A call's lease: the seat's own, unless it wants more.
+    pub(super) fn of(seat: Arc<SeatLease>, key: Option<u64>, then: OnTimeout) -> Arc<dyn Lease> {
+        let restart = then == OnTimeout::Restart;
+        if key.is_none() && !restart {
+            return seat;
+        }
+        Arc::new(Self { seat, key, restart, overran: AtomicBool::new(false) })
+    }
+}
+
+impl Lease for CallLease {
+    fn release(&self) {
+        if let Some(core) = self.seat.core.upgrade() {
+            let mut state = core.dispatch.lock();
+            // Ahead of the slot: whoever gets that may bring the next call with the key.
+            if let Some(hash) = self.key {
+                state.forget_lost_key(hash);
+            }
+            if self.overran.load(Ordering::Relaxed)
+                && let Some(seat) = state.seats.get_mut(self.seat.index)
+            {
+                seat.note_overrun(self.seat.generation, false);
+            }
+        }
+        self.seat.release();
+    }
+
+    fn give_up(&self, code: ErrorCode) {
+        if self.restart
+            && code == ErrorCode::DeadlineExceeded
+            && let Some(core) = self.seat.core.upgrade()
+        {
+            let SeatLease { index, generation, .. } = *self.seat;
+            self.overran.store(true, Ordering::Relaxed);
+            if let Some(seat) = core.dispatch.lock().seats.get_mut(index) {
+                seat.note_overrun(generation, true);
+            }
+            core.replace(index, generation, Cause::Overrun);
         }
     }
 }

@@ -1,27 +1,38 @@
 //! Which worker gets which call.
 //!
-//! An idle worker gets a call at once: the caller claims a slot under the pool's lock and starts the call on that worker's connection.
+//! A worker with room gets a call at once: the caller claims a slot under the pool's lock and starts the call on that worker's connection.
 //! With none free, the call waits in a bounded queue, and whoever frees a slot hands it over.
 //! A slot is free when the *worker* is done, which a time-out or a cancel of the caller's does not mean.
 
 mod lease;
 mod queue;
+mod route;
 mod seat;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use procall::{Connection, Deadline, Error, ErrorCode, Executed, Registration, Request, Started};
+use procall::{
+    CallOptions, Connection, Deadline, Ending, Error, ErrorCode, Executed, Lease, Registration,
+    Request, Started,
+};
 
 pub(crate) use lease::SeatLease;
 pub(crate) use seat::{Busyness, Seat};
 
+use lease::CallLease;
 use queue::{Entry, Queue, QueuedCall};
+use route::{Pins, Route};
 
 use crate::core::Core;
+use crate::policy::{Cause, DispatchPolicy};
+use crate::supervisor::Command;
 
 /// Longest pause that a full queue asks for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a call may wait for a worker before an elastic pool starts another one.
+pub(crate) const GROW_AFTER: Duration = Duration::from_millis(50);
 
 /// Whether calls are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +50,11 @@ pub(crate) struct State {
     pub(crate) queue: Queue,
     /// What the workers serve, as the last one that became ready told it.
     pub(crate) registration: Option<Arc<Registration>>,
+    policy: DispatchPolicy,
+    last_picked: usize,
+    pins: Pins,
+    /// Workers come and go with the load.
+    elastic: bool,
 }
 
 /// The pool's lock and what is under it.
@@ -53,11 +69,29 @@ struct Claim {
     generation: u64,
     connection: Connection,
     lease: Arc<SeatLease>,
+    /// Calls that this process was given, this one included.
+    served: u64,
 }
 
 impl Dispatch {
-    pub(crate) fn new(seats: Vec<Seat>, queue: usize) -> Self {
-        let state = State { gate: Gate::Open, seats, queue: Queue::new(queue), registration: None };
+    pub(crate) fn new(
+        seats: Vec<Seat>,
+        queue: usize,
+        policy: DispatchPolicy,
+        elastic: bool,
+    ) -> Self {
+        // The first one picked is the one after the last.
+        let last_picked = seats.len() - 1;
+        let state = State {
+            gate: Gate::Open,
+            seats,
+            queue: Queue::new(queue),
+            registration: None,
+            policy,
+            last_picked,
+            pins: Pins::default(),
+            elastic,
+        };
         Self { state: Mutex::new(state) }
     }
 
@@ -68,17 +102,30 @@ impl Dispatch {
 }
 
 impl Core {
-    /// Starts a call on an idle worker, or queues it.
+    /// Starts a call on a worker with room, or queues it.
     pub(crate) fn start_call(self: &Arc<Self>, request: Request<'_>) -> Result<Started, Error> {
+        self.meter.begin();
+        let started = self.try_start_call(request);
+        if started.is_err() {
+            self.meter.end(Duration::ZERO, Ending::Failed);
+        }
+        started
+    }
+
+    fn try_start_call(self: &Arc<Self>, request: Request<'_>) -> Result<Started, Error> {
         loop {
             let mut state = self.dispatch.lock();
             if state.gate != Gate::Open {
                 return Err(state.no_entry());
             }
-            let Some(claim) = state.claim() else { return self.enqueue(state, request) };
+            let route = state.route(&request.options)?;
+            let Some(claim) = state.claim_next(route) else {
+                return self.enqueue(state, request, route);
+            };
             drop(state);
+            let lease = self.lease(&claim, route, &request.options);
             // Without metadata the copy of the request allocates nothing.
-            match claim.connection.start_leased(request.clone(), Some(claim.lease)) {
+            match claim.connection.start_leased(request.clone(), lease, Duration::ZERO) {
                 Ok(pending) => return Ok(pending.into()),
                 // The worker went between the claim and now, and the call never reached it: another one may have it.
                 Err(error) if is_unreachable(&error) => {
@@ -89,35 +136,78 @@ impl Core {
         }
     }
 
+    /// What the call's end will give back. A worker that has served its share is replaced.
+    fn lease(&self, claim: &Claim, route: Route, options: &CallOptions) -> Arc<dyn Lease> {
+        if self.settings.recycle.max_calls == Some(claim.served) {
+            self.replace(claim.index, claim.generation, Cause::Calls(claim.served));
+        }
+        CallLease::of(claim.lease.clone(), route.key(), options.on_timeout)
+    }
+
+    /// Has the process that sits there with this generation replaced by a new one.
+    pub(crate) fn replace(&self, index: usize, generation: u64, cause: Cause) {
+        self.supervisor.command(Command::Replace { pool: self.id, index, generation, cause });
+    }
+
     fn enqueue(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
         request: Request<'_>,
+        route: Route,
     ) -> Result<Started, Error> {
         state.check_queue()?;
-        let entry = Entry::new(request, procall::remaining(), Instant::now());
+        let now = Instant::now();
+        let entry = Entry::new(request, route, procall::remaining(), now);
         let due = entry.due();
         let cell = entry.cell();
         let number = state.queue.push(entry);
+        let pressed = state.elastic.then_some(now + GROW_AFTER);
+        // Whoever stands before this call may just have got room.
+        let room = state.next_in_queue().is_some();
         drop(state);
-        if let Some(due) = due {
-            self.supervisor.wake_by(due);
+        if let Some(wake) = [due, pressed].into_iter().flatten().min() {
+            self.supervisor.wake_by(wake);
         }
         let queued: Box<dyn procall::Queued> =
             Box::new(QueuedCall::new(self.clone(), number, cell));
+        if room {
+            self.hand_over();
+        }
         Ok(Started::from(queued))
     }
 
-    /// Sends a notification to the least busy worker.
+    /// Starts a call on each worker, in their order; those that are busy get it when they have room.
+    pub(crate) fn start_on_all(
+        self: &Arc<Self>,
+        request: &Request<'_>,
+    ) -> Vec<(Arc<str>, Result<Started, Error>)> {
+        let start = |name: Arc<str>| {
+            let mut request = request.clone();
+            request.options.to = Some(name.clone());
+            (name, self.start_call(request))
+        };
+        self.names().into_iter().map(start).collect()
+    }
+
+    /// The names of the workers, in their order.
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        let state = self.dispatch.lock();
+        let used = state.seats.iter().filter(|seat| seat.is_in_use());
+        used.map(|seat| seat.name.clone()).collect()
+    }
+
+    /// Sends a notification: to the worker it names or its key is pinned to, else to the least busy one.
     pub(crate) fn notify(&self, request: Request<'_>) -> Result<(), Error> {
         let connection = {
-            let state = self.dispatch.lock();
+            let mut state = self.dispatch.lock();
             if state.gate != Gate::Open {
                 return Err(state.no_entry());
             }
-            state
-                .least_busy(|seat| seat.is_routed())
-                .and_then(|index| state.seats[index].connection())
+            let index = match state.route(&request.options)?.seat() {
+                Some(index) => Some(index).filter(|&index| state.seats[index].is_routed()),
+                None => state.least_busy(),
+            };
+            index.and_then(|index| state.seats[index].connection())
         };
         match connection {
             Some(connection) => connection.notify(request),
@@ -131,30 +221,30 @@ impl Core {
         loop {
             let (number, entry, claim) = {
                 let mut state = self.dispatch.lock();
-                if state.queue.is_empty() {
-                    return;
-                }
-                let Some(claim) = state.claim() else { return };
-                let Some((number, entry)) = state.queue.pop() else { return };
+                let Some((number, route)) = state.next_in_queue() else { return };
+                let Some(claim) = state.claim(route) else { return };
+                let Some(entry) = state.queue.remove(number) else { return };
                 (number, entry, claim)
             };
-            let Some(options) = entry.options_now(Instant::now()) else {
+            let now = Instant::now();
+            let Some(options) = entry.options_now(now) else {
                 procall::Lease::release(&*claim.lease);
-                entry.resolve(Err(queue::expired()));
+                entry.refuse(&self.meter, queue::expired());
                 continue;
             };
+            let lease = self.lease(&claim, entry.route(), &options);
             let request = Request { method: entry.method(), body: entry.body(), options };
             // The deadline of whatever this thread happens to serve is not this call's.
             let started = procall::with_remaining(None, || {
-                claim.connection.start_leased(request, Some(claim.lease))
+                claim.connection.start_leased(request, lease, entry.waited(now))
             });
             match started {
                 Err(error) if is_unreachable(&error) => {
                     self.pass_over(claim.index, claim.generation);
-                    self.dispatch.lock().queue.put_back(number, entry);
-                    self.flush_if_hopeless();
+                    self.put_back(number, entry);
                 }
-                outcome => entry.resolve(outcome),
+                Ok(pending) => entry.start(pending),
+                Err(error) => entry.refuse(&self.meter, error),
             }
         }
     }
@@ -170,63 +260,126 @@ impl Core {
         self.supervisor.nudge(self.id, index);
     }
 
+    /// A call that found its worker gone waits again, unless that was the only one for it and it is gone for good.
+    fn put_back(&self, number: u64, entry: Entry) {
+        let mut state = self.dispatch.lock();
+        match entry.route().seat().and_then(|index| route::down(&state.seats[index])) {
+            Some(error) => {
+                drop(state);
+                entry.refuse(&self.meter, error);
+            }
+            None => {
+                state.queue.put_back(number, entry);
+                drop(state);
+                self.flush_if_hopeless();
+            }
+        }
+    }
+
+    /// The worker at this place was lost: the calls that waited for it by their key learn of that.
+    pub(crate) fn flush_lost(&self, index: usize) {
+        let (entries, error) = {
+            let mut state = self.dispatch.lock();
+            let entries = state.queue.take_bound(index, |route| route.key().is_some());
+            for hash in entries.iter().filter_map(|entry| entry.route().key()) {
+                state.forget_lost_key(hash);
+            }
+            (entries, state.seats.get(index).map(route::lost))
+        };
+        self.refuse_all(entries, error);
+    }
+
+    /// The worker at this place stays down: nobody waits for it any more.
+    pub(crate) fn flush_failed(&self, index: usize) {
+        let (entries, error) = {
+            let mut state = self.dispatch.lock();
+            let entries = state.queue.take_bound(index, |_| true);
+            (entries, state.seats.get(index).and_then(route::down))
+        };
+        self.refuse_all(entries, error);
+        self.flush_if_hopeless();
+    }
+
     /// When no worker will ever come, those who wait are told.
     pub(crate) fn flush_if_hopeless(&self) {
-        let entries = {
+        let (entries, error) = {
             let mut state = self.dispatch.lock();
             if !state.is_hopeless() || state.queue.is_empty() {
                 return;
             }
-            let error = state.no_worker();
-            state
-                .queue
-                .take_all()
-                .into_iter()
-                .map(|entry| (entry, error.clone()))
-                .collect::<Vec<_>>()
+            (state.queue.take_all(), state.no_worker())
         };
-        for (entry, error) in entries {
-            entry.resolve(Err(error));
-        }
+        self.refuse_all(entries, Some(error));
     }
 
     /// Ends every call that waits.
     pub(crate) fn flush(&self, error: &Error) {
         let entries = self.dispatch.lock().queue.take_all();
+        self.refuse_all(entries, Some(error.clone()));
+    }
+
+    fn refuse_all(&self, entries: Vec<Entry>, error: Option<Error>) {
+        let Some(error) = error else { return };
         for entry in entries {
-            entry.resolve(Err(error.clone()));
+            entry.refuse(&self.meter, error.clone());
         }
     }
 
     /// Ends the calls whose deadline passed while they waited; returns when to come back.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
         let (expired, next) = self.dispatch.lock().queue.expire(now);
-        for entry in expired {
-            entry.resolve(Err(queue::expired()));
-        }
+        self.refuse_all(expired, Some(queue::expired()));
         next
     }
 }
 
 impl State {
-    /// Takes a slot of the least busy worker that has one.
-    fn claim(&mut self) -> Option<Claim> {
-        let index = self.least_busy(Seat::has_room)?;
-        let seat = &mut self.seats[index];
-        let (connection, lease) = seat.claim()?;
-        Some(Claim { index, generation: seat.generation, connection, lease })
+    /// Takes a slot of a worker that a new call may go to.
+    fn claim_next(&mut self, route: Route) -> Option<Claim> {
+        if !self.queue.is_empty() && self.queue.is_ahead_of(route) {
+            return None;
+        }
+        self.claim(route)
     }
 
-    fn least_busy(&self, fits: impl Fn(&Seat) -> bool) -> Option<usize> {
-        let fitting = self.seats.iter().enumerate().filter(|(_, seat)| fits(seat));
+    /// Takes a slot of a worker on this route that has one.
+    fn claim(&mut self, route: Route) -> Option<Claim> {
+        let index = match route.seat() {
+            Some(index) => Some(index).filter(|&index| self.seats[index].has_room()),
+            None => self.pick(),
+        }?;
+        let seat = &mut self.seats[index];
+        let (connection, lease, served) = seat.claim()?;
+        let generation = seat.generation;
+        self.last_picked = index;
+        Some(Claim { index, generation, connection, lease, served })
+    }
+
+    /// The first call in the queue that a worker has room for.
+    fn next_in_queue(&self) -> Option<(u64, Route)> {
+        if self.queue.is_empty() {
+            return None;
+        }
+        let any = self.seats.iter().any(Seat::has_room);
+        let number = self
+            .queue
+            .first(|route| route.seat().map_or(any, |index| self.seats[index].has_room()))?;
+        Some((number, self.queue.route(number)?))
+    }
+
+    fn least_busy(&self) -> Option<usize> {
+        let fitting = self.seats.iter().enumerate().filter(|(_, seat)| seat.is_routed());
         fitting.min_by_key(|(_, seat)| seat.in_flight()).map(|(index, _)| index)
+    }
+
+    /// Whether workers come and go with the load.
+    pub(crate) fn is_elastic(&self) -> bool {
+        self.elastic
     }
 
     /// Whether no worker will come by itself any more.
     fn is_hopeless(&self) -> bool {
-        self.seats
-            .iter()
-            .all(|seat| matches!(seat.busyness(), Busyness::Failed | Busyness::Stopped))
+        !self.seats.iter().any(Seat::is_hopeful)
     }
 
     /// Nothing waits and no worker is busy.
@@ -259,20 +412,16 @@ impl State {
     }
 
     fn no_worker(&self) -> Error {
+        let used = self.seats.iter().filter(|seat| seat.is_in_use()).count();
         let failed: Vec<&Seat> =
             self.seats.iter().filter(|seat| seat.busyness() == Busyness::Failed).collect();
         match failed.first() {
             Some(seat) => {
-                let error = Error::new(
-                    ErrorCode::NoWorker,
-                    format!(
-                        "{} of {} workers have failed; {}",
-                        failed.len(),
-                        self.seats.len(),
-                        seat.reason()
-                    ),
-                );
-                error.with_worker(&*seat.name).with_trace(seat.last_words())
+                let message =
+                    format!("{} of {used} workers have failed; {}", failed.len(), seat.reason());
+                Error::new(ErrorCode::NoWorker, message)
+                    .with_worker(&*seat.name)
+                    .with_trace(seat.last_words())
             }
             None => Error::new(ErrorCode::NoWorker, "no worker is ready"),
         }

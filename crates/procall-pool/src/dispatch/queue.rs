@@ -5,8 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use procall::{Body, CallOptions, Deadline, Error, ErrorCode, Executed, Pending, Queued, Request};
+use procall::{
+    Body, CallOptions, Deadline, Ending, Error, ErrorCode, Executed, Meter, Pending, Queued,
+    Request,
+};
 
+use super::route::Route;
 use crate::core::Core;
 
 /// What a full queue asks callers to wait when nothing has been served yet.
@@ -34,6 +38,8 @@ pub(super) struct Entry {
     due: Option<Instant>,
     /// The deadline covers only a stream's opening.
     opening: bool,
+    route: Route,
+    since: Instant,
     cell: Arc<Cell>,
 }
 
@@ -103,8 +109,50 @@ impl Queue {
         self.entries.insert(number, entry);
     }
 
-    pub(super) fn pop(&mut self) -> Option<(u64, Entry)> {
-        self.entries.pop_first()
+    /// The first entry that a worker is free for, and its number; `room` says so of a route.
+    pub(super) fn first(&self, mut room: impl FnMut(Route) -> bool) -> Option<u64> {
+        // Those that wait for the same worker, or for any, share its answer.
+        let mut refused: Option<Route> = None;
+        let fits = |(&number, entry): (&u64, &Entry)| {
+            if refused.is_some_and(|refused| refused.seat() == entry.route.seat()) {
+                return None;
+            }
+            if room(entry.route) {
+                return Some(number);
+            }
+            refused = Some(entry.route);
+            None
+        };
+        self.entries.iter().find_map(fits)
+    }
+
+    pub(super) fn route(&self, number: u64) -> Option<Route> {
+        self.entries.get(&number).map(|entry| entry.route)
+    }
+
+    /// Whether a call that comes now must wait behind one that is there already.
+    pub(super) fn is_ahead_of(&self, route: Route) -> bool {
+        self.entries.values().any(|entry| entry.route.seat() == route.seat())
+    }
+
+    /// Takes out the entries that wait for this worker and no other.
+    pub(super) fn take_bound(
+        &mut self,
+        index: usize,
+        mut which: impl FnMut(Route) -> bool,
+    ) -> Vec<Entry> {
+        let bound: Vec<u64> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.route.seat() == Some(index) && which(entry.route))
+            .map(|(&number, _)| number)
+            .collect();
+        bound.iter().filter_map(|number| self.entries.remove(number)).collect()
+    }
+
+    /// Since when the longest wait for any worker has lasted.
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        self.entries.values().find(|entry| entry.route == Route::Any).map(|entry| entry.since)
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<Entry> {
@@ -148,7 +196,12 @@ impl Queue {
 }
 
 impl Entry {
-    pub(super) fn new(request: Request<'_>, inherited: Option<Duration>, now: Instant) -> Self {
+    pub(super) fn new(
+        request: Request<'_>,
+        route: Route,
+        inherited: Option<Duration>,
+        now: Instant,
+    ) -> Self {
         let (time, opening) = super::time_of(request.options.deadline, inherited);
         Self {
             method: request.method.to_owned(),
@@ -157,8 +210,18 @@ impl Entry {
             // A time that no clock can count to never comes.
             due: time.and_then(|time| now.checked_add(time)),
             opening,
+            route,
+            since: now,
             cell: Arc::default(),
         }
+    }
+
+    pub(super) fn route(&self) -> Route {
+        self.route
+    }
+
+    pub(super) fn waited(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -189,8 +252,19 @@ impl Entry {
         Some(CallOptions { deadline, ..self.options.clone() })
     }
 
+    /// The end of the wait without a worker.
+    pub(super) fn refuse(self, meter: &Meter, error: Error) {
+        meter.end(self.since.elapsed(), Ending::Failed);
+        self.resolve(Err(error));
+    }
+
+    /// A worker has it.
+    pub(super) fn start(self, pending: Pending) {
+        self.resolve(Ok(pending));
+    }
+
     /// The end of the wait. When the caller has gone meanwhile, a call that was just started is cancelled.
-    pub(super) fn resolve(self, outcome: Result<Pending, Error>) {
+    fn resolve(self, outcome: Result<Pending, Error>) {
         let (waker, unwanted) = {
             let mut state = self.cell.lock();
             if state.dropped {
@@ -250,7 +324,9 @@ impl Drop for QueuedCall {
         // Dropping a call that was started already cancels it.
         drop(started);
         let entry = self.core.dispatch.lock().queue.remove(self.number);
-        drop(entry);
+        if let Some(entry) = entry {
+            self.core.meter.end(entry.since.elapsed(), Ending::Cancelled);
+        }
         if self.core.is_draining() {
             self.core.supervisor.nudge(self.core.id, 0);
         }
@@ -265,7 +341,7 @@ mod tests {
     fn entry(deadline: Deadline, inherited: Option<Duration>, now: Instant) -> Entry {
         let mut request = Request::new("add", Encoding::None, &[]);
         request.options.deadline = deadline;
-        Entry::new(request, inherited, now)
+        Entry::new(request, Route::Any, inherited, now)
     }
 
     #[test]
@@ -305,8 +381,27 @@ mod tests {
         let (expired, next) = queue.expire(now + Duration::from_millis(100));
         assert_eq!(expired.len(), 1);
         assert_eq!(next, Some(now + Duration::from_millis(200)));
-        assert_eq!(queue.pop().unwrap().0, 0);
-        assert_eq!(queue.pop().unwrap().0, 2);
+        assert_eq!(queue.first(|_| true), Some(0));
+        queue.remove(0);
+        assert_eq!(queue.first(|_| true), Some(2));
+    }
+
+    #[test]
+    fn who_waits_for_another_worker_stands_in_nobodys_way() {
+        let (mut queue, now) = (Queue::new(8), Instant::now());
+        let mut push = |route| {
+            queue.push(Entry::new(Request::new("add", Encoding::None, &[]), route, None, now))
+        };
+        push(Route::Seat(1));
+        push(Route::Key { index: 1, hash: 7 });
+        let any = push(Route::Any);
+        let other = push(Route::Seat(0));
+        assert_eq!(queue.first(|route| route.seat() != Some(1)), Some(any));
+        assert_eq!(queue.first(|route| route.seat() == Some(0)), Some(other));
+        assert!(queue.is_ahead_of(Route::Key { index: 0, hash: 9 }));
+        assert!(!queue.is_ahead_of(Route::Seat(2)));
+        assert_eq!(queue.take_bound(1, |route| route.key().is_some()).len(), 1);
+        assert_eq!(queue.first(|_| true), Some(0));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A worker as the dispatch sees it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use procall::Connection;
 
@@ -15,6 +16,8 @@ pub(crate) enum Busyness {
     Backoff,
     Failed,
     Stopped,
+    /// Nobody is needed here now.
+    Spare,
 }
 
 /// A worker as the dispatch sees it. The supervisor says who sits here; callers take slots.
@@ -27,11 +30,15 @@ pub(crate) struct Seat {
     pub(crate) restarts: u64,
     pub(crate) calls: u64,
     pub(crate) last_exit: Option<String>,
+    /// Processes that went from here without having been told to.
+    pub(crate) losses: u64,
     busyness: Busyness,
     occupant: Option<Occupant>,
     /// No new calls while it does not answer or goes away.
     routed: bool,
     in_flight: u32,
+    /// Of those, calls that overran their deadline and that nobody wants the worker to finish.
+    overrun: u32,
     reason: String,
     last_words: String,
 }
@@ -41,10 +48,15 @@ struct Occupant {
     connection: Connection,
     lease: Arc<SeatLease>,
     slots: u32,
+    /// Calls that this process was given.
+    served: u64,
+    since: Instant,
+    /// When it last became idle; nothing while it is busy.
+    idle: Option<Instant>,
 }
 
 impl Seat {
-    pub(crate) fn new(name: Arc<str>) -> Self {
+    pub(crate) fn new(name: Arc<str>, busyness: Busyness) -> Self {
         Self {
             name,
             generation: 0,
@@ -52,10 +64,12 @@ impl Seat {
             restarts: 0,
             calls: 0,
             last_exit: None,
-            busyness: Busyness::Starting,
+            losses: 0,
+            busyness,
             occupant: None,
             routed: false,
             in_flight: 0,
+            overrun: 0,
             reason: String::new(),
             last_words: String::new(),
         }
@@ -67,6 +81,18 @@ impl Seat {
 
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight
+    }
+
+    /// Whether it has nothing in hand that is worth waiting for.
+    pub(crate) fn is_done(&self) -> bool {
+        self.in_flight <= self.overrun
+    }
+
+    /// A call has overrun its deadline, or has ended after it did.
+    pub(super) fn note_overrun(&mut self, generation: u64, begun: bool) {
+        if self.generation == generation {
+            self.overrun = if begun { self.overrun + 1 } else { self.overrun.saturating_sub(1) };
+        }
     }
 
     /// Why it has failed.
@@ -88,27 +114,71 @@ impl Seat {
             && self.occupant.as_ref().is_some_and(|occupant| self.in_flight < occupant.slots)
     }
 
+    pub(super) fn slots(&self) -> u32 {
+        self.occupant.as_ref().map_or(1, |occupant| occupant.slots)
+    }
+
+    /// Whether a worker is or was to be here.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.busyness != Busyness::Spare
+    }
+
+    /// Whether a worker is here or will come by itself.
+    pub(crate) fn is_hopeful(&self) -> bool {
+        !matches!(self.busyness, Busyness::Failed | Busyness::Stopped | Busyness::Spare)
+    }
+
+    /// When the process that sits here became ready.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.occupant.as_ref().map(|occupant| occupant.since)
+    }
+
+    /// Since when the worker has had nothing to do.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        self.occupant.as_ref().filter(|_| self.is_routed())?.idle
+    }
+
     pub(crate) fn connection(&self) -> Option<Connection> {
         self.occupant.as_ref().map(|occupant| occupant.connection.clone())
     }
 
-    pub(super) fn claim(&mut self) -> Option<(Connection, Arc<SeatLease>)> {
-        let occupant = self.occupant.as_ref()?;
+    /// Takes a slot; with it comes how many calls this process has been given now.
+    pub(super) fn claim(&mut self) -> Option<(Connection, Arc<SeatLease>, u64)> {
+        let occupant = self.occupant.as_mut()?;
         self.in_flight += 1;
         self.calls += 1;
-        Some((occupant.connection.clone(), occupant.lease.clone()))
+        occupant.served += 1;
+        occupant.idle = None;
+        Some((occupant.connection.clone(), occupant.lease.clone(), occupant.served))
     }
 
-    pub(super) fn release(&mut self, generation: u64) -> bool {
+    /// Gives a slot back. `now` is asked for the time when somebody wants to know since when the worker is idle.
+    pub(super) fn release(
+        &mut self,
+        generation: u64,
+        now: impl FnOnce() -> Option<Instant>,
+    ) -> bool {
         let current = self.generation == generation;
         if current {
             self.in_flight = self.in_flight.saturating_sub(1);
+            if self.in_flight == 0
+                && let Some(occupant) = &mut self.occupant
+            {
+                occupant.idle = now();
+            }
         }
         current
     }
 
     pub(crate) fn set_routed(&mut self, routed: bool) {
         self.routed = routed;
+    }
+
+    /// The worker takes so many calls at once from now on; those it has beyond that, it keeps.
+    pub(crate) fn set_slots(&mut self, slots: u32) {
+        if let Some(occupant) = &mut self.occupant {
+            occupant.slots = slots;
+        }
     }
 
     pub(crate) fn set_busyness(&mut self, busyness: Busyness) {
@@ -124,7 +194,9 @@ impl Seat {
 
     /// A ready worker sits down.
     pub(crate) fn occupy(&mut self, connection: Connection, lease: Arc<SeatLease>, slots: u32) {
-        self.occupant = Some(Occupant { connection, lease, slots });
+        let since = Instant::now();
+        self.occupant =
+            Some(Occupant { connection, lease, slots, served: 0, since, idle: Some(since) });
         self.busyness = Busyness::Ready;
         self.routed = true;
         self.in_flight = 0;
@@ -134,6 +206,7 @@ impl Seat {
     pub(crate) fn vacate(&mut self) -> Option<Connection> {
         self.generation += 1;
         self.in_flight = 0;
+        self.overrun = 0;
         self.routed = false;
         // Until somebody says otherwise; what waits may hope.
         self.busyness = Busyness::Backoff;

@@ -38,6 +38,11 @@ pub enum Happening {
     Recovered,
     /// It takes no new calls and finishes those it has.
     Draining,
+    /// It works, and is replaced by a new process once it has finished what it has.
+    Replacing {
+        /// Such as `it has served 10000 calls`.
+        reason: String,
+    },
     /// It has ended; the words say how.
     Exited {
         /// Such as `was killed by SIGKILL`.
@@ -70,6 +75,7 @@ impl fmt::Display for Event {
             Happening::Suspected => f.write_str("does not answer"),
             Happening::Recovered => f.write_str("answers again"),
             Happening::Draining => f.write_str("takes no new calls"),
+            Happening::Replacing { reason } => write!(f, "is replaced: {reason}"),
             Happening::Exited { reason } => f.write_str(reason),
             Happening::Restarting { pause } => write!(f, "will be started again in {pause:?}"),
             Happening::Failed { reason } => write!(f, "failed: {reason}"),

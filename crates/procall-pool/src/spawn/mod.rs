@@ -4,6 +4,7 @@ mod child;
 mod dial;
 mod exit;
 mod lifeline;
+mod memory;
 mod program;
 mod search;
 
@@ -15,6 +16,7 @@ use procall::{Error, ErrorCode};
 pub(crate) use child::{Child, spawn};
 pub(crate) use dial::Dial;
 pub use exit::Exit;
+pub(crate) use memory::{MemoryGroup, resident_memory};
 pub(crate) use program::{Wanted, launch};
 
 /// What to run, once all of it has been found. Always argv, never a shell.

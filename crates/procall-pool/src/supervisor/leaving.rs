@@ -19,10 +19,21 @@ pub(super) enum Then {
     Verdict,
     /// It is started again at once, because somebody asked for that.
     Restart,
+    /// The same, but what it kept for anybody is lost.
+    Replace,
     /// It is started again after the first pause, because it went of its own accord.
     Renew,
     /// It stays down.
     Stop,
+    /// Nobody takes its place until the load wants that.
+    Spare,
+}
+
+impl Then {
+    /// Whether what the worker kept is lost without anybody having asked for that: keys that are pinned to it learn of it.
+    pub(super) fn is_loss(self) -> bool {
+        matches!(self, Self::Verdict | Self::Replace | Self::Renew | Self::Spare)
+    }
 }
 
 /// A worker on its way out.
@@ -115,10 +126,12 @@ impl Worker {
                 leaving.kill_at = leaving.kill_at.map(|at| at.min(now + exit));
                 self.stage = Stage::Leaving(leaving);
             }
+            // Nobody was there, so nothing happens.
+            Stage::Spare if then == Then::Stop => self.set_busyness(scene, Busyness::Stopped),
             Stage::Backoff(_) | Stage::Failed | Stage::Stopped if then == Then::Stop => {
                 self.be_stopped(scene)
             }
-            Stage::Backoff(_) | Stage::Failed | Stage::Stopped => {
+            Stage::Backoff(_) | Stage::Failed | Stage::Stopped | Stage::Spare => {
                 if let Some(seat) = scene.core.dispatch.lock().seats.get_mut(self.index) {
                     seat.restarts += 1;
                 }
@@ -131,17 +144,15 @@ impl Worker {
     /// Takes the steps that are due.
     pub(super) fn go_on_leaving(&mut self, scene: &mut Scene<'_>) {
         let now = scene.now;
-        let in_flight = scene
-            .core
-            .dispatch
-            .lock()
-            .seats
-            .get(self.index)
-            .map_or(0, crate::dispatch::Seat::in_flight);
+        let (in_flight, done) = {
+            let state = scene.core.dispatch.lock();
+            let seat = state.seats.get(self.index);
+            seat.map_or((0, true), |seat| (seat.in_flight(), seat.is_done()))
+        };
         let Stage::Leaving(leaving) = &mut self.stage else { return };
         let gone = self.connection.as_ref().is_none_or(procall::Connection::is_closed);
         if let Some(by) = leaving.finish_by
-            && (in_flight == 0 || by <= now || gone)
+            && (done || by <= now || gone)
         {
             leaving.finish_by = None;
             leaving.term_at = Some(now + linger(leaving.exit));

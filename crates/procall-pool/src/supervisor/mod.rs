@@ -5,6 +5,7 @@
 
 mod leaving;
 mod room;
+mod scale;
 mod starting;
 mod watch;
 mod worker;
@@ -20,6 +21,7 @@ use procall::transport::readiness::{Kick, Set};
 use procall::{Error, ErrorCode};
 
 use crate::core::Core;
+use crate::policy::Cause;
 use crate::spawn::Launch;
 use crate::step::Outcome;
 use room::Room;
@@ -31,6 +33,8 @@ pub(crate) enum Command {
     Start { core: Arc<Core>, launch: Box<Launch>, done: Outcome },
     /// Start workers anew, one after the other, without losing a call.
     Restart { pool: u64, workers: Vec<usize>, done: Outcome },
+    /// Start a worker anew because of this, unless it is another process by now.
+    Replace { pool: u64, index: usize, generation: u64, cause: Cause },
     /// Take no more calls; the outcome comes when none is left.
     Drain { pool: u64, done: Outcome },
     /// Drain for so long at most, then end the workers; each may take so long to exit.
@@ -238,6 +242,11 @@ impl Thread {
             Command::Restart { pool, workers, done } => {
                 if let Some(room) = self.rooms.get_mut(&pool) {
                     room.restart(workers, done);
+                }
+            }
+            Command::Replace { pool, index, generation, cause } => {
+                if let Some(room) = self.rooms.get_mut(&pool) {
+                    room.replace(index, generation, cause, &mut self.watch, now);
                 }
             }
             Command::Drain { pool, done } => {

@@ -12,6 +12,7 @@ use super::worker::{Scene, Stage, Worker};
 use crate::core::Core;
 use crate::dispatch::Gate;
 use crate::output::Outlet;
+use crate::policy::Cause;
 use crate::spawn::Launch;
 use crate::step::Outcome;
 
@@ -20,9 +21,9 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 const LAST_WORDS_LOOK: Duration = Duration::from_millis(5);
 
 pub(super) struct Room {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     launch: Launch,
-    workers: Vec<Worker>,
+    pub(super) workers: Vec<Worker>,
     /// Who waits for the first start.
     starting: Option<Outcome>,
     /// Goes since the pool was started and none was ready.
@@ -30,17 +31,20 @@ pub(super) struct Room {
     /// Restarts that were asked for; the first is under way.
     orders: VecDeque<Order>,
     draining: Vec<Outcome>,
-    stopping: Option<Stopping>,
+    pub(super) stopping: Option<Stopping>,
 }
 
 /// Workers to be restarted one after the other.
 struct Order {
     left: VecDeque<usize>,
     current: Option<usize>,
-    done: Outcome,
+    /// Whoever waits for it, and nobody for one that the pool gave itself.
+    done: Option<Outcome>,
+    /// Why the pool wants it, and of which process.
+    cause: Option<(u64, Cause)>,
 }
 
-struct Stopping {
+pub(super) struct Stopping {
     finish_by: Instant,
     exit: Duration,
     done: Vec<Outcome>,
@@ -63,7 +67,11 @@ impl Room {
         let workers = names
             .into_iter()
             .enumerate()
-            .map(|(index, name)| Worker::new(index, name, core.supervisor.waker(core.id, index)))
+            .map(|(index, name)| {
+                let needed = index < core.settings.min_workers;
+                let stage = if needed { Stage::Stopped } else { Stage::Spare };
+                Worker::new(index, name, core.supervisor.waker(core.id, index), stage)
+            })
             .collect();
         let mut room = Self {
             core,
@@ -75,7 +83,11 @@ impl Room {
             draining: Vec::new(),
             stopping: None,
         };
-        room.each(watch, now, Worker::start);
+        room.each(watch, now, |worker, scene| {
+            if matches!(worker.stage, Stage::Stopped) {
+                worker.start(scene);
+            }
+        });
         room
     }
 
@@ -101,7 +113,7 @@ impl Room {
         }
     }
 
-    fn one(
+    pub(super) fn one(
         &mut self,
         index: usize,
         watch: &mut Watch,
@@ -151,11 +163,12 @@ impl Room {
         self.go_on_starting();
         self.go_on_restarting(watch, now);
         self.go_on_draining();
+        let scale_due = self.go_on_scaling(watch, now);
         let stop_due = self.go_on_stopping(watch, now);
         self.each(watch, now, |worker, scene| {
             due = [due, worker.due(scene)].into_iter().flatten().min();
         });
-        [due, queue_due, stop_due].into_iter().flatten().min()
+        [due, queue_due, scale_due, stop_due].into_iter().flatten().min()
     }
 
     // ---- what was asked for
@@ -165,7 +178,8 @@ impl Room {
         if self.starting.is_none() {
             return;
         }
-        if self.workers.iter().all(|worker| matches!(worker.stage, Stage::Ready)) {
+        let there = |worker: &Worker| matches!(worker.stage, Stage::Ready | Stage::Spare);
+        if self.workers.iter().all(there) {
             self.finish_start(Ok(()));
             return;
         }
@@ -196,7 +210,45 @@ impl Room {
     }
 
     pub(super) fn restart(&mut self, workers: Vec<usize>, done: Outcome) {
-        self.orders.push_back(Order { left: workers.into(), current: None, done });
+        let (done, cause) = (Some(done), None);
+        self.orders.push_back(Order { left: workers.into(), current: None, done, cause });
+    }
+
+    /// Has a worker replaced: one that is stuck at once, others when it is their turn, so that no more than one is away.
+    pub(super) fn replace(
+        &mut self,
+        index: usize,
+        generation: u64,
+        cause: Cause,
+        watch: &mut Watch,
+        now: Instant,
+    ) {
+        if self.stopping.is_some() {
+            return;
+        }
+        if cause == Cause::Overrun {
+            return self.replace_now(index, generation, cause, watch, now);
+        }
+        let cause = Some((generation, cause));
+        self.orders.push_back(Order { left: [index].into(), current: None, done: None, cause });
+    }
+
+    fn replace_now(
+        &mut self,
+        index: usize,
+        generation: u64,
+        cause: Cause,
+        watch: &mut Watch,
+        now: Instant,
+    ) {
+        let current = self.core.dispatch.lock().seats.get(index).map(|seat| seat.generation);
+        if current == Some(generation) {
+            self.one(index, watch, now, |worker, scene| {
+                if matches!(worker.stage, Stage::Ready) {
+                    worker.be_replaced(scene, cause);
+                }
+            });
+        }
     }
 
     fn go_on_restarting(&mut self, watch: &mut Watch, now: Instant) {
@@ -206,13 +258,15 @@ impl Room {
             if let Some(worker) = order.current.and_then(|index| self.workers.get(index)) {
                 match &worker.stage {
                     Stage::Ready => order.current = None,
+                    // The load went down meanwhile.
+                    Stage::Spare => order.current = None,
                     Stage::Failed | Stage::Stopped => {
                         let error = worker.failure.clone();
                         let error = error.unwrap_or_else(|| {
                             Error::new(ErrorCode::Closed, "the worker was stopped")
                         });
-                        if let Some(order) = self.orders.pop_front() {
-                            order.done.set(Err(error));
+                        if let Some(done) = self.orders.pop_front().and_then(|order| order.done) {
+                            done.set(Err(error));
                         }
                         continue;
                     }
@@ -222,14 +276,18 @@ impl Room {
             match order.left.pop_front() {
                 Some(index) => {
                     order.current = Some(index);
+                    if let Some((generation, cause)) = order.cause {
+                        self.replace_now(index, generation, cause, watch, now);
+                        continue;
+                    }
                     self.one(index, watch, now, |worker, scene| {
                         worker.history.forget();
                         worker.dismiss(scene, Then::Restart, finish, exit);
                     });
                 }
                 None => {
-                    if let Some(order) = self.orders.pop_front() {
-                        order.done.set(Ok(()));
+                    if let Some(done) = self.orders.pop_front().and_then(|order| order.done) {
+                        done.set(Ok(()));
                     }
                 }
             }

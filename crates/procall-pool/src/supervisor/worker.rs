@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use procall::{Connection, Error, ErrorCode};
+use procall::{Connection, Error, ErrorCode, Registration};
+use rustix::process::Signal;
 
 use super::leaving::{Leaving, Then};
 use super::starting::Starting;
@@ -13,11 +14,16 @@ use super::watch::{Source, Watch};
 use crate::core::Core;
 use crate::dispatch::{Busyness, SeatLease};
 use crate::output::{Happening, Outlet, OutputLine, Pipe};
-use crate::policy::{History, Verdict};
-use crate::spawn::{Child, Launch};
+use crate::policy::{Cause, History, Verdict};
+use crate::spawn::{self, Child, Exit, Launch, MemoryGroup};
 
 /// How long the end of a link may wait for the end of its process, so that the error can say how the worker died.
 const VERDICT: Duration = Duration::from_millis(200);
+
+/// How often a worker's memory is looked at.
+const WEIGHING: Duration = Duration::from_secs(1);
+/// How long a worker that is stuck may take to exit.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// What a worker's life plays in.
 pub(super) struct Scene<'a> {
@@ -37,12 +43,16 @@ pub(super) struct Worker {
     pub(super) history: History,
     pub(super) process: Option<Process>,
     pub(super) connection: Option<Connection>,
+    /// What it told last that it serves.
+    registration: Option<Arc<Registration>>,
     /// Why it could not be started or has failed.
     pub(super) failure: Option<Error>,
     /// It was not ready in time.
     pub(super) was_late: bool,
     /// When its heartbeat wants to be looked at.
     next_beat: Option<Instant>,
+    /// When its memory wants to be looked at.
+    next_weighing: Option<Instant>,
     suspected: bool,
 }
 
@@ -53,6 +63,8 @@ pub(super) enum Stage {
     Backoff(Instant),
     Failed,
     Stopped,
+    /// Nobody is needed here now.
+    Spare,
 }
 
 /// A process that has not been reaped, and what we watch of it.
@@ -61,27 +73,32 @@ pub(super) struct Process {
     exit: u64,
     pipes: [Option<(Pipe, u64)>; 2],
     pub(super) was_ready: bool,
+    /// To tell whether the kernel killed it for its memory.
+    memory: Option<MemoryGroup>,
 }
 
 impl Process {
     pub(super) fn new(child: Child, exit: u64, pipes: [Option<(Pipe, u64)>; 2]) -> Self {
-        Self { child, exit, pipes, was_ready: false }
+        let memory = MemoryGroup::of(child.pid());
+        Self { child, exit, pipes, was_ready: false, memory }
     }
 }
 
 impl Worker {
-    pub(super) fn new(index: usize, name: Arc<str>, waker: Waker) -> Self {
+    pub(super) fn new(index: usize, name: Arc<str>, waker: Waker, stage: Stage) -> Self {
         Self {
             index,
             name,
             waker,
-            stage: Stage::Stopped,
+            stage,
             history: History::default(),
             process: None,
             connection: None,
+            registration: None,
             failure: None,
             was_late: false,
             next_beat: None,
+            next_weighing: None,
             suspected: false,
         }
     }
@@ -114,23 +131,25 @@ impl Worker {
     /// It registered and answered.
     pub(super) fn become_ready(&mut self, scene: &mut Scene<'_>, connection: Connection) {
         let registration = connection.peer_registration();
-        let told = registration.as_ref().map_or(0, |registration| registration.concurrency);
-        let most = connection.peer().map_or(usize::MAX, |peer| peer.max_calls);
-        let slots = scene.core.settings.concurrency.unwrap_or(told);
-        let slots = slots.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1);
+        let slots = slots(scene, &connection, registration.as_deref());
         self.history.ready();
         self.failure = None;
         if let Some(process) = &mut self.process {
             process.was_ready = true;
+            // It may have moved to a group of its own.
+            process.memory = MemoryGroup::of(process.child.pid());
         }
         self.stage = Stage::Ready;
         self.connection = Some(connection.clone());
+        self.registration.clone_from(&registration);
         self.suspected = false;
         self.next_beat = scene.core.settings.heartbeat.as_ref().map(|_| scene.now);
+        self.next_weighing = scene.core.settings.recycle.max_memory.map(|_| scene.now + WEIGHING);
+        connection.measure(scene.core.meter.clone());
         connection.keep(self.waker.clone());
         scene.core.publish(&connection, || {
             let mut state = scene.core.dispatch.lock();
-            state.registration = registration.or(state.registration.take());
+            state.registration = registration.clone().or(state.registration.take());
             if let Some(seat) = state.seats.get_mut(self.index) {
                 let lease = SeatLease::new(scene.core, self.index, seat.generation);
                 seat.occupy(connection.clone(), lease, slots);
@@ -147,7 +166,7 @@ impl Worker {
             Stage::Starting(_) => self.go_on_starting(scene),
             Stage::Ready => self.look_at_connection(scene),
             Stage::Leaving(_) => self.go_on_leaving(scene),
-            Stage::Backoff(_) | Stage::Failed | Stage::Stopped => {}
+            Stage::Backoff(_) | Stage::Failed | Stage::Stopped | Stage::Spare => {}
         }
     }
 
@@ -161,6 +180,7 @@ impl Worker {
         if connection.is_going_away() {
             return self.let_go(scene);
         }
+        self.look_at_registration(scene, &connection);
         let suspected = connection.is_suspected();
         if let Some(seat) = scene.core.dispatch.lock().seats.get_mut(self.index) {
             seat.set_routed(!suspected);
@@ -174,6 +194,28 @@ impl Worker {
                 scene.core.hand_over();
             }
         }
+    }
+
+    /// A worker may register anew, with other methods or room for more or fewer calls.
+    fn look_at_registration(&mut self, scene: &mut Scene<'_>, connection: &Connection) {
+        let registration = connection.peer_registration();
+        let same = match (&registration, &self.registration) {
+            (Some(new), Some(old)) => Arc::ptr_eq(new, old),
+            (new, old) => new.is_none() && old.is_none(),
+        };
+        if same {
+            return;
+        }
+        let slots = slots(scene, connection, registration.as_deref());
+        self.registration.clone_from(&registration);
+        {
+            let mut state = scene.core.dispatch.lock();
+            state.registration = registration;
+            if let Some(seat) = state.seats.get_mut(self.index) {
+                seat.set_slots(slots);
+            }
+        }
+        scene.core.hand_over();
     }
 
     /// The link has ended. Usually the process has too, and its pidfd says so in a moment.
@@ -207,10 +249,45 @@ impl Worker {
                 }
                 self.start(scene);
             }
-            Stage::Ready if self.next_beat.is_some_and(|beat| beat <= scene.now) => {
-                self.beat(scene)
+            Stage::Ready => {
+                if self.next_beat.is_some_and(|beat| beat <= scene.now) {
+                    self.beat(scene);
+                }
+                if self.next_weighing.is_some_and(|due| due <= scene.now) {
+                    self.weigh(scene);
+                }
             }
             _ => {}
+        }
+    }
+
+    /// Replaces a worker that has grown too large.
+    fn weigh(&mut self, scene: &mut Scene<'_>) {
+        self.next_weighing = Some(scene.now + WEIGHING);
+        let limit = scene.core.settings.recycle.max_memory.unwrap_or(u64::MAX);
+        let pid = self.process.as_ref().map(|process| process.child.pid());
+        let Some(bytes) = pid.and_then(spawn::resident_memory).filter(|&bytes| bytes > limit)
+        else {
+            return;
+        };
+        let generation =
+            scene.core.dispatch.lock().seats.get(self.index).map(|seat| seat.generation);
+        if let Some(generation) = generation {
+            self.next_weighing = None;
+            scene.core.replace(self.index, generation, Cause::Memory(bytes));
+        }
+    }
+
+    /// Has a new process take this worker's place; its calls may finish, a stuck one aside.
+    pub(super) fn be_replaced(&mut self, scene: &mut Scene<'_>, cause: Cause) {
+        let settings = &scene.core.settings;
+        let (finish, exit) = (settings.finish_timeout, settings.stop_timeout);
+        scene.core.event(self.index, Happening::Replacing { reason: cause.to_string() });
+        match cause {
+            Cause::Overrun => self.dismiss(scene, Then::Replace, finish, exit.min(STUCK)),
+            Cause::Calls(_) | Cause::Memory(_) => {
+                self.dismiss(scene, Then::Restart, finish, exit);
+            }
         }
     }
 
@@ -233,8 +310,8 @@ impl Worker {
             Stage::Starting(starting) => Some(starting.due(scene)),
             Stage::Leaving(leaving) => leaving.due(),
             Stage::Backoff(until) => Some(*until),
-            Stage::Ready => self.next_beat,
-            Stage::Failed | Stage::Stopped => None,
+            Stage::Ready => [self.next_beat, self.next_weighing].into_iter().flatten().min(),
+            Stage::Failed | Stage::Stopped | Stage::Spare => None,
         }
     }
 
@@ -280,10 +357,19 @@ impl Worker {
         scene.watch.remove(process.child.pidfd(), process.exit);
         let was_ready = process.was_ready;
         let mut reason = exit.to_string();
+        if exit == Exit::Signal(Signal::KILL.as_raw())
+            && let Some(likely) = process.memory.as_ref().and_then(MemoryGroup::likely)
+        {
+            reason = format!("{reason}, {likely}");
+        }
         if let Stage::Leaving(Leaving { why: Some(why), .. }) = &self.stage {
             reason = format!("{why}, and then {reason}");
         }
-        self.vacate(scene, &reason);
+        let lost = match &self.stage {
+            Stage::Leaving(leaving) => leaving.then.is_loss(),
+            _ => true,
+        };
+        self.vacate(scene, &reason, lost);
         scene.core.event_of(self.index, Some(pid), Happening::Exited { reason: reason.clone() });
         let stage = std::mem::replace(&mut self.stage, Stage::Stopped);
         let what = if was_ready { reason } else { format!("{reason} before it was ready") };
@@ -296,7 +382,8 @@ impl Worker {
         self.process = None;
         match stage {
             Stage::Leaving(Leaving { then: Then::Stop, .. }) => self.be_stopped(scene),
-            Stage::Leaving(Leaving { then: Then::Restart, .. }) => {
+            Stage::Leaving(Leaving { then: Then::Spare, .. }) => self.be_spare(scene),
+            Stage::Leaving(Leaving { then: Then::Restart | Then::Replace, .. }) => {
                 if let Some(seat) = scene.core.dispatch.lock().seats.get_mut(self.index) {
                     seat.restarts += 1;
                 }
@@ -310,18 +397,22 @@ impl Worker {
     }
 
     /// No more calls come here, and those that were here learn how it ended.
-    fn vacate(&mut self, scene: &Scene<'_>, reason: &str) {
+    fn vacate(&mut self, scene: &Scene<'_>, reason: &str, lost: bool) {
         {
             let mut state = scene.core.dispatch.lock();
             if let Some(seat) = state.seats.get_mut(self.index) {
                 // First the seat, then the calls: a slot that they give back must not be given to the next call.
                 drop(seat.vacate());
+                seat.losses += u64::from(lost);
                 seat.pid = None;
                 seat.last_exit = Some(reason.to_owned());
             }
         }
         if let Some(connection) = self.connection.take() {
             connection.fail_with(&self.error(scene, ErrorCode::WorkerLost, reason));
+        }
+        if lost {
+            scene.core.flush_lost(self.index);
         }
     }
 
@@ -341,7 +432,7 @@ impl Worker {
                 self.failure = Some(error);
                 self.stage = Stage::Failed;
                 scene.core.event(self.index, Happening::Failed { reason });
-                scene.core.flush_if_hopeless();
+                scene.core.flush_failed(self.index);
             }
         }
     }
@@ -356,7 +447,14 @@ impl Worker {
         self.stage = Stage::Stopped;
         self.set_busyness(scene, Busyness::Stopped);
         scene.core.event(self.index, Happening::Stopped);
-        scene.core.flush_if_hopeless();
+        scene.core.flush_failed(self.index);
+    }
+
+    fn be_spare(&mut self, scene: &Scene<'_>) {
+        self.stage = Stage::Spare;
+        self.set_busyness(scene, Busyness::Spare);
+        scene.core.event(self.index, Happening::Stopped);
+        scene.core.flush_failed(self.index);
     }
 
     /// Watches the new process.
@@ -387,6 +485,14 @@ impl Worker {
         let [exit, out, err] = [tokens[0].1, tokens[1].1, tokens[2].1];
         Ok(Process::new(child, exit, [Some((stdout, out)), Some((stderr, err))]))
     }
+}
+
+/// How many calls a worker gets at once: what the pool says, or else the worker, but never more than its session takes.
+fn slots(scene: &Scene<'_>, connection: &Connection, registration: Option<&Registration>) -> u32 {
+    let told = registration.map_or(0, |registration| registration.concurrency);
+    let most = connection.peer().map_or(usize::MAX, |peer| peer.max_calls);
+    let slots = scene.core.settings.concurrency.unwrap_or(told);
+    slots.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1)
 }
 
 fn line(name: &Arc<str>, pid: u32, outlet: Outlet, text: &[u8], unfinished: bool) -> OutputLine {

@@ -132,6 +132,11 @@ impl BlockingClient {
         super::notify(&self.connection, method, params)
     }
 
+    /// What was counted of the calls on this client's connection.
+    pub fn metrics(&self) -> crate::metrics::Metrics {
+        self.connection.metrics()
+    }
+
     /// What the service at the other end offers.
     pub fn methods(&self) -> Result<Registration, Error> {
         self.call("procall.methods", ()).wait()

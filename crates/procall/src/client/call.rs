@@ -14,7 +14,7 @@ use super::encode_params;
 use super::items::{DuplexCall, Pump};
 use crate::channel::{Channel, Started};
 use crate::codec;
-use crate::connection::{CallOptions, Connection, Deadline, Progress, Request};
+use crate::connection::{CallOptions, Connection, Deadline, OnTimeout, Progress, Request};
 use crate::error::Error;
 use crate::stream::{Stream, StreamSource};
 
@@ -55,6 +55,10 @@ impl Channel for super::Client {
 
     fn registration(&self) -> Option<Arc<crate::registration::Registration>> {
         self.connection().peer_registration()
+    }
+
+    fn metrics(&self) -> crate::metrics::Metrics {
+        self.connection().metrics()
     }
 
     fn close(&self) {
@@ -121,6 +125,25 @@ macro_rules! common_options {
         /// Says that the method may run more than once without harm.
         pub fn idempotent(mut self) -> Self {
             self.parts.options.idempotent = true;
+            self
+        }
+
+        /// Of a pool: calls with the same key go to the same worker, and start in the order of sending. When that worker is lost, calls that
+        /// wait for it, or else the next call with the key, end with WORKER_LOST; the one after that finds a new worker.
+        pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
+            self.parts.options.key = Some(key.into());
+            self
+        }
+
+        /// Of a pool: the call goes to this worker, named such as `calc/2`, and waits for it when it is busy.
+        pub fn to(mut self, worker: impl Into<Arc<str>>) -> Self {
+            self.parts.options.to = Some(worker.into());
+            self
+        }
+
+        /// Of a pool: what happens to a worker that is busy with this call when the deadline passes.
+        pub fn on_timeout(mut self, then: OnTimeout) -> Self {
+            self.parts.options.on_timeout = then;
             self
         }
 
@@ -244,15 +267,15 @@ pub struct CallFuture<R> {
 
 impl<R: DeserializeOwned> CallFuture<R> {
     /// Waits on this thread.
-    fn wait(mut self) -> Result<R, Error> {
-        let taken = || Err(taken());
-        let Ok(mut started) = std::mem::replace(&mut self.started, Err(None)) else {
-            return taken();
+    pub fn wait(mut self) -> Result<R, Error> {
+        let mut started = match std::mem::replace(&mut self.started, Err(None)) {
+            Ok(started) => started,
+            Err(error) => return Err(error.unwrap_or_else(taken)),
         };
         started
             // Without an interrupt the wait cannot end early.
             .wait_with(&mut || false, |started, waker| self.poll_with(started, waker))
-            .unwrap_or_else(|_| taken())
+            .unwrap_or_else(|_| Err(taken()))
     }
 
     fn poll_with(&mut self, started: &mut Started, waker: &Waker) -> Poll<Result<R, Error>> {

@@ -126,6 +126,11 @@ impl Client {
         notify(&self.shared.connection, method, params)
     }
 
+    /// What was counted of the calls on this client's connection.
+    pub fn metrics(&self) -> crate::metrics::Metrics {
+        self.shared.connection.metrics()
+    }
+
     /// What the service at the other end offers.
     pub async fn methods(&self) -> Result<Registration, Error> {
         self.call("procall.methods", ()).await

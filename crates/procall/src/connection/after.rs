@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use procall_proto::ErrorCode;
+
 use super::Lease;
 
 /// Wakers and leases collected under the lock.
@@ -12,6 +14,8 @@ use super::Lease;
 pub(crate) struct After {
     pub(crate) wakes: Vec<Waker>,
     pub(crate) leases: Vec<Arc<dyn Lease>>,
+    /// Leases of calls that ended for their callers while the peer is still busy with them.
+    pub(crate) given_up: Vec<(Arc<dyn Lease>, ErrorCode)>,
 }
 
 impl After {
@@ -21,6 +25,9 @@ impl After {
 
     /// Does it all; nothing is left.
     pub(crate) fn run(&mut self) {
+        for (lease, code) in self.given_up.drain(..) {
+            lease.give_up(code);
+        }
         for lease in self.leases.drain(..) {
             lease.release();
         }

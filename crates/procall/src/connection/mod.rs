@@ -27,7 +27,7 @@ use procall_transport::{Link, LinkInfo};
 pub use coalesce::coalesce;
 pub use hub::Hub;
 pub use inbox::{Batch, Incoming};
-pub use pending::{CallOptions, Deadline, Pending, Request};
+pub use pending::{CallOptions, Deadline, OnTimeout, Pending, Request};
 pub use serving::Responder;
 pub use slot::{Encoded, Progress};
 pub use wait::{Interrupt, WaitError};
@@ -38,6 +38,7 @@ pub(crate) use wait::thread_waker;
 
 use crate::clock;
 use crate::error::Error;
+use crate::metrics::{Meter, Metrics};
 use crate::registration::Registration;
 
 /// Why a connection can be made of any link.
@@ -58,6 +59,10 @@ pub enum Side {
 pub trait Lease: Send + Sync {
     /// The peer is done with the call, or gone. Called once, on any thread, without locks held.
     fn release(&self);
+
+    /// The call has ended for its caller, by this code, while the peer is still busy with it: before [`release`](Self::release), on any thread,
+    /// without locks held.
+    fn give_up(&self, _code: ErrorCode) {}
 }
 
 /// One session over one link. Clones share it.
@@ -229,6 +234,17 @@ impl Connection {
     /// The last measured time from ping to pong.
     pub fn round_trip(&self) -> Option<Duration> {
         self.shared.lock().round_trip
+    }
+
+    /// What was counted of our calls on this connection.
+    pub fn metrics(&self) -> Metrics {
+        let meter = self.shared.lock().meter.clone();
+        meter.metrics()
+    }
+
+    /// Has this meter count from now on, instead of the connection's own.
+    pub fn measure(&self, meter: Arc<Meter>) {
+        self.shared.lock().meter = meter;
     }
 
     /// Calls of ours that wait for their outcome.

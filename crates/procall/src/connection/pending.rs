@@ -11,6 +11,7 @@ use super::wait::{Interrupt, WaitError};
 use super::{Connection, Lease, Shared, State};
 use crate::clock;
 use crate::error::Error;
+use crate::metrics::Ending;
 
 /// When a call is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,6 +25,16 @@ pub enum Deadline {
     After(Duration),
     /// Never.
     Never,
+}
+
+/// What happens to a pool's worker that is still busy with a call when the caller's deadline passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnTimeout {
+    /// It is asked to cancel, and gets no other call in that slot before it is done.
+    #[default]
+    Return,
+    /// It is started anew: at once when it has no other call, else when those are done.
+    Restart,
 }
 
 /// How a call is to be made. All fields have defaults.
@@ -47,6 +58,12 @@ pub struct CallOptions {
     pub items_in: bool,
     /// The answer is a stream.
     pub items_out: bool,
+    /// Affinity, for pools: calls with the same key go to the same worker and start in the order of sending.
+    pub key: Option<Arc<str>>,
+    /// The one worker that is to get the call, by its name such as `calc/2`; for pools.
+    pub to: Option<Arc<str>>,
+    /// What happens to a pool's worker that is busy when the deadline passes.
+    pub on_timeout: OnTimeout,
 }
 
 /// What to call: a method, its encoded params, and how.
@@ -79,21 +96,23 @@ impl Connection {
     ///
     /// A call made by a handler inherits what is left of the handler's own deadline when that is less.
     pub fn start(&self, request: Request<'_>) -> Result<Pending, Error> {
-        self.start_leased(request, None)
+        self.start_call(request, None, false, None)
     }
 
-    /// The same; `lease` is released when the peer is done with the call.
+    /// The same for a pool, which counts beginnings and refusals itself: `lease` is released when the peer is done with the call, which waited
+    /// for a worker for so long.
     pub fn start_leased(
         &self,
         request: Request<'_>,
-        lease: Option<Arc<dyn Lease>>,
+        lease: Arc<dyn Lease>,
+        waited: Duration,
     ) -> Result<Pending, Error> {
-        self.start_call(request, lease, false)
+        self.start_call(request, Some(lease), false, Some(waited))
     }
 
     /// Starts a call whose message stays here until somebody sends, or waits for, anything on this connection.
     pub fn start_held(&self, request: Request<'_>) -> Result<Pending, Error> {
-        self.start_call(request, None, true)
+        self.start_call(request, None, true, None)
     }
 
     /// Sends the messages of calls that were started with [`start_held`](Self::start_held).
@@ -106,6 +125,7 @@ impl Connection {
         request: Request<'_>,
         lease: Option<Arc<dyn Lease>>,
         hold: bool,
+        counted: Option<Duration>,
     ) -> Result<Pending, Error> {
         let now = clock::now();
         let options = &request.options;
@@ -129,15 +149,27 @@ impl Connection {
             meta: &options.meta,
         };
         let body = request.body;
-        let result = self.shared.with_call(hold, |state| {
+        let start = |state: &mut State| {
             state.check_open()?;
             let token = state.slots.vacant_key();
             let id = state
                 .session
                 .call(now, request.method, body, session_options, token as u64)
                 .map_err(Error::from_failure)?;
-            state.slots.insert(Slot { id, lease: lease.clone(), ..Slot::default() });
+            let began =
+                Time::from_nanos(now.as_nanos().saturating_sub(nanos(counted.unwrap_or_default())));
+            state.slots.insert(Slot { id, lease: lease.clone(), began, ..Slot::default() });
             Ok(token)
+        };
+        let result = self.shared.with_call(hold, |state| {
+            let started = start(state);
+            if counted.is_none() {
+                state.meter.begin();
+                if started.is_err() {
+                    state.meter.end(Duration::ZERO, Ending::Failed);
+                }
+            }
+            started
         });
         match result {
             Ok(token) => Ok(Pending { shared: self.shared.clone(), token, done: false }),
@@ -346,12 +378,16 @@ impl Drop for Pending {
             return;
         }
         let token = self.token;
-        self.shared.with(|state, _| {
+        self.shared.with(|state, after| {
             if let Some(slot) = state.slots.get_mut(token) {
                 slot.dropped = true;
                 slot.items.clear();
                 if slot.outcome.is_none() {
-                    let id = slot.id;
+                    let (id, began) = (slot.id, slot.began);
+                    after
+                        .given_up
+                        .extend(slot.lease.clone().map(|lease| (lease, ErrorCode::Cancelled)));
+                    state.meter.end(clock::now() - began, Ending::Cancelled);
                     state.session.abandon(id);
                 }
             }
@@ -400,6 +436,10 @@ fn poll_send(
         }
         sent => Poll::Ready(sent),
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn one_value(value: Option<Encoded>) -> Result<Encoded, Error> {

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use procall_proto::{CallId, Encoding, Failure};
+use procall_proto::{CallId, Encoding, ErrorCode, Failure, Time};
 
 use super::Lease;
+use crate::metrics::Ending;
 
 /// A value and how it is encoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,16 @@ pub(crate) enum Outcome {
     /// The stream of the answer is complete.
     End,
     Failed(Box<Failure>),
+}
+
+impl Outcome {
+    pub(crate) fn ending(&self) -> Ending {
+        match self {
+            Self::Reply(_) | Self::End => Ending::Succeeded,
+            Self::Failed(failure) if failure.code == ErrorCode::Cancelled => Ending::Cancelled,
+            Self::Failed(_) => Ending::Failed,
+        }
+    }
 }
 
 /// How far the handler of a call has come.
@@ -75,6 +86,8 @@ pub(crate) struct Slot {
     pub(crate) dropped: bool,
     /// The session is done with the call.
     pub(crate) settled: bool,
+    /// When it was started, a wait for a worker included.
+    pub(crate) began: Time,
 }
 
 impl Slot {

@@ -15,6 +15,7 @@ use super::inbox::Batch;
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use crate::clock;
 use crate::error::Error;
+use crate::metrics::Meter;
 use crate::registration::Registration;
 
 /// Messages handled in one go before the lock is given up once, so that callers on other threads get a turn.
@@ -76,6 +77,8 @@ pub(crate) struct State {
     /// So has the link nothing left to send.
     pub(crate) drained: bool,
     pub(crate) round_trip: Option<Duration>,
+    /// Counts our calls.
+    pub(crate) meter: Arc<Meter>,
     /// Who is told when the link fails, and then ends the connection with a better reason.
     pub(crate) keeper: Option<Waker>,
     /// The link has failed and the keeper has not yet said why.
@@ -99,6 +102,7 @@ macro_rules! parts {
             registered: &mut $state.registered,
             answered: &mut $state.answered,
             round_trip: &mut $state.round_trip,
+            meter: &$state.meter,
             session: &mut $state.session,
         }
     };
@@ -129,6 +133,7 @@ impl State {
             answered: false,
             drained: false,
             round_trip: None,
+            meter: Arc::default(),
             keeper: None,
             lost: false,
             ended: None,
@@ -409,13 +414,18 @@ impl State {
             }
             Event::Pong { round_trip, .. } => {
                 *parts.round_trip = Some(round_trip);
+                parts.meter.beat(round_trip);
                 after.wakes.append(parts.watchers);
             }
             Event::Drained => {
                 // The last answers may still wait for the link; see `flush`.
                 *parts.answered = true;
             }
-            Event::Ready | Event::GoingAway { .. } | Event::Suspected | Event::Recovered => {
+            Event::Suspected => {
+                parts.meter.miss();
+                after.wakes.append(parts.watchers);
+            }
+            Event::Ready | Event::GoingAway { .. } | Event::Recovered => {
                 after.wakes.append(parts.watchers);
             }
             // A fault reaches everybody through `end`.
@@ -444,6 +454,7 @@ struct Parts<'a> {
     registered: &'a mut Option<Result<(), Failure>>,
     answered: &'a mut bool,
     round_trip: &'a mut Option<Duration>,
+    meter: &'a Meter,
     session: &'a mut Session,
 }
 
@@ -451,6 +462,10 @@ impl Parts<'_> {
     fn finish(&mut self, token: u64, outcome: Outcome, settled: bool, after: &mut After) {
         let Some(slot) = self.slots.get_mut(token as usize) else { return };
         if !slot.dropped {
+            self.meter.end(clock::now() - slot.began, outcome.ending());
+            if !settled && let (Some(lease), Outcome::Failed(failure)) = (&slot.lease, &outcome) {
+                after.given_up.push((lease.clone(), failure.code));
+            }
             slot.outcome = Some(outcome);
             after.wake(&mut slot.waker);
             after.wake(&mut slot.send_waker);

@@ -3,13 +3,16 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
-use procall_proto::{Body, CallId, ErrorCode, Executed, Time};
+use procall_proto::{Body, CallId, Encoding, ErrorCode, Executed, Time};
+use serde::Deserialize;
 
 use super::Service;
 use super::handler::{Answer, Arrival, Handler};
 use crate::channel::{Channel, Started};
 use crate::clock;
+use crate::codec;
 use crate::connection::{CallOptions, Connection, Deadline, Encoded, Request};
 use crate::error::Error;
 use crate::registration::{MethodInfo, Shape, is_name};
@@ -17,11 +20,14 @@ use crate::registration::{MethodInfo, Shape, is_name};
 /// Calls a relay says it takes at once: the channel behind it has bounds of its own, and says so with OVERLOADED.
 const CONCURRENCY: u32 = 1 << 16;
 
+/// A caller's clock may see the deadline of a call that much earlier than this side's.
+const VERDICT: Duration = Duration::from_millis(10);
+
 impl Service {
     /// A service that offers what a channel serves, a pool's workers for instance, and hands every call on to it.
     ///
     /// Bodies are never decoded. Streams, progress, cancelling, metadata and what is left of the deadline pass in the direction they have;
-    /// errors come back as they are. Methods keep their names; one without a dot is put under `name`. The list of methods is the one the
+    /// errors come back as they are. The metadata `to` and `key` choose the worker where there is a choice. Methods keep their names; one without a dot is put under `name`. The list of methods is the one the
     /// channel knows now; an error when it knows none yet.
     ///
     /// ```
@@ -29,25 +35,14 @@ impl Service {
     /// use std::sync::Arc;
     ///
     /// use procall::transport::{LinkOptions, mem};
-    /// use procall::{Channel, Client, Error, Registration, Request, Service, Started};
-    ///
-    /// /// A connection whose other end serves `calc`.
-    /// struct Calc(Client);
-    /// impl Channel for Calc {
-    ///     fn start(&self, request: Request<'_>) -> Result<Started, Error> { self.0.start(request) }
-    ///     fn notify(&self, request: Request<'_>) -> Result<(), Error> { Channel::notify(&self.0, request) }
-    ///     fn registration(&self) -> Option<Arc<Registration>> {
-    ///         Some(Arc::new(calc().registration().clone()))
-    ///     }
-    ///     fn close(&self) { self.0.close() }
-    /// }
-    /// fn calc() -> Service {
-    ///     Service::new("calc").method("add", |a: i64, b: i64| a + b)
-    /// }
+    /// use procall::{Client, Service};
     ///
     /// let (near, far) = mem::pair(&LinkOptions::default()).unwrap();
-    /// calc().serve_link(Box::new(far))?;
-    /// let relay = Service::relay("calc", Arc::new(Calc(Client::over(Box::new(near)).await?)))?;
+    /// Service::new("calc").method("add", |a: i64, b: i64| a + b).serve_link(Box::new(far))?;
+    /// let calc = Client::over(Box::new(near)).await?;
+    /// // What is served at the other end comes a moment after the handshake.
+    /// std::future::poll_fn(|cx| calc.connection().poll_peer_registration(cx.waker())).await?;
+    /// let relay = Service::relay("calc", Arc::new(calc))?;
     ///
     /// let (ours, theirs) = mem::pair(&LinkOptions::default()).unwrap();
     /// relay.serve_link(Box::new(theirs))?;
@@ -105,15 +100,20 @@ struct Relay {
 impl Handler for Relay {
     fn call(&self, call: &Arrival<'_>) -> Answer {
         let shape = call.shape();
+        let deadline = call.relayed_deadline();
+        let wanted = Wanted::of(call.raw_meta());
         let request = Request {
             method: &self.method,
             body: Body::new(call.encoding(), call.body()),
             options: CallOptions {
-                deadline: call.relayed_deadline(),
+                deadline,
                 idempotent: self.idempotent,
                 meta: call.raw_meta().to_vec(),
                 items_in: shape.items_in(),
                 items_out: shape.items_out(),
+                key: wanted.key.map(Into::into),
+                to: wanted.to.map(Into::into),
+                ..CallOptions::default()
             },
         };
         let Some((connection, id)) = call.to_answer() else {
@@ -133,12 +133,31 @@ impl Handler for Relay {
                     item_in: None,
                     item_out: None,
                     given_up: false,
+                    deadline: call.opening_deadline(),
                 };
                 tokio::spawn(async move { poll_fn(|cx| relayed.poll(cx.waker())).await });
                 Answer::Later
             }
             Err(error) => Answer::Ready(Err(error)),
         }
+    }
+}
+
+/// The metadata that says which worker is to get the call; what a pool knows as options.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Wanted {
+    key: Option<String>,
+    to: Option<String>,
+}
+
+impl Wanted {
+    fn of(meta: &[u8]) -> Self {
+        if meta.is_empty() {
+            return Self::default();
+        }
+        // Users may have keys of their own by these names, of other types: those are no wishes.
+        codec::decode(Encoding::Msgpack, meta).unwrap_or_default()
     }
 }
 
@@ -177,6 +196,8 @@ struct Relayed {
     item_out: Option<Encoded>,
     /// The caller wants no answer any more; the outcome still says whether the handler ran.
     given_up: bool,
+    /// When the caller gives it up; of a stream, unless it is open by then.
+    deadline: Time,
 }
 
 impl Relayed {
@@ -187,7 +208,8 @@ impl Relayed {
             self.given_up = true;
             self.started.cancel();
             // One that waits for a worker ends at the same deadline by itself, with a verdict.
-            if self.started.is_queued() && !self.connection.is_late(self.id) {
+            let is_due = self.deadline <= clock::now() + VERDICT;
+            if self.started.is_queued() && !is_due {
                 // It leaves the queue with `self`. A worker may be getting it at this very moment, hence no better verdict.
                 let error = Error::new(ErrorCode::Cancelled, "cancelled before a worker had it");
                 self.connection.fail(self.id, &error.with_executed(Executed::Maybe));

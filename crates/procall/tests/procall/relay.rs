@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use procall::{
-    Channel, Client, Connection, Context, Error, ErrorCode, Executed, FieldError, Registration,
-    Request, Service, Started, Stream,
+    Channel, Client, Connection, Context, Error, ErrorCode, Executed, FieldError, Metrics,
+    Registration, Request, Service, Started, Stream,
 };
 
 use crate::support::{Event, TRANSPORTS, Transport, client, client_over, within};
@@ -128,7 +128,7 @@ fn everything() -> Error {
 /// A connection of which it is known what is served at its other end.
 struct Known {
     client: Client,
-    registration: Registration,
+    registration: Option<Registration>,
 }
 
 impl Channel for Known {
@@ -141,7 +141,11 @@ impl Channel for Known {
     }
 
     fn registration(&self) -> Option<Arc<Registration>> {
-        Some(Arc::new(self.registration.clone()))
+        self.registration.clone().map(Arc::new)
+    }
+
+    fn metrics(&self) -> Metrics {
+        Channel::metrics(&self.client)
     }
 
     fn close(&self) {
@@ -152,7 +156,7 @@ impl Channel for Known {
 /// A client of a relay that stands before a service; and the relay's connection to that service.
 async fn relayed(transport: Transport, far: MyFar) -> (Client, Connection) {
     let service = far.into_service();
-    let registration = service.registration().clone();
+    let registration = Some(service.registration().clone());
     let behind = client(service).await;
     let far = behind.connection().clone();
     let channel = Arc::new(Known { client: behind, registration });
@@ -401,9 +405,10 @@ async fn metadata_and_notifications_pass() {
 #[tokio::test]
 async fn a_relay_needs_to_know_what_it_offers() {
     let behind = client(MyFar::default().into_service()).await;
-    let error = Service::relay("calc", Arc::new(behind.connection().clone())).unwrap_err();
+    let unknown = Known { client: behind.clone(), registration: None };
+    let error = Service::relay("calc", Arc::new(unknown)).unwrap_err();
     assert_eq!(error.code(), ErrorCode::Unavailable);
-    let known = Known { client: behind, registration: Registration::default() };
+    let known = Known { client: behind, registration: Some(Registration::default()) };
     let error = Service::relay("no name", Arc::new(known)).unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidArgument);
 }
@@ -411,9 +416,59 @@ async fn a_relay_needs_to_know_what_it_offers() {
 #[tokio::test]
 async fn methods_of_its_own_stand_in_nobodys_way() {
     let behind = client(Service::new("calc").method("workers", || 7)).await;
-    let registration = behind.methods().await.unwrap();
+    let registration = Some(behind.methods().await.unwrap());
     let relay = Service::relay("calc", Arc::new(Known { client: behind, registration })).unwrap();
     let client = client(relay.method("procall.workers", || 9)).await;
     assert_eq!(client.call::<i64>("workers", ()).await.unwrap(), 7);
     assert_eq!(client.call::<i64>("procall.workers", ()).await.unwrap(), 9);
+}
+
+/// Remembers which worker was asked for.
+struct Wishes {
+    known: Known,
+    seen: Arc<std::sync::Mutex<Vec<(Option<Arc<str>>, Option<Arc<str>>)>>>,
+}
+
+impl Channel for Wishes {
+    fn start(&self, request: Request<'_>) -> Result<Started, Error> {
+        let options = &request.options;
+        self.seen.lock().unwrap().push((options.to.clone(), options.key.clone()));
+        self.known.start(request)
+    }
+
+    fn notify(&self, request: Request<'_>) -> Result<(), Error> {
+        self.known.notify(request)
+    }
+
+    fn registration(&self) -> Option<Arc<Registration>> {
+        self.known.registration()
+    }
+
+    fn metrics(&self) -> Metrics {
+        self.known.metrics()
+    }
+
+    fn close(&self) {
+        self.known.close();
+    }
+}
+
+#[tokio::test]
+async fn metadata_chooses_the_worker() {
+    let behind = client(Service::new("calc").method("add", |a: i64, b: i64| a + b)).await;
+    let registration = Some(behind.methods().await.unwrap());
+    let seen = Arc::default();
+    let wishes = Wishes { known: Known { client: behind, registration }, seen: Arc::clone(&seen) };
+    let client = client(Service::relay("calc", Arc::new(wishes)).unwrap()).await;
+    let metas = [
+        serde_json::json!({"to": "calc/2", "mine": 1}),
+        serde_json::json!({"key": "a"}),
+        serde_json::json!({"to": 7}),
+    ];
+    for meta in metas {
+        let call = client.call::<i64>("add", (1, 2)).meta(&meta);
+        assert_eq!(within(call.into_future()).await.unwrap(), 3);
+    }
+    let wanted = [(Some("calc/2".into()), None), (None, Some("a".into())), (None, None)];
+    assert_eq!(*seen.lock().unwrap(), wanted);
 }

@@ -74,6 +74,7 @@ impl Console {
             Happening::Suspected => ("suspected", None),
             Happening::Recovered => ("recovered", None),
             Happening::Draining => ("draining", None),
+            Happening::Replacing { reason } => ("replacing", Some(reason.clone())),
             Happening::Exited { reason } => ("exited", Some(reason.clone())),
             Happening::Restarting { pause } => ("restarting", Some(format!("{pause:?}"))),
             Happening::Failed { reason } => ("failed", Some(reason.clone())),

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use procall::transport::Address;
 use procall::{Channel, MethodInfo, Server, Service, surroundings};
@@ -20,7 +19,6 @@ pub(super) struct Facts(Arc<Mutex<Vec<Fact>>>);
 
 #[derive(Debug, Clone, Default)]
 struct Fact {
-    started: Option<Instant>,
     failed: Option<String>,
 }
 
@@ -37,8 +35,7 @@ impl Facts {
         }
         let fact = &mut facts[event.index];
         match &event.happening {
-            Happening::Started => *fact = Fact { started: Some(Instant::now()), failed: None },
-            Happening::Exited { .. } | Happening::Stopped => fact.started = None,
+            Happening::Started => fact.failed = None,
             Happening::Failed { reason } => fact.failed = Some(reason.clone()),
             _ => {}
         }
@@ -134,10 +131,10 @@ fn rows(service: &str, pool: &Pool, facts: &Facts) -> Vec<WorkerRow> {
             restarts: worker.restarts,
             last_exit: worker.last_exit,
             round_trip_ms: worker.round_trip.map(|time| time.as_secs_f64() * 1000.0),
-            uptime_ms: fact
-                .started
-                .filter(|_| worker.pid.is_some())
-                .map(|since| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            uptime_ms: worker
+                .uptime
+                .map(|uptime| u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX)),
+            memory: worker.memory,
             reason: fact.failed.filter(|_| worker.state == WorkerState::Failed),
             stderr,
         }
