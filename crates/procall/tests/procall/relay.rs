@@ -423,10 +423,13 @@ async fn methods_of_its_own_stand_in_nobodys_way() {
     assert_eq!(client.call::<i64>("procall.workers", ()).await.unwrap(), 9);
 }
 
+/// The `to` and the `key` of a call.
+type Wish = (Option<Arc<str>>, Option<Arc<str>>);
+
 /// Remembers which worker was asked for.
 struct Wishes {
     known: Known,
-    seen: Arc<std::sync::Mutex<Vec<(Option<Arc<str>>, Option<Arc<str>>)>>>,
+    seen: Arc<std::sync::Mutex<Vec<Wish>>>,
 }
 
 impl Channel for Wishes {
