@@ -163,7 +163,7 @@ impl Failure {
         }
         if let Some(trace) = error.trace() {
             let label = match error.code() {
-                ErrorCode::WorkerLost | ErrorCode::SpawnFailed => "stderr",
+                ErrorCode::WorkerLost | ErrorCode::SpawnFailed | ErrorCode::Closed => "stderr",
                 _ => "trace",
             };
             rows.push((label, shown_trace(trace, style.verbose)));

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::site::{Facts, Site};
 use crate::directory::counted;
+use crate::duration;
 use crate::schema;
 use crate::style::Style;
 
@@ -76,7 +77,7 @@ impl Console {
             Happening::Draining => ("draining", None),
             Happening::Replacing { reason } => ("replacing", Some(reason.clone())),
             Happening::Exited { reason } => ("exited", Some(reason.clone())),
-            Happening::Restarting { pause } => ("restarting", Some(format!("{pause:?}"))),
+            Happening::Restarting { pause } => ("restarting", Some(duration::short(*pause))),
             Happening::Failed { reason } => ("failed", Some(reason.clone())),
             Happening::Stopped => ("stopped", None),
             _ => ("other", None),
@@ -91,7 +92,12 @@ impl Console {
             return;
         }
         let paint = self.style.err;
-        let text = event.to_string();
+        let text = match &event.happening {
+            Happening::Restarting { pause } => {
+                format!("{} will be started again in {}", event.worker, duration::short(*pause))
+            }
+            _ => event.to_string(),
+        };
         self.style.say(&match name {
             "exited" | "failed" | "suspected" => paint.bad(&text),
             _ => paint.dim(&text),
