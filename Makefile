@@ -23,7 +23,7 @@ MDBOOK_VERSION := 0.5.4
 CARGO_TARGET_DIR ?= target
 TARGET := $(CARGO_TARGET_DIR)
 # Programs that use the Node package of this checkout.
-EXAMPLES := examples/01-hello examples/demo tests/pairs
+EXAMPLES := examples/01-hello examples/03-connect examples/demo tests/pairs
 # Python workers find the package where an active virtual environment has it.
 WITH_PYTHON := PATH="$(VENV_BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 
@@ -130,9 +130,10 @@ test-node: build-node
 # Every caller with every worker, and the main job on the documents of this repository.
 .PHONY: test-examples
 test-examples: build-python build-node setup-examples
-	cargo build --locked -p hello -p pairs -p procall-demo -p procall-cli
+	cargo build --locked -p hello -p connect -p pairs -p procall-demo -p procall-cli
 	@$(WITH_PYTHON) tests/first-minutes/run
 	@$(WITH_PYTHON) examples/01-hello/run
+	@$(WITH_PYTHON) examples/03-connect/run
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
 	@$(WITH_PYTHON) tests/pairs/run
 

@@ -1,9 +1,7 @@
 //! Which services run, and which of them has a method.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use procall::transport::Address;
 use procall::{Client, Error, ErrorCode, MethodInfo, Registration, similar, surroundings};
 use tokio::task::JoinSet;
 
@@ -66,32 +64,10 @@ pub(crate) struct Found<'a> {
     pub(crate) method: &'a MethodInfo,
 }
 
-/// The names of the services in the runtime directory, running or not.
+/// The names of the services that run and are found by name. A socket that was left behind is no service.
 fn names() -> Result<Vec<String>, Error> {
-    let Some(folder) = folder()? else { return Ok(Vec::new()) };
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        // Nobody has ever listened here.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => {
-            let message = format!("{} cannot be read", folder.display());
-            return Err(Error::new(ErrorCode::PermissionDenied, message).with_source(error));
-        }
-    };
-    let mut names: Vec<String> = entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".sock").map(str::to_owned))
-        .collect();
-    names.sort_unstable();
-    Ok(names)
-}
-
-/// Where services are found by name.
-fn folder() -> Result<Option<PathBuf>, Error> {
-    match surroundings::address_of("any")? {
-        Address::Unix(path) => Ok(path.parent().map(PathBuf::from)),
-        _ => Ok(None),
-    }
+    let found = surroundings::services()?;
+    Ok(found.into_iter().filter(|found| found.answers).map(|found| found.name).collect())
 }
 
 impl Directory {
@@ -135,7 +111,6 @@ impl Directory {
     pub(crate) async fn for_method(name: &str, at: Option<&str>) -> Result<Self, Error> {
         if at.is_none()
             && let Some((service, _)) = name.rsplit_once('.')
-            && names()?.iter().any(|name| name == service)
         {
             let only = Self::ask_all(vec![service.to_owned()], false).await;
             if only.exact(name).is_some() {

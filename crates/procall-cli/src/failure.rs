@@ -60,11 +60,6 @@ impl Failure {
         self
     }
 
-    pub(crate) fn exit(mut self, exit: u8) -> Self {
-        self.exit = Some(exit);
-        self
-    }
-
     #[cfg(test)]
     pub(crate) fn code(&self) -> ErrorCode {
         self.error.code()

@@ -60,4 +60,6 @@ mod pages {
     struct Tutorial;
     #[doc = include_str!("../../../docs/src/pools.md")]
     struct Pools;
+    #[doc = include_str!("../../../docs/src/connect.md")]
+    struct Connect;
 }

@@ -125,6 +125,27 @@ fn a_call_that_is_dropped_leaves_the_queue() {
 }
 
 #[test]
+fn a_waiting_call_can_be_cancelled_and_says_that_nothing_ran() {
+    let pool = pool().start().wait().unwrap();
+    let busy = start(&pool, "sleep_ms", "60000");
+    let waiting = start(&pool, "exit", "1");
+    let draining = start(&pool, "echo", "");
+    waiting.cancel();
+    assert_eq!(pool.queued(), 1);
+    let error = waiting.wait().unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::Cancelled, Executed::No));
+    // One that a worker has by now is cancelled there.
+    busy.cancel();
+    let error = busy.wait().unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::Cancelled, Executed::Maybe));
+    // The last of a drain's queue, cancelled, ends the wait of the drain; the worker is still asleep, so the pool is stopped at once.
+    draining.cancel();
+    assert_eq!(pool.queued(), 0);
+    assert_eq!(pool.metrics().cancelled_requests, 3);
+    pool.stop_within(Duration::ZERO, Duration::from_millis(100)).wait().unwrap();
+}
+
+#[test]
 fn a_timed_out_worker_gets_nothing_new_until_it_is_done() {
     let pool = pool().start().wait().unwrap();
     let worker = pid(&pool, 0);

@@ -15,9 +15,12 @@ mod context;
 #[cfg(feature = "tokio")]
 mod driver;
 mod error;
+mod finder;
 mod listener;
+mod lock;
 mod metrics;
 mod registration;
+mod runtime_dir;
 #[cfg(feature = "tokio")]
 mod server;
 mod service;
@@ -39,6 +42,7 @@ pub use context::{Context, remaining, with_remaining};
 #[cfg(feature = "tokio")]
 pub use driver::drive_hub;
 pub use error::{Error, FieldError, IntoError};
+pub use finder::Finder;
 pub use listener::Listener;
 pub use metrics::{Ending, Latency, Meter, Metrics};
 pub use procall_proto::{

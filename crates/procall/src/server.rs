@@ -47,8 +47,10 @@ impl Service {
             Err(_) => surroundings::address_of(&self.registration().name)?,
         };
         let server = Server::bind(&address, self)?;
+        // Before it is said that the service is there: whoever reads that may end it at once.
+        let stop = stop_signal();
         eprintln!("procall: listening at {}", server.address());
-        server.run_until(stop_signal()).await
+        server.run_until(stop).await
     }
 
     /// Serves one link on the current runtime, in the background; the connection may also be called on.
@@ -73,8 +75,9 @@ impl Service {
 impl Dispatcher {
     fn serve(self: Arc<Self>, link: Box<dyn Link>) -> Result<Connection, Error> {
         let connection = Connection::for_task(link, Side::Acceptor, config(), Serves::Inbox)?;
-        // So that callers know of each method whether it takes or gives a stream.
-        connection.register(self.registration())?;
+        // So that callers know of each method whether it takes or gives a stream. One that is too long for a message is still told to those
+        // who ask for `procall.methods`.
+        let _ = connection.register(self.registration());
         driver::drive(&connection, Some(self))?;
         Ok(connection)
     }
@@ -118,19 +121,22 @@ async fn drain(connection: &Connection) {
     connection.close();
 }
 
-/// Resolves when the process is asked to stop: Ctrl-C or SIGTERM.
-async fn stop_signal() {
+/// Resolves when the process is asked to stop: Ctrl-C or SIGTERM. They are heeded from the call on, not only once it is awaited.
+fn stop_signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async {
+        match signals {
+            (Ok(mut interrupt), Ok(mut terminate)) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
             }
+            // Without handlers the signals end the process themselves.
+            _ => std::future::pending().await,
         }
-        // Without handlers the signals end the process themselves.
-        _ => std::future::pending().await,
     }
 }
 
@@ -156,7 +162,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at an address. A socket file that nobody listens at any more is replaced.
+    /// Listens at an address; see [`Listener::bind`].
     pub fn bind(address: &Address, service: Service) -> Result<Self, Error> {
         Ok(Self {
             listener: Listener::bind(address)?,
@@ -207,6 +213,9 @@ impl Server {
                 }
             }
         }
+        // From here on another may serve under the name: those who come now must not wait for a service that will not take them.
+        drop(readiness);
+        drop(self.listener);
         let draining: Vec<_> = connections
             .into_iter()
             .map(|connection| tokio::spawn(async move { drain(&connection).await }))

@@ -3,9 +3,8 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
-use procall_proto::{Body, CallId, Encoding, ErrorCode, Executed, Time};
+use procall_proto::{Body, CallId, Encoding, ErrorCode, Time};
 use serde::Deserialize;
 
 use super::Service;
@@ -19,9 +18,6 @@ use crate::registration::{MethodInfo, Shape, is_name};
 
 /// Calls a relay says it takes at once: the channel behind it has bounds of its own, and says so with OVERLOADED.
 const CONCURRENCY: u32 = 1 << 16;
-
-/// A caller's clock may see the deadline of a call that much earlier than this side's.
-const VERDICT: Duration = Duration::from_millis(10);
 
 impl Service {
     /// A service that offers what a channel serves, a pool's workers for instance, and hands every call on to it.
@@ -133,7 +129,6 @@ impl Handler for Relay {
                     item_in: None,
                     item_out: None,
                     given_up: false,
-                    deadline: call.opening_deadline(),
                 };
                 tokio::spawn(async move { poll_fn(|cx| relayed.poll(cx.waker())).await });
                 Answer::Later
@@ -196,8 +191,6 @@ struct Relayed {
     item_out: Option<Encoded>,
     /// The caller wants no answer any more; the outcome still says whether the handler ran.
     given_up: bool,
-    /// When the caller gives it up; of a stream, unless it is open by then.
-    deadline: Time,
 }
 
 impl Relayed {
@@ -207,14 +200,6 @@ impl Relayed {
         if !self.given_up && self.connection.poll_cancelled(self.id, waker).is_ready() {
             self.given_up = true;
             self.started.cancel();
-            // One that waits for a worker ends at the same deadline by itself, with a verdict.
-            let is_due = self.deadline <= clock::now() + VERDICT;
-            if self.started.is_queued() && !is_due {
-                // It leaves the queue with `self`. A worker may be getting it at this very moment, hence no better verdict.
-                let error = Error::new(ErrorCode::Cancelled, "cancelled before a worker had it");
-                self.connection.fail(self.id, &error.with_executed(Executed::Maybe));
-                return Poll::Ready(());
-            }
         }
         if !self.given_up {
             self.poll_items_in(waker);

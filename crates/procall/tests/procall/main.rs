@@ -3,6 +3,7 @@
 mod blocking;
 mod calls;
 mod cancelling;
+mod connecting;
 mod deadlines;
 mod ends;
 mod errors;

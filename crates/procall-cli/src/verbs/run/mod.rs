@@ -161,14 +161,7 @@ impl Run {
         }
         let mut bound = Vec::new();
         for site in &running.sites {
-            match site.bind() {
-                Ok(server) => bound.push(server),
-                Err(failure) => {
-                    // Those before it are bound, and serve nobody.
-                    running.sites.iter().take(bound.len()).for_each(Site::unlist);
-                    return Err(failure);
-                }
-            }
+            bound.push(site.bind()?);
         }
         for server in bound {
             let mut told = told.clone();
@@ -209,9 +202,6 @@ impl Running {
                 "stopping: {} may finish, for {FINISH:?} at most; once more to end them now",
                 counted(calls as usize, "call")
             )),
-        }
-        for site in &self.sites {
-            site.unlist();
         }
         // The receivers live as long as the servers; without servers there is nobody to tell.
         let _ = self.stop.send(true);
@@ -293,15 +283,8 @@ fn same_name(one: &Site, other: &Site) -> Failure {
 
 /// Somebody serves that name already.
 fn taken(name: &str, error: &Error) -> Option<Failure> {
-    let in_use = std::error::Error::source(error)
-        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
-        .is_some_and(|cause| cause.kind() == std::io::ErrorKind::AddrInUse);
-    if error.code().name() != "NAME_TAKEN" && !in_use {
-        return None;
-    }
-    let code = ErrorCode::from_name("NAME_TAKEN").unwrap_or(ErrorCode::Unavailable);
-    let failure = Failure::new(code, format!("a service \"{name}\" runs already"))
-        .fix("procall ps   shows it; stop it, or run this one with --name NAME")
-        .exit(crate::exit::TAKEN);
-    Some(failure)
+    (error.code() == ErrorCode::NameTaken).then(|| {
+        Failure::new(ErrorCode::NameTaken, format!("a service \"{name}\" runs already"))
+            .fix("procall ps   shows it; stop it, or run this one with --name NAME")
+    })
 }

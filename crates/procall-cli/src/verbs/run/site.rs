@@ -105,14 +105,6 @@ impl Site {
             .sum::<u32>()
             .saturating_add(queued)
     }
-
-    /// Takes the service out of the runtime directory, while the socket is still ours and nobody else can have the name.
-    pub(super) fn unlist(&self) {
-        if let Address::Unix(path) = &self.address {
-            // One that is gone already needs no removing; one that stays is replaced by the next who binds it.
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }
 
 /// What `procall.workers` answers.
