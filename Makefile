@@ -131,7 +131,8 @@ test-node: build-node
 # Every caller with every worker, and the main job on the documents of this repository.
 .PHONY: test-examples
 test-examples: build-python build-node setup-examples
-	cargo build --locked -p hello -p connect -p pairs -p procall-demo
+	cargo build --locked -p hello -p connect -p pairs -p procall-demo -p procall-cli
+	@$(WITH_PYTHON) tests/first-minutes/run
 	@$(WITH_PYTHON) examples/01-hello/run
 	@$(WITH_PYTHON) examples/03-connect/run
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .

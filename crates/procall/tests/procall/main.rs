@@ -14,6 +14,7 @@ mod macros;
 mod notifications;
 mod params;
 mod pulling;
+mod relay;
 mod standby;
 mod streams;
 mod streams_in;
