@@ -58,9 +58,10 @@ pub struct CallOptions {
     pub items_in: bool,
     /// The answer is a stream.
     pub items_out: bool,
-    /// Affinity, for pools: calls with the same key go to the same worker and start in the order of sending.
+    /// Affinity: calls with the same key go to the same worker of a pool and start in the order of sending. A connection tells it to the
+    /// other side, where it counts if that hands its calls on to a pool.
     pub key: Option<Arc<str>>,
-    /// The one worker that is to get the call, by its name such as `calc/2`; for pools.
+    /// The one worker of a pool that is to get the call, by its name such as `calc/2`. A connection tells it to the other side too.
     pub to: Option<Arc<str>>,
     /// What happens to a pool's worker that is busy when the deadline passes.
     pub on_timeout: OnTimeout,
@@ -139,6 +140,7 @@ impl Connection {
             (Some(timeout), Some(inherited)) => Some(timeout.min(inherited)),
             (timeout, inherited) => timeout.or(inherited),
         };
+        let meta = super::wishes::meta(options)?;
         let session_options = Options {
             timeout: shortened,
             whole: !matches!(options.deadline, Deadline::Default | Deadline::Opening(_))
@@ -146,7 +148,7 @@ impl Connection {
             items_in: options.items_in,
             items_out: options.items_out,
             idempotent: options.idempotent,
-            meta: &options.meta,
+            meta: &meta,
         };
         let body = request.body;
         let start = |state: &mut State| {

@@ -52,6 +52,11 @@ impl<'a> Arrival<'a> {
         Shape::new(self.incoming.items_in, self.incoming.items_out)
     }
 
+    /// Whether the caller says that the method may run more than once without harm.
+    pub fn is_idempotent(&self) -> bool {
+        self.incoming.idempotent
+    }
+
     /// The encoding of the params.
     pub fn encoding(&self) -> Encoding {
         self.incoming.encoding

@@ -23,8 +23,8 @@ impl Service {
     /// A service that offers what a channel serves, a pool's workers for instance, and hands every call on to it.
     ///
     /// Bodies are never decoded. Streams, progress, cancelling, metadata and what is left of the deadline pass in the direction they have;
-    /// errors come back as they are. The metadata `to` and `key` choose the worker where there is a choice. Methods keep their names; one without a dot is put under `name`. The list of methods is the one the
-    /// channel knows now; an error when it knows none yet.
+    /// errors come back as they are. The metadata `to` and `key` choose the worker where there is a choice. Methods keep their names; one
+    /// without a dot is put under `name`. The list of methods is the one the channel knows now; UNAVAILABLE when it knows none yet.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), procall::Error> {
@@ -103,7 +103,7 @@ impl Handler for Relay {
             body: Body::new(call.encoding(), call.body()),
             options: CallOptions {
                 deadline,
-                idempotent: self.idempotent,
+                idempotent: self.idempotent || call.is_idempotent(),
                 meta: call.raw_meta().to_vec(),
                 items_in: shape.items_in(),
                 items_out: shape.items_out(),

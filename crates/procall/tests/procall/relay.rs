@@ -423,8 +423,8 @@ async fn methods_of_its_own_stand_in_nobodys_way() {
     assert_eq!(client.call::<i64>("procall.workers", ()).await.unwrap(), 9);
 }
 
-/// The `to` and the `key` of a call.
-type Wish = (Option<Arc<str>>, Option<Arc<str>>);
+/// The `to` and the `key` of a call, and whether it may run twice.
+type Wish = (Option<Arc<str>>, Option<Arc<str>>, bool);
 
 /// Remembers which worker was asked for.
 struct Wishes {
@@ -435,7 +435,11 @@ struct Wishes {
 impl Channel for Wishes {
     fn start(&self, request: Request<'_>) -> Result<Started, Error> {
         let options = &request.options;
-        self.seen.lock().unwrap().push((options.to.clone(), options.key.clone()));
+        self.seen.lock().unwrap().push((
+            options.to.clone(),
+            options.key.clone(),
+            options.idempotent,
+        ));
         self.known.start(request)
     }
 
@@ -472,6 +476,14 @@ async fn metadata_chooses_the_worker() {
         let call = client.call::<i64>("add", (1, 2)).meta(&meta);
         assert_eq!(within(call.into_future()).await.unwrap(), 3);
     }
-    let wanted = [(Some("calc/2".into()), None), (None, Some("a".into())), (None, None)];
+    // The options of a call say the same.
+    let call = client.call::<i64>("add", (1, 2)).to("calc/1").key("b").idempotent();
+    assert_eq!(within(call.into_future()).await.unwrap(), 3);
+    let wanted = [
+        (Some("calc/2".into()), None, false),
+        (None, Some("a".into()), false),
+        (None, None, false),
+        (Some("calc/1".into()), Some("b".into()), true),
+    ];
     assert_eq!(*seen.lock().unwrap(), wanted);
 }
