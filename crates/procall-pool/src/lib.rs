@@ -41,6 +41,8 @@ mod pool;
 mod spawn;
 mod step;
 mod supervisor;
+mod transport;
+mod worker_set;
 
 pub use builder::PoolBuilder;
 pub use calls::{Answer, Broadcast, BroadcastFuture};
@@ -50,6 +52,8 @@ pub use policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
 pub use pool::Pool;
 pub use spawn::Exit;
 pub use step::Step;
+pub use transport::{Door, Opening, Transport};
+pub use worker_set::WorkerSet;
 
 /// The Rust snippets of the README and of the book, compiled.
 #[cfg(doctest)]

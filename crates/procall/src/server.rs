@@ -35,22 +35,25 @@ impl Service {
     /// # }
     /// ```
     pub async fn run(self) -> Result<(), Error> {
-        if let Some(parent) = surroundings::parent()? {
-            let config =
-                Config { token: parent.token, name: self.registration().name.clone(), ..config() };
-            parent.lifeline.watch(ORPHAN)?;
-            let worker = Worker::start(parent.link, config, self).await?;
-            return worker.run().await;
-        }
-        let address = match std::env::var(surroundings::LISTEN) {
-            Ok(address) => surroundings::resolve(&address)?,
-            Err(_) => surroundings::address_of(&self.registration().name)?,
-        };
-        let server = Server::bind(&address, self)?;
-        // Before it is said that the service is there: whoever reads that may end it at once.
-        let stop = stop_signal();
-        eprintln!("procall: listening at {}", server.address());
-        server.run_until(stop).await
+        Running::begin(self, None).await?.run_until(std::future::pending()).await
+    }
+
+    /// Serves the pool that started this process, over a link that this process brings: the other half of a
+    /// [pool's own transport](https://docs.rs/procall-pool/latest/procall_pool/trait.Transport.html).
+    ///
+    /// The pool's one-time token is shown over it. The inherited channel stays open as the lifeline: this ends when the pool is gone, even
+    /// if the link does not say so. Without a pool it is an error.
+    ///
+    /// ```no_run
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use procall::transport::{LinkOptions, tcp::TcpLink};
+    ///
+    /// let link = TcpLink::connect(std::env::var("CALC_ADDRESS")?.parse()?, &LinkOptions::default())?;
+    /// procall::Service::new("calc").method("add", |a: i64, b: i64| a + b).run_over(Box::new(link)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn run_over(self, link: Box<dyn Link>) -> Result<(), Error> {
+        Running::begin(self, Some(link)).await?.run_until(std::future::pending()).await
     }
 
     /// Serves one link on the current runtime, in the background; the connection may also be called on.
@@ -83,31 +86,155 @@ impl Dispatcher {
     }
 }
 
+/// A service that serves where the surroundings say.
+pub(crate) enum Running {
+    Worker(Worker),
+    Listening(Server),
+}
+
+impl Running {
+    /// Begins to serve; over `link` only as a pool's worker.
+    pub(crate) async fn begin(
+        service: Service,
+        link: Option<Box<dyn Link>>,
+    ) -> Result<Self, Error> {
+        if let Some(parent) = surroundings::parent()? {
+            return Worker::start(parent, link, service).await.map(Self::Worker);
+        }
+        if link.is_some() {
+            return Err(Error::invalid(
+                "no pool started this process, so nobody waits for a worker at the other end of this link; `run` listens, `serve_link` \
+                 serves whoever is there",
+            ));
+        }
+        let address = match std::env::var(surroundings::LISTEN) {
+            Ok(address) => surroundings::resolve(&address)?,
+            Err(_) => surroundings::address_of(&service.registration().name)?,
+        };
+        Server::bind(&address, service).map(Self::Listening)
+    }
+
+    /// Serves until the pool is gone, or until the process is asked to stop or `done` resolves, and the calls in flight have ended.
+    pub(crate) async fn run_until(self, done: impl Future<Output = ()>) -> Result<(), Error> {
+        // Before it is said that the service is there: whoever reads that may end it at once.
+        let signal = stop_signal();
+        let stop = async {
+            tokio::select! {
+                () = signal => {}
+                () = done => {}
+            }
+        };
+        if let Self::Listening(server) = &self {
+            eprintln!("procall: listening at {}", server.address());
+        }
+        match self {
+            Self::Worker(worker) => {
+                worker.run_until(stop).await;
+                Ok(())
+            }
+            Self::Listening(server) => server.run_until(stop).await,
+        }
+    }
+}
+
 /// A pool's worker: registered, serving, until the pool is gone or says stop.
-struct Worker {
+pub(crate) struct Worker {
     connection: Connection,
+    /// The inherited channel, where the connection goes over another link.
+    channel: Option<Channel>,
+}
+
+/// A link that carries nothing: only its end is of interest.
+struct Channel {
+    link: Box<dyn Link>,
+    readiness: driver::Readiness,
+}
+
+impl Channel {
+    fn watch(link: Box<dyn Link>) -> Result<Self, Error> {
+        let readiness = driver::Readiness::new(link.readiness()).map_err(unwatchable)?;
+        Ok(Self { link, readiness })
+    }
+
+    /// Resolves at its end.
+    async fn end(mut self) {
+        let mut ended = false;
+        std::future::poll_fn(|cx| {
+            // Nobody sends anything here; were it so, it would be read and forgotten.
+            let link = &mut self.link;
+            let polled = self.readiness.poll_read(cx, || {
+                ended = loop {
+                    match link.receive() {
+                        Ok(Some(_)) => {}
+                        Ok(None) => break false,
+                        Err(_) => break true,
+                    }
+                }
+            });
+            match polled {
+                Poll::Pending => Poll::Pending,
+                // A runtime that shuts down watches nothing any more.
+                Poll::Ready(Err(_)) => Poll::Ready(()),
+                Poll::Ready(Ok(())) if ended => Poll::Ready(()),
+                Poll::Ready(Ok(())) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
+    }
+}
+
+fn unwatchable(error: std::io::Error) -> Error {
+    Error::new(ErrorCode::Internal, "the pool's channel cannot be watched by this runtime")
+        .with_source(error)
 }
 
 impl Worker {
-    async fn start(link: Box<dyn Link>, config: Config, service: Service) -> Result<Self, Error> {
+    /// The parent's worker over its own channel, or over `link`, with the channel for a lifeline.
+    async fn start(
+        parent: surroundings::Parent,
+        link: Option<Box<dyn Link>>,
+        service: Service,
+    ) -> Result<Self, Error> {
+        parent.lifeline.watch(ORPHAN)?;
+        let (link, channel, token) = match link {
+            None => (parent.link, None, parent.token),
+            Some(link) => {
+                let token = surroundings::token()?.ok_or_else(|| {
+                    Error::invalid(format!(
+                        "the pool that started this process expects no link but its own ({} is not set); give it a transport",
+                        surroundings::TOKEN
+                    ))
+                })?;
+                (link, Some(Channel::watch(parent.link)?), Some(token))
+            }
+        };
+        let config = Config { token, name: service.registration().name.clone(), ..config() };
         let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox)?;
         let dispatcher = Arc::new(Dispatcher::new(service));
         driver::drive(&connection, Some(dispatcher.clone()))?;
         std::future::poll_fn(|cx| connection.poll_ready(cx.waker())).await?;
         connection.register(dispatcher.registration())?;
         std::future::poll_fn(|cx| connection.poll_registered(cx.waker())).await?;
-        Ok(Self { connection })
+        Ok(Self { connection, channel })
     }
 
-    async fn run(self) -> Result<(), Error> {
-        let closed = std::future::poll_fn(|cx| self.connection.poll_closed(cx.waker()));
+    async fn run_until(self, stop: impl Future<Output = ()>) {
+        let Self { connection, channel } = self;
+        let closed = std::future::poll_fn(|cx| connection.poll_closed(cx.waker()));
+        let channel_end = async {
+            match channel {
+                Some(channel) => channel.end().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             // The pool is gone, or done with this worker: the normal end.
-            _ = closed => Ok(()),
-            () = stop_signal() => {
-                drain(&self.connection).await;
-                Ok(())
-            }
+            _ = closed => {}
+            () = channel_end => connection.close(),
+            () = stop => drain(&connection).await,
         }
     }
 }

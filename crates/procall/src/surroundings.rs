@@ -22,7 +22,7 @@ use crate::runtime_dir::Place;
 pub const CHANNEL: &str = "PROCALL_CHANNEL";
 /// The path of the socket to dial when the descriptor did not survive.
 pub const DIAL: &str = "PROCALL_DIAL";
-/// The one-time token for that socket, in hexadecimal digits.
+/// The one-time token to show at that socket, or over a link of the worker's own, in hexadecimal digits.
 pub const TOKEN: &str = "PROCALL_TOKEN";
 /// Where a service that was started by hand listens, such as `unix:/run/calc.sock` or `tcp:127.0.0.1:9000`.
 pub const LISTEN: &str = "PROCALL_LISTEN";
@@ -102,10 +102,15 @@ pub fn parent() -> Result<Option<Parent>, Error> {
     }
 }
 
+/// The one-time token of this worker's pool, for links that the worker brings itself; `None` when no pool gave one.
+pub fn token() -> Result<Option<Vec<u8>>, Error> {
+    let Ok(token) = env::var(TOKEN) else { return Ok(None) };
+    from_hex(&token).map(Some).ok_or_else(|| broken(format!("{TOKEN} is not hexadecimal")))
+}
+
 /// Dials the pool where a launcher closed the descriptor.
 fn dial(options: &LinkOptions) -> Result<Option<Parent>, Error> {
-    let (Ok(path), Ok(token)) = (env::var(DIAL), env::var(TOKEN)) else { return Ok(None) };
-    let token = from_hex(&token).ok_or_else(|| broken(format!("{TOKEN} is not hexadecimal")))?;
+    let (Ok(path), Some(token)) = (env::var(DIAL), token()?) else { return Ok(None) };
     let channel = std::os::unix::net::UnixStream::connect(&path).map_err(|error| {
         Error::new(
             ErrorCode::ConnectionLost,

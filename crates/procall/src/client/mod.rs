@@ -172,11 +172,14 @@ impl Client {
     }
 }
 
-pub(crate) fn notify(
-    channel: &dyn Channel,
-    method: &str,
-    params: impl Serialize,
-) -> Result<(), Error> {
+/// Sends a notification on anything that takes calls: at most once, never answered.
+///
+/// ```no_run
+/// # fn f(connection: procall::Connection) -> Result<(), procall::Error> {
+/// procall::notify(&connection, "log", ("started",))?;
+/// # Ok(()) }
+/// ```
+pub fn notify(channel: &dyn Channel, method: &str, params: impl Serialize) -> Result<(), Error> {
     let params = encode_params(params)?;
     channel.notify(crate::connection::Request::new(
         method,
