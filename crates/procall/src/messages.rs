@@ -303,9 +303,12 @@ impl<R> Reply<R> {
         self.responder.fail(&ran(error));
     }
 
-    /// Whether the sender still waits: it has not given up, its deadline has not passed, and it is not gone.
+    /// Whether the sender still waits: its deadline has not passed, it has not given up, and it is not gone.
+    ///
+    /// The last two arrive over the link, which the runtime reads: on a runtime of one thread, work that never yields sees the deadline only.
     pub fn is_wanted(&self) -> bool {
-        !self.context.is_cancelled()
+        let late = self.context.remaining().is_some_and(|left| left.is_zero());
+        !late && !self.context.is_cancelled()
     }
 
     /// Resolves once the sender no longer waits, so that work can be left undone.

@@ -230,11 +230,16 @@ impl Worker {
     }
 
     fn accept(&self, scene: &mut Scene<'_>, starting: &mut Starting) {
+        // As many as may stay; if there are more, the door brings this thread back once these have been read.
+        let mut left = MAX_UNPROVEN;
         let mut at = 0;
-        while let Some((door, _)) = starting.doors.get(at) {
+        while left > 0
+            && let Some((door, _)) = starting.doors.get(at)
+        {
             let came = if door.is_own() { Came::Own } else { Came::Dialled };
             match door.accept() {
                 Ok(Some((link, lifeline))) => {
+                    left -= 1;
                     // Whoever keeps silent must not keep the worker out: that one speaks at once.
                     starting.make_room(scene);
                     // Without descriptors to watch it, it is hung up on.
@@ -299,11 +304,7 @@ impl Worker {
 
 impl Starting {
     /// Lets go of everything but the connection that was chosen; what comes back must stay open for as long as the worker lives.
-    fn close_all_but(
-        mut self: Box<Self>,
-        chosen: &Connection,
-        scene: &mut Scene<'_>,
-    ) -> Vec<OwnedFd> {
+    fn close_all_but(mut self, chosen: &Connection, scene: &mut Scene<'_>) -> Vec<OwnedFd> {
         let others = std::mem::take(&mut self.candidates);
         let (others, chosen): (Vec<_>, Vec<_>) =
             others.into_iter().partition(|candidate| !candidate.connection.same(chosen));
@@ -327,13 +328,16 @@ impl Starting {
 
     /// Sends the oldest of those who have not shown the token away, when they are many.
     fn make_room(&mut self, scene: &mut Scene<'_>) {
-        let mut unproven =
-            self.candidates.iter().enumerate().filter(|(_, candidate)| candidate.is_unproven());
-        let oldest = unproven.next().map(|(at, _)| at);
-        if let Some(oldest) = oldest
-            && unproven.count() + 1 >= MAX_UNPROVEN
-        {
-            self.candidates.remove(oldest).close(scene.watch);
+        let mut unproven = Vec::new();
+        for (at, candidate) in self.candidates.iter().enumerate() {
+            if candidate.is_unproven() {
+                // It may have spoken since it was last looked at.
+                candidate.connection.turn();
+                unproven.extend(candidate.is_unproven().then_some(at));
+            }
+        }
+        if unproven.len() >= MAX_UNPROVEN {
+            self.candidates.remove(unproven[0]).close(scene.watch);
         }
     }
 }
