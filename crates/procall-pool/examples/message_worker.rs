@@ -80,6 +80,7 @@ async fn work(over_own: bool) -> Result<(), Box<dyn Error>> {
                 given_up += 1;
             }
             HostMessage::Patient => {
+                println!("waiting");
                 reply.cancelled().await;
                 given_up += 1;
             }

@@ -192,12 +192,17 @@ fn a_timeout_can_start_the_worker_anew() {
 
 #[test]
 fn a_worker_learns_that_nobody_waits_any_more() {
-    let workers = set(1);
+    let (sender, lines) = mpsc::channel();
+    let pool = builder().workers(1).on_output(move |line| drop(sender.send(line.to_string())));
+    let workers: Set = WorkerSet::new(&pool.start().wait().unwrap());
     for message in [HostMessage::Endless, HostMessage::Patient] {
         let error = workers.send(message).deadline(Duration::from_millis(50)).wait().unwrap_err();
         assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
     }
-    drop(submit(workers.send(HostMessage::Patient).no_deadline()));
+    assert_eq!(lines.recv_timeout(LONG).unwrap(), "test/1 | waiting");
+    let patient = submit(workers.send(HostMessage::Patient).no_deadline());
+    assert_eq!(lines.recv_timeout(LONG).unwrap(), "test/1 | waiting");
+    drop(patient);
     assert_eq!(workers.send(HostMessage::GivenUp).wait().unwrap(), 3);
 }
 

@@ -17,7 +17,7 @@ pub(crate) enum HostMessage {
     Hold(u32),
     /// Works without a pause until the answer is no longer wanted, and counts that.
     Endless,
-    /// Waits until the answer is no longer wanted, and counts that.
+    /// Says that it waits, then waits until the answer is no longer wanted, and counts that.
     Patient,
     /// How many of those there were.
     GivenUp,
