@@ -8,6 +8,7 @@ use std::future::IntoFuture;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::task::{Context, Waker};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use common::{Gate, Host, LONG, example, expect, expect_ready, hold, is_gone, kill, pid};
@@ -39,6 +40,11 @@ fn submit(call: Call<u32>) -> impl FnOnce() -> Result<u32, procall::Error> {
     let first = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(first.is_pending(), "{first:?}");
     move || tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// Has a thread wait for the answer.
+fn wait_aside(call: Call<u32>) -> JoinHandle<Result<u32, procall::Error>> {
+    std::thread::spawn(|| call.wait())
 }
 
 #[tokio::test]
@@ -140,9 +146,9 @@ fn after_a_timeout_that_returns_the_busy_worker_gets_nothing() {
         Duration::from_millis(100),
         OnTimeout::Return,
     );
-    let slow = submit(slow);
+    let slow = wait_aside(slow);
     let open = gate.begun();
-    let error = slow().unwrap_err();
+    let error = slow.join().unwrap().unwrap_err();
     assert_eq!((error.code(), error.executed()), (ErrorCode::DeadlineExceeded, Executed::Maybe));
     // One after the other, so that each of them finds the other worker idle.
     let other: Vec<u32> = (0..20).map(|_| workers.send(HostMessage::Pid).wait().unwrap()).collect();
@@ -162,10 +168,11 @@ fn after_a_timeout_that_returns_the_busy_worker_gets_nothing() {
 fn with_every_worker_busy_after_a_timeout_the_next_message_waits() {
     let workers = set(1);
     let gate = Gate::new();
-    let slow =
-        submit(workers.send(HostMessage::Read(gate.path())).deadline(Duration::from_millis(100)));
+    let slow = wait_aside(
+        workers.send(HostMessage::Read(gate.path())).deadline(Duration::from_millis(100)),
+    );
     let open = gate.begun();
-    assert_eq!(slow().unwrap_err().code(), ErrorCode::DeadlineExceeded);
+    assert_eq!(slow.join().unwrap().unwrap_err().code(), ErrorCode::DeadlineExceeded);
     let next = submit(workers.send(HostMessage::Add(6, 7)));
     assert_eq!(workers.pool().queued(), 1);
     drop(open);
@@ -177,13 +184,13 @@ fn a_timeout_can_start_the_worker_anew() {
     let workers = set(1);
     let (events, first) = (workers.pool().events(), pid(workers.pool(), 0));
     let gate = Gate::new();
-    let slow = submit(workers.send_timeout(
+    let slow = wait_aside(workers.send_timeout(
         HostMessage::Read(gate.path()),
         Duration::from_millis(100),
         OnTimeout::Restart,
     ));
     let _open = gate.begun();
-    assert_eq!(slow().unwrap_err().code(), ErrorCode::DeadlineExceeded);
+    assert_eq!(slow.join().unwrap().unwrap_err().code(), ErrorCode::DeadlineExceeded);
     expect(&events, |event| matches!(event.happening, Happening::Exited { .. }));
     expect_ready(&events);
     assert_ne!(workers.send(HostMessage::Pid).wait().unwrap(), first);
