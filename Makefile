@@ -48,7 +48,7 @@ demo: build-python build-node setup-examples ## a folder of documents through wo
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo "$(DIR)"
 
 .PHONY: test
-test: test-rust test-python test-node test-examples ## run every test, from a fresh clone too
+test: test-rust test-python test-node test-examples test-stranger ## run every test, from a fresh clone too
 
 .PHONY: check
 check: check-rust check-repository check-python check-node ## formats, lints, types and the rules of the house
@@ -131,12 +131,18 @@ test-node: build-node
 # Every caller with every worker, and the main job on the documents of this repository.
 .PHONY: test-examples
 test-examples: build-python build-node setup-examples
-	cargo build --locked -p hello -p connect -p pairs -p procall-demo -p procall-cli
+	cargo build --locked -p hello -p workers -p connect -p pairs -p procall-demo -p procall-cli
 	@$(WITH_PYTHON) tests/first-minutes/run
 	@$(WITH_PYTHON) examples/01-hello/run
+	@$(WITH_PYTHON) examples/02-workers/run
 	@$(WITH_PYTHON) examples/03-connect/run
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
 	@$(WITH_PYTHON) tests/pairs/run
+
+# A new project with the README's own lines, built and run outside this checkout.
+.PHONY: test-stranger
+test-stranger: build-python
+	@tests/stranger/run
 
 .PHONY: build-python
 build-python: setup-python
