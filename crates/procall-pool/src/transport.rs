@@ -105,7 +105,10 @@ impl std::fmt::Debug for Opening {
 ///         }
 ///     }
 /// }
-/// # fn my_link(_: std::net::TcpStream) -> io::Result<Box<dyn Link>> { unimplemented!() }
+/// # fn my_link(stream: std::net::TcpStream) -> io::Result<Box<dyn Link>> {
+/// #     let options = procall::transport::LinkOptions::default();
+/// #     Ok(Box::new(procall::transport::tcp::TcpLink::from_fd(stream.into(), &options)?))
+/// # }
 /// ```
 pub trait Door: AsFd + Send + 'static {
     /// Whoever came next, or `None` when nobody is there now. It need not be the worker: whoever cannot show the token is sent away.

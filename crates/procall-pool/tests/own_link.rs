@@ -16,14 +16,15 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use common::{Host, LONG, example, expect, expect_ready, hold, is_gone, kill, pid, pool};
 use link::ScrambledLink;
 use messages::HostMessage;
 use own::Scrambled;
-use procall::transport::{Link, LinkOptions};
+use procall::transport::mem::{self, MemLink};
+use procall::transport::{Link, LinkError, LinkInfo, LinkOptions};
 use procall::{Config, Connection, ErrorCode, Registration, Service, Side};
 use procall_pool::{
     Door, Happening, Opening, Pool, PoolBuilder, RestartPolicy, Transport, WorkerSet,
@@ -97,7 +98,7 @@ fn a_worker_lives_on_although_its_channel_carries_nothing() {
 #[test]
 fn a_stranger_without_the_token_is_refused() {
     for token in [None, Some(vec![7; 32])] {
-        let (sender, told) = mpsc::channel();
+        let (sender, told) = mpsc::sync_channel(128);
         let transport = With(move |address| {
             // Here before the worker is started, so that it comes first.
             let config = Config { token: token.clone(), ..Config::default() };
@@ -123,7 +124,7 @@ fn a_stranger_without_the_token_is_refused() {
 
 #[test]
 fn strangers_who_keep_silent_do_not_keep_the_worker_out() {
-    let (sender, silent) = mpsc::channel();
+    let (sender, silent) = mpsc::sync_channel(128);
     let workers = set(With(move |address| {
         for _ in 0..100 {
             sender.send(TcpStream::connect(address).unwrap()).unwrap();
@@ -206,6 +207,8 @@ enum Broken {
     Fails,
     /// The same, with a panic.
     FailsLoudly,
+    /// It lets somebody in whose link panics.
+    LinkPanics,
 }
 
 impl Transport for Broken {
@@ -214,19 +217,57 @@ impl Transport for Broken {
             Self::Refuses => return Err(io::Error::other("the cable is out")),
             Self::Panics => panic!("nobody has thought of this"),
             Self::Unwatchable => std::fs::File::open("/proc/self/stat")?.into(),
-            Self::Fails | Self::FailsLoudly => {
+            Self::Fails | Self::FailsLoudly | Self::LinkPanics => {
                 let (reader, writer) = io::pipe()?;
                 drop(writer);
                 reader.into()
             }
         };
-        Ok(Opening::new(BrokenDoor { file, loudly: matches!(self, Self::FailsLoudly) }))
+        let link = match self {
+            Self::LinkPanics => Some(mem::pair(&LinkOptions::default())?.0),
+            _ => None,
+        };
+        let loudly = matches!(self, Self::FailsLoudly);
+        Ok(Opening::new(BrokenDoor { file, loudly, link: link.into() }))
     }
 }
 
 struct BrokenDoor {
     file: std::os::fd::OwnedFd,
     loudly: bool,
+    link: Mutex<Option<MemLink>>,
+}
+
+/// A link that has not been thought through.
+#[derive(Debug)]
+struct PanickingLink(MemLink);
+
+impl Link for PanickingLink {
+    fn buffer(&mut self, _len: usize) -> Result<Option<&mut [u8]>, LinkError> {
+        panic!("nobody sends anything")
+    }
+
+    fn commit(&mut self) {}
+
+    fn flush(&mut self) -> Result<bool, LinkError> {
+        panic!("nobody sends anything")
+    }
+
+    fn receive(&mut self) -> Result<Option<&[u8]>, LinkError> {
+        panic!("nobody receives anything")
+    }
+
+    fn info(&self) -> &LinkInfo {
+        self.0.info()
+    }
+
+    fn readiness(&self) -> BorrowedFd<'_> {
+        self.0.readiness()
+    }
+
+    fn close(&mut self) {
+        panic!("nobody closes anything")
+    }
 }
 
 impl AsFd for BrokenDoor {
@@ -238,6 +279,9 @@ impl AsFd for BrokenDoor {
 impl Door for BrokenDoor {
     fn accept(&self) -> io::Result<Option<Box<dyn Link>>> {
         assert!(!self.loudly, "nobody has thought of this either");
+        if let Some(link) = self.link.lock().unwrap().take() {
+            return Ok(Some(Box::new(PanickingLink(link))));
+        }
         Err(io::Error::other("the cable is out"))
     }
 }
@@ -258,6 +302,7 @@ fn a_transport_that_goes_wrong_fails_the_start_and_nothing_else() {
         (Broken::Unwatchable, "the pool's transport failed: "),
         (Broken::Fails, "the pool's transport failed: the cable is out"),
         (Broken::FailsLoudly, "the pool's transport failed: Door::accept panicked"),
+        (Broken::LinkPanics, "the pool's transport failed: the cable is out"),
     ] {
         let error = Pool::command(["sleep", "1000"])
             .workers(1)

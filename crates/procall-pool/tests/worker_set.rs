@@ -199,7 +199,7 @@ fn a_timeout_can_start_the_worker_anew() {
 
 #[test]
 fn a_worker_learns_that_nobody_waits_any_more() {
-    let (sender, lines) = mpsc::channel();
+    let (sender, lines) = mpsc::sync_channel(128);
     let pool = builder().workers(1).on_output(move |line| drop(sender.send(line.to_string())));
     let workers: Set = WorkerSet::new(&pool.start().wait().unwrap());
     for message in [HostMessage::Endless, HostMessage::Patient] {
@@ -264,7 +264,7 @@ fn a_value_of_another_type_is_an_invalid_result() {
 #[tokio::test]
 async fn a_worker_may_hold_several_messages_and_answer_in_any_order() {
     let workers = held(3);
-    let (sender, answers) = mpsc::channel();
+    let (sender, answers) = mpsc::sync_channel(128);
     let sends: Vec<_> = (0..3)
         .map(|n| {
             let (send, sender) = (workers.send(HostMessage::Hold(n)).into_future(), sender.clone());
@@ -303,7 +303,7 @@ fn a_one_way_message_waits_for_the_loop_and_not_in_the_queue() {
 
 #[test]
 fn a_one_way_message_passes_requests_that_are_held() {
-    let (sender, lines) = mpsc::channel();
+    let (sender, lines) = mpsc::sync_channel(128);
     let pool = builder().workers(1).on_output(move |line| drop(sender.send(line.to_string())));
     let workers: Set = WorkerSet::new(&pool.start().wait().unwrap());
     let held = submit(workers.send(HostMessage::Hold(0)));

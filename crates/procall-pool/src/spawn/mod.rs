@@ -7,6 +7,7 @@ mod lifeline;
 mod memory;
 mod program;
 mod search;
+mod sheltered;
 mod ways;
 
 use std::ffi::OsString;

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use procall::transport::Link;
 use procall::{Error, ErrorCode};
 
+use super::sheltered::Sheltered;
 use super::{Dial, Launch, Token};
 use crate::transport::{Door, Opening};
 
@@ -66,7 +67,7 @@ impl Way {
             }),
             Self::Own(door) => {
                 let link = guarded("Door::accept", || door.accept())?;
-                Ok(link.map(|link| (link, None)))
+                Ok(link.map(|link| (Box::new(Sheltered::new(link)) as _, None)))
             }
         }
     }

@@ -248,6 +248,7 @@ impl PulledCall {
     }
 
     /// What is left once the arguments were taken: the facts, and the way to answer unless it is a notification.
+    #[cfg(feature = "tokio")]
     pub(crate) fn into_parts(self) -> (Context, Option<Responder>) {
         (self.context, self.responder)
     }
