@@ -11,6 +11,7 @@ mod hostile;
 mod hub;
 mod limits;
 mod macros;
+mod messages;
 mod notifications;
 mod params;
 mod pulling;
