@@ -23,7 +23,7 @@ MDBOOK_VERSION := 0.5.4
 CARGO_TARGET_DIR ?= target
 TARGET := $(CARGO_TARGET_DIR)
 # Programs that use the Node package of this checkout.
-EXAMPLES := examples/01-hello examples/demo tests/pairs
+EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples/demo tests/pairs
 # Python workers find the package where an active virtual environment has it.
 WITH_PYTHON := PATH="$(VENV_BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 
@@ -48,7 +48,7 @@ demo: build-python build-node setup-examples ## a folder of documents through wo
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo "$(DIR)"
 
 .PHONY: test
-test: test-rust test-python test-node test-examples ## run every test, from a fresh clone too
+test: test-rust test-python test-node test-examples test-stranger ## run every test, from a fresh clone too
 
 .PHONY: check
 check: check-rust check-repository check-python check-node ## formats, lints, types and the rules of the house
@@ -91,6 +91,7 @@ clean: ## remove everything that was made
 check-rust: setup-system
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps
 
 .PHONY: check-repository
 check-repository: setup-system
@@ -130,10 +131,18 @@ test-node: build-node
 # Every caller with every worker, and the main job on the documents of this repository.
 .PHONY: test-examples
 test-examples: build-python build-node setup-examples
-	cargo build --locked -p hello -p pairs -p procall-demo
+	cargo build --locked -p hello -p workers -p connect -p pairs -p procall-demo -p procall-cli
+	@$(WITH_PYTHON) tests/first-minutes/run
 	@$(WITH_PYTHON) examples/01-hello/run
+	@$(WITH_PYTHON) examples/02-workers/run
+	@$(WITH_PYTHON) examples/03-connect/run
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
 	@$(WITH_PYTHON) tests/pairs/run
+
+# A new project with the README's own lines, built and run outside this checkout.
+.PHONY: test-stranger
+test-stranger: build-python
+	@tests/stranger/run
 
 .PHONY: build-python
 build-python: setup-python

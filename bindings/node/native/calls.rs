@@ -5,12 +5,12 @@ use std::task::{Poll, Waker};
 use napi_derive::napi;
 use procall::{Blocked, Encoded, Encoding, Error, ErrorCode, Executed, Progress, Started, json};
 
-use crate::channels::{Channel, Opening};
+use crate::channels::{self, Channel, Opening};
 use crate::errors;
 use crate::events::{Event, Events};
 use crate::pools::{Doing, Spawning};
 use crate::records::{
-    DONE, END, FAILED, ITEM, PROGRESS, REPLY, SENT, SENT_LATER, SENT_NEVER, SENT_NOW,
+    DONE, END, FAILED, ITEM, PAUSE, PROGRESS, REPLY, SENT, SENT_LATER, SENT_NEVER, SENT_NOW,
 };
 use crate::state::{self, Kind, State, token};
 
@@ -113,8 +113,14 @@ impl State {
                 Poll::Ready(done) => done.map(Some),
             },
             Operation::Opening(opening) => match opening.look(&self.hub) {
-                Poll::Pending => return true,
-                Poll::Ready(opened) => return self.opened(id, opened, events),
+                channels::Look::Nothing => return true,
+                channels::Look::Pause(pause) => {
+                    // In whole milliseconds, rounded up, and no more than a timer of JavaScript can take.
+                    let pause = pause.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128);
+                    events.put(&Event { extra: [pause as u32, 0], ..Event::new(PAUSE, id) });
+                    return true;
+                }
+                channels::Look::Over(opened) => return self.opened(id, opened, events),
             },
             Operation::Spawning(spawning) => match spawning.look(&self.hub) {
                 Poll::Pending => return true,

@@ -1,11 +1,11 @@
 //! What calls are made on: connections that this side opened, and pools.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use napi_derive::napi;
-use procall::transport::Link;
-use procall::{Connection, Error, ErrorCode, Hub, Side};
+use procall::{Connection, Error, Finder, Hub, Side};
 use procall_pool::Pool;
 
 use crate::calls::Operation;
@@ -19,73 +19,99 @@ pub(crate) struct Channel {
     pub(crate) pool: Option<Pool>,
 }
 
-/// A connection on its way: first the link, then the greeting, which the session gives 5 s.
+/// A connection on its way: first the search, then the greeting. JavaScript has the timers.
 pub(crate) struct Opening {
-    stage: Stage,
+    finder: Finder,
+    /// There once the service is found.
+    greeting: Option<Connection>,
+    /// The time for the greeting is over.
+    expired: bool,
     waker: Waker,
 }
 
-enum Stage {
-    Linking(Arc<Mutex<Option<Linked>>>),
-    Greeting(Connection),
+/// What a look at an opening has brought.
+pub(crate) enum Look {
+    /// It is to be looked at again after this time.
+    Pause(Duration),
+    /// It tells when it has something.
+    Nothing,
+    Over(Result<Channel, Error>),
 }
 
-type Linked = Result<Box<dyn Link>, Error>;
-
 impl Opening {
-    pub(crate) fn look(&mut self, hub: &Hub) -> Poll<Result<Channel, Error>> {
-        if let Stage::Linking(linked) = &self.stage {
-            let Some(linked) = linked.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-                return Poll::Pending;
-            };
-            let connection = match linked {
-                Ok(link) => Connection::new(link, Side::Initiator, state::config()),
-                Err(error) => return Poll::Ready(Err(error)),
-            };
-            if let Err(error) = hub.attach(&connection) {
-                return Poll::Ready(Err(error));
+    pub(crate) fn look(&mut self, hub: &Hub) -> Look {
+        let Some(connection) = &self.greeting else { return self.find(hub) };
+        match connection.poll_ready(&self.waker) {
+            Poll::Pending if self.expired => Look::Over(Err(self.finder.unanswered())),
+            Poll::Pending => Look::Nothing,
+            Poll::Ready(Err(error)) => Look::Over(Err(error)),
+            Poll::Ready(Ok(())) => {
+                let calls = Arc::new(connection.clone());
+                self.greeting = None;
+                Look::Over(Ok(Channel { calls, pool: None }))
             }
-            self.stage = Stage::Greeting(connection);
         }
-        match &self.stage {
-            Stage::Greeting(connection) => connection
-                .poll_ready(&self.waker)
-                .map_ok(|()| Channel { calls: Arc::new(connection.clone()), pool: None }),
-            Stage::Linking(_) => Poll::Pending,
+    }
+
+    fn find(&mut self, hub: &Hub) -> Look {
+        let link = match self.finder.try_open() {
+            Ok(Some(link)) => link,
+            Ok(None) => return Look::Pause(self.finder.pause()),
+            Err(error) => return Look::Over(Err(error)),
+        };
+        let connection = Connection::new(link, Side::Initiator, state::config());
+        if let Err(error) = hub.attach(&connection) {
+            return Look::Over(Err(error));
+        }
+        self.greeting = Some(connection);
+        match self.look(hub) {
+            Look::Nothing => Look::Pause(self.finder.greeting()),
+            answered => answered,
         }
     }
 }
 
-/// Connects to a service by name or address; the event `DONE` brings the channel's number.
+impl Drop for Opening {
+    fn drop(&mut self) {
+        // Given up, or not answered: nothing of it stays.
+        if let Some(connection) = &self.greeting {
+            connection.close();
+        }
+    }
+}
+
+/// Connects to a service by name or address; the event `DONE` brings the channel's number. After each `PAUSE`, [`look`] is to be called.
 ///
-/// Unix sockets answer at once, but TCP may take seconds, which a thread of its own waits for.
+/// `timeout` is in milliseconds, not a number is the usual patience; `inherited` is what the handler that connects has left, if one does.
 #[napi]
-pub(crate) fn connect(id: u32, target: String) -> napi::Result<()> {
+pub(crate) fn connect(id: u32, target: String, timeout: f64, inherited: f64) -> napi::Result<()> {
     state::with(|state| {
         let waker = state.hub.waker(token(Kind::Operation, id as usize));
-        let linked = Arc::new(Mutex::new(None));
-        let stage = Stage::Linking(linked.clone());
-        if target.starts_with("tcp:") {
-            let waker = waker.clone();
-            let thread =
-                std::thread::Builder::new().name("procall-connect".to_owned()).spawn(move || {
-                    let link = procall::open(&target);
-                    *linked.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
-                    waker.wake();
-                });
-            if let Err(error) = thread {
-                let error = Error::new(ErrorCode::Internal, "no thread can be started to connect")
-                    .with_source(error);
-                state.begin(id as usize, Operation::Over(Err(error)));
-                return Ok(());
-            }
-        } else {
-            *linked.lock().unwrap_or_else(PoisonError::into_inner) = Some(procall::open(&target));
-            state.woken.push_back(token(Kind::Operation, id as usize));
-        }
-        state.begin(id as usize, Operation::Opening(Opening { stage, waker }));
+        let patience = if timeout.is_nan() { Finder::PATIENCE } else { millis(timeout) };
+        let limit = (!inherited.is_nan()).then(|| millis(inherited));
+        let finder = procall::with_remaining(limit, || Finder::new(&target, patience));
+        let opening = Opening { finder, greeting: None, expired: false, waker };
+        state.woken.push_back(token(Kind::Operation, id as usize));
+        state.begin(id as usize, Operation::Opening(opening));
         Ok(())
     })
+}
+
+/// The pause of a connection on its way is over; the turn that must follow looks at it.
+#[napi]
+pub(crate) fn look(id: u32) -> napi::Result<()> {
+    state::with(|state| {
+        if let Some(Operation::Opening(opening)) = state.operations.get_mut(id as usize) {
+            opening.expired = opening.greeting.is_some();
+            state.woken.push_back(token(Kind::Operation, id as usize));
+        }
+        Ok(())
+    })
+}
+
+/// JavaScript gives no negative times; infinity, and what no duration can hold, is without end.
+fn millis(millis: f64) -> Duration {
+    Duration::try_from_secs_f64(millis / 1e3).unwrap_or(Duration::MAX)
 }
 
 /// Closes a channel: its calls end with CLOSED. What was counted of them, unless that was told before.

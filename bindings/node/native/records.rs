@@ -42,6 +42,8 @@ pub(crate) const SERVICE_ENDED: u32 = 14;
 
 /// Something happened in the pool whose notices have number `id`; the body is a map.
 pub(crate) const NOTICE: u32 = 15;
+/// A connection on its way is to be looked at again after `extra` milliseconds.
+pub(crate) const PAUSE: u32 = 16;
 
 /// Flags of [`CALL`].
 pub(crate) const ITEMS_IN: u32 = 1;

@@ -1,6 +1,7 @@
 /** Clients: what one calls on. */
 
 import { type CallOptions, callUnary, type NotifyOptions, type Params, refused, routing, timeoutOf } from "./call.js";
+import type { Context } from "./context.js";
 import { ProcallError } from "./errors.js";
 import type { Metrics } from "./figures.js";
 import { type Operation, theLoop } from "./loop.js";
@@ -177,42 +178,79 @@ export function withMethods<C extends ClientBase>(caller: C): C & Dynamic {
 
 /** How to connect. */
 export interface ConnectOptions {
-  /** When to give up, in milliseconds; 5 s. */
+  /**
+   * How long the service may take to be there and to answer, in milliseconds; 5 s. Zero is one look, `Infinity` waits without end.
+   */
   readonly timeoutMs?: number;
+  /** Aborting it ends the search. */
+  readonly signal?: AbortSignal;
+  /** The handler that connects: the search takes no more time than the handler has left, and ends when the handler is cancelled. */
+  readonly context?: Context;
 }
 
 class Connecting implements Operation {
   readonly id = theLoop().begin(this);
   private timer: NodeJS.Timeout | undefined;
+  private readonly signals: readonly AbortSignal[];
+  private readonly onAbort = (): void => {
+    n.native.cancel(this.id);
+    theLoop().soon();
+  };
 
   constructor(
     target: string,
-    private readonly timeoutMs: number,
+    options: ConnectOptions,
     private readonly resolve: (channel: number) => void,
     private readonly reject: (error: unknown) => void,
   ) {
-    n.calling(() => n.native.connect(this.id, target));
-    this.timer = setTimeout(() => n.native.cancel(this.id), timeoutMs);
+    const { signal, context } = options;
+    this.signals = [signal, context?.signal].filter((signal) => signal !== undefined);
+    try {
+      const timeout = timeoutOf(options.timeoutMs === undefined ? undefined : { deadlineMs: options.timeoutMs });
+      const inherited = context === undefined ? NaN : (context.deadlineMs ?? Infinity);
+      if (this.aborted() !== undefined) throw this.cancelled();
+      n.calling(() => n.native.connect(this.id, target, timeout, inherited));
+    } catch (error) {
+      theLoop().end(this.id);
+      throw error;
+    }
+    for (const signal of this.signals) signal.addEventListener("abort", this.onAbort, { once: true });
     theLoop().soon();
   }
 
   handle(kind: number, _flags: number, value: () => unknown, extra: number): boolean {
     clearTimeout(this.timer);
+    if (kind === n.PAUSE) {
+      this.timer = setTimeout(() => {
+        n.native.look(this.id);
+        theLoop().soon();
+      }, extra);
+      return false;
+    }
+    for (const signal of this.signals) signal.removeEventListener("abort", this.onAbort);
     if (kind === n.DONE) {
       this.resolve(extra);
     } else {
       const error = n.errorOf(value());
-      const late = error.code === "CANCELLED";
-      this.reject(
-        late ? new ProcallError("DEADLINE_EXCEEDED", `nobody answered within ${this.timeoutMs} ms`, { executed: "no" }) : error,
-      );
+      this.reject(error.code === "CANCELLED" ? this.cancelled() : error);
     }
     return true;
+  }
+
+  private aborted(): AbortSignal | undefined {
+    return this.signals.find((signal) => signal.aborted);
+  }
+
+  private cancelled(): ProcallError {
+    return new ProcallError("CANCELLED", "the signal was aborted before the service was connected", {
+      executed: "no",
+      cause: this.aborted()?.reason,
+    });
   }
 }
 
 /**
- * Connects to a service by name, or by address such as `unix:/run/calc.sock` or `tcp:127.0.0.1:9000`.
+ * Connects to a service by name, or by address such as `unix:/run/calc.sock` or `tcp:127.0.0.1:9000`. The service may come up later.
  *
  * ```ts
  * const calc = await connect("calc");
@@ -221,7 +259,6 @@ class Connecting implements Operation {
  * ```
  */
 export async function connect<S = Dynamic>(target: string, options: ConnectOptions = {}): Promise<Client<S>> {
-  const timeout = timeoutOf(options.timeoutMs === undefined ? { deadlineMs: 5000 } : { deadlineMs: options.timeoutMs });
-  const channel = await new Promise<number>((resolve, reject) => new Connecting(target, timeout, resolve, reject));
+  const channel = await new Promise<number>((resolve, reject) => new Connecting(target, options, resolve, reject));
   return withMethods(new Caller(channel)) as unknown as Client<S>;
 }

@@ -23,7 +23,8 @@ export type ErrorCode =
   | "VERSION_MISMATCH"
   | "SPAWN_FAILED"
   | "CLOSED"
-  | "INTERNAL";
+  | "INTERNAL"
+  | "NAME_TAKEN";
 
 /** Whether the handler ran. */
 export type Executed = "no" | "maybe" | "yes";
@@ -233,5 +234,14 @@ export const CODES: Readonly<Record<ErrorCode, CodeInfo>> = {
     sentence: "Procall itself has a defect.",
     cause: "An invariant of Procall did not hold; your program need not have done anything wrong.",
     fix: "Please report it, with the whole message.",
+  },
+  NAME_TAKEN: {
+    number: 23,
+    retryable: false,
+    executed: "no",
+    sentence: "Another process serves under this name or address already.",
+    cause:
+      "The service was started twice, or two different services have the same name or address.",
+    fix: "End the process that the message names, or serve under another name or at another address (`PROCALL_LISTEN`).",
   },
 };

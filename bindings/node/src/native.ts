@@ -13,7 +13,8 @@ export interface Native {
   submit(commands: Uint8Array): boolean;
   turn(array: Buffer): number;
   takeBody(number: number): Buffer;
-  connect(id: number, target: string): void;
+  connect(id: number, target: string, timeout: number, inherited: number): void;
+  look(id: number): void;
   close(channel: number): Metrics | null;
   pull(id: number, count: number): void;
   send(id: number, item: Uint8Array): number;
@@ -60,6 +61,7 @@ export const SERVED_SENT = 12;
 export const CANCELLED = 13;
 export const SERVICE_ENDED = 14;
 export const NOTICE = 15;
+export const PAUSE = 16;
 
 export const ITEMS_IN = 1;
 export const ITEMS_OUT = 2;

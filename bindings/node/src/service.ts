@@ -77,24 +77,30 @@ export class Service {
    * `connect(name)` finds it. SIGTERM and SIGINT let calls in flight finish.
    */
   async run(options: RunOptions = {}): Promise<void> {
-    const running = await this.start(options);
-    let signalled: NodeJS.Signals | undefined;
-    const stop = (signal?: NodeJS.Signals): void => {
-      // Whoever asks twice does not want to wait.
-      if (signalled !== undefined) process.exit(signal === "SIGINT" ? 130 : 143);
-      signalled = signal;
-      void running.stop();
+    let running: Running | undefined;
+    let stopping = false;
+    let signalled = false;
+    const stop = (): void => {
+      stopping = true;
+      void running?.stop();
     };
-    const aborted = (): void => stop();
+    const onSignal = (signal: NodeJS.Signals): void => {
+      // Whoever asks twice does not want to wait.
+      if (signalled) process.exit(signal === "SIGINT" ? 130 : 143);
+      signalled = true;
+      stop();
+    };
     const signals: NodeJS.Signals[] = options.signals === false ? [] : ["SIGTERM", "SIGINT"];
-    for (const signal of signals) process.on(signal, stop);
-    options.signal?.addEventListener("abort", aborted, { once: true });
-    if (options.signal?.aborted === true) aborted();
+    // Before it is said that the service is there: whoever reads that may end it at once.
+    for (const signal of signals) process.on(signal, onSignal);
+    options.signal?.addEventListener("abort", stop, { once: true });
     try {
+      running = await this.start(options);
+      if (stopping || options.signal?.aborted === true) stop();
       await running.ended;
     } finally {
-      for (const signal of signals) process.removeListener(signal, stop);
-      options.signal?.removeEventListener("abort", aborted);
+      for (const signal of signals) process.removeListener(signal, onSignal);
+      options.signal?.removeEventListener("abort", stop);
     }
   }
 

@@ -210,8 +210,8 @@ describe("calls", { timeout: 60_000 }, () => {
   });
 
   it("fail where nobody listens", async (t) => {
-    await fails(connect("unix:/nowhere/at.sock"), { code: "NO_WORKER", executed: "no" });
-    await fails(connect("tcp:127.0.0.1:1"), { code: "NO_WORKER" });
+    await fails(connect("unix:/nowhere/at.sock", { timeoutMs: 0 }), { code: "NO_WORKER", executed: "no" });
+    await fails(connect("tcp:127.0.0.1:1", { timeoutMs: 0 }), { code: "NO_WORKER" });
     await fails(connect("ftp:x"), { code: "INVALID_ARGUMENT" });
     await fails(connect("unix:/x", { timeoutMs: -1 }), { code: "INVALID_ARGUMENT" });
   });

@@ -108,7 +108,7 @@ describe("services", { timeout: 60_000 }, () => {
     assert.equal(await client.one(), 1);
     controller.abort();
     await running;
-    await assert.rejects(connect(listen), { code: "NO_WORKER" });
+    await assert.rejects(connect(listen, { timeoutMs: 0 }), { code: "NO_WORKER" });
   });
 
   it("warn of a notification's handler that fails", async (t) => {

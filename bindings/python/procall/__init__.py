@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from procall._errors import Internal as Internal
     from procall._errors import InvalidArgument as InvalidArgument
     from procall._errors import InvalidResult as InvalidResult
+    from procall._errors import NameTaken as NameTaken
     from procall._errors import NotFound as NotFound
     from procall._errors import NoWorker as NoWorker
     from procall._errors import Overloaded as Overloaded
@@ -110,6 +111,7 @@ __all__ = [
     "InvalidArgument",
     "InvalidResult",
     "MethodInfo",
+    "NameTaken",
     "NoWorker",
     "NotFound",
     "OutputLine",

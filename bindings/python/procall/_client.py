@@ -106,10 +106,11 @@ class Client(Calls):
         self.close()
 
 
-def connect(target: str, *, timeout: float = 5.0) -> Client:
+def connect(target: str, *, timeout: float | None = 5.0) -> Client:
     """Connects to a service by name, or by address such as ``unix:/run/calc.sock`` or
     ``tcp:127.0.0.1:9000``.
 
-    ``timeout`` is how many seconds the other side may take to answer the greeting.
+    The service may come up later: ``timeout`` is how many seconds it may take to be there and to
+    answer. Zero is one look, ``None`` waits without end. Ctrl-C ends the wait.
     """
     return Client(_native.connect(target, timeout))

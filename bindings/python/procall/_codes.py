@@ -354,4 +354,21 @@ CODES: Final[dict[str, CodeInfo]] = {
         ),
         fix="Please report it, with the whole message.",
     ),
+    "NAME_TAKEN": CodeInfo(
+        number=23,
+        name="NAME_TAKEN",
+        class_name="NameTaken",
+        base="RuntimeError",
+        retryable=False,
+        executed="no",
+        sentence="Another process serves under this name or address already.",
+        cause=(
+            "The service was started twice, or two different services have the same name or "
+            "address."
+        ),
+        fix=(
+            "End the process that the message names, or serve under another name or at another "
+            "address (`PROCALL_LISTEN`)."
+        ),
+    ),
 }

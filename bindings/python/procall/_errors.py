@@ -235,6 +235,13 @@ class Internal(Error, RuntimeError):
     code = "INTERNAL"
 
 
+class NameTaken(Error, RuntimeError):
+    """Another process serves under this name or address already."""
+
+    code = "NAME_TAKEN"
+    executed = "no"
+
+
 CLASSES: dict[str, type[Error]] = {
     error.code: error
     for error in (
@@ -260,6 +267,7 @@ CLASSES: dict[str, type[Error]] = {
         SpawnFailed,
         Closed,
         Internal,
+        NameTaken,
     )
 }
 """The class of each code."""

@@ -198,8 +198,28 @@ class Pool:
     def events(self, hub: Hub | None, /) -> Any: ...
     def output(self, index: int, count: int, /) -> list[tuple[str, int, str, str]]: ...
 
-def connect(target: str, timeout: float, /) -> Caller: ...
-def connect_soon(hub: Hub, target: str, /) -> Coroutine[Any, Any, Caller]: ...
+def connect(target: str, timeout: float | None, /) -> Caller: ...
+
+class Finder:
+    """The search for a service, for event loops."""
+
+    def __new__(cls, target: str, timeout: float | None, /) -> Self: ...
+    def try_open(self) -> Found | None:
+        """One look: ``None`` when nobody is there yet."""
+
+    def pause(self) -> float:
+        """Seconds until the next look."""
+
+    def greeting(self) -> float:
+        """Seconds that the service has to answer the greeting."""
+
+    def unanswered(self) -> Exception:
+        """The error when it did not."""
+
+class Found:
+    """A service that was found and is not greeted yet."""
+
+def greet(hub: Hub, found: Found, /) -> Coroutine[Any, Any, Caller]: ...
 
 class codec:
     """The conversions by themselves, for tests."""

@@ -185,6 +185,7 @@ class Service:
             return
         server = self._open(listen)
         with StopSignals(server.stop):
+            self._announce(server)
             server.pull(None)
 
     def stop(self) -> None:
@@ -194,11 +195,14 @@ class Service:
 
     def _open(self, listen: str | None, hub: Any = None) -> Server:
         server = self._server = Server(self.document(), self._methods.values(), listen, hub)
+        return server
+
+    def _announce(self, server: Server) -> None:
+        # After the signals have handlers: whoever reads this may end the service at once.
         if server.address is not None:
             import sys
 
             print(f"procall: listening at {server.address}", file=sys.stderr, flush=True)
-        return server
 
 
 class StopSignals:

@@ -36,6 +36,7 @@ def run(service: Service, listen: str | None) -> None:
     server = service._open(listen, loop.hub)
     try:
         with StopSignals(server.stop):
+            service._announce(server)
             server.pull(loop.take)
     finally:
         loop.end()
@@ -71,6 +72,7 @@ async def _serve(service: Service, listen: str | None) -> None:
             break
     loop.add_reader(server.fileno(), turn)
     try:
+        service._announce(server)
         turn()
         await over
     finally:

@@ -89,21 +89,24 @@ class Client(Calls):
 class _Connecting:
     """What ``connect`` gives: await it for a client, or enter it."""
 
-    def __init__(self, target: str, timeout: float) -> None:
+    def __init__(self, target: str, timeout: float | None) -> None:
         self._target = target
         self._timeout = timeout
         self._client: Client | None = None
 
     async def _connect(self) -> Client:
-        from procall._errors import NoWorker
+        from procall._errors import Error
 
+        finder = _native.Finder(self._target, self._timeout)
+        while (found := finder.try_open()) is None:
+            await asyncio.sleep(finder.pause())
         try:
-            async with asyncio.timeout(self._timeout):
-                return Client(await _native.connect_soon(running_hub(), self._target))
+            async with asyncio.timeout(finder.greeting()):
+                return Client(await _native.greet(running_hub(), found))
         except TimeoutError as error:
-            if isinstance(error, NoWorker):
+            if isinstance(error, Error):
                 raise
-            raise NoWorker(f"{self._target} does not answer within {self._timeout} s") from None
+            raise finder.unanswered() from None
 
     def __await__(self) -> Generator[Any, None, Client]:
         return self._connect().__await__()
@@ -122,11 +125,12 @@ class _Connecting:
             await self._client.close()
 
 
-def connect(target: str, *, timeout: float = 5.0) -> _Connecting:
+def connect(target: str, *, timeout: float | None = 5.0) -> _Connecting:
     """Connects to a service by name or address: ``async with connect("calc") as calc``, or ``await
     connect("calc")``.
 
-    ``timeout`` is how many seconds the other side may take to answer the greeting.
+    The service may come up later: ``timeout`` is how many seconds it may take to be there and to
+    answer. Zero is one look, ``None`` waits without end. The event loop runs on meanwhile.
     """
     return _Connecting(target, timeout)
 

@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
-    use crate::client::dial::{connect, connect_soon};
+    use crate::client::dial::{Finder, Found, connect, greet};
     #[pymodule_export]
     use crate::client::{AsyncStream, Caller, Method, Stream, Submitted};
     #[pymodule_export]

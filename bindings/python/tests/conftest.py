@@ -21,13 +21,22 @@ VECTORS = HERE.parents[2] / "spec" / "vectors"
 class Served:
     """A service that runs in a process of its own."""
 
-    def __init__(self, script: str, *args: str, listen: str) -> None:
+    def __init__(
+        self,
+        script: str,
+        *args: str,
+        listen: str | None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        environment = dict(os.environ if environment is None else environment)
+        if listen is not None:
+            environment["PROCALL_LISTEN"] = listen
         self.process = subprocess.Popen(
             [sys.executable, str(SERVICES / script), *args],
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PROCALL_LISTEN": listen},
+            env=environment,
         )
         assert self.process.stderr is not None
         assert self.process.stdout is not None

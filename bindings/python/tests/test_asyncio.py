@@ -234,7 +234,7 @@ async def test_a_service_that_is_killed(any_service: Served) -> None:
 
 async def test_connecting_to_nobody(tmp_path) -> None:
     with pytest.raises(procall.NoWorker, match="nothing listens"):
-        await procall.aio.connect(f"unix:{tmp_path}/none.sock")
+        await procall.aio.connect(f"unix:{tmp_path}/none.sock", timeout=0)
 
 
 def test_one_client_for_each_loop(plain: Served) -> None:

@@ -404,9 +404,9 @@ def test_a_closed_client(calc: procall.Client) -> None:
 
 def test_connecting_to_nobody(tmp_path: pathlib.Path) -> None:
     with pytest.raises(procall.NoWorker, match="nothing listens"):
-        procall.connect(f"unix:{tmp_path}/none.sock")
+        procall.connect(f"unix:{tmp_path}/none.sock", timeout=0)
     with pytest.raises(procall.NoWorker):
-        procall.connect("tcp:127.0.0.1:1")
+        procall.connect("tcp:127.0.0.1:1", timeout=0)
     with pytest.raises(procall.InvalidArgument):
         procall.connect("../x")
     with pytest.raises(procall.InvalidArgument):

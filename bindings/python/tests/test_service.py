@@ -377,7 +377,7 @@ def test_two_services_at_one_place(serve: Serve, plain: Served) -> None:
     program = (
         "import procall; s = procall.Service('x'); s.register('f', len)\n"
         f"try: s.run(listen={plain.address!r})\n"
-        "except procall.Unavailable: print('taken')"
+        "except procall.NameTaken: print('taken')"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -12,7 +12,7 @@ use procall::{
 };
 use rustix::process::{Signal, getpid, kill_process};
 
-const METHODS: [&str; 12] = [
+const METHODS: [&str; 13] = [
     "echo",
     "sleep_ms",
     "crash",
@@ -25,6 +25,7 @@ const METHODS: [&str; 12] = [
     "spawn_grandchild",
     "close_channel",
     "retire",
+    "grant",
 ];
 
 fn main() {
@@ -105,14 +106,7 @@ fn connect() -> Connection {
 
 fn serve() {
     let connection = connect();
-    let methods = METHODS
-        .iter()
-        .map(|name| MethodInfo { name: (*name).to_owned(), ..MethodInfo::default() })
-        .collect();
-    let concurrency = variable("CONCURRENCY").parse().unwrap_or(1);
-    let registration =
-        Registration { name: "test".to_owned(), concurrency, methods, ..Registration::default() };
-    connection.register(&registration).expect("it can be encoded");
+    register(&connection, variable("CONCURRENCY").parse().unwrap_or(1));
     let mut batch = Batch::new();
     // The end of the channel is the end of the worker.
     while connection.wait_calls(&mut batch, None, &mut || false).is_ok() {
@@ -123,6 +117,16 @@ fn serve() {
         }
         batch.clear();
     }
+}
+
+fn register(connection: &Connection, concurrency: u32) {
+    let methods = METHODS
+        .iter()
+        .map(|name| MethodInfo { name: (*name).to_owned(), ..MethodInfo::default() })
+        .collect();
+    let registration =
+        Registration { name: "test".to_owned(), concurrency, methods, ..Registration::default() };
+    connection.register(&registration).expect("it can be encoded");
 }
 
 fn text(text: impl Into<String>) -> Encoded {
@@ -185,6 +189,10 @@ fn handle(connection: &Connection, method: &str, body: &str, responder: Responde
         "close_channel" => {
             connection.close();
             park()
+        }
+        "grant" => {
+            register(connection, body.parse().expect("a number"));
+            responder.reply(text(""));
         }
         "retire" => {
             responder.reply(text(""));

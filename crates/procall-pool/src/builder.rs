@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use procall::{Error, ErrorCode, Heartbeat};
@@ -11,9 +12,10 @@ use crate::core::{Core, Settings};
 use crate::output::{Audience, Event, OnEvent, OnOutput, OutputLine};
 use crate::policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
 use crate::pool::Pool;
-use crate::spawn::{self, Wanted};
+use crate::spawn::{self, OwnTransport, Wanted};
 use crate::step::{Step, step};
 use crate::supervisor::{Command, Supervisor};
+use crate::transport::Transport;
 
 /// Most workers of one pool.
 const MAX_WORKERS: usize = 1024;
@@ -39,6 +41,7 @@ pub struct PoolBuilder {
     settings: Settings,
     on_output: Option<OnOutput>,
     on_event: Option<OnEvent>,
+    transport: Option<OwnTransport>,
 }
 
 impl PoolBuilder {
@@ -65,6 +68,7 @@ impl PoolBuilder {
             },
             on_output: None,
             on_event: None,
+            transport: None,
         }
     }
 
@@ -190,6 +194,12 @@ impl PoolBuilder {
         self
     }
 
+    /// Has the workers come over a transport of your own; see [`Transport`].
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(OwnTransport(Arc::new(transport)));
+        self
+    }
+
     /// Called with every line that a worker prints, on a thread of its own. When it is slow, the oldest of 4,096 waiting lines are dropped;
     /// the worker never waits for it.
     pub fn on_output(mut self, call: impl FnMut(&OutputLine) + Send + 'static) -> Self {
@@ -229,7 +239,8 @@ impl PoolBuilder {
                 "a worker cannot be recycled after 0 calls; leave max_calls out for never";
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
-        let launch = spawn::launch(&self.wanted, &self.args, &self.env, self.cwd.as_deref())?;
+        let mut launch = spawn::launch(&self.wanted, &self.args, &self.env, self.cwd.as_deref())?;
+        launch.transport = self.transport;
         let name = self.name.unwrap_or_else(|| self.wanted.name());
         let supervisor = Supervisor::current()?;
         let audience = Audience::new(self.on_output, self.on_event).map_err(|error| {

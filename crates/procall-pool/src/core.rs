@@ -86,6 +86,13 @@ impl Core {
         self.dispatch.lock().gate != Gate::Open
     }
 
+    /// A call has left the queue, which may have been the last that a drain waits for.
+    pub(crate) fn nudge_drain(&self) {
+        if self.is_draining() {
+            self.supervisor.nudge(self.id, 0);
+        }
+    }
+
     pub(crate) fn ring(&self, index: usize) -> Option<MutexGuard<'_, Ring>> {
         self.rings.get(index).map(|ring| ring.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -42,6 +42,8 @@ mod size;
 mod spawn;
 mod step;
 mod supervisor;
+mod transport;
+mod worker_set;
 
 pub use builder::PoolBuilder;
 pub use calls::{Answer, Broadcast, BroadcastFuture};
@@ -52,6 +54,8 @@ pub use pool::Pool;
 pub use size::parse_bytes;
 pub use spawn::Exit;
 pub use step::Step;
+pub use transport::{Door, Opening, Transport};
+pub use worker_set::WorkerSet;
 
 /// The Rust snippets of the README and of the book, compiled.
 #[cfg(doctest)]
@@ -60,4 +64,10 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../../docs/src/tutorial.md")]
     struct Tutorial;
+    #[doc = include_str!("../../../docs/src/pools.md")]
+    struct Pools;
+    #[doc = include_str!("../../../docs/src/rust.md")]
+    struct Rust;
+    #[doc = include_str!("../../../docs/src/connect.md")]
+    struct Connect;
 }

@@ -37,6 +37,21 @@ fn a_worker_gets_as_many_calls_as_it_registered_for() {
 }
 
 #[test]
+fn a_worker_may_grant_more_or_less_while_it_runs() {
+    let pool = pool().start().wait().unwrap();
+    call(&pool, "grant", "3").unwrap();
+    // The grant came before its answer; the pool takes note of it a moment later.
+    let three: Vec<_> = (0..3).map(|_| start(&pool, "sleep_ms", "60000")).collect();
+    let begun = Instant::now();
+    while pool.queued() > 0 {
+        assert!(begun.elapsed() < common::LONG, "all three run");
+        std::thread::yield_now();
+    }
+    assert_eq!(pool.workers()[0].in_flight, 3);
+    drop(three);
+}
+
+#[test]
 fn the_pool_can_override_what_a_worker_registered() {
     let pool = pool().env("CONCURRENCY", "3").concurrency(1).start().wait().unwrap();
     let _first = start(&pool, "sleep_ms", "1000");
@@ -107,6 +122,27 @@ fn a_call_that_is_dropped_leaves_the_queue() {
     let next = start(&pool, "echo", "still here");
     text(busy);
     assert_eq!(text(next), "still here");
+}
+
+#[test]
+fn a_waiting_call_can_be_cancelled_and_says_that_nothing_ran() {
+    let pool = pool().start().wait().unwrap();
+    let busy = start(&pool, "sleep_ms", "60000");
+    let waiting = start(&pool, "exit", "1");
+    let draining = start(&pool, "echo", "");
+    waiting.cancel();
+    assert_eq!(pool.queued(), 1);
+    let error = waiting.wait().unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::Cancelled, Executed::No));
+    // One that a worker has by now is cancelled there.
+    busy.cancel();
+    let error = busy.wait().unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::Cancelled, Executed::Maybe));
+    // The last of a drain's queue, cancelled, ends the wait of the drain; the worker is still asleep, so the pool is stopped at once.
+    draining.cancel();
+    assert_eq!(pool.queued(), 0);
+    assert_eq!(pool.metrics().cancelled_requests, 3);
+    pool.stop_within(Duration::ZERO, Duration::from_millis(100)).wait().unwrap();
 }
 
 #[test]

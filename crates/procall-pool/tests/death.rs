@@ -292,3 +292,27 @@ fn a_worker_that_does_not_answer_gets_nothing_new_and_is_not_killed() {
     assert_eq!(call(&pool, "pid", "").unwrap(), stopped.to_string());
     assert_eq!(pool.workers()[0].restarts, 0);
 }
+
+#[test]
+fn siblings_of_a_worker_that_dies_are_unharmed() {
+    let policy = RestartPolicy {
+        backoff: Duration::from_millis(1),
+        max_restarts: 1000,
+        ..RestartPolicy::default()
+    };
+    let pool = pool().workers(3).restart(policy).start().wait().unwrap();
+    let to = |worker: &str| procall::CallOptions { to: Some(worker.into()), ..Default::default() };
+    for (method, argument) in [("crash", "11"), ("crash", "6"), ("exit", "3"), ("crash", "9")] {
+        let siblings: Vec<_> = ["test/2", "test/3"]
+            .map(|name| request("sleep_ms", "100").with_options(to(name)))
+            .map(|request| pool.start_call(request).unwrap())
+            .into();
+        let dying = pool.start_call(request(method, argument).with_options(to("test/1"))).unwrap();
+        assert_eq!(dying.wait().unwrap_err().code(), ErrorCode::WorkerLost);
+        for sibling in siblings {
+            sibling.wait().unwrap();
+        }
+    }
+    let restarts: Vec<u64> = pool.workers().iter().map(|worker| worker.restarts).collect();
+    assert_eq!(restarts[1..], [0, 0]);
+}

@@ -51,6 +51,16 @@ fn a_thousand_kills_leave_nothing_behind() {
         pool.stop().wait().unwrap();
     }
     assert_eq!((count("fd"), count("task"), children()), before);
+    // Workers that overrun a deadline, and pools that come and go.
+    for _ in 0..20 {
+        let pool = pool().workers(2).start().wait().unwrap();
+        let mut request = common::within(5, "sleep_ms", "60000");
+        request.options.on_timeout = procall::OnTimeout::Restart;
+        pool.start_call(request).unwrap().wait().unwrap_err();
+        drop(pool.start_call(common::request("sleep_ms", "60000")).unwrap());
+        pool.close();
+    }
+    assert_eq!((count("fd"), count("task"), children()), before);
     assert_eq!(children(), 0);
     assert_eq!(names_in_temp(), 0);
 }

@@ -273,3 +273,35 @@ fn a_python_file_runs_in_python() {
     assert_eq!(pool.output_lines(0, 1)[0].text, "from python");
     assert_eq!(text(pool.start_call(request("pid", "")).unwrap()), pid(&pool, 0).to_string());
 }
+
+#[test]
+fn pools_that_start_in_the_same_moment_do_not_meet() {
+    let barrier = std::sync::Barrier::new(8);
+    let pids = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for host in 0..8 {
+            let (barrier, pids) = (&barrier, &pids);
+            scope.spawn(move || {
+                barrier.wait();
+                // Behind a launcher, so that the workers dial instead of using what they inherited.
+                let wrapped =
+                    "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)";
+                let pool = Pool::command(["python3", "-c", wrapped])
+                    .arg(program())
+                    .workers(1)
+                    .name(format!("host{host}"))
+                    .start()
+                    .wait()
+                    .unwrap();
+                for n in 0..20 {
+                    let sent = format!("{host}:{n}");
+                    assert_eq!(call(&pool, "echo", &sent).unwrap(), sent);
+                }
+                pids.lock().unwrap().push(call(&pool, "pid", "").unwrap());
+                pool.stop().wait().unwrap();
+            });
+        }
+    });
+    let pids: std::collections::BTreeSet<String> = pids.into_inner().unwrap().into_iter().collect();
+    assert_eq!(pids.len(), 8, "each had a worker of its own");
+}

@@ -57,6 +57,8 @@ pub enum ErrorCode {
     Closed = 21,
     /// Procall itself has a defect.
     Internal = 22,
+    /// Another process serves under this name or address already.
+    NameTaken = 23,
 }
 
 impl ErrorCode {
@@ -84,6 +86,7 @@ impl ErrorCode {
         Self::SpawnFailed,
         Self::Closed,
         Self::Internal,
+        Self::NameTaken,
     ];
 
     /// The number on the wire.
@@ -118,6 +121,7 @@ impl ErrorCode {
             20 => Self::SpawnFailed,
             21 => Self::Closed,
             22 => Self::Internal,
+            23 => Self::NameTaken,
             _ => return None,
         })
     }
@@ -341,6 +345,14 @@ impl ErrorCode {
                 sentence: "Procall itself has a defect.",
                 cause: "An invariant of Procall did not hold; your program need not have done anything wrong.",
                 fix: "Please report it, with the whole message.",
+            },
+            Self::NameTaken => &Entry {
+                name: "NAME_TAKEN",
+                retryable: false,
+                executed: Executed::No,
+                sentence: "Another process serves under this name or address already.",
+                cause: "The service was started twice, or two different services have the same name or address.",
+                fix: "End the process that the message names, or serve under another name or at another address (`PROCALL_LISTEN`).",
             },
         }
     }

@@ -111,6 +111,10 @@ impl StreamLink {
         }
     }
 
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
     /// Bytes of memory that both buffers hold.
     pub(crate) fn memory(&self) -> usize {
         self.inbox.capacity() + self.outbox.capacity()
@@ -220,6 +224,11 @@ macro_rules! stream_link {
         }
 
         impl $link {
+            /// The socket below, to look at or to be kept open by a copy. Whoever reads from it or writes to it breaks the link.
+            pub fn socket(&self) -> std::os::fd::BorrowedFd<'_> {
+                self.stream.socket()
+            }
+
             /// Bytes of memory that this link's two buffers hold now: bounded by what was really sent and received, never by what a
             /// peer only announced.
             pub fn memory(&self) -> usize {

@@ -52,18 +52,12 @@ impl TcpLink {
     /// [`io::ErrorKind::TimedOut`] after that time, [`io::ErrorKind::ConnectionRefused`] when nobody listens, or what else the
     /// kernel says.
     pub fn connect(address: SocketAddr, options: &LinkOptions) -> io::Result<Self> {
-        let socket = new_socket(address)?;
-        match connect(&socket, &address) {
-            Ok(()) => {}
-            Err(Errno::INPROGRESS | Errno::INTR) => finish_connect(&socket, address)?,
-            Err(error) => return Err(error.into()),
-        }
-        // A connect to a free port of this machine from the range that the kernel gives out may meet itself: both ends are then one
-        // socket, which would talk to itself. Nobody listens there.
-        if local_addr(&socket)? == address {
-            return Err(io::ErrorKind::ConnectionRefused.into());
-        }
-        Self::from_fd(socket, options)
+        let dial = TcpDial::start(address)?;
+        wait_for(&dial, CONNECT)?;
+        dial.finish(options)?.ok_or_else(|| {
+            let text = format!("{address} did not answer within {} s", CONNECT.as_secs());
+            io::Error::new(io::ErrorKind::TimedOut, text)
+        })
     }
 
     /// A link over a connected TCP socket, blocking or not: the link never waits either way, and leaves the mode as it is.
@@ -79,6 +73,69 @@ impl TcpLink {
         let info =
             LinkInfo::new("tcp", options.message_limit()).with_address(format!("tcp:{peer}"));
         Ok(Self { stream: StreamLink::new(socket, info, options)? })
+    }
+}
+
+/// A connection on its way, for those who must not wait. Its descriptor is writable when [`finish`](Self::finish) has an outcome.
+///
+/// ```
+/// use procall_transport::{Link, LinkOptions, tcp::{TcpDial, TcpListener}};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
+/// let dial = TcpDial::start(listener.local_addr()?)?;
+/// let link = loop {
+///     if let Some(link) = dial.finish(&LinkOptions::default())? {
+///         break link;
+///     }
+/// };
+/// assert_eq!(link.info().transport, "tcp");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TcpDial {
+    socket: OwnedFd,
+    address: SocketAddr,
+}
+
+impl TcpDial {
+    /// Starts to connect; nothing waits.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says at once, such as that there is no way to the address.
+    pub fn start(address: SocketAddr) -> io::Result<Self> {
+        let socket = new_socket(address)?;
+        match connect(&socket, &address) {
+            Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(Self { socket, address }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The link, or `None` while the other side has not answered. To be asked no more after anything but `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::ConnectionRefused`] when nobody listens, or what else the kernel says.
+    pub fn finish(&self, options: &LinkOptions) -> io::Result<Option<TcpLink>> {
+        let mut fds = [PollFd::new(&self.socket, PollFlags::OUT)];
+        match poll(&mut fds, Some(&Timespec::default())) {
+            Ok(0) | Err(Errno::INTR) => return Ok(None),
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        socket_error(&self.socket)??;
+        // A connect to a free port of this machine from the range that the kernel gives out may meet itself: both ends are then one
+        // socket, which would talk to itself. Nobody listens there.
+        if local_addr(&self.socket)? == self.address {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        TcpLink::from_fd(self.socket.try_clone()?, options).map(Some)
+    }
+}
+
+impl AsFd for TcpDial {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -148,23 +205,19 @@ fn new_socket(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
 }
 
-fn finish_connect(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
-    let end = Instant::now() + CONNECT;
+/// Waits until a dial has an outcome, or the time is up.
+fn wait_for(dial: &TcpDial, time: Duration) -> io::Result<()> {
+    let end = Instant::now() + time;
     loop {
         let left = end.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).expect("five seconds fit");
-        let mut fds = [PollFd::new(socket, PollFlags::OUT)];
+        let left = Timespec::try_from(left).expect("a few seconds fit");
+        let mut fds = [PollFd::new(dial, PollFlags::OUT)];
         match poll(&mut fds, Some(&left)) {
-            Ok(0) => {
-                let text = format!("{address} did not answer within {} s", CONNECT.as_secs());
-                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
-            }
-            Ok(_) => break,
+            Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(socket_error(socket)??)
 }
 
 fn local_addr(socket: &OwnedFd) -> io::Result<SocketAddr> {

@@ -101,7 +101,7 @@ impl UnixLink {
 
 /// Listens on a socket file that only its owner may connect to (mode 0600).
 ///
-/// Dropping it removes the file, unless another file has taken its place meanwhile.
+/// Dropping it removes the file, unless another file has taken its place meanwhile, or this is a forked copy of the process that bound it.
 ///
 /// ```
 /// use procall_transport::{LinkOptions, unix::{UnixLink, UnixListener}};
@@ -126,6 +126,8 @@ pub struct UnixListener {
     path: PathBuf,
     /// Device and inode of our socket file.
     file: (u64, u64),
+    /// The process that bound it.
+    owner: u32,
 }
 
 impl UnixListener {
@@ -142,7 +144,8 @@ impl UnixListener {
         // Linux gives the file the mode of the socket's own inode, so that it is never open to others, not even for a moment.
         fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
         bind(&socket, &address).map_err(|error| cannot_bind(error, path))?;
-        let listener = Self { socket, path: path.to_owned(), file: identity(&lstat(path)?) };
+        let (file, owner) = (identity(&lstat(path)?), std::process::id());
+        let listener = Self { socket, path: path.to_owned(), file, owner };
         listen(&listener.socket, BACKLOG)?;
         Ok(listener)
     }
@@ -185,7 +188,8 @@ impl AsFd for UnixListener {
 
 impl Drop for UnixListener {
     fn drop(&mut self) {
-        if lstat(&self.path).is_ok_and(|stat| identity(&stat) == self.file) {
+        let ours = self.owner == std::process::id();
+        if ours && lstat(&self.path).is_ok_and(|stat| identity(&stat) == self.file) {
             let _ = unlink(&self.path);
         }
     }

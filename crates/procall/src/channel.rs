@@ -70,6 +70,10 @@ impl Channel for Connection {
 pub trait Queued: Send {
     /// Ready once the call was handed to a worker, or will not be. The waker replaces the one given before.
     fn poll_started(&mut self, waker: &Waker) -> Poll<Result<Pending, Error>>;
+
+    /// Takes it out of the queue, and wakes whoever waits: its outcome is CANCELLED, `executed: no`, unless a worker has it already, which is
+    /// then asked to cancel it.
+    fn cancel(&self);
 }
 
 enum Stage {
@@ -264,10 +268,12 @@ impl Started {
         matches!(self.stage, Stage::Queued(_))
     }
 
-    /// Asks for the call to end: its outcome will be CANCELLED. A call that waits for a worker is taken from the queue when this is dropped.
+    /// Asks for the call to end: its outcome will be CANCELLED, unless it has one already.
     pub fn cancel(&self) {
-        if let Stage::Active(pending) = &self.stage {
-            pending.cancel();
+        match &self.stage {
+            Stage::Active(pending) => pending.cancel(),
+            Stage::Queued(queued) => queued.cancel(),
+            Stage::Over(_) => {}
         }
     }
 }

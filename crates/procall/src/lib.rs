@@ -15,9 +15,14 @@ mod context;
 #[cfg(feature = "tokio")]
 mod driver;
 mod error;
+mod finder;
 mod listener;
+mod lock;
+#[cfg(feature = "tokio")]
+mod messages;
 mod metrics;
 mod registration;
+mod runtime_dir;
 #[cfg(feature = "tokio")]
 mod server;
 mod service;
@@ -29,7 +34,7 @@ pub use channel::{Channel, Queued, Started};
 #[cfg(feature = "tokio")]
 pub use client::Client;
 pub use client::{
-    AsChannel, BlockingClient, Call, CallFuture, DuplexCall, StreamCall, Submitted, open,
+    AsChannel, BlockingClient, Call, CallFuture, DuplexCall, StreamCall, Submitted, notify, open,
 };
 pub use connection::{
     Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, OnTimeout,
@@ -39,7 +44,10 @@ pub use context::{Context, remaining, with_remaining};
 #[cfg(feature = "tokio")]
 pub use driver::drive_hub;
 pub use error::{Error, FieldError, IntoError};
+pub use finder::Finder;
 pub use listener::Listener;
+#[cfg(feature = "tokio")]
+pub use messages::{Message, Messages, MessagesBuilder, Reply, messages};
 pub use metrics::{Ending, Latency, Meter, Metrics};
 pub use procall_proto::{
     Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Heartbeat, Limits,

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 
 use procall_proto::ErrorCode;
 use procall_transport::tcp::TcpListener;
@@ -10,6 +9,8 @@ use procall_transport::unix::UnixListener;
 use procall_transport::{Address, Link, LinkOptions};
 
 use crate::error::Error;
+use crate::lock::Lock;
+use crate::surroundings::may_call;
 
 /// A socket that listens at an address; it never waits.
 ///
@@ -26,8 +27,13 @@ use crate::error::Error;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
+    // Goes before the lock: once that is free, the socket file is another's.
     socket: Socket,
     address: Address,
+    /// The user that this process acts as, the only one beside root whose connections to a socket file are taken.
+    own: u32,
+    /// `None` over TCP, where the kernel knows who has a port.
+    _lock: Option<Lock>,
 }
 
 #[derive(Debug)]
@@ -37,28 +43,44 @@ enum Socket {
 }
 
 impl Listener {
-    /// Listens at an address. A socket file that nobody listens at any more is replaced.
+    /// Listens at an address.
+    ///
+    /// A socket file has a lock file beside it, its name with `.lock` behind it, which is locked for as long as this lives. A socket file
+    /// that was left by a process that is gone is replaced; dropping this removes both files.
+    ///
+    /// # Errors
+    ///
+    /// NAME_TAKEN when another listens there, PERMISSION_DENIED and UNAVAILABLE with what the kernel says otherwise.
     pub fn bind(address: &Address) -> Result<Self, Error> {
         let failed = |error: io::Error| {
-            let code = match error.kind() {
-                io::ErrorKind::PermissionDenied => ErrorCode::PermissionDenied,
-                _ => ErrorCode::Unavailable,
+            let (code, why) = match error.kind() {
+                io::ErrorKind::PermissionDenied => (ErrorCode::PermissionDenied, error.to_string()),
+                io::ErrorKind::InvalidInput => (ErrorCode::InvalidArgument, error.to_string()),
+                io::ErrorKind::AddrInUse if matches!(address, Address::Tcp(_)) => {
+                    (ErrorCode::NameTaken, "another process listens there already".to_owned())
+                }
+                io::ErrorKind::AddrInUse => {
+                    (ErrorCode::Unavailable, format!("{error}, and is no socket; remove it"))
+                }
+                _ => (ErrorCode::Unavailable, error.to_string()),
             };
-            Error::new(code, format!("cannot listen at {address}: {error}")).with_source(error)
+            Error::new(code, format!("cannot listen at {address}: {why}")).with_source(error)
         };
-        let (socket, address) = match address {
+        let own = rustix::process::geteuid().as_raw();
+        match address {
             Address::Unix(path) => {
-                remove_stale(path);
-                (Socket::Unix(UnixListener::bind(path).map_err(failed)?), address.clone())
+                let lock = Lock::take(path)?;
+                lock.clear(path)?;
+                let socket = Socket::Unix(UnixListener::bind(path).map_err(failed)?);
+                Ok(Self { socket, address: address.clone(), own, _lock: Some(lock) })
             }
             Address::Tcp(socket) => {
                 let listener = TcpListener::bind(*socket).map_err(failed)?;
                 let address = Address::Tcp(listener.local_addr().map_err(failed)?);
-                (Socket::Tcp(listener), address)
+                Ok(Self { socket: Socket::Tcp(listener), address, own, _lock: None })
             }
-            other => return Err(Error::invalid(format!("cannot listen at {other}"))),
-        };
-        Ok(Self { socket, address })
+            other => Err(Error::invalid(format!("cannot listen at {other}"))),
+        }
     }
 
     /// Where it listens; a port that was given as 0 is the real one here.
@@ -67,12 +89,22 @@ impl Listener {
     }
 
     /// The next peer that connected, or `None` when nobody is there now.
+    ///
+    /// On a Unix socket that is a process of this user or of root; those of others are hung up on.
     pub fn accept(&self) -> io::Result<Option<Box<dyn Link>>> {
         let options = LinkOptions::default();
-        Ok(match &self.socket {
-            Socket::Unix(listener) => listener.accept(&options)?.map(|link| Box::new(link) as _),
-            Socket::Tcp(listener) => listener.accept(&options)?.map(|link| Box::new(link) as _),
-        })
+        match &self.socket {
+            Socket::Unix(listener) => {
+                while let Some(mut link) = listener.accept(&options)? {
+                    if may_call(link.info().peer, self.own) {
+                        return Ok(Some(Box::new(link)));
+                    }
+                    link.close();
+                }
+                Ok(None)
+            }
+            Socket::Tcp(listener) => Ok(listener.accept(&options)?.map(|link| Box::new(link) as _)),
+        }
     }
 }
 
@@ -82,20 +114,5 @@ impl AsFd for Listener {
             Socket::Unix(listener) => listener.as_fd(),
             Socket::Tcp(listener) => listener.as_fd(),
         }
-    }
-}
-
-/// Removes a socket file that nobody listens at. Anything else in the way is left for `bind` to complain about.
-fn remove_stale(path: &Path) {
-    use std::os::unix::fs::FileTypeExt;
-    let is_socket =
-        std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    let refused = || {
-        std::os::unix::net::UnixStream::connect(path)
-            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    };
-    if is_socket && refused() {
-        // If it cannot be removed, `bind` says why.
-        let _ = std::fs::remove_file(path);
     }
 }

@@ -35,20 +35,25 @@ impl Service {
     /// # }
     /// ```
     pub async fn run(self) -> Result<(), Error> {
-        if let Some(parent) = surroundings::parent()? {
-            let config =
-                Config { token: parent.token, name: self.registration().name.clone(), ..config() };
-            parent.lifeline.watch(ORPHAN)?;
-            let worker = Worker::start(parent.link, config, self).await?;
-            return worker.run().await;
-        }
-        let address = match std::env::var(surroundings::LISTEN) {
-            Ok(address) => surroundings::resolve(&address)?,
-            Err(_) => surroundings::address_of(&self.registration().name)?,
-        };
-        let server = Server::bind(&address, self)?;
-        eprintln!("procall: listening at {}", server.address());
-        server.run_until(stop_signal()).await
+        Running::begin(self, None).await?.run_until(std::future::pending()).await
+    }
+
+    /// Serves the pool that started this process, over a link that this process brings: the other half of a
+    /// [pool's own transport](https://docs.rs/procall-pool/latest/procall_pool/trait.Transport.html).
+    ///
+    /// The pool's one-time token is shown over it. The inherited channel stays open as the lifeline: this ends when the pool is gone, even
+    /// if the link does not say so. Without a pool it is an error.
+    ///
+    /// ```no_run
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use procall::transport::{LinkOptions, tcp::TcpLink};
+    ///
+    /// let link = TcpLink::connect(std::env::var("CALC_ADDRESS")?.parse()?, &LinkOptions::default())?;
+    /// procall::Service::new("calc").method("add", |a: i64, b: i64| a + b).run_over(Box::new(link)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn run_over(self, link: Box<dyn Link>) -> Result<(), Error> {
+        Running::begin(self, Some(link)).await?.run_until(std::future::pending()).await
     }
 
     /// Serves one link on the current runtime, in the background; the connection may also be called on.
@@ -73,36 +78,163 @@ impl Service {
 impl Dispatcher {
     fn serve(self: Arc<Self>, link: Box<dyn Link>) -> Result<Connection, Error> {
         let connection = Connection::for_task(link, Side::Acceptor, config(), Serves::Inbox)?;
+        // So that callers know of each method whether it takes or gives a stream. One that is too long for a message is still told to those
+        // who ask for `procall.methods`.
+        let _ = connection.register(self.registration());
         driver::drive(&connection, Some(self))?;
         Ok(connection)
     }
 }
 
+/// A service that serves where the surroundings say.
+pub(crate) enum Running {
+    Worker(Worker),
+    Listening(Server),
+}
+
+impl Running {
+    /// Begins to serve; over `link` only as a pool's worker.
+    pub(crate) async fn begin(
+        service: Service,
+        link: Option<Box<dyn Link>>,
+    ) -> Result<Self, Error> {
+        if let Some(parent) = surroundings::parent()? {
+            return Worker::start(parent, link, service).await.map(Self::Worker);
+        }
+        if link.is_some() {
+            return Err(Error::invalid(
+                "no pool started this process, so nobody waits for a worker at the other end of this link; `run` listens, `serve_link` \
+                 serves whoever is there",
+            ));
+        }
+        let address = match std::env::var(surroundings::LISTEN) {
+            Ok(address) => surroundings::resolve(&address)?,
+            Err(_) => surroundings::address_of(&service.registration().name)?,
+        };
+        Server::bind(&address, service).map(Self::Listening)
+    }
+
+    /// Serves until the pool is gone, or until the process is asked to stop or `done` resolves, and the calls in flight have ended.
+    pub(crate) async fn run_until(self, done: impl Future<Output = ()>) -> Result<(), Error> {
+        // Before it is said that the service is there: whoever reads that may end it at once.
+        let signal = stop_signal();
+        let stop = async {
+            tokio::select! {
+                () = signal => {}
+                () = done => {}
+            }
+        };
+        if let Self::Listening(server) = &self {
+            eprintln!("procall: listening at {}", server.address());
+        }
+        match self {
+            Self::Worker(worker) => {
+                worker.run_until(stop).await;
+                Ok(())
+            }
+            Self::Listening(server) => server.run_until(stop).await,
+        }
+    }
+}
+
 /// A pool's worker: registered, serving, until the pool is gone or says stop.
-struct Worker {
+pub(crate) struct Worker {
     connection: Connection,
+    /// The inherited channel, where the connection goes over another link.
+    channel: Option<Channel>,
+}
+
+/// A link that carries nothing: only its end is of interest.
+struct Channel {
+    link: Box<dyn Link>,
+    readiness: driver::Readiness,
+}
+
+impl Channel {
+    fn watch(link: Box<dyn Link>) -> Result<Self, Error> {
+        let readiness = driver::Readiness::new(link.readiness()).map_err(unwatchable)?;
+        Ok(Self { link, readiness })
+    }
+
+    /// Resolves at its end.
+    async fn end(mut self) {
+        let mut ended = false;
+        std::future::poll_fn(|cx| {
+            // Nobody sends anything here; were it so, it would be read and forgotten.
+            let link = &mut self.link;
+            let polled = self.readiness.poll_read(cx, || {
+                ended = loop {
+                    match link.receive() {
+                        Ok(Some(_)) => {}
+                        Ok(None) => break false,
+                        Err(_) => break true,
+                    }
+                }
+            });
+            match polled {
+                Poll::Pending => Poll::Pending,
+                // A runtime that shuts down watches nothing any more.
+                Poll::Ready(Err(_)) => Poll::Ready(()),
+                Poll::Ready(Ok(())) if ended => Poll::Ready(()),
+                Poll::Ready(Ok(())) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            }
+        })
+        .await;
+    }
+}
+
+fn unwatchable(error: std::io::Error) -> Error {
+    Error::new(ErrorCode::Internal, "the pool's channel cannot be watched by this runtime")
+        .with_source(error)
 }
 
 impl Worker {
-    async fn start(link: Box<dyn Link>, config: Config, service: Service) -> Result<Self, Error> {
+    /// The parent's worker over its own channel, or over `link`, with the channel for a lifeline.
+    async fn start(
+        parent: surroundings::Parent,
+        link: Option<Box<dyn Link>>,
+        service: Service,
+    ) -> Result<Self, Error> {
+        parent.lifeline.watch(ORPHAN)?;
+        let (link, channel, token) = match link {
+            None => (parent.link, None, parent.token),
+            Some(link) => {
+                let token = surroundings::token()?.ok_or_else(|| {
+                    Error::invalid(format!(
+                        "the pool that started this process expects no link but its own ({} is not set); give it a transport",
+                        surroundings::TOKEN
+                    ))
+                })?;
+                (link, Some(Channel::watch(parent.link)?), Some(token))
+            }
+        };
+        let config = Config { token, name: service.registration().name.clone(), ..config() };
         let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox)?;
         let dispatcher = Arc::new(Dispatcher::new(service));
         driver::drive(&connection, Some(dispatcher.clone()))?;
         std::future::poll_fn(|cx| connection.poll_ready(cx.waker())).await?;
         connection.register(dispatcher.registration())?;
         std::future::poll_fn(|cx| connection.poll_registered(cx.waker())).await?;
-        Ok(Self { connection })
+        Ok(Self { connection, channel })
     }
 
-    async fn run(self) -> Result<(), Error> {
-        let closed = std::future::poll_fn(|cx| self.connection.poll_closed(cx.waker()));
+    async fn run_until(self, stop: impl Future<Output = ()>) {
+        let Self { connection, channel } = self;
+        let closed = std::future::poll_fn(|cx| connection.poll_closed(cx.waker()));
+        let channel_end = async {
+            match channel {
+                Some(channel) => channel.end().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             // The pool is gone, or done with this worker: the normal end.
-            _ = closed => Ok(()),
-            () = stop_signal() => {
-                drain(&self.connection).await;
-                Ok(())
-            }
+            _ = closed => {}
+            () = channel_end => connection.close(),
+            () = stop => drain(&connection).await,
         }
     }
 }
@@ -116,19 +248,22 @@ async fn drain(connection: &Connection) {
     connection.close();
 }
 
-/// Resolves when the process is asked to stop: Ctrl-C or SIGTERM.
-async fn stop_signal() {
+/// Resolves when the process is asked to stop: Ctrl-C or SIGTERM. They are heeded from the call on, not only once it is awaited.
+fn stop_signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async {
+        match signals {
+            (Ok(mut interrupt), Ok(mut terminate)) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
             }
+            // Without handlers the signals end the process themselves.
+            _ => std::future::pending().await,
         }
-        // Without handlers the signals end the process themselves.
-        _ => std::future::pending().await,
     }
 }
 
@@ -154,7 +289,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at an address. A socket file that nobody listens at any more is replaced.
+    /// Listens at an address; see [`Listener::bind`].
     pub fn bind(address: &Address, service: Service) -> Result<Self, Error> {
         Ok(Self {
             listener: Listener::bind(address)?,
@@ -205,6 +340,9 @@ impl Server {
                 }
             }
         }
+        // From here on another may serve under the name: those who come now must not wait for a service that will not take them.
+        drop(readiness);
+        drop(self.listener);
         let draining: Vec<_> = connections
             .into_iter()
             .map(|connection| tokio::spawn(async move { drain(&connection).await }))

@@ -5,24 +5,24 @@
 
 use std::env;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use procall_proto::ErrorCode;
 use procall_transport::unix::UnixLink;
-use procall_transport::{Address, Link, LinkOptions, fd};
+use procall_transport::{Address, Link, LinkOptions, PeerCredentials, fd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::error::Error;
+use crate::lock;
+use crate::runtime_dir::Place;
 
 /// The inherited descriptor: `number:device:inode`.
 pub const CHANNEL: &str = "PROCALL_CHANNEL";
 /// The path of the socket to dial when the descriptor did not survive.
 pub const DIAL: &str = "PROCALL_DIAL";
-/// The one-time token for that socket, in hexadecimal digits.
+/// The one-time token to show at that socket, or over a link of the worker's own, in hexadecimal digits.
 pub const TOKEN: &str = "PROCALL_TOKEN";
 /// Where a service that was started by hand listens, such as `unix:/run/calc.sock` or `tcp:127.0.0.1:9000`.
 pub const LISTEN: &str = "PROCALL_LISTEN";
@@ -102,10 +102,15 @@ pub fn parent() -> Result<Option<Parent>, Error> {
     }
 }
 
+/// The one-time token of this worker's pool, for links that the worker brings itself; `None` when no pool gave one.
+pub fn token() -> Result<Option<Vec<u8>>, Error> {
+    let Ok(token) = env::var(TOKEN) else { return Ok(None) };
+    from_hex(&token).map(Some).ok_or_else(|| broken(format!("{TOKEN} is not hexadecimal")))
+}
+
 /// Dials the pool where a launcher closed the descriptor.
 fn dial(options: &LinkOptions) -> Result<Option<Parent>, Error> {
-    let (Ok(path), Ok(token)) = (env::var(DIAL), env::var(TOKEN)) else { return Ok(None) };
-    let token = from_hex(&token).ok_or_else(|| broken(format!("{TOKEN} is not hexadecimal")))?;
+    let (Ok(path), Some(token)) = (env::var(DIAL), token()?) else { return Ok(None) };
     let channel = std::os::unix::net::UnixStream::connect(&path).map_err(|error| {
         Error::new(
             ErrorCode::ConnectionLost,
@@ -147,17 +152,13 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 
 /// Where a service listens and is found by name alone: a socket in the private runtime directory,
 /// `$XDG_RUNTIME_DIR/procall` or `~/.procall/run`. The directory is made if need be, for this user only.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT when the name cannot be a file's, PERMISSION_DENIED when the directory is not this user's alone.
 pub fn address_of(name: &str) -> Result<Address, Error> {
-    if name.is_empty()
-        || name.len() > 64
-        || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-    {
-        return Err(Error::invalid(format!(
-            "\"{}\" cannot name a listening service: use up to 64 letters, digits, dots, dashes and underscores",
-            name.escape_default()
-        )));
-    }
-    Ok(Address::Unix(runtime_dir()?.join(format!("{name}.sock"))))
+    check_name(name)?;
+    Ok(Address::Unix(Place::of_environment()?.make()?.socket(name)))
 }
 
 /// An address, or a service's name.
@@ -168,36 +169,69 @@ pub fn resolve(target: &str) -> Result<Address, Error> {
     address_of(target)
 }
 
-fn runtime_dir() -> Result<PathBuf, Error> {
-    let directory = match (env::var_os("XDG_RUNTIME_DIR"), env::var_os("HOME")) {
-        (Some(runtime), _) if !runtime.is_empty() => PathBuf::from(runtime).join("procall"),
-        (_, Some(home)) if !home.is_empty() => PathBuf::from(home).join(".procall").join("run"),
-        _ => {
-            return Err(Error::invalid(
-                "there is no place for sockets: neither XDG_RUNTIME_DIR nor HOME is set; give an address instead",
-            ));
-        }
-    };
-    let refused = |error| {
-        Error::new(
-            ErrorCode::PermissionDenied,
-            format!("no private runtime directory {}", directory.display()),
-        )
-        .with_source(error)
-    };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(refused)?;
-    let found = std::fs::symlink_metadata(&directory).map_err(refused)?;
-    let own = found.uid() == rustix::process::geteuid().as_raw();
-    if !found.is_dir() || !own || found.mode() & 0o077 != 0 {
-        return Err(Error::new(
-            ErrorCode::PermissionDenied,
-            format!(
-                "{} is not a directory of this user alone; remove it or chmod 700 it",
-                directory.display()
-            ),
-        ));
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty()
+        || name.len() > 64
+        || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    {
+        return Err(Error::invalid(format!(
+            "\"{}\" cannot name a listening service: use up to 64 letters, digits, dots, dashes and underscores",
+            name.escape_default()
+        )));
     }
-    Ok(directory)
+    Ok(())
+}
+
+/// A service in the runtime directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Found {
+    /// Its name, by which it is connected to.
+    pub name: String,
+    /// Where its socket is.
+    pub address: Address,
+    /// Whether a process listens there. If not, the socket was left by one that was killed; the next start under the name replaces it.
+    pub answers: bool,
+    /// The process that listens, where it can be known.
+    pub pid: Option<u32>,
+}
+
+/// The services that were started by hand and are found by name, in order of their names. None when there is no runtime directory.
+///
+/// Each is connected to for a moment, to see whether anybody listens.
+///
+/// ```no_run
+/// for found in procall::surroundings::services()? {
+///     println!("{:20} {} {}", found.name, found.address, if found.answers { "listens" } else { "is gone" });
+/// }
+/// # Ok::<(), procall::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// PERMISSION_DENIED when the runtime directory is not this user's alone.
+pub fn services() -> Result<Vec<Found>, Error> {
+    services_in(&Place::of_environment()?)
+}
+
+pub(crate) fn services_in(place: &Place) -> Result<Vec<Found>, Error> {
+    let Some(directory) = place.open()? else { return Ok(Vec::new()) };
+    let found = directory.names()?.into_iter().map(|name| {
+        let path = directory.socket(&name);
+        let (answers, peer) = match lock::knock(&path) {
+            Ok(peer) => (true, peer),
+            // Its queue is full: somebody has it.
+            Err(error) => (error.kind() == std::io::ErrorKind::WouldBlock, None),
+        };
+        let pid = peer.map(|peer| peer.pid).filter(|pid| *pid != 0);
+        Found { name, address: Address::Unix(path), answers, pid }
+    });
+    Ok(found.collect())
+}
+
+/// Whether the user `own` and this peer may call each other on a Unix socket: the same user, or root on the other side.
+pub(crate) fn may_call(peer: Option<PeerCredentials>, own: u32) -> bool {
+    peer.is_some_and(|peer| peer.uid == own || peer.uid == 0)
 }
 
 #[cfg(test)]
@@ -221,12 +255,23 @@ mod tests {
 
     #[test]
     fn names_that_would_leave_the_directory_are_refused() {
-        for wrong in ["", "../x", "a/b", "a b", "ü"] {
+        let long = "x".repeat(65);
+        for wrong in ["", "../x", "a/b", "a b", "ü", &long] {
             assert_eq!(
-                address_of(wrong).unwrap_err().code(),
+                check_name(wrong).unwrap_err().code(),
                 ErrorCode::InvalidArgument,
                 "{wrong}"
             );
         }
+    }
+
+    #[test]
+    fn only_the_own_user_and_root_may_call() {
+        let peer = |uid| Some(PeerCredentials { pid: 7, uid, gid: uid });
+        assert!(may_call(peer(1000), 1000));
+        assert!(may_call(peer(0), 1000));
+        assert!(!may_call(peer(1001), 1000));
+        assert!(!may_call(peer(1000), 0), "root does not trust a user");
+        assert!(!may_call(None, 1000), "nobody vouches for the peer");
     }
 }

@@ -1,6 +1,6 @@
 //! From a name or an address to a connection.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -13,21 +13,31 @@ use crate::error;
 use crate::hub::{Hub, Operation, Wait};
 use crate::wait::wait;
 
-/// Connects and waits for the greeting.
+/// Finds the service, connects and waits for the greeting. `None` is patience without end.
 #[pyfunction]
-pub(crate) fn connect(py: Python<'_>, target: &str, timeout: f64) -> PyResult<Caller> {
-    let timeout = Duration::try_from_secs_f64(timeout).unwrap_or(Duration::MAX);
+pub(crate) fn connect(py: Python<'_>, target: &str, timeout: Option<f64>) -> PyResult<Caller> {
+    let mut finder = finder(py, target, timeout)?;
     let connected = wait(py, |interrupt| {
-        let connection = open(target)?;
+        let connection = open(finder.wait(interrupt)?);
         let mut greeting = Greeting { pinged: false };
-        match connection.wait_for(Some(timeout), interrupt, |connection, waker| {
-            greeting.poll(connection, waker)
-        }) {
-            Ok(greeted) => greeted.map(|()| connection),
-            Err(WaitError::TimedOut) => Err(unanswered(target)),
-            Err(WaitError::Interrupted) => {
-                Err(Error::new(ErrorCode::Cancelled, "the wait was interrupted")
-                    .with_executed(Executed::No))
+        let greeted = connection
+            .wait_for(Some(finder.greeting()), interrupt, |connection, waker| {
+                greeting.poll(connection, waker)
+            })
+            .unwrap_or_else(|ended| {
+                Err(match ended {
+                    WaitError::TimedOut => finder.unanswered(),
+                    WaitError::Interrupted => {
+                        Error::new(ErrorCode::Cancelled, "the wait was interrupted")
+                            .with_executed(Executed::No)
+                    }
+                })
+            });
+        match greeted {
+            Ok(()) => Ok(connection),
+            Err(error) => {
+                connection.close();
+                Err(error)
             }
         }
     })?;
@@ -37,11 +47,87 @@ pub(crate) fn connect(py: Python<'_>, target: &str, timeout: f64) -> PyResult<Ca
     }
 }
 
-/// The same for asyncio: gives an awaitable.
+/// The search for a service, for event loops: they look, and pause in their own way.
+#[pyclass(frozen, module = "procall._native")]
+pub(crate) struct Finder {
+    finder: Mutex<procall::Finder>,
+}
+
+/// A service that was found and is not greeted yet.
+#[pyclass(frozen, module = "procall._native")]
+pub(crate) struct Found {
+    link: Mutex<Option<Box<dyn Link>>>,
+}
+
+#[pymethods]
+impl Finder {
+    #[new]
+    fn new(py: Python<'_>, target: &str, timeout: Option<f64>) -> PyResult<Self> {
+        Ok(Self { finder: Mutex::new(finder(py, target, timeout)?) })
+    }
+
+    /// One look: `None` when nobody is there yet.
+    fn try_open(&self, py: Python<'_>) -> PyResult<Option<Found>> {
+        let opened = self.lock().try_open().map_err(|error| error::raise(py, &error))?;
+        Ok(opened.map(|link| Found { link: Mutex::new(Some(link)) }))
+    }
+
+    /// Seconds until the next look.
+    fn pause(&self) -> f64 {
+        self.lock().pause().as_secs_f64()
+    }
+
+    /// Seconds that the service has to answer the greeting.
+    fn greeting(&self) -> f64 {
+        self.lock().greeting().as_secs_f64()
+    }
+
+    /// The error when it did not.
+    fn unanswered<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        error::exception(py, &self.lock().unanswered())
+    }
+}
+
+impl Finder {
+    fn lock(&self) -> MutexGuard<'_, procall::Finder> {
+        self.finder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Greets a service that was found, for asyncio: an awaitable.
 #[pyfunction]
-pub(crate) fn connect_soon(hub: Py<Hub>, py: Python<'_>, target: String) -> Wait {
-    let operation = Connect { target, stage: Stage::New, hub: hub.clone_ref(py) };
-    Wait::new(hub, operation)
+pub(crate) fn greet(hub: Py<Hub>, py: Python<'_>, found: &Found) -> PyResult<Wait> {
+    let link = found.link.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(link) = link else { return Err(error::invalid(py, "it was greeted already")) };
+    let connection = open(link);
+    hub.get().attach(&connection).map_err(|error| error::raise(py, &error))?;
+    let greet = Greet {
+        connection: Some(connection),
+        greeting: Greeting { pinged: false },
+        hub: hub.clone_ref(py),
+    };
+    Ok(Wait::new(hub, greet))
+}
+
+/// The search, within the time that the handler which makes it has left.
+fn finder(py: Python<'_>, target: &str, timeout: Option<f64>) -> PyResult<procall::Finder> {
+    let patience = match timeout {
+        None => Duration::MAX,
+        Some(seconds) if seconds >= 0.0 => {
+            Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+        }
+        Some(seconds) => {
+            return Err(error::invalid(
+                py,
+                format!("timeout is {seconds}: give seconds, 0 for one look, or None for no end"),
+            ));
+        }
+    };
+    let new = || procall::Finder::new(target, patience);
+    Ok(match crate::serve::current_remaining(py)? {
+        Some(left) => procall::with_remaining(Some(left), new),
+        None => new(),
+    })
 }
 
 pub(crate) fn config(name: &str) -> Config {
@@ -53,16 +139,8 @@ pub(crate) fn config(name: &str) -> Config {
     }
 }
 
-fn open(target: &str) -> Result<Connection, Error> {
-    let link = procall::open(target)?;
-    Ok(Connection::new(link, Side::Initiator, config("")))
-}
-
-fn unanswered(target: &str) -> Error {
-    Error::new(
-        ErrorCode::NoWorker,
-        format!("{target} accepts connections but does not answer in time"),
-    )
+fn open(link: Box<dyn Link>) -> Connection {
+    Connection::new(link, Side::Initiator, config(""))
 }
 
 /// The handshake, and the registration that follows it at once where there is one: the answer to a ping comes behind it.
@@ -86,74 +164,36 @@ impl Greeting {
     }
 }
 
-struct Connect {
-    target: String,
-    stage: Stage,
+struct Greet {
+    /// Gone once it is the caller's.
+    connection: Option<Connection>,
+    greeting: Greeting,
     hub: Py<Hub>,
 }
 
-enum Stage {
-    New,
-    /// A thread of ours dials, because that may wait. It never enters Python.
-    Dialling(Arc<Mutex<Dial>>),
-    Greeting(Connection, Greeting),
-}
-
-#[derive(Default)]
-struct Dial {
-    link: Option<Result<Box<dyn Link>, Error>>,
-    waker: Option<Waker>,
-}
-
-impl Operation for Connect {
+impl Operation for Greet {
     fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
-        loop {
-            match &mut self.stage {
-                Stage::New => {
-                    let dial =
-                        Arc::new(Mutex::new(Dial { link: None, waker: Some(waker.clone()) }));
-                    self.stage = Stage::Dialling(dial.clone());
-                    let target = self.target.clone();
-                    std::thread::spawn(move || {
-                        let link = procall::open(&target);
-                        let mut dial = dial.lock().unwrap_or_else(PoisonError::into_inner);
-                        dial.link = Some(link);
-                        if let Some(waker) = dial.waker.take() {
-                            waker.wake();
-                        }
-                    });
-                }
-                Stage::Dialling(dial) => {
-                    let link = {
-                        let mut dial = dial.lock().unwrap_or_else(PoisonError::into_inner);
-                        dial.waker = Some(waker.clone());
-                        dial.link.take()
-                    };
-                    match link {
-                        None => return Poll::Pending,
-                        Some(Err(error)) => return Poll::Ready(Err(error::raise(py, &error))),
-                        Some(Ok(link)) => {
-                            let connection = Connection::new(link, Side::Initiator, config(""));
-                            if let Err(error) = self.hub.get().attach(&connection) {
-                                return Poll::Ready(Err(error::raise(py, &error)));
-                            }
-                            self.stage = Stage::Greeting(connection, Greeting { pinged: false });
-                        }
-                    }
-                }
-                Stage::Greeting(connection, greeting) => {
-                    let Poll::Ready(greeted) = greeting.poll(connection, waker) else {
-                        return Poll::Pending;
-                    };
-                    let connection = connection.clone();
-                    return Poll::Ready(match greeted {
-                        Ok(()) => Caller::new(Arc::new(connection), Some(self.hub.clone_ref(py)))
-                            .into_pyobject(py)
-                            .map(Bound::into_any),
-                        Err(error) => Err(error::raise(py, &error)),
-                    });
-                }
+        let Some(connection) = &self.connection else {
+            return Poll::Ready(Err(error::invalid(py, "it was greeted already")));
+        };
+        match self.greeting.poll(connection, waker) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error::raise(py, &error))),
+            Poll::Ready(Ok(())) => {
+                let connection = Arc::new(connection.clone());
+                self.connection = None;
+                let caller = Caller::new(connection, Some(self.hub.clone_ref(py)));
+                Poll::Ready(caller.into_pyobject(py).map(Bound::into_any))
             }
+        }
+    }
+}
+
+impl Drop for Greet {
+    fn drop(&mut self) {
+        // Given up, or not answered: nothing of it stays.
+        if let Some(connection) = &self.connection {
+            connection.close();
         }
     }
 }

@@ -124,8 +124,10 @@ impl Core {
             };
             drop(state);
             let lease = self.lease(&claim, route, &request.options);
-            // Without metadata the copy of the request allocates nothing.
-            match claim.connection.start_leased(request.clone(), lease, Duration::ZERO) {
+            // Without metadata the copy of the request allocates nothing. What the pool has obeyed is nothing to the worker.
+            let mut sent = request.clone();
+            (sent.options.key, sent.options.to) = (None, None);
+            match claim.connection.start_leased(sent, lease, Duration::ZERO) {
                 Ok(pending) => return Ok(pending.into()),
                 // The worker went between the claim and now, and the call never reached it: another one may have it.
                 Err(error) if is_unreachable(&error) => {
@@ -227,12 +229,13 @@ impl Core {
                 (number, entry, claim)
             };
             let now = Instant::now();
-            let Some(options) = entry.options_now(now) else {
+            let Some(mut options) = entry.options_now(now) else {
                 procall::Lease::release(&*claim.lease);
                 entry.refuse(&self.meter, queue::expired());
                 continue;
             };
             let lease = self.lease(&claim, entry.route(), &options);
+            (options.key, options.to) = (None, None);
             let request = Request { method: entry.method(), body: entry.body(), options };
             // The deadline of whatever this thread happens to serve is not this call's.
             let started = procall::with_remaining(None, || {

@@ -309,6 +309,26 @@ impl Queued for QueuedCall {
             }
         }
     }
+
+    fn cancel(&self) {
+        let entry = self.core.dispatch.lock().queue.remove(self.number);
+        match entry {
+            Some(entry) => {
+                self.core.meter.end(entry.since.elapsed(), Ending::Cancelled);
+                let error = Error::new(
+                    ErrorCode::Cancelled,
+                    "the call was cancelled while it waited for a worker",
+                );
+                entry.resolve(Err(error.with_executed(Executed::No)));
+                self.core.nudge_drain();
+            }
+            None => {
+                if let Some(Ok(pending)) = &self.cell.lock().outcome {
+                    pending.cancel();
+                }
+            }
+        }
+    }
 }
 
 impl Drop for QueuedCall {
@@ -327,9 +347,7 @@ impl Drop for QueuedCall {
         if let Some(entry) = entry {
             self.core.meter.end(entry.since.elapsed(), Ending::Cancelled);
         }
-        if self.core.is_draining() {
-            self.core.supervisor.nudge(self.core.id, 0);
-        }
+        self.core.nudge_drain();
     }
 }
 

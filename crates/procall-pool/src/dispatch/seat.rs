@@ -176,6 +176,13 @@ impl Seat {
         self.routed = routed;
     }
 
+    /// The worker takes so many calls at once from now on; those it has beyond that, it keeps.
+    pub(crate) fn set_slots(&mut self, slots: u32) {
+        if let Some(occupant) = &mut self.occupant {
+            occupant.slots = slots;
+        }
+    }
+
     pub(crate) fn set_busyness(&mut self, busyness: Busyness) {
         self.busyness = busyness;
     }

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 
 use super::exit::{Exit, is_own, reap};
-use super::{Dial, Launch, lifeline};
+use super::{Launch, Ways, lifeline};
 
 /// Lowest number of a worker's channel: launchers reuse and close low numbers.
 const LOWEST: i32 = 64;
@@ -23,6 +23,8 @@ pub(crate) struct Child {
     pidfd: OwnedFd,
     /// It is our child and was not reaped, so its number, and that of its group, cannot mean anybody else.
     own: bool,
+    /// Our ends of the channels that tell it whether we live, where its calls come another way.
+    lifelines: Vec<OwnedFd>,
 }
 
 /// What there is once a child was started.
@@ -35,8 +37,8 @@ pub(crate) struct Spawned {
     pub(crate) stderr: OwnedFd,
 }
 
-/// Starts a worker. Only from a thread that never ends: the child dies with it.
-pub(crate) fn spawn(launch: &Launch, dial: Option<&Dial>) -> Result<Spawned, Error> {
+/// Starts a worker that may come by `ways`. Only from a thread that never ends: the child dies with it.
+pub(crate) fn spawn(launch: &Launch, ways: &Ways) -> Result<Spawned, Error> {
     let scarce = |error: std::io::Error| {
         launch.failed("this process has no descriptors to spare for it").with_source(error)
     };
@@ -52,8 +54,14 @@ pub(crate) fn spawn(launch: &Launch, dial: Option<&Dial>) -> Result<Spawned, Err
     command.env_remove(DIAL).env_remove(TOKEN);
     command.envs(launch.env.iter().map(|(name, value)| (name, value)));
     command.env(CHANNEL, format!("{}:{device}:{inode}", channel.as_raw_fd()));
-    if let Some(dial) = dial {
-        command.env(DIAL, dial.path()).env(TOKEN, dial.token_text());
+    if let Some(dial) = &ways.dial {
+        command.env(DIAL, dial.path());
+    }
+    if let Some(token) = &ways.token {
+        command.env(TOKEN, token.text());
+    }
+    if let Some(own) = &ways.own {
+        command.envs(own.env.iter().map(|(name, value)| (name, value)));
     }
     if let Some(cwd) = &launch.cwd {
         command.current_dir(cwd);
@@ -83,7 +91,7 @@ impl Child {
             Ok(pidfd) => {
                 // Where the host ignores SIGCHLD, the kernel reaps by itself and the number may mean somebody else already.
                 let own = is_own(pidfd.as_fd());
-                Ok(Self { pid, pidfd, own })
+                Ok(Self { pid, pidfd, own, lifelines: Vec::new() })
             }
             Err(error) => {
                 // Without a pidfd nobody would see it die. It was started a moment ago and not reaped, so the number is still its own.
@@ -92,6 +100,11 @@ impl Child {
                 Err(error.into())
             }
         }
+    }
+
+    /// Keeps these open for as long as the process lives: at their end it would end itself.
+    pub(crate) fn keep(&mut self, lifelines: Vec<OwnedFd>) {
+        self.lifelines = lifelines;
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -10,7 +10,7 @@ use procall::transport::unix::{UnixLink, UnixListener};
 use rustix::fs::{Mode, OFlags};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-/// A socket that one worker may dial with a one-time token.
+/// A socket that one worker may dial with its one-time token.
 ///
 /// It is made for one start of one worker and dropped once that worker has come by either way. Its file is unlinked as soon as it exists,
 /// and is reached through this process's own entry in `/proc` instead: so even `kill -9` of this process leaves nothing behind.
@@ -20,43 +20,28 @@ pub(crate) struct Dial {
     /// Holds the unlinked file, which is what the path names.
     _file: Option<OwnedFd>,
     path: PathBuf,
-    token: Vec<u8>,
     /// Only where `/proc` is not there: the private directory of the socket.
     folder: Option<PathBuf>,
 }
 
 impl Dial {
     pub(crate) fn new() -> io::Result<Self> {
-        let mut token = vec![0; 32];
-        let filled = getrandom(&mut token[..], GetRandomFlags::empty())?;
-        if filled != token.len() {
-            return Err(io::Error::other("the kernel gave fewer random bytes than asked for"));
-        }
-        let folder = private_folder(&token[..8])?;
+        let folder = private_folder(&random::<8>()?)?;
         let file = folder.join("channel");
         let listener = UnixListener::bind(&file).inspect_err(|_| remove(&folder))?;
         match through_proc(&file) {
             Ok((handle, path)) => {
                 let _ = std::fs::remove_file(&file);
                 remove(&folder);
-                Ok(Self { listener, _file: Some(handle), path, token, folder: None })
+                Ok(Self { listener, _file: Some(handle), path, folder: None })
             }
-            Err(_) => Ok(Self { listener, _file: None, path: file, token, folder: Some(folder) }),
+            Err(_) => Ok(Self { listener, _file: None, path: file, folder: Some(folder) }),
         }
     }
 
     /// What the worker connects to.
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    pub(crate) fn token(&self) -> &[u8] {
-        &self.token
-    }
-
-    /// The token as hexadecimal digits.
-    pub(crate) fn token_text(&self) -> String {
-        hex(&self.token)
     }
 
     /// The next worker that dialled; whether it knows the token, the session will tell.
@@ -116,6 +101,41 @@ fn remove(folder: &Path) {
     let _ = std::fs::remove_dir(folder);
 }
 
+/// What a worker shows to prove that it is the one that was started.
+#[derive(Clone)]
+pub(crate) struct Token([u8; 32]);
+
+impl Token {
+    pub(crate) fn new() -> io::Result<Self> {
+        random().map(Self)
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.to_vec()
+    }
+
+    /// As hexadecimal digits.
+    pub(crate) fn text(&self) -> String {
+        hex(&self.0)
+    }
+}
+
+/// It is a secret.
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let filled = getrandom(&mut bytes[..], GetRandomFlags::empty())?;
+    if filled != N {
+        return Err(io::Error::other("the kernel gave fewer random bytes than asked for"));
+    }
+    Ok(bytes)
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -131,6 +151,12 @@ mod tests {
         let _link =
             UnixLink::connect(dial.path(), &procall::transport::LinkOptions::default()).unwrap();
         assert!(dial.accept().unwrap().is_some());
-        assert_eq!(dial.token_text().len(), 64);
+    }
+
+    #[test]
+    fn a_token_is_never_the_same() {
+        let (one, other) = (Token::new().unwrap(), Token::new().unwrap());
+        assert_eq!(one.text().len(), 64);
+        assert_ne!(one.text(), other.text());
     }
 }

@@ -7,17 +7,23 @@ mod lifeline;
 mod memory;
 mod program;
 mod search;
+mod sheltered;
+mod ways;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use procall::{Error, ErrorCode};
 
+use crate::transport::Transport;
+
 pub(crate) use child::{Child, spawn};
-pub(crate) use dial::Dial;
+pub(crate) use dial::{Dial, Token};
 pub use exit::Exit;
-pub(crate) use memory::{MemoryKills, resident_memory};
+pub(crate) use memory::{MemoryGroup, resident_memory};
 pub(crate) use program::{Wanted, launch};
+pub(crate) use ways::{Way, Ways};
 
 /// What to run, once all of it has been found. Always argv, never a shell.
 #[derive(Debug, Clone)]
@@ -26,6 +32,17 @@ pub(crate) struct Launch {
     pub(crate) args: Vec<OsString>,
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) cwd: Option<PathBuf>,
+    pub(crate) transport: Option<OwnTransport>,
+}
+
+/// A transport of the user's.
+#[derive(Clone)]
+pub(crate) struct OwnTransport(pub(crate) Arc<dyn Transport>);
+
+impl std::fmt::Debug for OwnTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Transport")
+    }
 }
 
 impl Launch {

@@ -56,7 +56,7 @@ pub(crate) fn launch(
         }
     };
     let args = first.into_iter().chain(args.iter().cloned()).collect();
-    Ok(Launch { program, args, env: env.to_vec(), cwd: cwd.map(Path::to_owned) })
+    Ok(Launch { program, args, env: env.to_vec(), cwd: cwd.map(Path::to_owned), transport: None })
 }
 
 fn refused(message: String) -> Error {

@@ -1,6 +1,6 @@
 //! From fork to ready: a worker is ready once it has registered and answered.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -12,10 +12,10 @@ use super::watch::{Source, Watch};
 use super::worker::{Scene, Stage, Worker};
 use crate::dispatch::Busyness;
 use crate::output::{Happening, Outlet, Pipe};
-use crate::spawn::{self, Dial};
+use crate::spawn::{self, Token, Way, Ways};
 
-/// Peers that may have dialled at once and not yet shown the token.
-const MAX_DIALLED: usize = 8;
+/// Peers that may have come through a door at once and not yet shown the token; for one more, the oldest of them has to go.
+const MAX_UNPROVEN: usize = 8;
 /// Output keeps a slow start alive, but not for longer than so many times the ready time-out.
 const PATIENCE: u32 = 10;
 
@@ -24,22 +24,51 @@ pub(super) struct Starting {
     began: Instant,
     /// The last sign of life.
     progress: Instant,
-    /// The inherited channel, and those who dialled.
+    /// The inherited channel, and those who came through a door.
     candidates: Vec<Candidate>,
-    door: Option<(Dial, u64)>,
+    /// The doors that are open, and their tokens in the watch.
+    doors: Vec<(Way, u64)>,
+    /// Why the user's own door was closed.
+    door_failure: Option<std::io::Error>,
+    /// What those who come through a door have to show.
+    token: Option<Token>,
     /// The question that a ready worker answers, on the connection that registered.
     question: Option<(Connection, Started)>,
 }
 
 struct Candidate {
     connection: Connection,
+    /// In the watch.
     token: u64,
+    came: Came,
+    /// A second name of our end of its socket, where it may become the lifeline.
+    lifeline: Option<OwnedFd>,
+}
+
+/// How a candidate came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    Inherited,
+    Dialled,
+    /// Over the user's transport.
+    Own,
 }
 
 impl Candidate {
     fn close(self, watch: &mut Watch) {
         watch.remove(self.connection.readiness(), self.token);
         self.connection.close();
+    }
+
+    /// Anybody might be at the other end: the token was not shown yet.
+    fn is_unproven(&self) -> bool {
+        self.came != Came::Inherited && self.connection.peer().is_none()
+    }
+
+    /// Lets go of the connection without ending it: its other end is the worker's lifeline, for as long as ours is open.
+    fn into_lifeline(self, watch: &mut Watch) -> Option<OwnedFd> {
+        watch.remove(self.connection.readiness(), self.token);
+        self.lifeline
     }
 }
 
@@ -58,20 +87,22 @@ impl Starting {
     }
 
     /// How far it has come.
-    fn words(&self) -> &'static str {
+    fn words(&self) -> String {
         if self.question.is_some() {
-            "it registered, but did not answer a ping"
+            "it registered, but did not answer a ping".to_owned()
         } else if self.candidates.iter().any(|candidate| candidate.connection.peer().is_some()) {
-            "it connected, but did not register a service"
+            "it connected, but did not register a service".to_owned()
+        } else if let Some(error) = &self.door_failure {
+            format!("it never connected, and the pool's transport failed: {error}")
         } else {
-            "it never connected; does it run a Procall service?"
+            "it never connected; does it run a Procall service?".to_owned()
         }
     }
 
     /// Lets go of everything but the connection that was chosen.
     pub(super) fn close(self, scene: &mut Scene<'_>) {
-        if let Some((dial, token)) = self.door {
-            scene.watch.remove(dial.as_fd(), token);
+        for (door, token) in self.doors {
+            scene.watch.remove(door.as_fd(), token);
         }
         for candidate in self.candidates {
             candidate.close(scene.watch);
@@ -102,9 +133,8 @@ impl Worker {
                 .failed("this process has no descriptors to spare for it")
                 .with_source(error)
         };
-        // Without a place for the socket there is still the inherited channel.
-        let dial = Dial::new().ok();
-        let spawned = spawn::spawn(scene.launch, dial.as_ref())?;
+        let ways = Ways::open(scene.launch, &self.name)?;
+        let spawned = spawn::spawn(scene.launch, &ways)?;
         let pid = spawned.child.pid();
         let (stdout, stderr) =
             (Pipe::new(spawned.stdout, Outlet::Stdout), Pipe::new(spawned.stderr, Outlet::Stderr));
@@ -117,17 +147,33 @@ impl Worker {
             began: scene.now,
             progress: scene.now,
             candidates: Vec::new(),
-            door: None,
+            doors: Vec::new(),
+            door_failure: None,
+            token: ways.token,
             question: None,
         };
         let (pool, index) = (scene.core.id, self.index);
-        if let Some(dial) = dial
-            && let Ok(token) = scene.watch.add(dial.as_fd(), pool, index, Source::Door)
-        {
-            starting.door = Some((dial, token));
+        let own = ways.own.map(|opening| Way::Own(opening.door));
+        for door in ways.dial.map(Way::Dial).into_iter().chain(own) {
+            match scene.watch.add(door.as_fd(), pool, index, Source::Door) {
+                Ok(token) => starting.doors.push((door, token)),
+                Err(error) if door.is_own() => starting.door_failure = Some(error),
+                // There is still the inherited channel.
+                Err(_) => {}
+            }
         }
+        let lifeline = match scene.launch.transport {
+            Some(_) => Some(spawned.link.socket().try_clone_to_owned().map_err(scarce)?),
+            None => None,
+        };
         // Without descriptors to watch it, the worker is late in the end, and that is told.
-        let _ = self.add_candidate(scene, &mut starting, Box::new(spawned.link), None);
+        let _ = self.add_candidate(
+            scene,
+            &mut starting,
+            Box::new(spawned.link),
+            Came::Inherited,
+            lifeline,
+        );
         Ok(starting)
     }
 
@@ -136,13 +182,18 @@ impl Worker {
         scene: &mut Scene<'_>,
         starting: &mut Starting,
         link: Box<dyn Link>,
-        token: Option<Vec<u8>>,
+        came: Came,
+        lifeline: Option<OwnedFd>,
     ) -> std::io::Result<()> {
-        let config = config(scene, &self.name, token);
+        let shown = match came {
+            Came::Inherited => None,
+            Came::Dialled | Came::Own => starting.token.as_ref().map(Token::bytes),
+        };
+        let config = config(scene, &self.name, shown);
         let connection = Connection::new(link, Side::Acceptor, config);
         let token =
             scene.watch.add(connection.readiness(), scene.core.id, self.index, Source::Channel)?;
-        starting.candidates.push(Candidate { connection, token });
+        starting.candidates.push(Candidate { connection, token, came, lifeline });
         Ok(())
     }
 
@@ -169,19 +220,39 @@ impl Worker {
             Poll::Ready(_) => {
                 let connection = connection.clone();
                 // From now on callers read it.
-                starting.close_all_but(&connection, scene);
+                let lifelines = starting.close_all_but(&connection, scene);
+                if let Some(process) = &mut self.process {
+                    process.child.keep(lifelines);
+                }
                 self.become_ready(scene, connection);
             }
         }
     }
 
     fn accept(&self, scene: &mut Scene<'_>, starting: &mut Starting) {
-        while starting.candidates.len() <= MAX_DIALLED {
-            let Some((dial, _)) = &starting.door else { return };
-            let Ok(Some(link)) = dial.accept() else { return };
-            let token = Some(dial.token().to_vec());
-            if self.add_candidate(scene, starting, Box::new(link), token).is_err() {
-                return;
+        // As many as may stay; if there are more, the door brings this thread back once these have been read.
+        let mut left = MAX_UNPROVEN;
+        let mut at = 0;
+        while left > 0
+            && let Some((door, _)) = starting.doors.get(at)
+        {
+            let came = if door.is_own() { Came::Own } else { Came::Dialled };
+            match door.accept() {
+                Ok(Some((link, lifeline))) => {
+                    left -= 1;
+                    // Whoever keeps silent must not keep the worker out: that one speaks at once.
+                    starting.make_room(scene);
+                    // Without descriptors to watch it, it is hung up on.
+                    let _ = self.add_candidate(scene, starting, link, came, lifeline);
+                }
+                Ok(None) => at += 1,
+                // It may be readable for ever, and would keep this thread busy; a socket of ours is worth another look.
+                Err(error) if came == Came::Own => {
+                    let (door, token) = starting.doors.remove(at);
+                    scene.watch.remove(door.as_fd(), token);
+                    starting.door_failure = Some(error);
+                }
+                Err(_) => at += 1,
             }
         }
     }
@@ -232,16 +303,42 @@ impl Worker {
 }
 
 impl Starting {
-    fn close_all_but(mut self: Box<Self>, chosen: &Connection, scene: &mut Scene<'_>) {
-        self.candidates.retain(|candidate| {
-            let is_chosen = candidate.connection.same(chosen);
-            if is_chosen {
-                scene.watch.remove(candidate.connection.readiness(), candidate.token);
-            }
-            !is_chosen
-        });
+    /// Lets go of everything but the connection that was chosen; what comes back must stay open for as long as the worker lives.
+    fn close_all_but(mut self, chosen: &Connection, scene: &mut Scene<'_>) -> Vec<OwnedFd> {
+        let others = std::mem::take(&mut self.candidates);
+        let (others, chosen): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|candidate| !candidate.connection.same(chosen));
+        let own = chosen.iter().any(|candidate| candidate.came == Came::Own);
+        for candidate in chosen {
+            scene.watch.remove(candidate.connection.readiness(), candidate.token);
+        }
         self.question = None;
+        let mut lifelines = Vec::new();
+        for candidate in others {
+            // Over the user's own link comes the session only: whether we live, the worker sees by one of the others.
+            if own && candidate.came != Came::Own {
+                lifelines.extend(candidate.into_lifeline(scene.watch));
+            } else {
+                candidate.close(scene.watch);
+            }
+        }
         self.close(scene);
+        lifelines
+    }
+
+    /// Sends the oldest of those who have not shown the token away, when they are many.
+    fn make_room(&mut self, scene: &mut Scene<'_>) {
+        let mut unproven = Vec::new();
+        for (at, candidate) in self.candidates.iter().enumerate() {
+            if candidate.is_unproven() {
+                // It may have spoken since it was last looked at.
+                candidate.connection.turn();
+                unproven.extend(candidate.is_unproven().then_some(at));
+            }
+        }
+        if unproven.len() >= MAX_UNPROVEN {
+            self.candidates.remove(unproven[0]).close(scene.watch);
+        }
     }
 }
 

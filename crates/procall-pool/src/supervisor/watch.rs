@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::Supervisor;
 use crate::output::Outlet;
-use crate::spawn::MemoryKills;
 
 pub(super) const KICK: u64 = 0;
 
@@ -32,18 +31,11 @@ pub(super) struct Watch {
     next: u64,
     /// For reading output: one buffer for all.
     pub(super) buffer: Vec<u8>,
-    pub(super) memory_kills: MemoryKills,
 }
 
 impl Watch {
     pub(super) fn new(supervisor: Arc<Supervisor>) -> Self {
-        Self {
-            supervisor,
-            sources: HashMap::new(),
-            next: KICK + 1,
-            buffer: Vec::new(),
-            memory_kills: MemoryKills::new(),
-        }
+        Self { supervisor, sources: HashMap::new(), next: KICK + 1, buffer: Vec::new() }
     }
 
     pub(super) fn add(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use procall::{Connection, Error, ErrorCode};
+use procall::{Connection, Error, ErrorCode, Registration};
 use rustix::process::Signal;
 
 use super::leaving::{Leaving, Then};
@@ -15,7 +15,7 @@ use crate::core::Core;
 use crate::dispatch::{Busyness, SeatLease};
 use crate::output::{Happening, Outlet, OutputLine, Pipe};
 use crate::policy::{Cause, History, Verdict};
-use crate::spawn::{self, Child, Exit, Launch};
+use crate::spawn::{self, Child, Exit, Launch, MemoryGroup};
 
 /// How long the end of a link may wait for the end of its process, so that the error can say how the worker died.
 const VERDICT: Duration = Duration::from_millis(200);
@@ -43,6 +43,8 @@ pub(super) struct Worker {
     pub(super) history: History,
     pub(super) process: Option<Process>,
     pub(super) connection: Option<Connection>,
+    /// What it told last that it serves.
+    registration: Option<Arc<Registration>>,
     /// Why it could not be started or has failed.
     pub(super) failure: Option<Error>,
     /// It was not ready in time.
@@ -71,11 +73,14 @@ pub(super) struct Process {
     exit: u64,
     pipes: [Option<(Pipe, u64)>; 2],
     pub(super) was_ready: bool,
+    /// To tell whether the kernel killed it for its memory.
+    memory: Option<MemoryGroup>,
 }
 
 impl Process {
     pub(super) fn new(child: Child, exit: u64, pipes: [Option<(Pipe, u64)>; 2]) -> Self {
-        Self { child, exit, pipes, was_ready: false }
+        let memory = MemoryGroup::of(child.pid());
+        Self { child, exit, pipes, was_ready: false, memory }
     }
 }
 
@@ -89,6 +94,7 @@ impl Worker {
             history: History::default(),
             process: None,
             connection: None,
+            registration: None,
             failure: None,
             was_late: false,
             next_beat: None,
@@ -125,17 +131,17 @@ impl Worker {
     /// It registered and answered.
     pub(super) fn become_ready(&mut self, scene: &mut Scene<'_>, connection: Connection) {
         let registration = connection.peer_registration();
-        let told = registration.as_ref().map_or(0, |registration| registration.concurrency);
-        let most = connection.peer().map_or(usize::MAX, |peer| peer.max_calls);
-        let slots = scene.core.settings.concurrency.unwrap_or(told);
-        let slots = slots.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1);
+        let slots = slots(scene, &connection, registration.as_deref());
         self.history.ready();
         self.failure = None;
         if let Some(process) = &mut self.process {
             process.was_ready = true;
+            // It may have moved to a group of its own.
+            process.memory = MemoryGroup::of(process.child.pid());
         }
         self.stage = Stage::Ready;
         self.connection = Some(connection.clone());
+        self.registration.clone_from(&registration);
         self.suspected = false;
         self.next_beat = scene.core.settings.heartbeat.as_ref().map(|_| scene.now);
         self.next_weighing = scene.core.settings.recycle.max_memory.map(|_| scene.now + WEIGHING);
@@ -143,7 +149,7 @@ impl Worker {
         connection.keep(self.waker.clone());
         scene.core.publish(&connection, || {
             let mut state = scene.core.dispatch.lock();
-            state.registration = registration.or(state.registration.take());
+            state.registration = registration.clone().or(state.registration.take());
             if let Some(seat) = state.seats.get_mut(self.index) {
                 let lease = SeatLease::new(scene.core, self.index, seat.generation);
                 seat.occupy(connection.clone(), lease, slots);
@@ -174,6 +180,7 @@ impl Worker {
         if connection.is_going_away() {
             return self.let_go(scene);
         }
+        self.look_at_registration(scene, &connection);
         let suspected = connection.is_suspected();
         if let Some(seat) = scene.core.dispatch.lock().seats.get_mut(self.index) {
             seat.set_routed(!suspected);
@@ -187,6 +194,28 @@ impl Worker {
                 scene.core.hand_over();
             }
         }
+    }
+
+    /// A worker may register anew, with other methods or room for more or fewer calls.
+    fn look_at_registration(&mut self, scene: &mut Scene<'_>, connection: &Connection) {
+        let registration = connection.peer_registration();
+        let same = match (&registration, &self.registration) {
+            (Some(new), Some(old)) => Arc::ptr_eq(new, old),
+            (new, old) => new.is_none() && old.is_none(),
+        };
+        if same {
+            return;
+        }
+        let slots = slots(scene, connection, registration.as_deref());
+        self.registration.clone_from(&registration);
+        {
+            let mut state = scene.core.dispatch.lock();
+            state.registration = registration;
+            if let Some(seat) = state.seats.get_mut(self.index) {
+                seat.set_slots(slots);
+            }
+        }
+        scene.core.hand_over();
     }
 
     /// The link has ended. Usually the process has too, and its pidfd says so in a moment.
@@ -328,10 +357,10 @@ impl Worker {
         scene.watch.remove(process.child.pidfd(), process.exit);
         let was_ready = process.was_ready;
         let mut reason = exit.to_string();
-        if exit == Exit::Signal(Signal::KILL.as_raw()) && scene.watch.memory_kills.have_grown() {
-            reason.push_str(
-                ", out of memory: the kernel has just killed a process of this memory cgroup",
-            );
+        if exit == Exit::Signal(Signal::KILL.as_raw())
+            && let Some(likely) = process.memory.as_ref().and_then(MemoryGroup::likely)
+        {
+            reason = format!("{reason}, {likely}");
         }
         if let Stage::Leaving(Leaving { why: Some(why), .. }) = &self.stage {
             reason = format!("{why}, and then {reason}");
@@ -456,6 +485,14 @@ impl Worker {
         let [exit, out, err] = [tokens[0].1, tokens[1].1, tokens[2].1];
         Ok(Process::new(child, exit, [Some((stdout, out)), Some((stderr, err))]))
     }
+}
+
+/// How many calls a worker gets at once: what the pool says, or else the worker, but never more than its session takes.
+fn slots(scene: &Scene<'_>, connection: &Connection, registration: Option<&Registration>) -> u32 {
+    let told = registration.map_or(0, |registration| registration.concurrency);
+    let most = connection.peer().map_or(usize::MAX, |peer| peer.max_calls);
+    let slots = scene.core.settings.concurrency.unwrap_or(told);
+    slots.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1)
 }
 
 fn line(name: &Arc<str>, pid: u32, outlet: Outlet, text: &[u8], unfinished: bool) -> OutputLine {

@@ -14,10 +14,15 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 /// Long enough for anything on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-/// The program of `examples/test_worker.rs`, which `cargo test` builds along.
+/// The program of `examples/test_worker.rs`.
 pub(crate) fn program() -> PathBuf {
+    example("test_worker")
+}
+
+/// A program of `examples/`, which `cargo test` builds along.
+pub(crate) fn example(name: &str) -> PathBuf {
     let tests = std::env::current_exe().unwrap();
-    let program = tests.parent().unwrap().parent().unwrap().join("examples").join("test_worker");
+    let program = tests.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(
         program.is_file(),
         "{} is missing: `cargo build --examples` makes it",
@@ -84,6 +89,75 @@ pub(crate) fn hold(pid: u32) -> OwnedFd {
 
 pub(crate) fn kill(process: &OwnedFd) {
     pidfd_send_signal(process, Signal::KILL).unwrap();
+}
+
+/// A worker that stands still while it reads this, from the moment [`Gate::begun`] returns until that is dropped.
+pub(crate) struct Gate {
+    folder: tempfile::TempDir,
+}
+
+impl Gate {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let gate = Self { folder };
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, gate.path(), rustix::fs::FileType::Fifo, mode, 0)
+            .unwrap();
+        gate
+    }
+
+    pub(crate) fn path(&self) -> String {
+        self.folder.path().join("gate").to_str().unwrap().to_owned()
+    }
+
+    /// Waits until somebody has opened it for reading.
+    pub(crate) fn begun(&self) -> std::fs::File {
+        std::fs::OpenOptions::new().write(true).open(self.path()).unwrap()
+    }
+}
+
+/// A host of two workers that take messages, in a process of its own.
+pub(crate) struct Host {
+    process: std::process::Child,
+    /// Where its files would lie.
+    folder: tempfile::TempDir,
+    workers: Vec<u32>,
+}
+
+impl Host {
+    /// Starts one whose workers come over this transport.
+    pub(crate) fn start(transport: Option<&str>) -> Self {
+        use std::io::BufRead;
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = std::process::Command::new(example("message_worker"))
+            .env("MODE", "host")
+            .env("TRANSPORT", transport.unwrap_or_default())
+            .envs(["TMPDIR", "XDG_RUNTIME_DIR"].map(|name| (name, folder.path())))
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = std::io::BufReader::new(process.stdout.take().unwrap()).lines();
+        let workers: Vec<u32> = lines
+            .map(Result::unwrap)
+            .take_while(|line| !line.is_empty())
+            .map(|pid| pid.parse().unwrap())
+            .collect();
+        assert_eq!(workers.len(), 2);
+        Self { process, folder, workers }
+    }
+
+    pub(crate) fn workers(&self) -> Vec<OwnedFd> {
+        self.workers.iter().copied().map(hold).collect()
+    }
+
+    /// Kills it; no file of it may be left then.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let left: Vec<_> = std::fs::read_dir(self.folder.path()).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }
 
 /// Waits until a process has ended; false when it takes too long.

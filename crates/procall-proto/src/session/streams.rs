@@ -6,7 +6,7 @@ use super::outbox::more;
 use crate::{Flags, Message, Time};
 
 impl Session {
-    /// Whether a stream has credit for one more item; when not, [`Event::Writable`] will say so.
+    /// Whether a stream has credit for one more item; when not, [`Event::Writable`](crate::Event::Writable) will say so.
     pub fn poll_writable(&mut self, id: CallId) -> Result<(), Blocked> {
         let own = self.is_own_id(id);
         let window = if own { self.calling_window(id) } else { self.serving_window(id) }

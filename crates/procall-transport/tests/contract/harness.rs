@@ -41,6 +41,15 @@ pub(crate) fn tcp(options: &LinkOptions) -> Pair {
     (Box::new(left), Box::new(right))
 }
 
+/// The link that a user writes, as the example of workers shows it.
+pub(crate) fn own(options: &LinkOptions) -> Pair {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let left = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (right, _) = listener.accept().unwrap();
+    let link = |stream| crate::own_link::ScrambledLink::new(stream, options).unwrap();
+    (Box::new(link(left)), Box::new(link(right)))
+}
+
 fn tcp_listener() -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
 }

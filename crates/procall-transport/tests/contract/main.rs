@@ -3,13 +3,14 @@
 //! A test is a function of a way to make a pair of links; `on_every_transport!` makes one named test of it per transport.
 //! To put another transport under contract, add it there and to `harness`.
 
-/// Makes `mem::…`, `unix_pair::…`, `unix_named::…` and `tcp::…` tests of the functions named.
+/// Makes `mem::…`, `unix_pair::…`, `unix_named::…`, `tcp::…` and `own::…` tests of the functions named.
 macro_rules! on_every_transport {
     ($($bullet:ident),+ $(,)?) => {
         on_every_transport!(@mem: $($bullet)+);
         on_every_transport!(@unix_pair: $($bullet)+);
         on_every_transport!(@unix_named: $($bullet)+);
         on_every_transport!(@tcp: $($bullet)+);
+        on_every_transport!(@own: $($bullet)+);
     };
     (@$transport:ident: $($bullet:ident)+) => {
         mod $transport {
@@ -38,6 +39,12 @@ macro_rules! on_every_stream {
         }
     };
 }
+
+// A link that is written against the contract alone, as the example of workers shows it. There these names lie beside it.
+use procall_transport as transport;
+#[path = "../../../../examples/02-workers/rust/src/link.rs"]
+#[allow(unreachable_pub, reason = "there it is a library")]
+mod own_link;
 
 mod harness;
 

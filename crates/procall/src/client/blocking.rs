@@ -7,11 +7,12 @@ use procall_proto::Encoding;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{AsChannel, Call, DuplexCall, StreamCall, config, encode_params, open};
+use super::{AsChannel, Call, DuplexCall, StreamCall, config, encode_params};
 use crate::channel::Channel;
 use crate::codec;
 use crate::connection::{Connection, Pending, Request, Side, WaitError};
 use crate::error::Error;
+use crate::finder::Finder;
 use crate::registration::Registration;
 use crate::stream::Stream;
 use procall_proto::ErrorCode;
@@ -39,18 +40,48 @@ pub struct BlockingClient {
 }
 
 impl BlockingClient {
-    /// Connects to a service by name, or by address such as `unix:/path` or `tcp:127.0.0.1:9000`.
+    /// Connects to a service by name, or by address such as `unix:/path` or `tcp:127.0.0.1:9000`, and waits up to 5 s for it to be there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Finder::try_open`].
     pub fn connect(target: &str) -> Result<Self, Error> {
-        Self::over(open(target)?)
+        Self::connect_within(target, Finder::PATIENCE)
+    }
+
+    /// The same with a patience of the caller's own; zero is one look.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procall::{BlockingClient, ErrorCode};
+    ///
+    /// let error = BlockingClient::connect_within("unix:/nowhere/calc.sock", Duration::ZERO).unwrap_err();
+    /// assert_eq!(error.code(), ErrorCode::NoWorker);
+    /// ```
+    pub fn connect_within(target: &str, patience: Duration) -> Result<Self, Error> {
+        let mut finder = Finder::new(target, patience);
+        let link = finder.wait(&mut || false)?;
+        Self::greet(link, finder.greeting())?.ok_or_else(|| finder.unanswered())
     }
 
     /// A client over a link of the caller's own.
     pub fn over(link: Box<dyn procall_transport::Link>) -> Result<Self, Error> {
+        Self::greet(link, GREETING)?.ok_or_else(|| {
+            Error::new(ErrorCode::NoWorker, "the other side does not answer the greeting")
+        })
+    }
+
+    /// `None` when the other side does not answer in time.
+    fn greet(
+        link: Box<dyn procall_transport::Link>,
+        time: Duration,
+    ) -> Result<Option<Self>, Error> {
         let connection = Connection::new(link, Side::Initiator, config());
-        match connection.wait_for(Some(GREETING), &mut || false, Connection::poll_ready) {
-            Ok(ready) => ready.map(|()| Self { connection }),
+        match connection.wait_for(Some(time), &mut || false, Connection::poll_ready) {
+            Ok(ready) => ready.map(|()| Some(Self { connection })),
             Err(WaitError::TimedOut | WaitError::Interrupted) => {
-                Err(Error::new(ErrorCode::NoWorker, "the other side does not answer the greeting"))
+                connection.close();
+                Ok(None)
             }
         }
     }

@@ -6,6 +6,7 @@ mod items;
 
 #[cfg(feature = "tokio")]
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -16,6 +17,7 @@ pub(crate) use items::Pump;
 
 use crate::channel::Channel;
 use crate::error::Error;
+use crate::finder::Finder;
 #[cfg(feature = "tokio")]
 use crate::registration::Registration;
 use crate::service::encode_result;
@@ -35,7 +37,7 @@ pub(crate) fn encode_params<P: Serialize>(params: P) -> Result<Vec<u8>, Error> {
 /// # async fn f() -> Result<(), procall::Error> {
 /// use std::time::Duration;
 ///
-/// let calc = procall::Client::connect("unix:/run/user/1000/calc.sock").await?;
+/// let calc = procall::Client::connect("calc").await?;
 /// let sum: i64 = calc.call("add", (1, 2)).deadline(Duration::from_millis(80)).await?;
 /// let mut numbers = calc.stream::<u64>("count", (3,));
 /// while let Some(n) = numbers.next().await {
@@ -64,10 +66,36 @@ impl Drop for Closing {
 
 #[cfg(feature = "tokio")]
 impl Client {
-    /// Connects to a service by name, or by address such as `unix:/path` or `tcp:127.0.0.1:9000`.
+    /// Connects to a service by name, or by address such as `unix:/path` or `tcp:127.0.0.1:9000`, and waits up to 5 s for it to be there.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Finder::try_open`].
     pub async fn connect(target: &str) -> Result<Self, Error> {
-        let link = open(target)?;
-        Self::over(link).await
+        Self::connect_within(target, Finder::PATIENCE).await
+    }
+
+    /// The same with a patience of the caller's own; zero is one look. Dropping the future gives up.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// use std::time::Duration;
+    /// use procall::{Client, ErrorCode};
+    ///
+    /// let error = Client::connect_within("unix:/nowhere/calc.sock", Duration::ZERO).await.unwrap_err();
+    /// assert_eq!(error.code(), ErrorCode::NoWorker);
+    /// # }
+    /// ```
+    pub async fn connect_within(target: &str, patience: Duration) -> Result<Self, Error> {
+        let mut finder = Finder::new(target, patience);
+        let link = loop {
+            match finder.try_open()? {
+                Some(link) => break link,
+                None => tokio::time::sleep(finder.pause()).await,
+            }
+        };
+        let greeted = tokio::time::timeout(finder.greeting(), Self::over(link)).await;
+        greeted.unwrap_or_else(|_| Err(finder.unanswered()))
     }
 
     /// A client over a link of the caller's own.
@@ -76,8 +104,10 @@ impl Client {
 
         let connection = Connection::for_task(link, Side::Initiator, config(), Serves::Nothing)?;
         crate::driver::drive(&connection, None)?;
-        std::future::poll_fn(|cx| connection.poll_ready(cx.waker())).await?;
-        Ok(Self { shared: Arc::new(Closing { connection }) })
+        // Made before the wait, so that giving up the wait closes the connection.
+        let client = Self { shared: Arc::new(Closing { connection }) };
+        std::future::poll_fn(|cx| client.connection().poll_ready(cx.waker())).await?;
+        Ok(client)
     }
 
     /// The connection below.
@@ -142,11 +172,14 @@ impl Client {
     }
 }
 
-pub(crate) fn notify(
-    channel: &dyn Channel,
-    method: &str,
-    params: impl Serialize,
-) -> Result<(), Error> {
+/// Sends a notification on anything that takes calls: at most once, never answered.
+///
+/// ```no_run
+/// # fn f(connection: procall::Connection) -> Result<(), procall::Error> {
+/// procall::notify(&connection, "log", ("started",))?;
+/// # Ok(()) }
+/// ```
+pub fn notify(channel: &dyn Channel, method: &str, params: impl Serialize) -> Result<(), Error> {
     let params = encode_params(params)?;
     channel.notify(crate::connection::Request::new(
         method,
@@ -159,13 +192,7 @@ pub(crate) fn config() -> procall_proto::Config {
     procall_proto::Config { pid: std::process::id(), ..procall_proto::Config::default() }
 }
 
-/// A link to a service by name or address. Nobody at a Unix socket is told at once; TCP may take five seconds.
+/// A link to a service by name or address, if it is there now: one look of a [`Finder`]. Over TCP that may take a second.
 pub fn open(target: &str) -> Result<Box<dyn procall_transport::Link>, Error> {
-    let address = crate::surroundings::resolve(target)?;
-    procall_transport::connect(&address, &procall_transport::LinkOptions::default()).map_err(
-        |error| {
-            Error::new(procall_proto::ErrorCode::NoWorker, format!("nothing listens at {address}"))
-                .with_source(error)
-        },
-    )
+    Finder::new(target, Duration::ZERO).wait(&mut || false)
 }

@@ -26,6 +26,8 @@ pub struct Incoming {
     pub items_in: bool,
     /// The caller expects a stream.
     pub items_out: bool,
+    /// The caller says that the method may run more than once without harm.
+    pub idempotent: bool,
     deadline: Time,
     /// The deadline covers only a stream's opening.
     opening: bool,
@@ -140,6 +142,7 @@ impl Batch {
             encoding: call.encoding,
             items_in: call.items_in,
             items_out: call.items_out,
+            idempotent: call.idempotent,
             deadline: call.deadline,
             opening: call.opening,
         });
@@ -167,6 +170,7 @@ impl Batch {
             encoding,
             items_in: false,
             items_out: false,
+            idempotent: false,
             deadline: Time::NEVER,
             opening: false,
         });

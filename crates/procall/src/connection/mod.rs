@@ -13,6 +13,7 @@ mod slot;
 mod standby;
 mod state;
 mod wait;
+mod wishes;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,6 +106,8 @@ pub(crate) struct Shared {
     kick: OnceLock<Option<Kick>>,
     /// How often somebody has read the link; the standby thread watches it stand still.
     reads: AtomicU64,
+    /// The number under which the standby thread knows it; 0 when it does not.
+    standby: AtomicU64,
     /// Whether waiting threads may read the link: not when a tokio task does.
     threads_lead: bool,
 }
@@ -156,6 +159,7 @@ impl Connection {
             info,
             kick: OnceLock::new(),
             reads: AtomicU64::new(0),
+            standby: AtomicU64::new(0),
             threads_lead,
         });
         let connection = Self { shared };

@@ -8,7 +8,7 @@ use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Options, Time}
 
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use super::wait::{Interrupt, WaitError};
-use super::{Connection, Lease, Shared, State};
+use super::{Connection, Lease, Shared, State, standby};
 use crate::clock;
 use crate::error::Error;
 use crate::metrics::Ending;
@@ -58,9 +58,10 @@ pub struct CallOptions {
     pub items_in: bool,
     /// The answer is a stream.
     pub items_out: bool,
-    /// Affinity, for pools: calls with the same key go to the same worker and start in the order of sending.
+    /// Affinity: calls with the same key go to the same worker of a pool and start in the order of sending. A connection tells it to the
+    /// other side, where it counts if that hands its calls on to a pool.
     pub key: Option<Arc<str>>,
-    /// The one worker that is to get the call, by its name such as `calc/2`; for pools.
+    /// The one worker of a pool that is to get the call, by its name such as `calc/2`. A connection tells it to the other side too.
     pub to: Option<Arc<str>>,
     /// What happens to a pool's worker that is busy when the deadline passes.
     pub on_timeout: OnTimeout,
@@ -139,6 +140,7 @@ impl Connection {
             (Some(timeout), Some(inherited)) => Some(timeout.min(inherited)),
             (timeout, inherited) => timeout.or(inherited),
         };
+        let meta = super::wishes::meta(options)?;
         let session_options = Options {
             timeout: shortened,
             whole: !matches!(options.deadline, Deadline::Default | Deadline::Opening(_))
@@ -146,7 +148,7 @@ impl Connection {
             items_in: options.items_in,
             items_out: options.items_out,
             idempotent: options.idempotent,
-            meta: &options.meta,
+            meta: &meta,
         };
         let body = request.body;
         let start = |state: &mut State| {
@@ -220,14 +222,20 @@ impl Pending {
     /// Polls for the reply with a waker of the caller's own making.
     pub fn poll_reply(&mut self, waker: &Waker) -> Poll<Result<Encoded, Error>> {
         let outcome =
-            self.with_slot(|slot| slot.poll_outcome(waker)).unwrap_or_else(|| Poll::Ready(gone()));
+            self.poll_slot(|slot| slot.poll_outcome(waker)).unwrap_or_else(|| Poll::Ready(gone()));
         outcome.map(|outcome| self.finish(outcome).and_then(one_value))
     }
 
     /// Polls for the next item of the answer; `None` is its end.
     pub fn poll_item(&mut self, waker: &Waker) -> Poll<Option<Result<Encoded, Error>>> {
         let token = self.token;
-        let polled = self.shared.with(|state, _| poll_item(state, token, waker));
+        let polled = self.shared.with(|state, _| {
+            let polled = poll_item(state, token, waker);
+            if polled.is_pending() {
+                standby::look_after(&self.shared, state);
+            }
+            polled
+        });
         polled.map(|item| match item {
             Ok(item) => Some(Ok(item)),
             Err(outcome) => self.finish(outcome).transpose(),
@@ -294,7 +302,7 @@ impl Pending {
 
     /// The newest progress report that was not taken yet; the waker is woken for the next one.
     pub fn poll_progress(&mut self, waker: &Waker) -> Poll<Option<Progress>> {
-        self.with_slot(|slot| match slot.progress.take() {
+        self.poll_slot(|slot| match slot.progress.take() {
             Some(progress) => Poll::Ready(Some(progress)),
             None if slot.outcome.is_some() => Poll::Ready(None),
             None => {
@@ -344,8 +352,13 @@ impl Pending {
         });
     }
 
-    fn with_slot<R>(&self, f: impl FnOnce(&mut Slot) -> R) -> Option<R> {
-        self.shared.lock().slots.get_mut(self.token).map(f)
+    fn poll_slot<R>(&self, poll: impl FnOnce(&mut Slot) -> Poll<R>) -> Option<Poll<R>> {
+        let mut state = self.shared.lock();
+        let polled = state.slots.get_mut(self.token).map(poll)?;
+        if polled.is_pending() {
+            standby::look_after(&self.shared, &mut state);
+        }
+        Some(polled)
     }
 
     /// A reply, the end of the stream (`None`), or the error.

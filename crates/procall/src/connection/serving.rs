@@ -83,14 +83,6 @@ impl Connection {
         clock::until(deadline, clock::now())
     }
 
-    /// Whether a call is no longer wanted because its deadline has passed. Known to those who have asked [`Connection::poll_cancelled`].
-    #[cfg(feature = "tokio")]
-    pub(crate) fn is_late(&self, id: CallId) -> bool {
-        let state = self.shared.lock();
-        state.served.get(&id).and_then(|served| served.cancelled)
-            == Some(procall_proto::Reason::Deadline)
-    }
-
     /// Ready once the call is no longer wanted.
     pub fn poll_cancelled(&self, id: CallId, waker: &Waker) -> Poll<()> {
         let mut state = self.shared.lock();

@@ -4,21 +4,31 @@
 //! and see the end of file. Every link that threads read is watched here too, one-shot and level-triggered. When it becomes readable the
 //! standby does not read: it looks again every 5 ms, and only if nobody has read in between while something waits does it read itself.
 //! Once the link is quiet it is armed again. So the standby ticks only while calls flow, and costs nothing when idle.
+//!
+//! It also keeps the deadlines of calls that are only polled, in a runtime that knows nothing of the connection: see [`look_after`].
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use procall_transport::readiness::{self, Set};
+use procall_proto::Time;
+use procall_transport::readiness::{self, Kick, Set};
 
-use super::Shared;
+use super::{Shared, State};
+use crate::clock;
 
 /// How long a readable link may go unread.
 const GRACE: Duration = Duration::from_millis(5);
+/// The number of the kick among those of the links.
+const KICK: u64 = 0;
 
 struct Standby {
     set: Set,
+    /// Gets the thread out of its sleep when a timer is earlier than that.
+    kick: Kick,
     watched: Mutex<Watched>,
 }
 
@@ -28,13 +38,20 @@ struct Watched {
     /// How many links make a look for those that are gone worth while.
     purge_at: usize,
     links: HashMap<u64, Weak<Shared>>,
+    /// When which link's timers want to be looked at.
+    alarms: BinaryHeap<Reverse<(Time, u64)>>,
+}
+
+/// The thread, started with the first connection; nothing where there are no descriptors or threads to spare.
+fn standby() -> Option<&'static Arc<Standby>> {
+    static STANDBY: OnceLock<Option<Arc<Standby>>> = OnceLock::new();
+    STANDBY.get_or_init(Standby::start).as_ref()
 }
 
 /// Watches a connection until it is gone. Without descriptors or a thread to spare nothing is watched, and waiting callers still read for themselves.
 pub(super) fn watch(shared: &Arc<Shared>) {
-    static STANDBY: OnceLock<Option<Arc<Standby>>> = OnceLock::new();
-    let Some(standby) = STANDBY.get_or_init(Standby::start) else { return };
-    let mut watched = standby.watched.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(standby) = standby() else { return };
+    let mut watched = standby.lock();
     // Links that are gone are forgotten now and then, so that the table is no longer than twice what it was at its fullest.
     if watched.links.len() >= watched.purge_at {
         watched.links.retain(|_, shared| shared.strong_count() > 0);
@@ -44,12 +61,33 @@ pub(super) fn watch(shared: &Arc<Shared>) {
     let token = watched.next_token;
     if standby.set.add(shared.readiness.as_fd(), token, true).is_ok() {
         watched.links.insert(token, Arc::downgrade(shared));
+        shared.standby.store(token, Ordering::Relaxed);
+    }
+}
+
+/// Somebody polls a call and goes away again. A thread that waits, a task or a hub would look after the session's timers; without any of
+/// them the standby does.
+pub(super) fn look_after(shared: &Shared, state: &mut State) {
+    if state.driver.is_some() || !shared.threads_lead {
+        return;
+    }
+    let due = state.session.poll_timeout();
+    if due >= state.alarm {
+        return;
+    }
+    let token = shared.standby.load(Ordering::Relaxed);
+    if let Some(standby) = standby().filter(|_| token != KICK) {
+        state.alarm = due;
+        standby.lock().alarms.push(Reverse((due, token)));
+        standby.kick.kick();
     }
 }
 
 impl Standby {
     fn start() -> Option<Arc<Self>> {
-        let standby = Arc::new(Self { set: Set::new().ok()?, watched: Mutex::default() });
+        let (set, kick) = (Set::new().ok()?, Kick::new().ok()?);
+        set.add(kick.as_fd(), KICK, false).ok()?;
+        let standby = Arc::new(Self { set, kick, watched: Mutex::default() });
         let own = standby.clone();
         std::thread::Builder::new()
             .name("procall-standby".to_owned())
@@ -69,11 +107,20 @@ impl Standby {
         let mut ready = Vec::new();
         let mut next_look = Instant::now();
         loop {
-            let timeout =
+            let look =
                 (!busy.is_empty()).then(|| next_look.saturating_duration_since(Instant::now()));
+            let timeout = [look, self.next_alarm()].into_iter().flatten().min();
             ready.clear();
             // Signals are for the threads of the program; an interrupted wait is only a look too many.
             let _ = self.set.wait(timeout, &mut ready);
+            ready.retain(|&token| {
+                let kicked = token == KICK;
+                if kicked {
+                    self.kick.drain();
+                }
+                !kicked
+            });
+            self.do_what_is_due();
             if busy.is_empty() && !ready.is_empty() {
                 next_look = Instant::now() + GRACE;
             }
@@ -107,8 +154,41 @@ impl Standby {
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_alarm(&self) -> Option<Duration> {
+        let Reverse((due, _)) = *self.lock().alarms.peek()?;
+        clock::until(due, clock::now())
+    }
+
+    /// Looks at the timers that are due.
+    fn do_what_is_due(&self) {
+        let now = clock::now();
+        loop {
+            let token = {
+                let mut watched = self.lock();
+                match watched.alarms.peek() {
+                    Some(&Reverse((due, token))) if due <= now => {
+                        watched.alarms.pop();
+                        token
+                    }
+                    _ => return,
+                }
+            };
+            let Some(shared) = self.get(token) else { continue };
+            shared.turn();
+            let mut state = shared.lock();
+            state.alarm = Time::NEVER;
+            if state.session.calling() > 0 && !state.is_over() {
+                look_after(&shared, &mut state);
+            }
+        }
+    }
+
     fn get(&self, token: u64) -> Option<Arc<Shared>> {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self.lock();
         let shared = watched.links.get(&token)?.upgrade();
         if shared.is_none() {
             watched.links.remove(&token);

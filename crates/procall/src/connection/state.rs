@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub(crate) driver: Option<Waker>,
     /// The moment for which the driver has set its timer.
     pub(crate) driver_timer: Time,
+    /// The moment at which the standby thread will look at the timers.
+    pub(crate) alarm: Time,
     /// Messages wait for the driver's next turn, so that a burst of calls leaves in one write.
     pub(crate) unflushed: bool,
     /// The peer takes no more: what is queued stays.
@@ -123,6 +125,7 @@ impl State {
             watchers: Vec::new(),
             driver: None,
             driver_timer: Time::NEVER,
+            alarm: Time::NEVER,
             unflushed: false,
             mute: false,
             leading: false,

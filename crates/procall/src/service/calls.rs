@@ -247,6 +247,12 @@ impl PulledCall {
         }
     }
 
+    /// What is left once the arguments were taken: the facts, and the way to answer unless it is a notification.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_parts(self) -> (Context, Option<Responder>) {
+        (self.context, self.responder)
+    }
+
     /// Why it is not worth taking: its caller gave it up while it waited.
     fn refused(&self) -> Option<Error> {
         let late = self.context.remaining().is_some_and(|left| left.is_zero());

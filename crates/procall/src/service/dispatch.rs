@@ -132,7 +132,7 @@ fn go_on(
                     if let Some(id) = id
                         && connection.poll_cancelled(id, cx.waker()).is_ready()
                     {
-                        return Poll::Ready(Err(given_up(&connection, id, deadline)));
+                        return Poll::Ready(Err(given_up()));
                     }
                     poll_guarded(future.as_mut(), deadline, cx)
                 })
@@ -161,14 +161,10 @@ fn go_on(
     None
 }
 
-/// A call that was given up while its handler ran. The caller's own clock may not know yet that the deadline has passed.
-fn given_up(connection: &Connection, id: CallId, deadline: Time) -> Error {
-    let error = if connection.is_late(id) || deadline <= clock::now() {
-        Error::new(ErrorCode::DeadlineExceeded, "the deadline passed before the handler was done")
-    } else {
-        Error::new(ErrorCode::Cancelled, "the handler was cancelled")
-    };
-    error.with_executed(Executed::Yes)
+/// A call that was given up while its handler ran. When its deadline was the reason, the session says so.
+fn given_up() -> Error {
+    let message = "the caller gave the call up before the handler was done";
+    Error::new(ErrorCode::Cancelled, message).with_executed(Executed::Yes)
 }
 
 /// A call that was given up before its handler could start.
@@ -198,7 +194,7 @@ async fn send_stream(
     loop {
         let item = poll_fn(|cx| {
             if connection.poll_cancelled(id, cx.waker()).is_ready() {
-                return Poll::Ready(Some(Err(given_up(&connection, id, deadline))));
+                return Poll::Ready(Some(Err(given_up())));
             }
             let poll =
                 AssertUnwindSafe(|| with_deadline(deadline, || stream.as_mut().poll_next(cx)));
@@ -216,7 +212,7 @@ async fn send_stream(
                 if sent.await.is_err() {
                     // The caller is gone or gave up: the handler's stream ends here, and so does the call.
                     drop(stream);
-                    return connection.fail(id, &given_up(&connection, id, deadline));
+                    return connection.fail(id, &given_up());
                 }
             }
             Some(Err(error)) => {

@@ -3,6 +3,8 @@
 use std::pin::Pin;
 
 use futures_core::Stream as FutureStream;
+#[cfg(feature = "tokio")]
+use procall_proto::CallId;
 use procall_proto::{Encoding, Time};
 use serde::Serialize;
 
@@ -50,6 +52,11 @@ impl<'a> Arrival<'a> {
         Shape::new(self.incoming.items_in, self.incoming.items_out)
     }
 
+    /// Whether the caller says that the method may run more than once without harm.
+    pub fn is_idempotent(&self) -> bool {
+        self.incoming.idempotent
+    }
+
     /// The encoding of the params.
     pub fn encoding(&self) -> Encoding {
         self.incoming.encoding
@@ -89,6 +96,24 @@ impl<'a> Arrival<'a> {
 
     pub(crate) fn deadline(&self) -> Time {
         self.incoming.inherited()
+    }
+
+    /// When it is too late to start; of a stream, when it must have opened.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn opening_deadline(&self) -> Time {
+        self.incoming.deadline()
+    }
+
+    /// The metadata map as it came.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn raw_meta(&self) -> &'a [u8] {
+        self.batch.meta(self.incoming)
+    }
+
+    /// Where the answer goes, by number; `None` for a notification.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn to_answer(&self) -> Option<(Connection, CallId)> {
+        self.incoming.id.map(|id| (self.connection.clone(), id))
     }
 }
 

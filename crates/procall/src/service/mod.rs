@@ -8,6 +8,8 @@ mod typed;
 
 #[cfg(feature = "tokio")]
 mod dispatch;
+#[cfg(feature = "tokio")]
+mod relay;
 
 use std::marker::PhantomData;
 use std::sync::Arc;

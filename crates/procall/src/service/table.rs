@@ -50,6 +50,10 @@ impl MethodTable {
         let mut bare: HashMap<String, Vec<usize>> = HashMap::new();
         for (at, method) in registration.methods.iter().enumerate() {
             exact.insert(method.name.clone(), at);
+            // What every service may have is asked for by its full name, so that it stands in nobody's way.
+            if method.name.starts_with(RESERVED) {
+                continue;
+            }
             bare.entry(last_part(&method.name).to_owned()).or_default().push(at);
         }
         Self { registration: Arc::new(registration), exact, bare }

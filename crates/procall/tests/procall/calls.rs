@@ -1,6 +1,8 @@
 //! Calls with one value each way, over the task driver.
 
-use procall::{Connection, Context, Encoding, Error, ErrorCode, Executed, Request, Service, Side};
+use procall::{
+    Connection, Context, Encoding, Error, ErrorCode, Executed, Request, Service, Side, Stream,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{TRANSPORTS, Transport, client, client_over, pair, within};
@@ -201,4 +203,43 @@ async fn the_side_that_serves_can_call_too() {
     });
     let pending = caller.start(Request::new("ask", Encoding::Msgpack, &[0x91, 21])).unwrap();
     assert_eq!(within(pending).await.unwrap().bytes, [43]);
+}
+
+#[tokio::test]
+async fn a_caller_learns_what_is_served_without_asking() {
+    let service = Service::new("calc").stream_method("count", |n: u64| Stream::from_iter(0..n));
+    let client = client(service).await;
+    let connection = client.connection();
+    let registration =
+        within(std::future::poll_fn(|cx| connection.poll_peer_registration(cx.waker()))).await;
+    let registration = registration.unwrap();
+    assert_eq!(registration.name, "calc");
+    assert!(registration.methods[0].shape.items_out());
+}
+
+#[tokio::test]
+async fn a_client_counts_its_calls() {
+    let service = Service::new("calc")
+        .method("add", |a: i64, b: i64| a + b)
+        .try_method("fail", || Err::<(), _>(Error::handler("Oops", "as asked")))
+        .async_method("never", std::future::pending::<Result<(), Error>>);
+    let client = client(service).await;
+    for n in 0..5 {
+        client.call::<i64>("add", (n, n)).await.unwrap();
+    }
+    client.call::<()>("fail", ()).await.unwrap_err();
+    let dropped = client.call::<()>("never", ()).into_future();
+    assert_eq!(client.metrics().in_flight, 1);
+    drop(dropped);
+    let metrics = client.metrics();
+    assert_eq!(
+        (metrics.total_requests, metrics.successful_requests, metrics.failed_requests),
+        (7, 5, 1)
+    );
+    assert_eq!((metrics.cancelled_requests, metrics.in_flight), (1, 0));
+    assert!(metrics.latency.max >= metrics.latency.mean);
+    // Refused on this side, and counted all the same.
+    client.close();
+    client.call::<i64>("add", (1, 2)).await.unwrap_err();
+    assert_eq!(client.metrics().failed_requests, 2);
 }

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use procall::{Call, Context, Error, ErrorCode, Executed, Service, Stream};
+use procall::{
+    Call, Config, Connection, Context, Error, ErrorCode, Executed, Service, Side, Stream,
+};
 
-use crate::support::{Event, TRANSPORTS, Transport, blocking, client, client_over, within};
+use crate::support::{Event, TRANSPORTS, Transport, blocking, client, client_over, pair, within};
 
 const SHORT: Duration = Duration::from_millis(50);
 /// What a busy machine may add to a deadline before a test fails.
@@ -173,4 +175,30 @@ async fn a_stream_ends_at_a_deadline_of_its_own() {
     let error = within(stream.next()).await.unwrap().unwrap_err();
     assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
     dropped.happened().await;
+}
+
+/// A connection that threads read, polled by a runtime that knows nothing of it: nobody reads the link or looks after its timers but the
+/// standby thread.
+#[tokio::test]
+async fn a_call_that_is_only_polled_ends_at_its_deadline_too() {
+    for transport in TRANSPORTS {
+        let (service, _, dropped) = never();
+        let (ours, theirs) = pair(transport);
+        let serving = service.serve_link(theirs).unwrap();
+        let connection = Connection::new(ours, Side::Initiator, Config::default());
+        let start = Instant::now();
+        let calls = [3, 1, 2].map(|times| {
+            Call::<i64>::new(&connection, "never", ()).deadline(SHORT * times).into_future()
+        });
+        for (call, times) in calls.into_iter().zip([3, 1, 2]) {
+            let error = within(call).await.unwrap_err();
+            assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
+            assert!(start.elapsed() >= SHORT * times, "never early");
+        }
+        assert!(start.elapsed() < SHORT * 3 + SLOW_MACHINE);
+        within(dropped.happened()).await;
+        let sum = Call::<i64>::new(&connection, "add", (1, 2)).into_future();
+        assert_eq!(within(sum).await.unwrap(), 3);
+        serving.close();
+    }
 }

@@ -1,0 +1,243 @@
+//! Which services run, and which of them has a method.
+
+use std::time::{Duration, Instant};
+
+use procall::{Client, Error, ErrorCode, MethodInfo, Registration, similar, surroundings};
+use tokio::task::JoinSet;
+
+use crate::failure::Failure;
+use crate::workers::{self, WorkerRow};
+
+/// How long one service may take to say what it has.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often `--wait` looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Methods that every service has; they are listed nowhere.
+const RESERVED: &str = "procall.";
+
+/// A service that answered.
+#[derive(Debug)]
+pub(crate) struct Service {
+    /// The name it is found by.
+    pub(crate) name: String,
+    pub(crate) client: Client,
+    pub(crate) registration: Registration,
+    /// The workers behind it; `None` for a service without a pool.
+    pub(crate) workers: Option<Vec<WorkerRow>>,
+    /// Its own process.
+    pub(crate) pid: Option<u32>,
+}
+
+impl Service {
+    /// Its methods but those that every service has.
+    pub(crate) fn methods(&self) -> impl Iterator<Item = &MethodInfo> {
+        self.registration.methods.iter().filter(|method| !method.name.starts_with(RESERVED))
+    }
+
+    /// `calc, 2 workers`
+    fn shown(&self) -> String {
+        match &self.workers {
+            Some(workers) => format!("{}, {}", self.name, counted(workers.len(), "worker")),
+            None => self.name.clone(),
+        }
+    }
+}
+
+/// `1 worker`, `2 workers`
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// What is there.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    /// Those that answered, by name.
+    pub(crate) services: Vec<Service>,
+    /// Those that did not, and why.
+    pub(crate) silent: Vec<(String, Error)>,
+}
+
+/// A method and who serves it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) method: &'a MethodInfo,
+}
+
+/// The names of the services that run and are found by name. A socket that was left behind is no service.
+fn names() -> Result<Vec<String>, Error> {
+    let found = surroundings::services()?;
+    Ok(found.into_iter().filter(|found| found.answers).map(|found| found.name).collect())
+}
+
+impl Directory {
+    /// Asks every service that runs, or the one at an address.
+    pub(crate) async fn survey(at: Option<&str>) -> Result<Self, Error> {
+        match at {
+            Some(target) => Ok(Self::ask_all(vec![target.to_owned()], true).await),
+            None => Ok(Self::ask_all(names()?, false).await),
+        }
+    }
+
+    /// Asks some services at once. One that nobody listens at is left out, unless it is `wanted`.
+    async fn ask_all(names: Vec<String>, wanted: bool) -> Self {
+        let mut asked = JoinSet::new();
+        for name in names {
+            asked.spawn(async move {
+                let answer = tokio::time::timeout(PATIENCE, ask(&name)).await;
+                let silent = || {
+                    let message = format!("it does not answer within {PATIENCE:?}");
+                    Err(Error::new(ErrorCode::DeadlineExceeded, message))
+                };
+                (name, answer.unwrap_or_else(|_| silent()))
+            });
+        }
+        let mut directory = Self::default();
+        while let Some(joined) = asked.join_next().await {
+            match joined {
+                Ok((_, Ok(service))) => directory.services.push(service),
+                // A socket that was left behind is no service.
+                Ok((_, Err(error))) if !wanted && error.code() == ErrorCode::NoWorker => {}
+                Ok((name, Err(error))) => directory.silent.push((name, error)),
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            }
+        }
+        directory.services.sort_by(|one, other| one.name.cmp(&other.name));
+        directory.silent.sort_by(|one, other| one.0.cmp(&other.0));
+        directory
+    }
+
+    /// The directory in which a name is looked up: only the service it names, where that has the method; else everything.
+    pub(crate) async fn for_method(name: &str, at: Option<&str>) -> Result<Self, Error> {
+        if at.is_none()
+            && let Some((service, _)) = name.rsplit_once('.')
+        {
+            let only = Self::ask_all(vec![service.to_owned()], false).await;
+            if only.exact(name).is_some() {
+                return Ok(only);
+            }
+        }
+        Self::survey(at).await
+    }
+
+    /// The same; for a method that nobody serves it looks again until `wait` is over.
+    pub(crate) async fn with_method(
+        name: &str,
+        at: Option<&str>,
+        wait: Option<Duration>,
+    ) -> Result<Self, Failure> {
+        let until = wait.map(|wait| Instant::now() + wait);
+        loop {
+            let directory = Self::for_method(name, at).await?;
+            let again = until.is_some_and(|until| Instant::now() + LOOK_AGAIN < until);
+            if !again || directory.method(name).is_ok() {
+                return Ok(directory);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = Found<'_>> {
+        self.services
+            .iter()
+            .flat_map(|service| service.methods().map(move |method| Found { service, method }))
+    }
+
+    /// The only method of this full name.
+    fn exact(&self, name: &str) -> Option<Found<'_>> {
+        let mut named = self.all().filter(|found| found.method.name == name);
+        let found = named.next()?;
+        named.next().is_none().then_some(found)
+    }
+
+    /// The method a name means: the one of that full name, else `SERVICE.method` of the service that is found as SERVICE, else the only
+    /// one whose last part it is.
+    pub(crate) fn method(&self, name: &str) -> Result<Found<'_>, Failure> {
+        if let Some(found) = self.exact(name) {
+            return Ok(found);
+        }
+        let under = |found: &Found<'_>| {
+            name.strip_prefix(&found.service.name)
+                .and_then(|rest| rest.strip_prefix('.'))
+                .is_some_and(|rest| rest == last_part(&found.method.name))
+        };
+        let by_service: Vec<Found<'_>> = self.all().filter(under).collect();
+        if let [found] = by_service[..] {
+            return Ok(found);
+        }
+        let same = |found: &Found<'_>| found.method.name == name;
+        let full: Vec<Found<'_>> = self.all().filter(same).collect();
+        let bare = |found: &Found<'_>| !name.contains('.') && last_part(&found.method.name) == name;
+        let several = if full.is_empty() { self.all().filter(bare).collect() } else { full };
+        match several[..] {
+            [found] => Ok(found),
+            [] => Err(self.unknown(name)),
+            _ => Err(ambiguous(name, &several)),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> Failure {
+        if let (Some((_, error)), true) = (self.silent.first(), self.services.is_empty()) {
+            return Failure::from(error.clone()).fix(
+                "start the service, or give its right name or address; procall ls shows what runs",
+            );
+        }
+        let likely = similar(name, self.all().map(|found| &*found.method.name));
+        let meant = likely.iter().filter_map(|likely| {
+            let found = self.all().find(|found| found.method.name == *likely)?;
+            Some((likely.clone(), found.service.shown()))
+        });
+        let meant = meant.collect();
+        let message = if self.services.is_empty() {
+            format!("no method \"{name}\": no service runs here")
+        } else {
+            format!("no method \"{name}\"")
+        };
+        let file = name.rsplit_once('.').map_or("FILE", |(service, _)| service);
+        Failure::new(ErrorCode::NotFound, message)
+            .meant(meant)
+            .fix(format!("procall ls   or start a worker: procall run {file}.py"))
+    }
+
+    /// The service that is found by a name.
+    pub(crate) fn service(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == name)
+    }
+}
+
+fn ambiguous(name: &str, several: &[Found<'_>]) -> Failure {
+    let shown = |found: &Found<'_>| {
+        let name = &found.method.name;
+        let full = format!("{}.{}", found.service.name, last_part(name));
+        match several.iter().filter(|other| other.method.name == *name).count() {
+            1 => (name.clone(), found.service.shown()),
+            _ => (full, found.service.shown()),
+        }
+    };
+    Failure::new(
+        ErrorCode::NotFound,
+        format!("\"{name}\" could be one of {} methods", several.len()),
+    )
+    .meant(several.iter().map(shown).collect())
+    .fix("use the full name")
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+/// Asks one service what it is.
+async fn ask(name: &str) -> Result<Service, Error> {
+    // One look: who is not there now is not waited for.
+    let client = Client::over(procall::open(name)?).await?;
+    let registration = client.methods().await?;
+    let known =
+        client.connection().link_info().peer.as_ref().map(|peer| peer.pid).filter(|&pid| pid != 0);
+    let said = client.connection().peer().map(|peer| peer.pid).filter(|&pid| pid != 0);
+    let pid = known.or(said);
+    let workers = match registration.methods.iter().any(|method| method.name == workers::METHOD) {
+        true => Some(client.call(workers::METHOD, ()).await?),
+        false => None,
+    };
+    Ok(Service { name: name.to_owned(), client, registration, workers, pid })
+}

@@ -1,0 +1,139 @@
+//! `procall describe`: all that is known of a service or a method.
+
+use clap::Args;
+use procall::Shape;
+use serde_json::json;
+
+use crate::directory::{Directory, Found, Service, counted};
+use crate::failure::Failure;
+use crate::style::Style;
+use crate::{output, schema};
+
+const EXAMPLES: &str = "Examples:
+  procall describe calc.add          a method
+  procall describe add               the same, when no other service has an add
+  procall describe calc              a service
+  procall describe calc.add --json   its schemas";
+
+/// Show what is known of a method or a service.
+#[derive(Debug, Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct Describe {
+    /// A service, or a method, with its service or without.
+    name: String,
+
+    /// Ask only the service at this address, such as tcp:127.0.0.1:9000.
+    #[arg(long, value_name = "ADDRESS")]
+    at: Option<String>,
+}
+
+impl Describe {
+    pub(crate) async fn run(self, style: &Style) -> Result<(), Failure> {
+        let directory = Directory::survey(self.at.as_deref()).await?;
+        match directory.service(&self.name) {
+            Some(service) => describe_service(service, style),
+            None => describe_method(directory.method(&self.name)?, style),
+        }
+    }
+}
+
+fn label(style: &Style, label: &str) -> String {
+    style.out.dim(&format!("  {label:<12}"))
+}
+
+fn describe_service(service: &Service, style: &Style) -> Result<(), Failure> {
+    let registration = &service.registration;
+    if style.json {
+        let methods: Vec<_> = service.methods().collect();
+        let object = json!({
+            "service": service.name,
+            "version": registration.version,
+            "description": registration.description,
+            "pid": service.pid,
+            "workers": service.workers,
+            "methods": methods,
+        });
+        return output::line(&object.to_string());
+    }
+    let head = format!("{} {}", style.out.bold(&service.name), registration.version);
+    output::line(head.trim_end())?;
+    if !registration.description.is_empty() {
+        output::line(&format!("  {}", registration.description))?;
+    }
+    let behind = match &service.workers {
+        Some(workers) => counted(workers.len(), "worker"),
+        None => "no pool: the process itself".to_owned(),
+    };
+    output::line(&format!("{}{behind}", label(style, "served by")))?;
+    for method in service.methods() {
+        output::line(&format!("{}{}", label(style, "method"), schema::signature(method)))?;
+    }
+    if let Some(method) = service.methods().next() {
+        style.hint(&format!("procall describe {}", method.name));
+    }
+    Ok(())
+}
+
+fn describe_method(found: Found<'_>, style: &Style) -> Result<(), Failure> {
+    let (method, service) = (found.method, found.service);
+    let example = schema::example(method);
+    if style.json {
+        let object = json!({
+            "service": service.name,
+            "signature": schema::signature(method),
+            "example": example,
+            "method": method,
+        });
+        return output::line(&object.to_string());
+    }
+    output::line(&style.out.bold(&schema::signature(method)))?;
+    for line in method.description.lines() {
+        output::line(&format!("  {line}"))?;
+    }
+    let parameters = schema::parameters(method);
+    let width = parameters.iter().map(|parameter| parameter.name.chars().count()).max();
+    for (at, parameter) in parameters.iter().enumerate() {
+        let need = match (parameter.required, parameter.default) {
+            (true, _) => "required".to_owned(),
+            (false, Some(default)) => format!("default {default}"),
+            (false, None) => "optional".to_owned(),
+        };
+        let text = format!(
+            "{:<width$}  {}, {need}  {}",
+            parameter.name,
+            parameter.kind,
+            parameter.description,
+            width = width.unwrap_or_default()
+        );
+        let name = if at == 0 { "params" } else { "" };
+        output::line(&format!("{}{}", label(style, name), text.trim_end()))?;
+    }
+    if parameters.is_empty() {
+        output::line(&format!("{}none", label(style, "params")))?;
+    }
+    let streams = match method.shape {
+        Shape::Unary => "none",
+        Shape::ItemsOut => "the answer is one",
+        Shape::ItemsIn => "the caller sends one",
+        Shape::Duplex => "the caller sends one, and the answer is one",
+    };
+    let idempotent = if method.idempotent { "yes" } else { "no" };
+    let rows = [
+        ("result", schema::result(method)),
+        ("streams", streams.to_owned()),
+        ("idempotent", idempotent.to_owned()),
+        ("service", service.name.clone()),
+    ];
+    for (name, text) in rows {
+        output::line(&format!("{}{text}", label(style, name)))?;
+    }
+    if style.verbose {
+        for (name, schema) in [("params", &method.params_schema), ("result", &method.result_schema)]
+        {
+            let text =
+                schema.as_ref().map_or_else(|| "none".to_owned(), |schema| format!("{schema:#}"));
+            output::line(&format!("{}{text}", label(style, &format!("{name} schema "))))?;
+        }
+    }
+    output::line(&format!("{}{example}", label(style, "try")))
+}

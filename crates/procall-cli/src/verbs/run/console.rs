@@ -1,0 +1,154 @@
+//! What `run` prints: the workers' lines, and what happens to them.
+
+use std::io::Write;
+
+use procall_pool::{Event, Happening, Outlet, OutputLine};
+use serde_json::{Value, json};
+
+use super::site::{Facts, Site};
+use crate::directory::counted;
+use crate::duration;
+use crate::schema;
+use crate::style::Style;
+
+/// Files whose workers have colours of their own before they come round again.
+const COLOURS_A_FILE: usize = 2;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Console {
+    style: Style,
+    raw: bool,
+}
+
+impl Console {
+    pub(super) fn new(style: &Style, raw: bool) -> Self {
+        Self { style: *style, raw }
+    }
+
+    /// Prints the lines of a file's workers, each where the worker printed it.
+    pub(super) fn on_output(&self, file: usize) -> impl FnMut(&OutputLine) + Send + 'static {
+        let console = *self;
+        move |line| console.line(file, line)
+    }
+
+    fn line(&self, file: usize, line: &OutputLine) {
+        if self.style.json {
+            let outlet = match line.outlet {
+                Outlet::Stdout => "stdout",
+                Outlet::Stderr => "stderr",
+            };
+            return print(&json!({
+                "event": "line", "worker": &*line.worker, "pid": line.pid,
+                "outlet": outlet, "text": line.text, "unfinished": line.unfinished,
+            }));
+        }
+        let paint = match line.outlet {
+            Outlet::Stdout => self.style.out,
+            Outlet::Stderr => self.style.err,
+        };
+        let number = line.worker.rsplit('/').next().and_then(|text| text.parse().ok());
+        let colour = file * COLOURS_A_FILE + number.unwrap_or(1_usize) - 1;
+        let prefix = match self.raw {
+            true => String::new(),
+            false => format!("{} ", paint.worker(colour, &format!("{} |", line.worker))),
+        };
+        // A terminal that is gone takes no line; the workers go on.
+        let _ = match line.outlet {
+            Outlet::Stdout => writeln!(std::io::stdout().lock(), "{prefix}{}", line.text),
+            Outlet::Stderr => writeln!(std::io::stderr().lock(), "{prefix}{}", line.text),
+        };
+    }
+
+    /// Tells what happens to a file's workers.
+    pub(super) fn on_event(&self, facts: Facts) -> impl FnMut(&Event) + Send + 'static {
+        let console = *self;
+        move |event| {
+            facts.hear(event);
+            console.event(event);
+        }
+    }
+
+    fn event(&self, event: &Event) {
+        let (name, detail) = match &event.happening {
+            Happening::Started => ("started", None),
+            Happening::Ready => ("ready", None),
+            Happening::Suspected => ("suspected", None),
+            Happening::Recovered => ("recovered", None),
+            Happening::Draining => ("draining", None),
+            Happening::Replacing { reason } => ("replacing", Some(reason.clone())),
+            Happening::Exited { reason } => ("exited", Some(reason.clone())),
+            Happening::Restarting { pause } => ("restarting", Some(duration::short(*pause))),
+            Happening::Failed { reason } => ("failed", Some(reason.clone())),
+            Happening::Stopped => ("stopped", None),
+            _ => ("other", None),
+        };
+        if self.style.json {
+            return print(&json!({
+                "event": name, "worker": &*event.worker, "pid": event.pid, "detail": detail,
+            }));
+        }
+        let minor = matches!(name, "started" | "draining" | "stopped" | "other");
+        if minor && !self.style.verbose {
+            return;
+        }
+        let paint = self.style.err;
+        let text = match &event.happening {
+            Happening::Restarting { pause } => {
+                format!("{} will be started again in {}", event.worker, duration::short(*pause))
+            }
+            _ => event.to_string(),
+        };
+        self.style.say(&match name {
+            "exited" | "failed" | "suspected" => paint.bad(&text),
+            _ => paint.dim(&text),
+        });
+    }
+
+    /// Says that a service can be called, and what it has.
+    pub(super) fn serving(&self, site: &Site) {
+        let methods = site.methods();
+        let workers = site.pool.workers().len();
+        if self.style.json {
+            return print(&json!({
+                "event": "serving", "service": site.name, "file": site.file.display().to_string(),
+                "address": site.address().to_string(), "workers": workers,
+                "pid": std::process::id(), "methods": methods,
+            }));
+        }
+        let paint = self.style.err;
+        self.style.say(&format!(
+            "{}  {} of {}, {}",
+            paint.bold(&site.name),
+            counted(workers, "worker"),
+            site.file.display(),
+            counted(methods.len(), "method")
+        ));
+        for method in &methods {
+            let what = method.description.lines().next().unwrap_or_default();
+            let line = format!("  {}  {}", schema::signature(method), paint.dim(what));
+            self.style.say(line.trim_end());
+        }
+    }
+
+    /// Says what to do next.
+    pub(super) fn next(&self, sites: &[Site]) {
+        let first = sites.iter().find_map(|site| site.methods().into_iter().next());
+        if let (Some(method), false) = (first, self.style.json) {
+            self.style.hint(&schema::example(&method));
+        }
+    }
+
+    pub(super) fn say(&self, text: &str) {
+        if self.style.json {
+            print(&json!({ "event": "run", "detail": text }));
+        } else {
+            self.style.say(text);
+        }
+    }
+}
+
+/// One line of NDJSON on standard output.
+fn print(value: &Value) {
+    // With nobody to read it there is nobody to tell either.
+    let _ = writeln!(std::io::stdout().lock(), "{value}");
+}

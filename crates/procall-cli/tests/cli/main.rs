@@ -1,0 +1,7 @@
+//! The command itself, run as a person or a script runs it.
+
+mod calls;
+mod listing;
+mod running;
+mod streams;
+mod support;

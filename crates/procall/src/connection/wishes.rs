@@ -1,0 +1,95 @@
+//! What a call's options say to routers on the way: which worker is to get it. The wire has it among the metadata.
+
+use std::borrow::Cow;
+
+use procall_proto::wire::{Reader, WireError, Writer};
+
+use super::CallOptions;
+use crate::error::Error;
+
+/// The metadata map with the options `to` and `key` in it; entries of these names that were there give way.
+pub(super) fn meta(options: &CallOptions) -> Result<Cow<'_, [u8]>, Error> {
+    let wishes: Vec<(&str, &str)> = [("to", &options.to), ("key", &options.key)]
+        .into_iter()
+        .filter_map(|(name, wish)| Some((name, wish.as_deref()?)))
+        .collect();
+    if wishes.is_empty() {
+        return Ok(Cow::Borrowed(&options.meta));
+    }
+    let kept = others(&options.meta, &wishes)
+        .map_err(|error| Error::invalid(format!("the metadata is no map of texts: {error}")))?;
+    let mut bytes = Vec::with_capacity(options.meta.len() + 64);
+    let mut writer = Writer::new(&mut bytes);
+    writer.map(kept.len() + wishes.len());
+    for (name, wish) in wishes {
+        writer.text(name).text(wish);
+    }
+    for (name, value) in kept {
+        writer.text(name).raw(value);
+    }
+    Ok(Cow::Owned(bytes))
+}
+
+/// The entries of a metadata map apart from these names.
+fn others<'a>(
+    meta: &'a [u8],
+    without: &[(&str, &str)],
+) -> Result<Vec<(&'a str, &'a [u8])>, WireError> {
+    let mut kept = Vec::new();
+    if meta.is_empty() {
+        return Ok(kept);
+    }
+    let mut reader = Reader::new(meta);
+    for _ in 0..reader.map()? {
+        let name = reader.text("a name")?;
+        let value = reader.skip_any()?;
+        if !without.iter().any(|(taken, _)| *taken == name) {
+            kept.push((name, value));
+        }
+    }
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn of(meta: &Value, to: Option<&str>, key: Option<&str>) -> Value {
+        let meta_bytes = crate::codec::encode(meta).unwrap();
+        let options = CallOptions {
+            meta: meta_bytes,
+            to: to.map(Into::into),
+            key: key.map(Into::into),
+            ..CallOptions::default()
+        };
+        let bytes = meta_of(&options);
+        crate::codec::decode(procall_proto::Encoding::Msgpack, &bytes).unwrap()
+    }
+
+    fn meta_of(options: &CallOptions) -> Vec<u8> {
+        meta(options).unwrap().into_owned()
+    }
+
+    #[test]
+    fn wishes_join_what_is_there() {
+        let there = json!({"traceparent": "00-1", "deep": {"a": [1, null]}});
+        assert_eq!(of(&there, None, None), there);
+        let joined = json!({"traceparent": "00-1", "deep": {"a": [1, null]}, "key": "k"});
+        assert_eq!(of(&there, None, Some("k")), joined);
+        assert_eq!(
+            of(&json!({"to": 7}), Some("calc/2"), Some("k")),
+            json!({"to": "calc/2", "key": "k"})
+        );
+    }
+
+    #[test]
+    fn metadata_that_is_no_map_is_refused_only_when_something_is_to_join_it() {
+        let mut options = CallOptions { meta: vec![0x93, 1, 2, 3], ..CallOptions::default() };
+        assert!(meta(&options).is_ok());
+        options.key = Some("k".into());
+        assert!(meta(&options).is_err());
+        options.meta = Vec::new();
+        assert_eq!(meta_of(&options), b"\x81\xa3key\xa1k");
+    }
+}

@@ -1,0 +1,334 @@
+//! Finding a service that may not be there yet.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use procall_proto::{ErrorCode, Executed};
+use procall_transport::tcp::TcpDial;
+use procall_transport::unix::UnixLink;
+use procall_transport::{Address, Link, LinkOptions};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::connection::Interrupt;
+use crate::error::Error;
+use crate::runtime_dir::{Place, socket_in};
+use crate::service::similar;
+use crate::surroundings;
+
+/// Pauses between two looks grow from here ...
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+/// ... to here: a service that comes up is found this much later at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause while a TCP connection is on its way.
+const DIAL_PAUSE: Duration = Duration::from_millis(10);
+/// Who is there has at least this long to answer, however little patience is left: the patience is for those who are not.
+const COURTESY: Duration = Duration::from_secs(1);
+
+/// Looks for a service by name or address until it is there, or until the patience is over.
+///
+/// It never waits itself, so that every kind of program can wait in its own way: [`try_open`](Self::try_open), and while that gives
+/// `None`, wait for as long as [`pause`](Self::pause) says. Programs that may block a thread call [`wait`](Self::wait).
+///
+/// "Not there yet" is: no socket file, a socket that nobody listens at any more, a connection refused, a full queue. Everything else ends
+/// the search at once: a directory or socket of another user, a bad name, an address that no link can have.
+///
+/// Patience of zero is one look. Within a handler the patience is at most what is left to it ([`remaining`](crate::remaining)).
+///
+/// ```
+/// use std::time::Duration;
+/// use procall::{ErrorCode, Finder, Listener};
+///
+/// let mut finder = Finder::new("tcp:127.0.0.1:1", Duration::from_millis(5));
+/// let error = loop {
+///     match finder.try_open() {
+///         Ok(Some(_)) => unreachable!("nobody serves at port 1"),
+///         Ok(None) => std::thread::sleep(finder.pause()),
+///         Err(error) => break error,
+///     }
+/// };
+/// assert_eq!(error.code(), ErrorCode::NoWorker);
+///
+/// let listener = Listener::bind(&"tcp:127.0.0.1:0".parse().unwrap())?;
+/// let mut finder = Finder::new(&listener.address().to_string(), Duration::from_secs(5));
+/// let _link = finder.wait(&mut || false)?;
+/// # Ok::<(), procall::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Finder {
+    target: String,
+    /// Where names are looked up; `None` is where the environment says.
+    place: Option<Place>,
+    patience: Duration,
+    /// What the handler that we are called in had left.
+    limit: Option<Duration>,
+    since: Instant,
+    pause: Duration,
+    dial: Option<(TcpDial, Instant)>,
+}
+
+/// Why nobody is there yet.
+#[derive(Debug)]
+enum Absence {
+    /// The kernel says so.
+    Said(std::io::Error),
+    /// The runtime directory does not exist.
+    NoDirectory,
+    /// A connection is on its way.
+    Dialling,
+}
+
+impl Finder {
+    /// How long callers that do not say otherwise look for a service.
+    pub const PATIENCE: Duration = Duration::from_secs(5);
+
+    /// Looks for `target`, a name or an address, from now on.
+    pub fn new(target: &str, patience: Duration) -> Self {
+        let limit = crate::remaining();
+        Self {
+            target: target.to_owned(),
+            place: None,
+            patience: limit.map_or(patience, |limit| patience.min(limit)),
+            limit,
+            since: Instant::now(),
+            pause: FIRST_PAUSE,
+            dial: None,
+        }
+    }
+
+    /// One look: the link, or `None` when nobody is there yet and there is patience left.
+    ///
+    /// # Errors
+    ///
+    /// NO_WORKER (executed: no) when the patience is over; PERMISSION_DENIED when another user's service or directory is in that place;
+    /// INVALID_ARGUMENT for what is no name and no address.
+    pub fn try_open(&mut self) -> Result<Option<Box<dyn Link>>, Error> {
+        // Asked for each time: the runtime directory may come into being meanwhile.
+        let (address, place) = self.resolve()?;
+        let absence = match &address {
+            Address::Unix(path) => match self.look_at_socket(path, place.as_ref())? {
+                Ok(link) => return Ok(Some(link)),
+                Err(absence) => absence,
+            },
+            Address::Tcp(socket) => match self.dial(*socket, &address)? {
+                Ok(link) => return Ok(Some(link)),
+                Err(absence) => absence,
+            },
+            other => return Err(Error::invalid(format!("cannot connect to {other}"))),
+        };
+        let dialling = matches!(absence, Absence::Dialling);
+        let left = if dialling { self.greeting() } else { self.left() };
+        if left.is_zero() {
+            return Err(self.absent(&address, place.as_ref(), &absence));
+        }
+        Ok(None)
+    }
+
+    /// How long to wait before the next look: 2 ms at first, then ever longer, up to 100 ms.
+    pub fn pause(&mut self) -> Duration {
+        let dialling = self.dial.is_some();
+        let longest = if dialling { DIAL_PAUSE } else { LONGEST_PAUSE };
+        let left = if dialling { self.greeting() } else { self.left() };
+        let pause = self.pause.min(longest).min(left);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        pause
+    }
+
+    /// Waits on this thread. A signal makes it ask `interrupt` at once, and every pause does; `true` ends the wait with CANCELLED.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_open`](Self::try_open).
+    pub fn wait(&mut self, interrupt: Interrupt<'_>) -> Result<Box<dyn Link>, Error> {
+        loop {
+            if let Some(link) = self.try_open()? {
+                return Ok(link);
+            }
+            let pause = Timespec::try_from(self.pause()).unwrap_or_default();
+            // A signal ends it early, which is what it is used for; nothing else can go wrong.
+            let _ = match &self.dial {
+                Some((dial, _)) => {
+                    poll(&mut [PollFd::new(dial, PollFlags::OUT)], Some(&pause)).map(|_| ())
+                }
+                None => poll(&mut [], Some(&pause)).map(|_| ()),
+            };
+            if interrupt() {
+                return Err(Error::new(ErrorCode::Cancelled, "the wait was interrupted")
+                    .with_executed(Executed::No));
+            }
+        }
+    }
+
+    /// How long the service that was found may take to answer the greeting: what patience is left, but not less than a second, unless the
+    /// handler that we are called in has less.
+    pub fn greeting(&self) -> Duration {
+        let courtesy = match &self.dial {
+            Some((_, since)) => COURTESY.saturating_sub(since.elapsed()),
+            None => COURTESY,
+        };
+        let least = match self.limit {
+            Some(limit) => courtesy.min(limit.saturating_sub(self.since.elapsed())),
+            None => courtesy,
+        };
+        self.left().max(least)
+    }
+
+    /// What to say when it did not answer in that time.
+    pub fn unanswered(&self) -> Error {
+        Error::new(
+            ErrorCode::NoWorker,
+            format!(
+                "\"{}\" accepts connections but does not answer (waited {})",
+                self.target,
+                seconds(self.since.elapsed())
+            ),
+        )
+    }
+
+    fn left(&self) -> Duration {
+        self.patience.saturating_sub(self.since.elapsed())
+    }
+
+    fn resolve(&self) -> Result<(Address, Option<Place>), Error> {
+        if self.target.contains(':') {
+            return Ok((surroundings::resolve(&self.target)?, None));
+        }
+        surroundings::check_name(&self.target)?;
+        let place = match &self.place {
+            Some(place) => place.clone(),
+            None => Place::of_environment()?,
+        };
+        Ok((Address::Unix(socket_in(&place.path(), &self.target)), Some(place)))
+    }
+
+    /// Names mean services of this user only, so whoever is found by name must be this user, or root.
+    fn look_at_socket(&self, path: &Path, place: Option<&Place>) -> Result<Looked, Error> {
+        if let Some(place) = place
+            && place.open()?.is_none()
+        {
+            return Ok(Err(Absence::NoDirectory));
+        }
+        let link = match UnixLink::connect(path, &LinkOptions::default()) {
+            Ok(link) => link,
+            Err(error) => return self.refused(error, format_args!("unix:{}", path.display())),
+        };
+        let own = rustix::process::geteuid().as_raw();
+        if place.is_some() && !surroundings::may_call(link.info().peer, own) {
+            let whose = link.info().peer.map_or_else(
+                || "an unknown user".to_owned(),
+                |peer| format!("user {} (pid {})", peer.uid, peer.pid),
+            );
+            return Err(Error::new(
+                ErrorCode::PermissionDenied,
+                format!(
+                    "unix:{} is served by {whose}, not by user {own}, who calls; give the address instead of the name if that is meant",
+                    path.display()
+                ),
+            ));
+        }
+        Ok(Ok(Box::new(link)))
+    }
+
+    fn dial(&mut self, to: std::net::SocketAddr, address: &Address) -> Result<Looked, Error> {
+        let dial = match self.dial.take() {
+            Some((dial, since)) => Ok((dial, since)),
+            None => TcpDial::start(to).map(|dial| (dial, Instant::now())),
+        };
+        let finished =
+            dial.and_then(|(dial, since)| Ok((dial.finish(&LinkOptions::default())?, dial, since)));
+        match finished {
+            Ok((Some(link), ..)) => Ok(Ok(Box::new(link))),
+            Ok((None, dial, since)) => {
+                self.dial = Some((dial, since));
+                Ok(Err(Absence::Dialling))
+            }
+            Err(error) => self.refused(error, format_args!("{address}")),
+        }
+    }
+
+    /// Sorts what the kernel says into "not there yet" and what no patience helps against.
+    fn refused(&self, error: std::io::Error, address: fmt::Arguments<'_>) -> Result<Looked, Error> {
+        let code = match error.kind() {
+            // A full queue is `WouldBlock`.
+            ErrorKind::NotFound
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::WouldBlock
+            | ErrorKind::TimedOut => return Ok(Err(Absence::Said(error))),
+            ErrorKind::PermissionDenied => ErrorCode::PermissionDenied,
+            ErrorKind::InvalidInput => ErrorCode::InvalidArgument,
+            _ => ErrorCode::NoWorker,
+        };
+        let message = match code {
+            ErrorCode::PermissionDenied => {
+                format!("{address} may not be used by this user: {error}")
+            }
+            _ => format!("cannot connect to {address}: {error}"),
+        };
+        Err(Error::new(code, message).with_source(error))
+    }
+
+    /// The end of the patience.
+    fn absent(&self, address: &Address, place: Option<&Place>, absence: &Absence) -> Error {
+        let why = match (absence, address) {
+            (Absence::Dialling, _) => "it does not answer",
+            (Absence::Said(error), _) if error.kind() == ErrorKind::WouldBlock => {
+                "its queue of connections is full"
+            }
+            (Absence::Said(error), Address::Unix(path))
+                if error.kind() == ErrorKind::ConnectionRefused && !is_socket(path) =>
+            {
+                "there is a file, but no socket"
+            }
+            (Absence::Said(error), Address::Unix(_))
+                if error.kind() == ErrorKind::ConnectionRefused =>
+            {
+                "its socket was left by a process that is gone"
+            }
+            _ => "",
+        };
+        let mut message = format!("nothing listens at {address}");
+        if !why.is_empty() {
+            message.push_str(&format!(": {why}"));
+        }
+        message.push_str(&format!(" (waited {})", seconds(self.since.elapsed())));
+        let mut candidates = Vec::new();
+        if let Some(place) = place {
+            // Only a hint: without the directory there is none.
+            let present = surroundings::services_in(place).unwrap_or_default();
+            let names = present.iter().filter(|found| found.answers).map(|found| &*found.name);
+            candidates = similar(&self.target, names);
+            if !candidates.is_empty() {
+                message.push_str(&format!("; did you mean {}?", candidates.join(" or ")));
+            }
+            let name = &self.target;
+            message.push_str(&format!(
+                "; start it, e.g. `python {name}.py` or `procall run {name}.py`"
+            ));
+        } else {
+            message.push_str("; start the service that is to listen there");
+        }
+        let error = Error::new(ErrorCode::NoWorker, message).with_candidates(candidates);
+        match absence {
+            Absence::Said(cause) => {
+                error.with_source(std::io::Error::new(cause.kind(), cause.to_string()))
+            }
+            Absence::NoDirectory | Absence::Dialling => error,
+        }
+    }
+}
+
+type Looked = Result<Box<dyn Link>, Absence>;
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+//! A service whose calls go on to a channel: what stands in front of a pool.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use procall_proto::{Body, CallId, Encoding, ErrorCode, Time};
+use serde::Deserialize;
+
+use super::Service;
+use super::handler::{Answer, Arrival, Handler};
+use crate::channel::{Channel, Started};
+use crate::clock;
+use crate::codec;
+use crate::connection::{CallOptions, Connection, Deadline, Encoded, Request};
+use crate::error::Error;
+use crate::registration::{MethodInfo, Shape, is_name};
+
+/// Calls a relay says it takes at once: the channel behind it has bounds of its own, and says so with OVERLOADED.
+const CONCURRENCY: u32 = 1 << 16;
+
+impl Service {
+    /// A service that offers what a channel serves, a pool's workers for instance, and hands every call on to it.
+    ///
+    /// Bodies are never decoded. Streams, progress, cancelling, metadata and what is left of the deadline pass in the direction they have;
+    /// errors come back as they are. The metadata `to` and `key` choose the worker where there is a choice. Methods keep their names; one
+    /// without a dot is put under `name`. The list of methods is the one the channel knows now; UNAVAILABLE when it knows none yet.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), procall::Error> {
+    /// use std::sync::Arc;
+    ///
+    /// use procall::transport::{LinkOptions, mem};
+    /// use procall::{Client, Service};
+    ///
+    /// let (near, far) = mem::pair(&LinkOptions::default()).unwrap();
+    /// Service::new("calc").method("add", |a: i64, b: i64| a + b).serve_link(Box::new(far))?;
+    /// let calc = Client::over(Box::new(near)).await?;
+    /// // What is served at the other end comes a moment after the handshake.
+    /// std::future::poll_fn(|cx| calc.connection().poll_peer_registration(cx.waker())).await?;
+    /// let relay = Service::relay("calc", Arc::new(calc))?;
+    ///
+    /// let (ours, theirs) = mem::pair(&LinkOptions::default()).unwrap();
+    /// relay.serve_link(Box::new(theirs))?;
+    /// let client = Client::over(Box::new(ours)).await?;
+    /// assert_eq!(client.call::<i64>("calc.add", (2, 3)).await?, 5);
+    /// # Ok(()) }
+    /// ```
+    pub fn relay(name: impl Into<String>, channel: Arc<dyn Channel>) -> Result<Self, Error> {
+        let name = name.into();
+        if !is_name(&name) {
+            return Err(Error::invalid(format!(
+                "\"{}\" cannot name a service",
+                name.escape_default()
+            )));
+        }
+        let known = channel.registration().ok_or_else(|| {
+            let message = "what is behind the relay has not told yet what it serves";
+            Error::new(ErrorCode::Unavailable, message)
+        })?;
+        let mut service = Self::new(name)
+            .version(&known.version)
+            .description(&known.description)
+            .concurrency(CONCURRENCY);
+        for method in &known.methods {
+            let full = match method.name.contains('.') {
+                true => method.name.clone(),
+                false => format!("{}.{}", service.registration.name, method.name),
+            };
+            let taken = service.registration.methods.iter().any(|other| other.name == full);
+            if taken || !is_name(&full) {
+                return Err(Error::invalid(format!(
+                    "method \"{}\" cannot be relayed: the name is taken, or is none",
+                    full.escape_default()
+                )));
+            }
+            let relay = Relay {
+                channel: channel.clone(),
+                method: method.name.clone(),
+                idempotent: method.idempotent,
+            };
+            service = service.method_info(MethodInfo { name: full, ..method.clone() }, relay);
+        }
+        Ok(service)
+    }
+}
+
+/// One method of a relay.
+struct Relay {
+    channel: Arc<dyn Channel>,
+    /// As the channel calls it.
+    method: String,
+    idempotent: bool,
+}
+
+impl Handler for Relay {
+    fn call(&self, call: &Arrival<'_>) -> Answer {
+        let shape = call.shape();
+        let deadline = call.relayed_deadline();
+        let wanted = Wanted::of(call.raw_meta());
+        let request = Request {
+            method: &self.method,
+            body: Body::new(call.encoding(), call.body()),
+            options: CallOptions {
+                deadline,
+                idempotent: self.idempotent || call.is_idempotent(),
+                meta: call.raw_meta().to_vec(),
+                items_in: shape.items_in(),
+                items_out: shape.items_out(),
+                key: wanted.key.map(Into::into),
+                to: wanted.to.map(Into::into),
+                ..CallOptions::default()
+            },
+        };
+        let Some((connection, id)) = call.to_answer() else {
+            // A notification is sent at most once and never answered: nobody is there to hear of this.
+            let _ = self.channel.notify(request);
+            return Answer::Later;
+        };
+        match self.channel.start(request) {
+            Ok(started) => {
+                let items = if shape.items_in() { Items::Coming } else { Items::Done };
+                let mut relayed = Relayed {
+                    connection,
+                    id,
+                    started,
+                    shape,
+                    items,
+                    item_in: None,
+                    item_out: None,
+                    given_up: false,
+                };
+                tokio::spawn(async move { poll_fn(|cx| relayed.poll(cx.waker())).await });
+                Answer::Later
+            }
+            Err(error) => Answer::Ready(Err(error)),
+        }
+    }
+}
+
+/// The metadata that says which worker is to get the call; what a pool knows as options.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Wanted {
+    key: Option<String>,
+    to: Option<String>,
+}
+
+impl Wanted {
+    fn of(meta: &[u8]) -> Self {
+        if meta.is_empty() {
+            return Self::default();
+        }
+        // Users may have keys of their own by these names, of other types: those are no wishes.
+        codec::decode(Encoding::Msgpack, meta).unwrap_or_default()
+    }
+}
+
+impl Arrival<'_> {
+    /// What is left of the caller's deadline, in the sense in which the caller gave it.
+    fn relayed_deadline(&self) -> Deadline {
+        let whole = self.deadline();
+        let opening = self.opening_deadline();
+        let left = |deadline: Time| clock::until(deadline, clock::now());
+        match (left(whole), left(opening)) {
+            (Some(left), _) => Deadline::After(left),
+            (None, Some(left)) => Deadline::Opening(left),
+            (None, None) => Deadline::Never,
+        }
+    }
+}
+
+/// What the caller sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Items {
+    Coming,
+    /// All were sent on; the other side has yet to be told.
+    End,
+    Done,
+}
+
+/// A call between its caller and the channel. At most one item of each direction waits here, so a slow reader slows its writer.
+struct Relayed {
+    /// Of the caller.
+    connection: Connection,
+    id: CallId,
+    started: Started,
+    shape: Shape,
+    items: Items,
+    item_in: Option<Encoded>,
+    item_out: Option<Encoded>,
+    /// The caller wants no answer any more; the outcome still says whether the handler ran.
+    given_up: bool,
+}
+
+impl Relayed {
+    /// Ready once the caller has its answer.
+    fn poll(&mut self, waker: &Waker) -> Poll<()> {
+        self.poll_progress(waker);
+        if !self.given_up && self.connection.poll_cancelled(self.id, waker).is_ready() {
+            self.given_up = true;
+            self.started.cancel();
+        }
+        if !self.given_up {
+            self.poll_items_in(waker);
+        }
+        if self.shape.items_out() { self.poll_items_out(waker) } else { self.poll_reply(waker) }
+    }
+
+    fn poll_progress(&mut self, waker: &Waker) {
+        while let Poll::Ready(Some(progress)) = self.started.poll_progress(waker) {
+            self.connection.progress(self.id, progress.done, progress.total, &progress.text);
+        }
+    }
+
+    fn poll_items_in(&mut self, waker: &Waker) {
+        while self.items == Items::Coming {
+            let item = match self.item_in.take() {
+                Some(item) => item,
+                None => match self.connection.poll_item_in(self.id, waker) {
+                    Poll::Pending => return,
+                    Poll::Ready(Some(Ok(item))) => item,
+                    Poll::Ready(Some(Err(_))) => {
+                        // Cut short by the caller: its cancel is the next thing that is seen.
+                        self.items = Items::Done;
+                        return self.started.cancel();
+                    }
+                    Poll::Ready(None) => {
+                        self.items = Items::End;
+                        break;
+                    }
+                },
+            };
+            match self.started.poll_send(item.encoding, &item.bytes, waker) {
+                Poll::Pending => {
+                    self.item_in = Some(item);
+                    return;
+                }
+                Poll::Ready(Ok(())) => {}
+                // The call is over: its outcome says why.
+                Poll::Ready(Err(_)) => self.items = Items::Done,
+            }
+        }
+        if self.items == Items::End && self.started.poll_end_items(waker).is_ready() {
+            self.items = Items::Done;
+        }
+    }
+
+    fn poll_reply(&mut self, waker: &Waker) -> Poll<()> {
+        self.started.poll_reply(waker).map(|outcome| match outcome {
+            Ok(value) => self.connection.reply(self.id, value),
+            Err(error) => self.connection.fail(self.id, &error),
+        })
+    }
+
+    fn poll_items_out(&mut self, waker: &Waker) -> Poll<()> {
+        loop {
+            let item = match self.item_out.take() {
+                Some(item) => item,
+                None => match self.started.poll_item(waker) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Some(Ok(item))) => item,
+                    Poll::Ready(Some(Err(error))) => {
+                        self.connection.fail(self.id, &error);
+                        return Poll::Ready(());
+                    }
+                    Poll::Ready(None) => {
+                        self.connection.end_items_out(self.id);
+                        return Poll::Ready(());
+                    }
+                },
+            };
+            if self.given_up {
+                continue;
+            }
+            let sent = self.connection.poll_item_out(self.id, item.encoding, &item.bytes, waker);
+            match sent {
+                Poll::Pending => {
+                    self.item_out = Some(item);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    // The caller is gone or gave up; what is left of the stream is not for anybody.
+                    self.given_up = true;
+                    self.started.cancel();
+                }
+            }
+        }
+    }
+}
