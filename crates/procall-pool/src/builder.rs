@@ -20,6 +20,9 @@ use crate::transport::Transport;
 /// Most workers of one pool.
 const MAX_WORKERS: usize = 1024;
 
+/// Times are no longer than this, 136 years, so that a clock can count to their end.
+pub(crate) const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
+
 /// A pool that is being described. Made by [`Pool::spawn`] or [`Pool::command`], ended by [`PoolBuilder::start`].
 ///
 /// ```no_run
@@ -132,7 +135,7 @@ impl PoolBuilder {
 
     /// How long a worker beyond the smallest number of an elastic pool may be idle, 60 s.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.idle_timeout = timeout;
+        self.settings.idle_timeout = timeout.min(FOREVER);
         self
     }
 
@@ -164,20 +167,20 @@ impl PoolBuilder {
     /// How long a worker may take from its start, or from the last line it printed, until it is ready: 30 s.
     /// Then it is killed, and that counts as an exit. Raise it for workers that load a model without printing.
     pub fn ready_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.ready_timeout = timeout;
+        self.settings.ready_timeout = timeout.min(FOREVER);
         self
     }
 
     /// How long calls may take to finish when the pool or a worker is stopped or restarted, 10 s. Those that take longer are ended.
     pub fn finish_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.finish_timeout = timeout;
+        self.settings.finish_timeout = timeout.min(FOREVER);
         self
     }
 
     /// How long a worker without calls may take to exit, 5 s. Its channel is closed first; it is asked by SIGTERM after a tenth of this
     /// time, and killed at the end of it.
     pub fn stop_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.stop_timeout = timeout;
+        self.settings.stop_timeout = timeout.min(FOREVER);
         self
     }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use procall::{Error, ErrorCode};
 
+use crate::builder::FOREVER;
+
 /// How workers are restarted.
 ///
 /// ```
@@ -212,7 +214,8 @@ impl RestartPolicy {
         let doubled = self
             .backoff
             .saturating_mul(1_u32.checked_shl(before).unwrap_or(u32::MAX))
-            .min(self.max_backoff);
+            .min(self.max_backoff)
+            .min(FOREVER);
         let spread = 1.0 + self.jitter.clamp(0.0, 1.0) * (2.0 * chance.clamp(0.0, 1.0) - 1.0);
         doubled.mul_f64(spread)
     }

@@ -9,7 +9,7 @@ use procall::{
     Channel, Error, ErrorCode, Hub, MethodInfo, Metrics, Registration, Request, Started,
 };
 
-use crate::builder::PoolBuilder;
+use crate::builder::{FOREVER, PoolBuilder};
 use crate::core::Core;
 use crate::dispatch::Gate;
 use crate::info::{Health, Stats, WorkerInfo};
@@ -175,6 +175,7 @@ impl Pool {
     /// The same with other times: for the calls to finish, and for the workers to exit. A second stop can only make the first one shorter.
     pub fn stop_within(&self, finish: Duration, exit: Duration) -> Step {
         self.core().close_gate(Gate::Draining);
+        let (finish, exit) = (finish.min(FOREVER), exit.min(FOREVER));
         self.ask(|pool, done| Command::Stop { pool, finish, exit, done })
     }
 

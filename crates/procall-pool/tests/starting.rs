@@ -305,3 +305,32 @@ fn pools_that_start_in_the_same_moment_do_not_meet() {
     let pids: std::collections::BTreeSet<String> = pids.into_inner().unwrap().into_iter().collect();
     assert_eq!(pids.len(), 8, "each had a worker of its own");
 }
+
+#[test]
+fn times_that_no_clock_can_count_to_are_as_good_as_for_ever() {
+    let policy = RestartPolicy {
+        backoff: Duration::MAX,
+        max_backoff: Duration::MAX,
+        window: Duration::MAX,
+        ..RestartPolicy::default()
+    };
+    let pool = pool()
+        .elastic(1..=2)
+        .idle_timeout(Duration::MAX)
+        .ready_timeout(Duration::MAX)
+        .finish_timeout(Duration::MAX)
+        .stop_timeout(Duration::MAX)
+        .restart(policy)
+        .start()
+        .wait()
+        .unwrap();
+    assert_eq!(call(&pool, "echo", "x").unwrap(), "x");
+    let events = pool.events();
+    common::kill(&hold(pid(&pool, 0)));
+    common::expect(&events, |event| {
+        matches!(event.happening, procall_pool::Happening::Restarting { .. })
+    });
+    pool.stop_within(Duration::MAX, Duration::MAX).wait().unwrap();
+    // The supervisor of this process lives on.
+    assert!(self::pool().start().wait().is_ok());
+}

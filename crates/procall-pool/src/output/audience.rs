@@ -216,7 +216,8 @@ pub struct Events {
 impl Events {
     /// The next event, waited for on this thread; `None` when the pool has stopped or the time is up.
     pub fn next(&self, timeout: Option<Duration>) -> Option<Event> {
-        let until = timeout.map(|timeout| Instant::now() + timeout);
+        // A time that no clock can count to never comes.
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.inbox.lock();
         loop {
             if let Some(event) = state.events.pop_front() {

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use super::leaving::{Leaving, Then};
 use super::starting::Starting;
 use super::watch::{Source, Watch};
+use crate::builder::FOREVER;
 use crate::core::Core;
 use crate::dispatch::{Busyness, SeatLease};
 use crate::output::{Happening, Outlet, OutputLine, Pipe};
@@ -301,7 +302,8 @@ impl Worker {
         connection.turn();
         let next = connection.next_timeout().unwrap_or(heartbeat.interval).min(heartbeat.interval);
         // A call's timer may be due at once, but it is not ours: whoever waits for the call looks after it.
-        self.next_beat = Some(scene.now + next.max(Duration::from_millis(50)));
+        let next = next.max(Duration::from_millis(50)).min(FOREVER);
+        self.next_beat = Some(scene.now + next);
     }
 
     /// When something is due.
