@@ -4,7 +4,6 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Poll, Waker};
 
-use procall_proto::{ErrorCode, Executed};
 use procall_transport::Link;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -228,7 +227,6 @@ impl<M: DeserializeOwned, R> Messages<M, R> {
                     let (context, responder) = call.into_parts();
                     return Poll::Ready(Some(match responder {
                         Some(responder) => {
-                            let responder = Some(responder);
                             let reply = Reply { responder, context, result: PhantomData };
                             Message::Request { data, reply }
                         }
@@ -282,31 +280,27 @@ impl<M, R> std::fmt::Debug for Messages<M, R> {
 /// ```
 #[must_use = "a reply that is dropped answers with an error"]
 pub struct Reply<R> {
-    /// Until it was used.
-    responder: Option<Responder>,
+    responder: Responder,
     context: Context,
     result: PhantomData<fn(R)>,
 }
 
 impl<R> Reply<R> {
     /// Answers with the value; one that cannot be encoded is INVALID_RESULT at the sender.
-    pub fn send(mut self, value: R)
+    pub fn send(self, value: R)
     where
         R: Serialize,
     {
-        let Some(responder) = self.responder.take() else { return };
         match encode_result(&value) {
-            Ok(value) => responder.reply(value),
-            Err(error) => responder.fail(&error),
+            Ok(value) => self.responder.reply(value),
+            Err(error) => self.responder.fail(&error),
         }
     }
 
     /// Answers with an error: an [`Error`], or one of your own that serde can write. The sender sees that its message was handled
     /// (`executed: yes`), whatever the error says of itself.
-    pub fn fail(mut self, error: impl IntoError) {
-        if let Some(responder) = self.responder.take() {
-            responder.fail(&ran(error));
-        }
+    pub fn fail(self, error: impl IntoError) {
+        self.responder.fail(&ran(error));
     }
 
     /// Whether the sender still waits: its deadline has not passed, it has not given up, and it is not gone.
@@ -328,24 +322,6 @@ impl<R> Reply<R> {
     /// The facts that travel with the message: the time left, metadata, and the way to report progress.
     pub fn context(&self) -> &Context {
         &self.context
-    }
-}
-
-impl<R> Drop for Reply<R> {
-    /// Whoever lets work be that nobody wants has made no mistake; any other answer that is missing is one, and the responder says so.
-    fn drop(&mut self) {
-        let Some(responder) = self.responder.take() else { return };
-        let error = if self.is_late() {
-            Error::new(
-                ErrorCode::DeadlineExceeded,
-                "the deadline passed before the handler was done",
-            )
-        } else if self.context.is_cancelled() {
-            Error::new(ErrorCode::Cancelled, "the handler was cancelled")
-        } else {
-            return;
-        };
-        responder.fail(&error.with_executed(Executed::Yes));
     }
 }
 

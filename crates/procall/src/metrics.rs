@@ -73,6 +73,11 @@ impl Meter {
         samples[at].store(nanos(latency), Ordering::Relaxed);
     }
 
+    /// It was refused at once: it failed, and has no latency.
+    pub fn refuse(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A heartbeat was answered after so long.
     pub fn beat(&self, round_trip: Duration) {
         self.round_trip.store(nanos(round_trip).saturating_add(1), Ordering::Relaxed);
@@ -155,7 +160,7 @@ pub struct Metrics {
     pub cancelled_requests: u64,
     /// Calls in progress, those in a pool's queue included.
     pub in_flight: u64,
-    /// Times from start to end, the wait for a worker included, of the last 1,024 calls that were not cancelled.
+    /// Times from start to end, the wait for a worker included, of the last 1,024 calls that were neither cancelled nor refused at once.
     pub latency: Latency,
     /// Calls that wait for a worker; 0 for a single connection.
     pub queue_depth: usize,

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use procall::{
-    CallOptions, Connection, Deadline, Ending, Error, ErrorCode, Executed, Lease, Registration,
-    Request, Started,
+    CallOptions, Connection, Deadline, Error, ErrorCode, Executed, Lease, Registration, Request,
+    Started,
 };
 
 pub(crate) use lease::SeatLease;
@@ -107,7 +107,7 @@ impl Core {
         self.meter.begin();
         let started = self.try_start_call(request);
         if started.is_err() {
-            self.meter.end(Duration::ZERO, Ending::Failed);
+            self.meter.refuse();
         }
         started
     }

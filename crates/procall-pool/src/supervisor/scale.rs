@@ -47,7 +47,7 @@ impl Room {
             let idle = {
                 let state = self.core.dispatch.lock();
                 let ready = |worker: &&Worker| matches!(worker.stage, Stage::Ready);
-                // The last ones go first: an idle-first pool leaves them alone longest.
+                // Whoever has been idle longest; of equals the last.
                 let idle = self.workers.iter().rev().filter(ready).filter_map(|worker| {
                     let since = state.seats.get(worker.index)?.idle_since()?;
                     Some((worker.index, since.checked_add(idle_timeout)?))

@@ -168,7 +168,7 @@ impl Connection {
             if counted.is_none() {
                 state.meter.begin();
                 if started.is_err() {
-                    state.meter.end(Duration::ZERO, Ending::Failed);
+                    state.meter.refuse();
                 }
             }
             started

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Blocked, Body, CallId, Encoding, ErrorCode, Time};
+use procall_proto::{Blocked, Body, CallId, Encoding, ErrorCode, Executed, Time};
 
 use super::After;
 use super::Connection;
@@ -196,13 +196,20 @@ impl Responder {
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        if !self.answered {
-            let error = Error::new(
-                ErrorCode::HandlerError,
-                "the handler dropped the call without an answer",
-            );
-            self.connection.fail(self.id, &error);
+        if self.answered {
+            return;
         }
+        // Whoever lets work be that nobody wants has made no mistake. The caller's clock may not have told yet that its time is over.
+        let late = self.connection.remaining(self.id).is_some_and(|left| left.is_zero());
+        let (code, message) = if late {
+            (ErrorCode::DeadlineExceeded, "the deadline passed before the handler was done")
+        } else if !self.connection.is_wanted(self.id) {
+            (ErrorCode::Cancelled, "the handler let the call be, which nobody wanted any more")
+        } else {
+            (ErrorCode::HandlerError, "the handler dropped the call without an answer")
+        };
+        let error = Error::new(code, message).with_executed(Executed::Yes);
+        self.connection.fail(self.id, &error);
     }
 }
 
