@@ -38,6 +38,7 @@ mod info;
 mod output;
 mod policy;
 mod pool;
+mod size;
 mod spawn;
 mod step;
 mod supervisor;
@@ -48,6 +49,7 @@ pub use info::{Health, Stats, WorkerInfo, WorkerState};
 pub use output::{Event, Events, Happening, Outlet, OutputLine};
 pub use policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
 pub use pool::Pool;
+pub use size::parse_bytes;
 pub use spawn::Exit;
 pub use step::Step;
 

@@ -1,7 +1,11 @@
 //! Whether and when a worker that has gone is started again.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
+
+use procall::{Error, ErrorCode};
 
 /// How workers are restarted.
 ///
@@ -60,6 +64,45 @@ pub enum DispatchPolicy {
     RoundRobin,
 }
 
+impl DispatchPolicy {
+    const ALL: [Self; 3] = [Self::IdleFirst, Self::LeastLoaded, Self::RoundRobin];
+
+    /// The name that settings and the other languages have for it: `idle_first`, `least_loaded` or `round_robin`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IdleFirst => "idle_first",
+            Self::LeastLoaded => "least_loaded",
+            Self::RoundRobin => "round_robin",
+        }
+    }
+}
+
+impl fmt::Display for DispatchPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Reads a name, such as `round_robin`.
+impl FromStr for DispatchPolicy {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        if let Some(policy) = Self::ALL.into_iter().find(|policy| policy.name() == name) {
+            return Ok(policy);
+        }
+        let names = Self::ALL.map(Self::name);
+        let candidates = procall::similar(name, names);
+        let hint = match candidates.first() {
+            Some(candidate) => format!("; did you mean {candidate}?"),
+            None => String::new(),
+        };
+        let all = names.join(", ");
+        let message = format!("\"{name}\" is no dispatch policy: there are {all}{hint}");
+        Err(Error::new(ErrorCode::InvalidArgument, message).with_candidates(candidates))
+    }
+}
+
 /// When a worker that works well is replaced by a new process. It finishes its calls first, the next process takes over at the same place,
 /// and no more than one worker of a pool is replaced at a time.
 ///
@@ -90,8 +133,8 @@ pub(crate) enum Cause {
     Overrun,
 }
 
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Calls(calls) => write!(f, "it has served {calls} calls"),
             Self::Memory(bytes) => write!(f, "it takes {} MiB of memory", bytes >> 20),
@@ -184,6 +227,16 @@ mod tests {
             Verdict::Again(pause) => pause,
             Verdict::GiveUp(why) => panic!("given up: {why}"),
         }
+    }
+
+    #[test]
+    fn policies_have_names_and_are_found_by_them() {
+        for policy in DispatchPolicy::ALL {
+            assert_eq!(policy.to_string().parse::<DispatchPolicy>().unwrap(), policy);
+        }
+        let error = "roundrobin".parse::<DispatchPolicy>().unwrap_err();
+        assert_eq!(error.candidates(), ["round_robin"]);
+        assert!(error.message().ends_with("did you mean round_robin?"), "{error}");
     }
 
     #[test]
