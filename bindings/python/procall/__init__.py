@@ -58,9 +58,15 @@ if TYPE_CHECKING:
     from procall._errors import Unavailable as Unavailable
     from procall._errors import VersionMismatch as VersionMismatch
     from procall._errors import WorkerLost as WorkerLost
+    from procall._figures import Health as Health
+    from procall._figures import Latency as Latency
+    from procall._figures import Metrics as Metrics
+    from procall._figures import Stats as Stats
     from procall._methods import MethodInfo as MethodInfo
     from procall._native import Stream as Stream
+    from procall._options import PoolOptions as PoolOptions
     from procall._pool import Pool as Pool
+    from procall._workers import Answer as Answer
     from procall._workers import Event as Event
     from procall._workers import OutputLine as OutputLine
     from procall._workers import WorkerInfo as WorkerInfo
@@ -70,11 +76,17 @@ else:
     _PLACES = {
         "Client": "procall._client",
         "connect": "procall._client",
+        "Health": "procall._figures",
+        "Latency": "procall._figures",
+        "Metrics": "procall._figures",
+        "Stats": "procall._figures",
         "MethodInfo": "procall._methods",
         "Stream": "procall._native",
+        "PoolOptions": "procall._options",
+        "Pool": "procall._pool",
+        "Answer": "procall._workers",
         "Event": "procall._workers",
         "OutputLine": "procall._workers",
-        "Pool": "procall._pool",
         "WorkerInfo": "procall._workers",
     }
 
@@ -95,6 +107,7 @@ else:
 
 
 __all__ = [
+    "Answer",
     "Cancelled",
     "Client",
     "Closed",
@@ -107,10 +120,13 @@ __all__ = [
     "Event",
     "FieldError",
     "HandlerError",
+    "Health",
     "Internal",
     "InvalidArgument",
     "InvalidResult",
+    "Latency",
     "MethodInfo",
+    "Metrics",
     "NameTaken",
     "NoWorker",
     "NotFound",
@@ -119,10 +135,12 @@ __all__ = [
     "PermissionDenied",
     "Poison",
     "Pool",
+    "PoolOptions",
     "ProtocolError",
     "ResultTooLarge",
     "Service",
     "SpawnFailed",
+    "Stats",
     "Stream",
     "Unauthenticated",
     "Unavailable",

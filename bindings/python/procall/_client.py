@@ -8,8 +8,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import EllipsisType, TracebackType
-    from typing import Any, Self
+    from typing import Any, Literal, Self
 
+    from procall._figures import Metrics
     from procall._methods import MethodInfo
     from procall._native import Stream
 
@@ -39,24 +40,59 @@ class Base:
         *,
         deadline: float | EllipsisType | None = ...,
         idempotent: bool | None = None,
+        key: str | None = None,
+        to: str | None = None,
+        on_timeout: Literal["return", "restart"] | None = None,
         meta: dict[str, Any] | None = None,
         on_progress: Callable[[int, int | None, str], object] | None = None,
     ) -> Self:
-        """The same, with other options for its calls.
+        """The same, with other options for its calls. What is not given stays as it is.
 
         ``deadline`` is in seconds, ``None`` is no deadline, and the default is 30 s. With
         ``idempotent=True`` a call may run more than once without harm. ``meta`` travels with each
         call. ``on_progress`` is called with ``(done, total, text)``.
+
+        Three options are for pools, and have no effect on a single connection. Calls with the same
+        ``key`` go to the same worker and start in the order of sending; when that worker is lost,
+        one caller is told with ``WorkerLost``, and the next call with the key finds a new worker.
+        ``to`` names the worker that is to get the call, and the call waits for it. A worker that is
+        still busy when the deadline passes is asked to cancel, and gets other calls once it is
+        done; with ``on_timeout="restart"`` it is started anew instead.
+
+        ::
+
+            pool.options(deadline=0.5).calc.add(1, 2)
+            user = pool.options(key="user-7")
+            user.sessions.login("ada")
+            user.sessions.put("basket", 3)  # where she has logged in
+            pool.options(to="calc/2").calc.clear()
+            pool.options(deadline=60, on_timeout="restart").calc.train("model.bin")
         """
-        seconds = -1.0 if deadline is ... else float("inf") if deadline is None else float(deadline)
-        if deadline is not None and deadline is not ... and not deadline >= 0:
-            raise ValueError(f"a deadline cannot be {deadline!r} seconds away")
+        seconds = None if deadline is ... else float("inf") if deadline is None else deadline
         other = type(self).__new__(type(self))
         other.__dict__.update(
             (name, value) for name, value in self.__dict__.items() if name.startswith("_")
         )
-        other._caller = self._caller.with_options(seconds, idempotent, meta, on_progress)
+        other._caller = self._caller.with_options(
+            {
+                "deadline": seconds,
+                "idempotent": idempotent,
+                "key": key,
+                "to": to,
+                "on_timeout": on_timeout,
+                "meta": meta,
+                "on_progress": on_progress,
+            }
+        )
         return other
+
+    def metrics(self) -> Metrics:
+        """What was counted of the calls since the start: how many, how they ended, how long they
+        took. It does not wait.
+        """
+        from procall._figures import metrics
+
+        return metrics(self._caller.metrics())
 
     def notify(self, method: str, /, *args: Any, **kwargs: Any) -> None:
         """Sends a notification: at most once, and never answered."""
@@ -86,13 +122,12 @@ class Calls(Base):
 
         return read(self._caller.registration() or self.call("procall.methods"))
 
-
-class Client(Calls):
-    """A connection to a service. Its attributes are the service's methods: ``calc.add(1, 2)``."""
-
     def close(self) -> None:
-        """Ends the connection; calls in flight end with ``Closed``."""
+        """Ends it at once: calls that wait or run end with ``Closed``."""
         self._caller.close()
+
+    def _leave(self, failed: bool) -> None:
+        self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +138,11 @@ class Client(Calls):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        self._leave(kind is not None)
+
+
+class Client(Calls):
+    """A connection to a service. Its attributes are the service's methods: ``calc.add(1, 2)``."""
 
 
 def connect(target: str, *, timeout: float | None = 5.0) -> Client:

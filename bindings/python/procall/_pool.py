@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from procall import _native
 from procall._client import Calls
-from procall._workers import Event, OutputLine, WorkerInfo, plan
+from procall._workers import Answer, Event, Watched, plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from types import TracebackType
-    from typing import Any, Self
+    from typing import Any, Unpack
 
     from procall._native import Submitted
+    from procall._options import PoolOptions
     from procall._workers import Program
 
 WINDOW = 64
 """Calls of one ``map`` that are under way at once; more would only wait in the pool's queue."""
 
 
-class Pool(Calls):
+class Pool(Watched, Calls):
     """Several processes that run one program, and calls spread over them.
 
     ::
@@ -31,22 +31,34 @@ class Pool(Calls):
     with it.
     """
 
-    _pool: _native.Pool
-
-    def __init__(
-        self,
-        program: Program,
-        **options: Any,
-    ) -> None:
+    def __init__(self, program: Program, **options: Unpack[PoolOptions]) -> None:
         """Starts the workers and waits until they are ready.
 
-        ``program`` is a file, or the parts of a command. Options: ``workers`` (as many as there are
-        processors), ``args``, ``env``, ``cwd``, ``interpreter``, ``name``, ``concurrency`` (calls
-        one worker gets at once), ``queue`` (calls that may wait, 256), and the times in seconds
-        ``ready_timeout`` (30), ``finish_timeout`` (10) and ``stop_timeout`` (5). What workers print
-        goes to standard error unless ``show_output=False``.
+        ``program`` is a file, or the parts of a command. All times are in seconds.
+
+        ``workers`` is how many processes there are: as many as processors. ``(1, 8)`` makes the
+        pool elastic: it grows while calls wait, and shrinks when workers have been idle for
+        ``idle_timeout`` (60). ``dispatch`` says which worker with room gets a call: ``idle_first``,
+        ``least_loaded`` or ``round_robin``. ``concurrency`` is how many calls one worker gets at
+        once, ``queue`` how many may wait (256).
+
+        A worker is replaced without losing a call after ``max_calls``, or above ``max_memory``
+        (``"2GiB"``, or bytes). One that dies is started again after ``backoff`` (0.1), which
+        doubles up to ``max_backoff`` (10); after ``max_restarts`` (5) within ``restart_window``
+        (60), or ``max_unready`` (3) exits in a row before being ready, it stays down.
+        ``heartbeat=False`` asks for no signs of life.
+
+        ``args``, ``env``, ``cwd``, ``interpreter`` and ``name`` describe the processes;
+        ``ready_timeout`` (30), ``finish_timeout`` (10) and ``stop_timeout`` (5) bound their start
+        and end. What they print goes to standard error unless ``show_output=False``.
+
+        ::
+
+            procall.Pool("calc.py", workers=(1, 8), idle_timeout=30)
+            procall.Pool("model.py", workers=1, max_memory="8GiB", ready_timeout=300)
+            procall.Pool(["uv", "run", "calc.py"], dispatch="round_robin")
         """
-        self._pool = _native.Pool.start(plan(program, **options))
+        self._pool = _native.Pool.start(*plan(program, options))
         super().__init__(self._pool.caller(None))
 
     def submit(self, method: str, /, *args: Any, **kwargs: Any) -> Submitted:
@@ -67,13 +79,17 @@ class Pool(Calls):
         while under_way:
             yield under_way.popleft().result()
 
-    def workers(self) -> list[WorkerInfo]:
-        """What is known of each worker."""
-        return [WorkerInfo(facts) for facts in self._pool.workers()]
+    def broadcast(self, method: str, /, *args: Any, **kwargs: Any) -> list[Answer]:
+        """Calls a method on every worker, and gives all answers in the order of the workers. A
+        worker that is busy or starting gets the call when it has room.
 
-    def output(self, worker: int, count: int = 100) -> list[OutputLine]:
-        """The last lines that a worker printed, oldest first."""
-        return [OutputLine(*line) for line in self._pool.output(worker, count)]
+        ::
+
+            for answer in pool.broadcast("reload", "model.bin"):
+                print(answer.worker, answer.error or answer.result())
+        """
+        answers: list[Answer] = self._pool.broadcast(self._caller, Answer, method, args, kwargs)
+        return answers
 
     def events(self) -> Iterator[Event]:
         """What happens to the workers from now on; ends when the pool has stopped."""
@@ -94,20 +110,8 @@ class Pool(Calls):
         """
         self._pool.stop()
 
-    def close(self) -> None:
-        """Ends the pool at once: calls that wait or run end with ``Closed``."""
-        self._pool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            self.stop()
-        else:
+    def _leave(self, failed: bool) -> None:
+        if failed:
             self.close()
+        else:
+            self.stop()

@@ -7,8 +7,13 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import Any
+
+    from procall import _native
+    from procall._errors import Error
+    from procall._figures import Health, Stats
+    from procall._options import PoolOptions
 
     Program = str | os.PathLike[str] | Sequence[str]
 
@@ -21,11 +26,13 @@ class WorkerInfo:
         "in_flight",
         "index",
         "last_exit",
+        "memory",
         "name",
         "pid",
         "restarts",
         "round_trip",
         "state",
+        "uptime",
     )
 
     index: int
@@ -44,8 +51,12 @@ class WorkerInfo:
     """How often it was started again."""
     last_exit: str | None
     """How its last process ended, as in ``was killed by SIGKILL``."""
+    uptime: float | None
+    """Seconds that its present process has been ready."""
     round_trip: float | None
     """Seconds from the last ping to its answer."""
+    memory: int | None
+    """Its resident memory in bytes; behind a launcher, that of the launcher."""
 
     def __init__(self, facts: dict[str, Any]) -> None:
         for name in self.__slots__:
@@ -87,8 +98,8 @@ class Event:
         """Its place in the pool, from 0."""
         self.pid = pid
         self.kind = kind
-        """``started``, ``ready``, ``suspected``, ``recovered``, ``draining``, ``exited``,
-        ``restarting``, ``failed`` or ``stopped``.
+        """``started``, ``ready``, ``suspected``, ``recovered``, ``draining``, ``replacing``,
+        ``exited``, ``restarting``, ``failed`` or ``stopped``.
         """
         self.text = text
 
@@ -99,47 +110,71 @@ class Event:
         return f"<event {self.text}>"
 
 
-def plan(
-    program: Program,
-    *,
-    workers: int | None = None,
-    args: Sequence[str] = (),
-    env: Mapping[str, str] | None = None,
-    cwd: str | os.PathLike[str] | None = None,
-    interpreter: str | None = None,
-    name: str | None = None,
-    concurrency: int | None = None,
-    queue: int | None = None,
-    ready_timeout: float | None = None,
-    finish_timeout: float | None = None,
-    stop_timeout: float | None = None,
-    show_output: bool = True,
-) -> dict[str, Any]:
-    """The options of a pool, checked by being named here; what is ``None`` has its default in the
-    native half.
-    """
-    file: str | None = None
-    argv: list[str] | None = None
-    if isinstance(program, (str, os.PathLike)):
-        file = os.fspath(program)
-        if interpreter is None and file.endswith(".py"):
-            # Workers run with the interpreter that runs this, and so with what is installed for it.
-            interpreter = sys.executable or None
-    else:
-        argv = [os.fspath(part) for part in program]
-    return {
-        "file": file,
-        "argv": argv,
-        "args": list(args),
-        "env": list((env or {}).items()),
-        "cwd": cwd,
-        "interpreter": interpreter,
-        "name": name,
-        "workers": workers,
-        "concurrency": concurrency,
-        "queue": queue,
-        "ready_timeout": ready_timeout,
-        "finish_timeout": finish_timeout,
-        "stop_timeout": stop_timeout,
-        "show_output": show_output,
-    }
+class Answer:
+    """One worker's part in a broadcast."""
+
+    __slots__ = ("_value", "error", "worker")
+
+    worker: str
+    """As in ``calc/2``."""
+    error: Error | None
+    """Why there is no result."""
+
+    def __init__(self, worker: str, value: Any, error: Error | None) -> None:
+        self.worker = worker
+        self.error = error
+        self._value = value
+
+    def result(self) -> Any:
+        """What the worker answered; raises ``error`` when there is one."""
+        if self.error is not None:
+            raise self.error
+        return self._value
+
+    def __repr__(self) -> str:
+        what = repr(self._value) if self.error is None else str(self.error)
+        return f"<answer of {self.worker}: {what}>"
+
+
+class Watched:
+    """What pools tell of themselves, in blocking code and in asyncio. None of it waits."""
+
+    _pool: _native.Pool
+
+    def workers(self) -> list[WorkerInfo]:
+        """What is known of each worker."""
+        return [WorkerInfo(facts) for facts in self._pool.workers()]
+
+    def health(self) -> Health:
+        """Whether the pool takes calls and has workers for them, and what is wrong."""
+        from procall._figures import health
+
+        return health(self._pool.health())
+
+    def stats(self) -> Stats:
+        """All there is to know at once: the metrics, the health, and each worker."""
+        from procall import _figures
+
+        metrics, health, workers = self._pool.stats()
+        return _figures.Stats(
+            _figures.metrics(metrics),
+            _figures.health(health),
+            [WorkerInfo(facts) for facts in workers],
+        )
+
+    def output(self, worker: int, count: int = 100) -> list[OutputLine]:
+        """The last lines that a worker printed, oldest first."""
+        return [OutputLine(*line) for line in self._pool.output(worker, count)]
+
+
+def plan(program: Program, options: PoolOptions) -> tuple[Program, dict[str, Any]]:
+    """A pool as the native half wants it told. All rules for the options are there."""
+    told: dict[str, Any] = {**options}
+    if (
+        isinstance(program, (str, os.PathLike))
+        and os.fspath(program).endswith(".py")
+        and told.get("interpreter") is None
+    ):
+        # Workers run with the interpreter that runs this, and so with what is installed for it.
+        told["interpreter"] = sys.executable or None
+    return program, told

@@ -7,16 +7,17 @@ from weakref import WeakKeyDictionary
 
 from procall import _native
 from procall._client import Base
-from procall._workers import Event, OutputLine, WorkerInfo, plan
+from procall._workers import Answer, Event, Watched, plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Generator
     from types import TracebackType
-    from typing import Any, Self
+    from typing import Any, Self, Unpack
 
     from procall._methods import MethodInfo
     from procall._native import AsyncStream
+    from procall._options import PoolOptions
     from procall._workers import Program
 
 __all__ = ["Client", "Pool", "connect"]
@@ -62,17 +63,12 @@ class Calls(Base):
 
         return read(self._caller.registration() or await self.call("procall.methods"))
 
-
-class Client(Calls):
-    """A connection to a service. Its attributes are the service's methods: ``await calc.add(1,
-    2)``.
-
-    It belongs to the event loop that it was made in.
-    """
-
     async def close(self) -> None:
-        """Ends the connection; calls in flight end with ``Closed``."""
+        """Ends it at once: calls that wait or run end with ``Closed``."""
         self._caller.close()
+
+    async def _leave(self, failed: bool) -> None:
+        await self.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -83,7 +79,15 @@ class Client(Calls):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.close()
+        await self._leave(kind is not None)
+
+
+class Client(Calls):
+    """A connection to a service. Its attributes are the service's methods: ``await calc.add(1,
+    2)``.
+
+    It belongs to the event loop that it was made in.
+    """
 
 
 class _Connecting:
@@ -135,7 +139,7 @@ def connect(target: str, *, timeout: float | None = 5.0) -> _Connecting:
     return _Connecting(target, timeout)
 
 
-class Pool(Calls):
+class Pool(Watched, Calls):
     """Several processes that run one program, and calls spread over them, for asyncio.
 
     ::
@@ -146,32 +150,40 @@ class Pool(Calls):
     The options are those of ``procall.Pool``. ``await procall.aio.Pool(...)`` starts it too.
     """
 
-    _pool: _native.Pool
-
-    def __init__(self, program: Program, **options: Any) -> None:
-        self._plan = plan(program, **options)
+    def __init__(self, program: Program, **options: Unpack[PoolOptions]) -> None:
+        self._plan = plan(program, options)
 
     async def _start(self) -> Self:
         hub = running_hub()
-        self._pool = await _native.Pool.start_soon(hub, self._plan)
+        self._pool = await _native.Pool.start_soon(hub, *self._plan)
         self._caller = self._pool.caller(hub)
         return self
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._start().__await__()
 
-    def workers(self) -> list[WorkerInfo]:
-        """What is known of each worker."""
-        return [WorkerInfo(facts) for facts in self._pool.workers()]
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_pool", "_caller"):
+            raise RuntimeError("this pool was not started: use `async with`, or await it first")
+        return super().__getattr__(name)
 
-    def output(self, worker: int, count: int = 100) -> list[OutputLine]:
-        """The last lines that a worker printed, oldest first."""
-        return [OutputLine(*line) for line in self._pool.output(worker, count)]
+    def broadcast(self, method: str, /, *args: Any, **kwargs: Any) -> Awaitable[list[Answer]]:
+        """Calls a method on every worker; await it for all answers in the order of the workers. A
+        worker that is busy or starting gets the call when it has room.
 
-    async def events(self) -> AsyncIterator[Event]:
+        ::
+
+            for answer in await pool.broadcast("reload", "model.bin"):
+                print(answer.worker, answer.error or answer.result())
+        """
+        answers: Awaitable[list[Answer]] = self._pool.broadcast(
+            self._caller, Answer, method, args, kwargs
+        )
+        return answers
+
+    def events(self) -> AsyncGenerator[Event, None]:
         """What happens to the workers from now on; ends when the pool has stopped."""
-        async for event in self._pool.events(running_hub()):
-            yield Event(*event)
+        return _events(self._pool.events(running_hub()))
 
     async def restart(self, worker: int | None = None) -> None:
         """Starts one worker anew, or all one after the other. Calls in flight finish first."""
@@ -187,20 +199,16 @@ class Pool(Calls):
         """
         await self._pool.stop_soon(running_hub())
 
-    async def close(self) -> None:
-        """Ends the pool at once: calls that wait or run end with ``Closed``."""
-        self._pool.close()
+    async def _leave(self, failed: bool) -> None:
+        if failed:
+            await self.close()
+        else:
+            await self.stop()
 
     async def __aenter__(self) -> Self:
         return await self._start()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            await self.stop()
-        else:
-            await self.close()
+
+async def _events(events: Any) -> AsyncGenerator[Event, None]:
+    async for event in events:
+        yield Event(*event)

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use procall::{CallOptions, Channel, Deadline, MethodInfo, Registration, Request, Shape, Started};
+use procall::{
+    CallOptions, Channel, Deadline, MethodInfo, OnTimeout, Registration, Request, Shape, Started,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -13,8 +15,13 @@ use super::stream::{AsyncStream, Stream};
 use super::submitted::Submitted;
 use crate::convert;
 use crate::error;
+use crate::figures;
 use crate::hub::{CallReply, Hub, Wait};
+use crate::options::Given;
 use crate::wait::wait;
+
+const DEADLINE: &str = "seconds from 0, or None for no deadline";
+const ON_TIMEOUT: &str = "\"return\" or \"restart\"";
 
 /// What clients and pools call through: a channel, and how its calls are made.
 #[pyclass(frozen, module = "procall._native")]
@@ -42,6 +49,10 @@ impl Caller {
         find(&registration, method).map(|info| info.shape)
     }
 
+    pub(crate) fn hub(&self) -> Option<&Py<Hub>> {
+        self.hub.as_ref()
+    }
+
     fn start(
         &self,
         method: &str,
@@ -49,6 +60,20 @@ impl Caller {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Started> {
+        let start = |request: Request<'_>| self.channel.start(request);
+        self.begin(method, shape, args, kwargs, start)?
+            .map_err(|error| error::raise(args.py(), &error))
+    }
+
+    /// Does `start` with the request that these arguments make.
+    pub(crate) fn begin<R>(
+        &self,
+        method: &str,
+        shape: Shape,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+        start: impl FnOnce(Request<'_>) -> R,
+    ) -> PyResult<R> {
         let py = args.py();
         let mut params = params::encode(self, method, args, kwargs)?;
         let options = CallOptions {
@@ -58,11 +83,10 @@ impl Caller {
         };
         let request = Request { method, body: params.body(), options };
         // A plain handler's deadline is known to its thread, an async one's to its task.
-        let started = match crate::serve::current_remaining(py)? {
-            Some(left) => procall::with_remaining(Some(left), || self.channel.start(request)),
-            None => self.channel.start(request),
-        };
-        started.map_err(|error| error::raise(py, &error))
+        Ok(match crate::serve::current_remaining(py)? {
+            Some(left) => procall::with_remaining(Some(left), || start(request)),
+            None => start(request),
+        })
     }
 
     /// Calls as the method's shape wants it; a value when the shape is not known.
@@ -176,31 +200,42 @@ impl Caller {
         }
     }
 
-    /// The same channel with other options. `deadline` in seconds; `inf` is none, and a negative one leaves it as it is.
-    fn with_options(
-        &self,
-        py: Python<'_>,
-        deadline: f64,
-        idempotent: Option<bool>,
-        meta: Option<&Bound<'_, PyDict>>,
-        on_progress: Option<Py<PyAny>>,
-    ) -> PyResult<Self> {
+    /// What was counted of the calls on this channel, as a dict.
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        figures::metrics(py, &self.channel.metrics())
+    }
+
+    /// The same channel with other options; those that are absent or `None` stay as they are.
+    fn with_options(&self, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let py = options.py();
+        let mut given = Given::new(options);
         let mut options = self.options.clone();
-        if deadline >= 0.0 {
-            options.deadline = match Duration::try_from_secs_f64(deadline) {
-                Ok(timeout) => Deadline::After(timeout),
-                Err(_) => Deadline::Never,
-            };
+        if let Some(deadline) = given.read("deadline", DEADLINE, deadline)? {
+            options.deadline = deadline;
         }
-        if let Some(idempotent) = idempotent {
+        if let Some(idempotent) = given.flag("idempotent")? {
             options.idempotent = idempotent;
         }
+        if let Some(key) = given.text("key")? {
+            options.key = Some(key.into());
+        }
+        if let Some(worker) = given.text("to")? {
+            options.to = Some(worker.into());
+        }
+        if let Some(then) = given.read("on_timeout", ON_TIMEOUT, on_timeout)? {
+            options.on_timeout = then;
+        }
+        let meta = given.read("meta", "a dict", |value| value.cast::<PyDict>().ok().cloned())?;
         if let Some(meta) = meta {
             let mut bytes = Vec::new();
             convert::encode(meta.as_any(), &mut bytes)
                 .map_err(|refusal| error::raise(py, &error::refused(&refusal, "meta")))?;
             options.meta = bytes;
         }
+        let on_progress = given.read("on_progress", "a function", |value| {
+            value.is_callable().then(|| value.clone().unbind())
+        })?;
+        given.finish("a call")?;
         let own = self.on_progress.as_ref().map(|report| report.clone_ref(py));
         Ok(Self {
             channel: self.channel.clone(),
@@ -212,6 +247,21 @@ impl Caller {
 
     fn close(&self, py: Python<'_>) {
         py.detach(|| self.channel.close());
+    }
+}
+
+/// Seconds until a call is given up; infinity is never.
+fn deadline(value: &Bound<'_, PyAny>) -> Option<Deadline> {
+    let seconds: f64 = value.extract().ok()?;
+    (seconds >= 0.0)
+        .then(|| Duration::try_from_secs_f64(seconds).map_or(Deadline::Never, Deadline::After))
+}
+
+fn on_timeout(value: &Bound<'_, PyAny>) -> Option<OnTimeout> {
+    match &*value.extract::<String>().ok()? {
+        "return" => Some(OnTimeout::Return),
+        "restart" => Some(OnTimeout::Restart),
+        _ => None,
     }
 }
 

@@ -1,90 +1,32 @@
 //! Pools of worker processes.
 
-use std::ffi::OsString;
+mod broadcast;
+mod plan;
+
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use procall::Channel;
-use procall_pool::{Event, Happening, Outlet, OutputLine, Pool as Inner, PoolBuilder, Step};
+use procall::{Channel, Shape};
+use procall_pool::{Event, Happening, Outlet, OutputLine, Pool as Inner, Step};
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
+use self::broadcast::Broadcast;
 use crate::client::Caller;
 use crate::error;
+use crate::figures;
 use crate::hub::{Hub, Operation, Wait};
 use crate::wait::wait;
 
 /// How often a thread that waits for events looks for Ctrl-C.
 const INTERRUPT_SLICE: Duration = Duration::from_millis(100);
 
-/// What a pool is to be. All but the program have defaults.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-struct Plan {
-    /// A file, or nothing when `argv` is given.
-    file: Option<PathBuf>,
-    argv: Option<Vec<OsString>>,
-    args: Vec<OsString>,
-    env: Vec<(OsString, OsString)>,
-    cwd: Option<PathBuf>,
-    interpreter: Option<OsString>,
-    name: Option<String>,
-    workers: Option<usize>,
-    concurrency: Option<u32>,
-    queue: Option<usize>,
-    ready_timeout: Option<f64>,
-    finish_timeout: Option<f64>,
-    stop_timeout: Option<f64>,
-    /// What workers print goes to this process's standard error.
-    show_output: bool,
-}
-
-impl Plan {
-    fn start(self) -> Step<Inner> {
-        let mut builder = match (self.file, self.argv) {
-            (Some(file), _) => Inner::spawn(file),
-            (None, argv) => Inner::command(argv.unwrap_or_default()),
-        };
-        builder = builder.args(self.args);
-        for (name, value) in self.env {
-            builder = builder.env(name, value);
-        }
-        builder = set(builder, self.cwd, PoolBuilder::cwd);
-        builder = set(builder, self.interpreter, PoolBuilder::interpreter);
-        builder = set(builder, self.name, PoolBuilder::name);
-        builder = set(builder, self.workers, PoolBuilder::workers);
-        builder = set(builder, self.concurrency, PoolBuilder::concurrency);
-        builder = set(builder, self.queue, PoolBuilder::queue);
-        builder = set(builder, self.ready_timeout.map(seconds), PoolBuilder::ready_timeout);
-        builder = set(builder, self.finish_timeout.map(seconds), PoolBuilder::finish_timeout);
-        builder = set(builder, self.stop_timeout.map(seconds), PoolBuilder::stop_timeout);
-        if self.show_output {
-            // On a thread of the pool's own, which never enters Python.
-            builder = builder.on_output(|line| eprintln!("{line}"));
-        }
-        builder.start()
-    }
-}
-
-fn set<T>(
-    builder: PoolBuilder,
-    value: Option<T>,
-    with: impl FnOnce(PoolBuilder, T) -> PoolBuilder,
-) -> PoolBuilder {
-    match value {
-        Some(value) => with(builder, value),
-        None => builder,
-    }
-}
-
-fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
-}
+/// Metrics, health and workers.
+type Stats<'py> = (Bound<'py, PyDict>, Bound<'py, PyDict>, Bound<'py, PyList>);
 
 /// A running pool.
 #[pyclass(frozen, module = "procall._native")]
@@ -96,16 +38,22 @@ pub(crate) struct Pool {
 impl Pool {
     /// Starts the workers and waits until they are ready.
     #[staticmethod]
-    fn start(py: Python<'_>, plan: Plan) -> PyResult<Self> {
-        let started = wait(py, |interrupt| plan.start().wait_interruptibly(interrupt))?;
+    fn start(program: &Bound<'_, PyAny>, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let (py, builder) = (program.py(), plan::builder(program, options)?);
+        let started = wait(py, |interrupt| builder.start().wait_interruptibly(interrupt))?;
         started.map(|pool| Self { pool }).map_err(|error| error::raise(py, &error))
     }
 
     /// The same for asyncio: gives an awaitable.
     #[staticmethod]
-    fn start_soon(py: Python<'_>, hub: Py<Hub>, plan: Plan) -> Wait {
-        let step = py.detach(|| plan.start());
-        Wait::new(hub, Starting(step))
+    fn start_soon(
+        hub: Py<Hub>,
+        program: &Bound<'_, PyAny>,
+        options: &Bound<'_, PyDict>,
+    ) -> PyResult<Wait> {
+        let builder = plan::builder(program, options)?;
+        let step = program.py().detach(|| builder.start());
+        Ok(Wait::new(hub, Starting(step)))
     }
 
     /// What calls this pool's methods: from blocking code, or from the event loop of a hub.
@@ -117,23 +65,45 @@ impl Pool {
         Ok(Caller::new(channel, hub))
     }
 
+    /// Calls a method on every worker with the options of the caller. `answer` makes an answer of `(worker, value, error)`; the answers are a
+    /// list, which is awaited when the caller is an event loop's.
+    fn broadcast<'py>(
+        &self,
+        caller: &Caller,
+        answer: Py<PyAny>,
+        method: &str,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = args.py();
+        let started = caller.begin(method, Shape::Unary, args, kwargs, |request| {
+            self.pool.start_on_all(&request)
+        })?;
+        let broadcast = Broadcast::new(started, answer);
+        match caller.hub() {
+            None => broadcast.wait(py).map(Bound::into_any),
+            Some(hub) => Ok(Wait::new(hub.clone_ref(py), broadcast).into_pyobject(py)?.into_any()),
+        }
+    }
+
     /// What is known of each worker, as dicts.
     fn workers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let list = PyList::empty(py);
-        for worker in self.pool.workers() {
-            let facts = PyDict::new(py);
-            facts.set_item("index", worker.index)?;
-            facts.set_item("name", &*worker.name)?;
-            facts.set_item("pid", worker.pid)?;
-            facts.set_item("state", worker.state.to_string())?;
-            facts.set_item("calls", worker.calls)?;
-            facts.set_item("in_flight", worker.in_flight)?;
-            facts.set_item("restarts", worker.restarts)?;
-            facts.set_item("last_exit", worker.last_exit)?;
-            facts.set_item("round_trip", worker.round_trip.map(|time| time.as_secs_f64()))?;
-            list.append(facts)?;
-        }
-        Ok(list)
+        figures::workers(py, self.pool.workers())
+    }
+
+    /// Whether it is well, as a dict.
+    fn health<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        figures::health(py, &self.pool.health())
+    }
+
+    /// All of it: metrics, health and workers.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Stats<'py>> {
+        let stats = self.pool.stats();
+        Ok((
+            figures::metrics(py, &stats.metrics)?,
+            figures::health(py, &stats.health)?,
+            figures::workers(py, stats.workers)?,
+        ))
     }
 
     /// Calls that wait for a worker.
@@ -289,6 +259,7 @@ fn told<'py>(py: Python<'py>, event: &Event) -> PyResult<Bound<'py, PyAny>> {
         Happening::Suspected => "suspected",
         Happening::Recovered => "recovered",
         Happening::Draining => "draining",
+        Happening::Replacing { .. } => "replacing",
         Happening::Exited { .. } => "exited",
         Happening::Restarting { .. } => "restarting",
         Happening::Failed { .. } => "failed",
