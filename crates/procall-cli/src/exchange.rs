@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io::BufRead;
 use std::task::{Context, Poll, Waker};
 
-use procall::{CallOptions, Encoded, Encoding, Error, ErrorCode, Request, Started};
+use procall::{CallOptions, Encoded, Encoding, Error, ErrorCode, Executed, Request, Started};
 use tokio::sync::mpsc;
 
 use crate::arguments;
@@ -109,7 +109,11 @@ fn poll_along(
     waker: &Waker,
 ) -> Result<(), Failure> {
     if let Some(feed) = feed {
-        feed.poll(started, waker).inspect_err(|_| started.cancel())?;
+        // Whatever is wrong with the items, the handler may be at work on those before.
+        feed.poll(started, waker).map_err(|failure| {
+            started.cancel();
+            failure.executed(Executed::Maybe)
+        })?;
     }
     while let Poll::Ready(Some(progress)) = started.poll_progress(waker) {
         bar.show(&progress);

@@ -5,10 +5,17 @@ use std::io::{ErrorKind, Write};
 use procall::ErrorCode;
 
 use crate::failure::Failure;
+use crate::plain;
+use crate::style::Style;
 
 /// A line of a result.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     write(text.as_bytes(), b"\n")
+}
+
+/// A line of JSON. On a terminal the few control characters that JSON leaves as they are are escaped too.
+pub(crate) fn json(text: &str, style: &Style) -> Result<(), Failure> {
+    if style.out.terminal { line(&plain::text(text)) } else { line(text) }
 }
 
 /// Bytes as they are.

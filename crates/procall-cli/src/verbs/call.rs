@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use clap::Args;
-use procall::{CallOptions, Deadline};
+use procall::{CallOptions, Deadline, Executed};
 
 use crate::directory::{Directory, Found};
 use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::style::Style;
 use crate::values::Value;
-use crate::{arguments, duration, output};
+use crate::{arguments, duration, output, plain};
 
 const EXAMPLES: &str = "Examples:
   procall call calc.add a=2 b=3
@@ -118,16 +118,24 @@ impl Call {
 
 /// Prints a result: as an object, for people, or as it is.
 pub(crate) fn print(value: &Value, method: &str, style: &Style) -> Result<(), Failure> {
-    if style.json {
-        return output::line(&wrapped(value, method));
-    }
-    if let Some(bytes) = value.bytes() {
-        if !style.out.terminal {
-            return output::raw(bytes);
+    let printed = if style.json {
+        output::json(&wrapped(value, method), style)
+    } else if let (Some(bytes), false) = (value.bytes(), style.out.terminal) {
+        output::raw(bytes)
+    } else if style.out.terminal {
+        if let Some(bytes) = value.bytes() {
+            style.hint(&format!("{} bytes; send them to a file with > FILE", bytes.len()));
         }
-        style.hint(&format!("{} bytes; send them to a file with > FILE", bytes.len()));
-    }
-    if style.out.terminal { output::line(&value.pretty()) } else { output::line(&value.bare()) }
+        output::line(&plain::text(&value.pretty()))
+    } else {
+        output::line(&value.bare())
+    };
+    printed.map_err(after_the_call)
+}
+
+/// What goes wrong with printing an answer does not undo the call.
+pub(crate) fn after_the_call(failure: Failure) -> Failure {
+    failure.executed(Executed::Yes)
 }
 
 /// The object of `--json`. The result is put in as the text it is, so that no digit is lost.

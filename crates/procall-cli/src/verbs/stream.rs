@@ -2,11 +2,12 @@
 
 use clap::Args;
 
-use super::call::{Target, print};
+use super::call::{Target, after_the_call, print};
 use crate::arguments;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::output;
+use crate::plain;
 use crate::style::Style;
 use crate::values::Value;
 
@@ -60,11 +61,13 @@ impl Stream {
         }
         while let Some(item) = exchange.next().await {
             let value = Value::new(item?)?;
-            match (style.json, value.bytes()) {
-                (false, Some(bytes)) if !style.out.terminal => output::raw(bytes)?,
-                (false, _) => output::line(&value.bare())?,
-                (true, _) => output::line(value.compact())?,
-            }
+            let printed = match (style.json, value.bytes()) {
+                (true, _) => output::json(value.compact(), style),
+                (false, Some(bytes)) if !style.out.terminal => output::raw(bytes),
+                (false, _) if style.out.terminal => output::line(&plain::text(&value.bare())),
+                (false, _) => output::line(&value.bare()),
+            };
+            printed.map_err(after_the_call)?;
         }
         Ok(())
     }

@@ -74,3 +74,12 @@ fn ctrl_c_leaves_the_stream() {
     let (code, _) = stream.end();
     assert_eq!(code, 130);
 }
+
+#[test]
+fn an_item_that_cannot_be_sent_does_not_undo_those_before() {
+    let home = Home::new();
+    let _run = home.run(&["--workers", "1"]);
+    let args = ["stream", "calc.sum", "--items", "-", "--json"];
+    let wrong = home.procall_with(&args, "1\n18446744073709551616\n");
+    assert_eq!((wrong.code, &wrong.error()["executed"]), (2, &"maybe".into()));
+}
