@@ -209,7 +209,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::task::{Poll, Wake, Waker};
+    use std::task::{Wake, Waker};
     use std::time::Duration;
 
     use procall_proto::Encoding;
@@ -218,12 +218,12 @@ mod tests {
     use super::*;
     use crate::connection::{CallOptions, Connection, Deadline, Pending, Request, Side};
 
-    struct Told(mpsc::Sender<()>);
+    struct Told(mpsc::SyncSender<()>);
 
     impl Wake for Told {
         fn wake(self: Arc<Self>) {
-            // A test that has its outcome listens no more.
-            let _ = self.0.send(());
+            // Woken twice is woken once; a test that has its outcome listens no more.
+            let _ = self.0.try_send(());
         }
     }
 
@@ -238,14 +238,14 @@ mod tests {
         let (ours, theirs) = mem::pair(&LinkOptions::default()).unwrap();
         let client = Connection::new(Box::new(ours), Side::Initiator, Default::default());
         let _server = Connection::serving(Box::new(theirs), Side::Acceptor, Default::default());
-        let (sender, woken) = mpsc::channel();
+        let (sender, woken) = mpsc::sync_channel(1);
         let waker = Waker::from(Arc::new(Told(sender)));
 
         let mut long = start(&client, Deadline::After(Duration::from_secs(600)));
         assert!(long.poll_reply(&waker).is_pending());
         for _ in 0..20 {
             let mut short = start(&client, Deadline::After(Duration::from_millis(1)));
-            while let Poll::Pending = short.poll_reply(&waker) {
+            while short.poll_reply(&waker).is_pending() {
                 woken.recv_timeout(Duration::from_secs(60)).unwrap();
             }
         }
