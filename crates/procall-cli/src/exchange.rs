@@ -11,6 +11,7 @@ use crate::arguments;
 use crate::bar::Bar;
 use crate::directory::Found;
 use crate::failure::Failure;
+use crate::output;
 use crate::signals::Signals;
 use crate::style::Style;
 
@@ -70,6 +71,11 @@ impl Exchange {
                 outcome.map_err(|error| interrupted(&error))
             }
         }
+    }
+
+    /// Prints what came. Ctrl-C leaves it at that.
+    pub(crate) async fn print(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        output::answer(bytes, &mut self.signals).await
     }
 
     /// The next item of the answer; `None` is its end. Ctrl-C leaves the stream.
