@@ -89,7 +89,7 @@ impl Failure {
             return;
         }
         if style.json {
-            return complain(&self.to_json().to_string());
+            return complain(&plain::text(&self.to_json().to_string()));
         }
         for line in self.lines(style) {
             complain(&line);

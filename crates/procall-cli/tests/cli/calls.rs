@@ -262,6 +262,10 @@ fn what_a_handler_says_does_not_act_on_the_terminal() {
     let mut lines = failed.err.lines();
     assert_eq!(lines.next(), Some("error[HANDLER_ERROR] Refused: a\\u001b[2J   executed: yes"));
     assert_eq!(lines.next(), Some("  error[INTERNAL] forged\\u009bA"));
+    let args = ["call", "calc.fail", "why=a\u{9b}A\u{7f}", "--json"];
+    let failed = home.procall(&args);
+    assert_eq!(failed.error()["message"], "a\u{9b}A\u{7f}");
+    assert!(!failed.err.trim_end().contains(char::is_control), "{}", failed.err);
     // A file gets the result as it is.
     assert_eq!(home.procall(&["call", "calc.text", "name=a\u{1b}[2J"]).ok(), "a\u{1b}[2J\n");
 }

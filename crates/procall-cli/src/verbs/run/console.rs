@@ -154,5 +154,6 @@ impl Console {
 /// One line of NDJSON on standard output.
 fn print(value: &Value) {
     // With nobody to read it there is nobody to tell either.
-    let _ = writeln!(std::io::stdout().lock(), "{value}");
+    let text = value.to_string();
+    let _ = writeln!(std::io::stdout().lock(), "{}", plain::text(&text));
 }
