@@ -221,19 +221,22 @@ impl Core {
     pub(crate) fn hand_over(self: &Arc<Self>) {
         let Some(_turn) = lease::Turn::take(self) else { return };
         loop {
-            let (number, entry, claim) = {
-                let mut state = self.dispatch.lock();
-                let Some((number, route)) = state.next_in_queue() else { return };
-                let Some(claim) = state.claim(route) else { return };
-                let Some(entry) = state.queue.remove(number) else { return };
-                (number, entry, claim)
-            };
+            let mut state = self.dispatch.lock();
+            let Some((number, route)) = state.next_in_queue() else { return };
+            let Some(entry) = state.queue.remove(number) else { return };
             let now = Instant::now();
             let Some(mut options) = entry.options_now(now) else {
-                procall::Lease::release(&*claim.lease);
+                drop(state);
                 entry.refuse(&self.meter, queue::expired());
+                self.nudge_drain();
                 continue;
             };
+            let Some(claim) = state.claim(route) else {
+                // There was room a line ago, under this same lock.
+                state.queue.put_back(number, entry);
+                return;
+            };
+            drop(state);
             let lease = self.lease(&claim, entry.route(), &options);
             (options.key, options.to) = (None, None);
             let request = Request { method: entry.method(), body: entry.body(), options };
