@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio, exit};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use procall::{
@@ -12,8 +13,9 @@ use procall::{
 };
 use rustix::process::{Signal, getpid, kill_process};
 
-const METHODS: [&str; 13] = [
+const METHODS: [&str; 14] = [
     "echo",
+    "count",
     "sleep_ms",
     "crash",
     "exit",
@@ -136,6 +138,11 @@ fn text(text: impl Into<String>) -> Encoded {
 fn handle(connection: &Connection, method: &str, body: &str, responder: Responder) {
     match method {
         "procall.ping" | "echo" => responder.reply(text(body)),
+        "count" => {
+            // Calls are handled in the order in which they come, on one thread.
+            static COUNT: AtomicU64 = AtomicU64::new(0);
+            responder.reply(text(COUNT.fetch_add(1, Ordering::Relaxed).to_string()));
+        }
         "pid" => responder.reply(text(std::process::id().to_string())),
         "sleep_ms" => {
             let millis = body.parse().expect("a number");

@@ -53,6 +53,9 @@ pub(crate) struct State {
     policy: DispatchPolicy,
     last_picked: usize,
     pins: Pins,
+    /// Keys of calls that have a slot and are being started. The next call with the key waits until they are, so that another thread does not
+    /// overtake the one that starts them.
+    starting: Vec<u64>,
     /// Workers come and go with the load.
     elastic: bool,
 }
@@ -90,6 +93,7 @@ impl Dispatch {
             policy,
             last_picked,
             pins: Pins::default(),
+            starting: Vec::new(),
             elastic,
         };
         Self { state: Mutex::new(state) }
@@ -127,7 +131,11 @@ impl Core {
             // Without metadata the copy of the request allocates nothing. What the pool has obeyed is nothing to the worker.
             let mut sent = request.clone();
             (sent.options.key, sent.options.to) = (None, None);
-            match claim.connection.start_leased(sent, lease, Duration::ZERO) {
+            let started = claim.connection.start_leased(sent, lease, Duration::ZERO);
+            if self.note_started(route) {
+                self.hand_over();
+            }
+            match started {
                 Ok(pending) => return Ok(pending.into()),
                 // The worker went between the claim and now, and the call never reached it: another one may have it.
                 Err(error) if is_unreachable(&error) => {
@@ -244,6 +252,7 @@ impl Core {
             let started = procall::with_remaining(None, || {
                 claim.connection.start_leased(request, lease, entry.waited(now))
             });
+            let route = entry.route();
             match started {
                 Err(error) if is_unreachable(&error) => {
                     self.pass_over(claim.index, claim.generation);
@@ -252,7 +261,17 @@ impl Core {
                 Ok(pending) => entry.start(pending),
                 Err(error) => entry.refuse(&self.meter, error),
             }
+            // After it was put back, where that was to be: then the next one with its key sees that it stands before it.
+            self.note_started(route);
         }
+    }
+
+    /// The next call with its key may start; whether one may be waiting for that.
+    fn note_started(&self, route: Route) -> bool {
+        let Some(hash) = route.key() else { return false };
+        let mut state = self.dispatch.lock();
+        state.starting.retain(|&starting| starting != hash);
+        !state.queue.is_empty()
     }
 
     /// No more calls to a worker whose connection refuses them; the supervisor will find out why.
@@ -351,13 +370,14 @@ impl State {
     /// Takes a slot of a worker on this route that has one.
     fn claim(&mut self, route: Route) -> Option<Claim> {
         let index = match route.seat() {
-            Some(index) => Some(index).filter(|&index| self.seats[index].has_room()),
+            Some(index) => Some(index).filter(|&index| self.has_room(route, index)),
             None => self.pick(),
         }?;
         let seat = &mut self.seats[index];
         let (connection, lease, served) = seat.claim()?;
         let generation = seat.generation;
         self.last_picked = index;
+        self.starting.extend(route.key());
         Some(Claim { index, generation, connection, lease, served })
     }
 
@@ -369,8 +389,14 @@ impl State {
         let any = self.seats.iter().any(Seat::has_room);
         let number = self
             .queue
-            .first(|route| route.seat().map_or(any, |index| self.seats[index].has_room()))?;
+            .first(|route| route.seat().map_or(any, |index| self.has_room(route, index)))?;
         Some((number, self.queue.route(number)?))
+    }
+
+    /// Whether a call on this route may start at this worker now.
+    fn has_room(&self, route: Route, index: usize) -> bool {
+        self.seats[index].has_room()
+            && !route.key().is_some_and(|hash| self.starting.contains(&hash))
     }
 
     fn least_busy(&self) -> Option<usize> {
