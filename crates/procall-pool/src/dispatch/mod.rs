@@ -306,9 +306,7 @@ impl Core {
         let (entries, error) = {
             let mut state = self.dispatch.lock();
             let entries = state.queue.take_bound(index, |route| route.key().is_some());
-            for hash in entries.iter().filter_map(|entry| entry.route().key()) {
-                state.forget_lost_key(hash);
-            }
+            state.forget_lost_keys(&entries);
             (entries, state.seats.get(index).map(route::lost))
         };
         self.refuse_all(entries, error);
@@ -319,6 +317,7 @@ impl Core {
         let (entries, error) = {
             let mut state = self.dispatch.lock();
             let entries = state.queue.take_bound(index, |_| true);
+            state.forget_lost_keys(&entries);
             (entries, state.seats.get(index).and_then(route::down))
         };
         self.refuse_all(entries, error);
