@@ -368,7 +368,7 @@ impl Worker {
             reason = format!("{why}, and then {reason}");
         }
         let lost = match &self.stage {
-            Stage::Leaving(leaving) => leaving.then.is_loss(),
+            Stage::Leaving(leaving) => leaving.is_loss(),
             _ => true,
         };
         self.vacate(scene, &reason, lost);
