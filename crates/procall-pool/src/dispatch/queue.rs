@@ -54,11 +54,22 @@ struct CellState {
     outcome: Option<Result<Pending, Error>>,
     waker: Option<Waker>,
     dropped: bool,
+    /// Cancelled between the queue and a worker: whoever starts it learns of that afterwards.
+    cancelled: bool,
 }
 
 impl Cell {
     fn lock(&self) -> MutexGuard<'_, CellState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cancels a call that is no longer in the queue.
+    fn cancel(&self) {
+        let mut state = self.lock();
+        state.cancelled = true;
+        if let Some(Ok(pending)) = &state.outcome {
+            pending.cancel();
+        }
     }
 }
 
@@ -270,6 +281,9 @@ impl Entry {
             if state.dropped {
                 (None, Some(outcome))
             } else {
+                if let (true, Ok(pending)) = (state.cancelled, &outcome) {
+                    pending.cancel();
+                }
                 state.outcome = Some(outcome);
                 (state.waker.take(), None)
             }
@@ -322,11 +336,7 @@ impl Queued for QueuedCall {
                 entry.resolve(Err(error.with_executed(Executed::No)));
                 self.core.nudge_drain();
             }
-            None => {
-                if let Some(Ok(pending)) = &self.cell.lock().outcome {
-                    pending.cancel();
-                }
-            }
+            None => self.cell.cancel(),
         }
     }
 }
@@ -354,7 +364,8 @@ impl Drop for QueuedCall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use procall::Encoding;
+    use procall::transport::{LinkOptions, mem};
+    use procall::{Config, Connection, Encoding, Side};
 
     fn entry(deadline: Deadline, inherited: Option<Duration>, now: Instant) -> Entry {
         let mut request = Request::new("add", Encoding::None, &[]);
@@ -387,6 +398,19 @@ mod tests {
         let never =
             entry(Deadline::Never, Some(Duration::from_secs(1)), now).options_now(now).unwrap();
         assert_eq!(never.deadline, Deadline::After(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_cancel_on_the_way_from_the_queue_to_a_worker_is_not_forgotten() {
+        let (ours, _theirs) = mem::pair(&LinkOptions::default()).unwrap();
+        let connection = Connection::new(Box::new(ours), Side::Initiator, Config::default());
+        let waiting = entry(Deadline::Never, None, Instant::now());
+        let cell = waiting.cell();
+        // It has left the queue and is not started yet.
+        cell.cancel();
+        waiting.start(connection.start(Request::new("add", Encoding::None, &[])).unwrap());
+        let outcome = cell.lock().outcome.take().unwrap();
+        assert_eq!(outcome.unwrap().wait().unwrap_err().code(), ErrorCode::Cancelled);
     }
 
     #[test]
