@@ -70,6 +70,8 @@ pub(crate) struct Dispatch {
 struct Claim {
     index: usize,
     generation: u64,
+    /// What had been lost at the place by then.
+    losses: u64,
     connection: Connection,
     lease: Arc<SeatLease>,
     /// Calls that this process was given, this one included.
@@ -139,7 +141,9 @@ impl Core {
                 Ok(pending) => return Ok(pending.into()),
                 // The worker went between the claim and now, and the call never reached it: another one may have it.
                 Err(error) if is_unreachable(&error) => {
-                    self.pass_over(claim.index, claim.generation)
+                    if let Some(lost) = self.pass_over(&claim, route) {
+                        return Err(lost);
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -254,10 +258,10 @@ impl Core {
             });
             let route = entry.route();
             match started {
-                Err(error) if is_unreachable(&error) => {
-                    self.pass_over(claim.index, claim.generation);
-                    self.put_back(number, entry);
-                }
+                Err(error) if is_unreachable(&error) => match self.pass_over(&claim, route) {
+                    Some(lost) => entry.refuse(&self.meter, lost),
+                    None => self.put_back(number, entry),
+                },
                 Ok(pending) => entry.start(pending),
                 Err(error) => entry.refuse(&self.meter, error),
             }
@@ -274,15 +278,24 @@ impl Core {
         !state.queue.is_empty()
     }
 
-    /// No more calls to a worker whose connection refuses them; the supervisor will find out why.
-    fn pass_over(&self, index: usize, generation: u64) {
+    /// No more calls to a worker whose connection refuses them; the supervisor will find out why. If it has done so already, a call whose key
+    /// was pinned there ends with this error: the others who waited were told before it could be among them.
+    fn pass_over(&self, claim: &Claim, route: Route) -> Option<Error> {
         let mut state = self.dispatch.lock();
-        if let Some(seat) = state.seats.get_mut(index).filter(|seat| seat.generation == generation)
-        {
+        let seat = state.seats.get_mut(claim.index)?;
+        if seat.generation == claim.generation {
             seat.set_routed(false);
         }
+        if let Some(hash) = route.key()
+            && seat.losses != claim.losses
+        {
+            let lost = route::lost(seat);
+            state.forget_lost_key(hash);
+            return Some(lost);
+        }
         drop(state);
-        self.supervisor.nudge(self.id, index);
+        self.supervisor.nudge(self.id, claim.index);
+        None
     }
 
     /// A call that found its worker gone waits again, unless that was the only one for it and it is gone for good.
@@ -374,10 +387,10 @@ impl State {
         }?;
         let seat = &mut self.seats[index];
         let (connection, lease, served) = seat.claim()?;
-        let generation = seat.generation;
+        let (generation, losses) = (seat.generation, seat.losses);
         self.last_picked = index;
         self.starting.extend(route.key());
-        Some(Claim { index, generation, connection, lease, served })
+        Some(Claim { index, generation, losses, connection, lease, served })
     }
 
     /// The first call in the queue that a worker has room for.
