@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use procall::ErrorCode;
 use rustix::process::Signal;
 
-use super::worker::{Scene, Stage, Worker};
+use super::worker::{Scene, Stage, VERDICT, Worker};
 use crate::dispatch::Busyness;
 use crate::output::Happening;
 
@@ -168,7 +168,12 @@ impl Worker {
             leaving.term_at = Some(now + linger(leaving.exit));
             leaving.kill_at = Some(now + leaving.exit);
             let then = leaving.then;
-            self.bid_farewell(scene, then, in_flight > 0 && !gone);
+            if gone && in_flight > 0 {
+                // It died while it finished its calls, which are told how in a moment.
+                leaving.fail_at = Some(now + VERDICT);
+            } else {
+                self.bid_farewell(scene, then, in_flight > 0);
+            }
         }
         let Stage::Leaving(leaving) = &mut self.stage else { return };
         let (fail, term, kill) = (
