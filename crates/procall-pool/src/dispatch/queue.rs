@@ -122,10 +122,10 @@ impl Queue {
 
     /// The first entry that a worker is free for, and its number; `room` says so of a route.
     pub(super) fn first(&self, mut room: impl FnMut(Route) -> bool) -> Option<u64> {
-        // Those that wait for the same worker, or for any, share its answer.
+        // Those in a row that wait for the same share its answer. The same worker is not enough: it may refuse one key and take another.
         let mut refused: Option<Route> = None;
         let fits = |(&number, entry): (&u64, &Entry)| {
-            if refused.is_some_and(|refused| refused.seat() == entry.route.seat()) {
+            if refused == Some(entry.route) {
                 return None;
             }
             if room(entry.route) {
@@ -444,6 +444,20 @@ mod tests {
         assert!(!queue.is_ahead_of(Route::Seat(2)));
         assert_eq!(queue.take_bound(1, |route| route.key().is_some()).len(), 1);
         assert_eq!(queue.first(|_| true), Some(0));
+    }
+
+    #[test]
+    fn a_key_that_must_wait_lets_nobody_overtake_another_key_of_its_worker() {
+        let (mut queue, now) = (Queue::new(8), Instant::now());
+        let mut push = |route| {
+            queue.push(Entry::new(Request::new("add", Encoding::None, &[]), route, None, now))
+        };
+        let key = |hash| Route::Key { index: 1, hash };
+        push(key(7));
+        let first = push(key(8));
+        push(Route::Any);
+        push(key(8));
+        assert_eq!(queue.first(|route| route == key(8)), Some(first));
     }
 
     #[test]
