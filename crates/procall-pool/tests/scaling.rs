@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use common::{call, expect, pid, pool, start, text};
@@ -141,7 +141,7 @@ fn the_number_of_workers_never_drifts() {
 
 /// Has the supervisor stand still from when it opens this until the sender is dropped.
 struct StandStill {
-    begun: Mutex<Sender<()>>,
+    begun: Mutex<SyncSender<()>>,
     over: Mutex<Receiver<()>>,
 }
 
@@ -158,8 +158,8 @@ fn a_call_that_expired_in_the_queue_does_not_count_as_served() {
     let policy = RecyclePolicy { max_calls: Some(2), ..RecyclePolicy::default() };
     let pool = pool().recycle(policy).start().wait().unwrap();
     let events = pool.events();
-    let (begun, has_begun) = channel();
-    let (go_on, over) = channel();
+    let (begun, has_begun) = sync_channel(1);
+    let (go_on, over) = sync_channel(1);
     let still = StandStill { begun: Mutex::new(begun), over: Mutex::new(over) };
     let start_other = common::pool().transport(still).start();
     has_begun.recv().unwrap();
