@@ -158,8 +158,8 @@ fn a_call_that_expired_in_the_queue_does_not_count_as_served() {
     let policy = RecyclePolicy { max_calls: Some(2), ..RecyclePolicy::default() };
     let pool = pool().recycle(policy).start().wait().unwrap();
     let events = pool.events();
-    let (begun, has_begun) = sync_channel(1);
-    let (go_on, over) = sync_channel(1);
+    let (begun, has_begun) = sync_channel(16);
+    let (go_on, over) = sync_channel(16);
     let still = StandStill { begun: Mutex::new(begun), over: Mutex::new(over) };
     let start_other = common::pool().transport(still).start();
     has_begun.recv().unwrap();
