@@ -75,6 +75,10 @@ fn a_worker_is_recycled_after_so_many_calls_and_none_is_lost() {
     });
     let told = expect(&events, |event| matches!(event.happening, Happening::Replacing { .. }));
     assert!(told.to_string().ends_with("is replaced: it has served 10 calls"), "{told}");
+    // Both have had their turn when two successors are ready.
+    for _ in 0..2 {
+        common::expect_ready(&events);
+    }
     let workers = pool.workers();
     assert!(workers.iter().map(|worker| worker.restarts).sum::<u64>() >= 2, "{workers:?}");
     assert_eq!(workers.iter().map(|worker| worker.calls).sum::<u64>(), 200);
