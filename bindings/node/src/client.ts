@@ -6,6 +6,7 @@ import { ProcallError } from "./errors.js";
 import type { Metrics } from "./figures.js";
 import { type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
+import type { Dynamic, Remote, Streams, TypedCall } from "./remote.js";
 import { Stream } from "./stream.js";
 
 /** What a peer serves. */
@@ -51,24 +52,11 @@ export interface ClientBase {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** The methods of a service as a client sees them. Those whose answer is a stream are called with {@link ClientBase.stream}. */
-export type Remote<S> = {
-  readonly [K in keyof S]: 0 extends 1 & S[K]
-    ? S[K]
-    : S[K] extends (...args: infer A) => infer R
-      ? R extends AsyncIterable<unknown>
-        ? never
-        : (...args: A) => Promise<Awaited<R>>
-      : Remote<S[K]>;
-};
-
-/** Any method, when nothing is known of the service. */
-export interface Dynamic {
-  readonly [method: string]: any;
-}
-
 /** A client: methods of the service `S`, and {@link ClientBase}. */
-export type Client<S = Dynamic> = ClientBase & Omit<Remote<S>, keyof ClientBase>;
+export type Client<S = Dynamic> = Omit<ClientBase, "call" | "stream"> & Omit<Remote<S>, keyof ClientBase> & {
+  readonly call: TypedCall<S>;
+  readonly stream: Streams<S>;
+};
 
 /** What was counted of a channel's calls, those included that were written just now. */
 export function counted(channel: number): Metrics {
@@ -136,16 +124,20 @@ export class Caller implements ClientBase {
 const FUNCTION_MEMBERS = new Set(["then", "length", "name", "prototype", "apply", "bind", "call", "constructor", "toString"]);
 
 /** A remote method that can be called, and whose members are methods of longer names: `client.calc.add(1, 2)`. */
-function method(caller: ClientBase, name: string): unknown {
+function method(start: (name: string, args: unknown[]) => unknown, name: string): unknown {
+  return withMembers((...args: unknown[]) => start(name, args), (member) => method(start, `${name}.${member}`));
+}
+
+/** A function whose members are made when they are asked for. */
+function withMembers(call: (...args: any[]) => unknown, make: (member: string) => unknown): unknown {
   const members = new Map<string, unknown>();
-  const call = (...args: unknown[]): Promise<unknown> => caller.call(name, args);
   return new Proxy(call, {
     get(target, member) {
       if (typeof member === "symbol" || FUNCTION_MEMBERS.has(member)) {
         return member === "then" ? undefined : (Reflect.get(target, member) as unknown);
       }
       let found = members.get(member);
-      if (found === undefined) members.set(member, (found = method(caller, `${name}.${member}`)));
+      if (found === undefined) members.set(member, (found = make(member)));
       return found;
     },
   });
@@ -164,11 +156,16 @@ export function withMethods<C extends ClientBase>(caller: C): C & Dynamic {
         // Members that are no functions may change.
         if (typeof found !== "function") return found;
         found = (found as (...args: unknown[]) => unknown).bind(target);
+        // Methods whose answer is a stream are members of this one: `client.stream.count(5)`.
+        if (member === "stream") {
+          const start = (name: string, args: unknown[]): unknown => target.stream(name, args);
+          found = withMembers(found as (...args: unknown[]) => unknown, (name) => method(start, name));
+        }
       } else if (member === "then") {
         // Whoever awaits a client must not call a remote method.
         return undefined;
       } else {
-        found = method(target, member);
+        found = method((name, args) => target.call(name, args), member);
       }
       members.set(member, found);
       return found;

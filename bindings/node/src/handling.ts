@@ -9,6 +9,7 @@ import type { Method } from "./methods.js";
 import * as n from "./native.js";
 import { below } from "./schema.js";
 import { Sender } from "./sender.js";
+import type { Validate, Validated } from "./validation.js";
 
 const { native } = n;
 
@@ -57,6 +58,39 @@ export class Handling implements Operation, ContextSource {
       this.fail({ code: "INVALID_ARGUMENT", message, fields: wrong });
       return;
     }
+    const { input } = this.entry;
+    if (input === undefined) {
+      this.invoke(args);
+      return;
+    }
+    const byName = (call.flags & n.BY_NAME) !== 0;
+    const { members, tuple, validate } = input;
+    const value = members !== undefined ? together(members, args) : tuple ? args : args[0];
+    const invoke = (validated: Validated): void => {
+      if ("fields" in validated) {
+        const { fields } = validated;
+        const says = fields.map(({ path, message }) => (path === "" ? message : `argument ${path.slice(1)}: ${message}`)).join("; ");
+        this.fail({ code: "INVALID_ARGUMENT", message: well(says), fields });
+      } else {
+        this.invoke(tuple && Array.isArray(validated.value) ? validated.value : [validated.value]);
+      }
+    };
+    if (validate === undefined) {
+      invoke({ value });
+      return;
+    }
+    try {
+      const path = members !== undefined || tuple ? "" : byName && !this.entry.signature.takesWhole ? below("", this.entry.signature.names[0]!) : "";
+      const validated = validate(value, path);
+      if (validated instanceof Promise) validated.then(invoke, (error: unknown) => this.threw(error));
+      else invoke(validated);
+    } catch (error) {
+      this.threw(error);
+    }
+  }
+
+  /** The arguments are good: runs the handler with them. */
+  private invoke(args: unknown[]): void {
     if (this.entry.itemsIn) {
       this.incoming = new IncomingItems(() => this.pull());
       this.follow();
@@ -70,8 +104,18 @@ export class Handling implements Operation, ContextSource {
       return;
     }
     if (this.entry.itemsOut) void this.stream(result);
-    else if (isThenable(result)) result.then((value) => this.answer(value), (error: unknown) => this.threw(error));
-    else this.answer(result);
+    else if (isThenable(result)) result.then((value) => this.result(value), (error: unknown) => this.threw(error));
+    else this.result(result);
+  }
+
+  /** The handler returned; its answer may have to be looked at first. */
+  private result(value: unknown): void {
+    const { output } = this.entry;
+    if (output === undefined) {
+      this.answer(value);
+      return;
+    }
+    judged(output, value).then((value) => this.answer(value), (error: unknown) => this.threw(error));
   }
 
   /** What the method's schema has against its arguments. */
@@ -126,7 +170,7 @@ export class Handling implements Operation, ContextSource {
         this.loop.flush();
         return native.sendServed(this.served, item);
       });
-      if (!(await this.sender.run(resuming(this, items)))) {
+      if (!(await this.sender.run(resuming(this, items, this.entry.output)))) {
         this.fail({ code: this.late ? "DEADLINE_EXCEEDED" : "CANCELLED", message: "the stream was cancelled", started: true });
         return;
       }
@@ -270,18 +314,44 @@ class IncomingItems implements AsyncIterableIterator<unknown> {
 }
 
 /** The same values; whenever the iterable runs, {@link context} finds the call. */
-function resuming(source: ContextSource, items: AsyncIterable<unknown> | Iterable<unknown>): AsyncIterable<unknown> {
+function resuming(
+  source: ContextSource,
+  items: AsyncIterable<unknown> | Iterable<unknown>,
+  output: Validate | undefined,
+): AsyncIterable<unknown> {
   return {
     [Symbol.asyncIterator]() {
       const iterator = within(source, () =>
         Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator](),
       );
       return {
-        next: async () => within(source, () => iterator.next()),
+        async next() {
+          const next = await within(source, () => iterator.next());
+          return output === undefined || next.done === true ? next : { value: await judged(output, next.value), done: false };
+        },
         return: async () => (await iterator.return?.()) ?? { value: undefined, done: true },
       };
     },
   };
+}
+
+/** A value that its schema has seen. */
+async function judged(output: Validate, value: unknown): Promise<unknown> {
+  const validated = await output(value, "");
+  if (!("fields" in validated)) return validated.value;
+  const { fields } = validated;
+  const says = fields.map(({ path, message }) => (path === "" ? message : `${path.slice(1)}: ${message}`)).join("; ");
+  throw new ProcallError("INVALID_RESULT", `the result: ${says}`, { executed: "yes", fields });
+}
+
+/** An object of the arguments that were given. */
+function together(names: readonly string[], args: readonly unknown[]): Record<string, unknown> {
+  const object: Record<string, unknown> = {};
+  names.forEach((name, at) => {
+    // An own property, whatever the name is.
+    if (args[at] !== undefined) Object.defineProperty(object, name, { value: args[at], enumerable: true, writable: true, configurable: true });
+  });
+  return object;
 }
 
 function invalidResult(error: unknown): Record<string, unknown> {

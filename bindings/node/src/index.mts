@@ -7,6 +7,7 @@ export {
   decode,
   DTYPES,
   encode,
+  method,
   Pool,
   PoolBase,
   ProcallError,

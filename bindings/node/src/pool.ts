@@ -4,13 +4,14 @@ import { inspect } from "node:util";
 
 import { Audience, type Listeners, type PoolEvent } from "./audience.js";
 import { type CallOptions, failing, type NotifyOptions, type Params } from "./call.js";
-import { Caller, type ClientBase, counted, type Dynamic, type Registration, type Remote, withMethods } from "./client.js";
+import { Caller, type ClientBase, counted, type Registration, withMethods } from "./client.js";
 import { decode } from "./decode.js";
 import { encode } from "./encode.js";
 import { ProcallError, UnencodableError } from "./errors.js";
 import type { Health, Metrics, PoolStats, WorkerInfo } from "./figures.js";
 import { type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
+import type { Dynamic, Remote, Streams, TypedCall } from "./remote.js";
 import { Stream } from "./stream.js";
 
 const { native } = n;
@@ -184,6 +185,20 @@ export class PoolBase implements ClientBase {
     return Promise.all(this.workers().map(answer));
   }
 
+  /**
+   * The same pool, with the methods of a service as its own members; nothing happens when it runs.
+   *
+   * ```ts
+   * import type { Calc } from "./calc.mjs";          // export type Calc = typeof calc
+   * const calc = pool.as<Calc>();
+   * await calc.add(1, 2);
+   * for await (const n of calc.stream.count(5)) console.log(n);
+   * ```
+   */
+  as<T>(): Pool<T> {
+    return withMethods(this) as unknown as Pool<T>;
+  }
+
   /** What the workers serve. */
   async methods(): Promise<Registration> {
     const registration = native.registration(this.#channel);
@@ -284,7 +299,10 @@ export class PoolBase implements ClientBase {
 }
 
 /** A pool: services of its workers as `S`, and {@link PoolBase}. */
-export type Pool<S = Dynamic> = PoolBase & Omit<Remote<S>, keyof PoolBase>;
+export type Pool<S = Dynamic> = Omit<PoolBase, "call" | "stream"> & Omit<Remote<S>, keyof PoolBase> & {
+  readonly call: TypedCall<S>;
+  readonly stream: Streams<S>;
+};
 
 async function start<S>(target: Readonly<Record<string, unknown>>, options: PoolOptions): Promise<Pool<S>> {
   if (typeof options !== "object" || options === null) {
