@@ -1,9 +1,12 @@
 /** Clients: what one calls on. */
 
-import { type CallOptions, callUnary, type NotifyOptions, type Params, refused, routing, timeoutOf } from "./call.js";
+import { type CallOptions, callUnary, type NotifyOptions, type Params, refused, routing, type Target, timeoutOf } from "./call.js";
 import type { Context } from "./context.js";
+import { type KnownErrors, knownErrors } from "./declared.js";
+import type { ErrorClass } from "./described.js";
 import { ProcallError } from "./errors.js";
 import type { Metrics } from "./figures.js";
+import { Gate } from "./gate.js";
 import { type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
 import type { Dynamic, Remote, Streams, TypedCall } from "./remote.js";
@@ -67,19 +70,22 @@ export function counted(channel: number): Metrics {
 /** What calls are made on, by the number that the native half gave it. */
 export class Caller implements ClientBase {
   readonly #channel: number;
+  readonly #target: Target;
   /** What was counted, once it is closed. */
   #last: Metrics | undefined;
 
-  constructor(channel: number) {
+  /** `most` is how many calls may be under way at once; the others wait. */
+  constructor(channel: number, most: number, known: KnownErrors | undefined) {
     this.#channel = channel;
+    this.#target = { channel, gate: most === Infinity ? undefined : new Gate(most), known };
   }
 
   call<R>(method: string, params: Params = [], options?: CallOptions): Promise<R> {
-    return callUnary(this.#channel, method, params, options) as Promise<R>;
+    return callUnary(this.#target, method, params, options) as Promise<R>;
   }
 
   stream<T>(method: string, params: Params = [], options?: CallOptions): Stream<T> {
-    return new Stream<T>(this.#channel, method, params, options);
+    return new Stream<T>(this.#target, method, params, options);
   }
 
   notify(method: string, params: Params = [], options?: NotifyOptions): void {
@@ -181,6 +187,11 @@ export interface ConnectOptions {
   readonly timeoutMs?: number;
   /** Aborting it ends the search. */
   readonly signal?: AbortSignal;
+  /**
+   * Error classes that the service's methods declare: a failure of one of these names is an instance of the class, made without its constructor,
+   * with the message and the fields of the original; its `cause` is the {@link ProcallError}.
+   */
+  readonly errors?: readonly ErrorClass[];
   /** The handler that connects: the search takes no more time than the handler has left, and ends when the handler is cancelled. */
   readonly context?: Context;
 }
@@ -197,7 +208,7 @@ class Connecting implements Operation {
   constructor(
     target: string,
     options: ConnectOptions,
-    private readonly resolve: (channel: number) => void,
+    private readonly resolve: (connected: { channel: number; most: number }) => void,
     private readonly reject: (error: unknown) => void,
   ) {
     const { signal, context } = options;
@@ -215,7 +226,7 @@ class Connecting implements Operation {
     theLoop().soon();
   }
 
-  handle(kind: number, _flags: number, value: () => unknown, extra: number): boolean {
+  handle(kind: number, _flags: number, value: () => unknown, extra: number, more: number): boolean {
     clearTimeout(this.timer);
     if (kind === n.PAUSE) {
       this.timer = setTimeout(() => {
@@ -226,7 +237,7 @@ class Connecting implements Operation {
     }
     for (const signal of this.signals) signal.removeEventListener("abort", this.onAbort);
     if (kind === n.DONE) {
-      this.resolve(extra);
+      this.resolve({ channel: extra, most: more });
     } else {
       const error = n.errorOf(value());
       this.reject(error.code === "CANCELLED" ? this.cancelled() : error);
@@ -256,6 +267,7 @@ class Connecting implements Operation {
  * ```
  */
 export async function connect<S = Dynamic>(target: string, options: ConnectOptions = {}): Promise<Client<S>> {
-  const channel = await new Promise<number>((resolve, reject) => new Connecting(target, options, resolve, reject));
-  return withMethods(new Caller(channel)) as unknown as Client<S>;
+  const known = knownErrors(options.errors);
+  const { channel, most } = await new Promise<{ channel: number; most: number }>((resolve, reject) => new Connecting(target, options, resolve, reject));
+  return withMethods(new Caller(channel, most, known)) as unknown as Client<S>;
 }

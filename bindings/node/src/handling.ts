@@ -2,6 +2,8 @@
 
 import { CODES } from "./codes.js";
 import { type ContextSource, within } from "./context.js";
+import { declaredOf, fieldsOf } from "./declared.js";
+import type { ErrorClass } from "./described.js";
 import { encode } from "./encode.js";
 import { type FieldError, ProcallError, UndecodableError, UnencodableError } from "./errors.js";
 import { type IncomingCall, type Loop, type Operation, theLoop } from "./loop.js";
@@ -13,6 +15,8 @@ import type { Validate, Validated } from "./validation.js";
 
 const { native } = n;
 
+/** Characters of an error's message and stack that travel. */
+const MAX_TEXT = 64 << 10;
 /** Items asked for at once. */
 const WINDOW = 32;
 
@@ -139,9 +143,9 @@ export class Handling implements Operation, ContextSource {
 
   /** The handler failed, or gave a stream that did. */
   private threw(error: unknown): void {
-    if (this.open) this.fail(mapOf(error));
+    if (this.open) this.fail(mapOf(error, this.entry.errors));
     // Nobody waits for the outcome of a notification.
-    else if (this.served === n.NONE) process.emitWarning(error instanceof Error ? error : String(error), { detail: `in ${this.method}` });
+    else if (this.served === n.NONE) process.emitWarning(error instanceof Error ? error : shown(error), { detail: `in ${this.method}` });
   }
 
   private fail(map: Record<string, unknown>): void {
@@ -359,16 +363,25 @@ function invalidResult(error: unknown): Record<string, unknown> {
   return { code: "INVALID_RESULT", message: `the result: ${message}`, started: true };
 }
 
-/** What travels of something that a handler threw. */
-function mapOf(error: unknown): Record<string, unknown> {
+/** What travels of something that a handler threw, whatever that is. */
+function mapOf(error: unknown, declared: readonly ErrorClass[]): Record<string, unknown> {
+  try {
+    return errorMap(error, declared);
+  } catch {
+    // Its members cannot be read: a getter throws, or it is a revoked proxy.
+    return { code: "HANDLER_ERROR", message: shown(error), remoteType: typeof error, started: true };
+  }
+}
+
+function errorMap(error: unknown, declared: readonly ErrorClass[]): Record<string, unknown> {
   if (error instanceof ProcallError && error.code in CODES) {
     const { code, message, retryAfterMs, fields, candidates, remoteType } = error;
     return {
       code,
-      message,
+      message: short(message),
       started: true,
       remoteType: remoteType ?? error.name,
-      remoteTrace: error.stack ?? "",
+      remoteTrace: short(error.stack),
       retryAfterMs,
       fields,
       candidates,
@@ -376,10 +389,20 @@ function mapOf(error: unknown): Record<string, unknown> {
     };
   }
   if (error instanceof Error) {
+    const type = declaredOf(error, declared);
     const { details } = error as { details?: unknown };
-    return { code: "HANDLER_ERROR", message: well(error.message), remoteType: well(error.name), remoteTrace: well(error.stack ?? ""), started: true, ...detailsOf(details) };
+    // Few classes set their name, so the class says more.
+    const name = type?.name ?? (error.name === "Error" ? error.constructor.name || "Error" : error.name);
+    return {
+      code: "HANDLER_ERROR",
+      message: short(error.message),
+      remoteType: short(name),
+      remoteTrace: short(error.stack),
+      started: true,
+      ...detailsOf(type === undefined ? details : fieldsOf(error)),
+    };
   }
-  return { code: "HANDLER_ERROR", message: well(shown(error)), remoteType: typeof error, started: true };
+  return { code: "HANDLER_ERROR", message: short(shown(error)), remoteType: error === null ? "null" : typeof error, started: true };
 }
 
 /** What a handler attached, when it is a value. */
@@ -398,6 +421,12 @@ function shown(value: unknown): string {
   } catch {
     return "something that cannot be shown";
   }
+}
+
+/** A text of an error, of which a reader wants no more than this; it is to arrive in any case. */
+function short(text: unknown): string {
+  const whole = well(text ?? "");
+  return whole.length <= MAX_TEXT ? whole : `${whole.slice(0, MAX_TEXT)} ... (${whole.length} characters in all)`.toWellFormed();
 }
 
 function well(text: unknown): string {

@@ -7,6 +7,7 @@ export {
   decode,
   DTYPES,
   encode,
+  Mapped,
   method,
   Pool,
   PoolBase,
