@@ -16,6 +16,12 @@ export function knownErrors(classes: readonly ErrorClass[] | undefined): KnownEr
   return new Map(classes.map((known: ErrorClass) => [known.name, known]));
 }
 
+/** The classes that a method declares. */
+export function declaredErrors(method: string, classes: readonly ErrorClass[] = []): readonly ErrorClass[] {
+  if (Array.isArray(classes) && classes.every(isErrorClass)) return classes;
+  throw new ProcallError("INVALID_ARGUMENT", `${method}: errors are classes that extend Error, such as { errors: [NotAnImage] }`);
+}
+
 function isErrorClass(value: unknown): value is ErrorClass {
   return typeof value === "function" && (value === Error || value.prototype instanceof Error) && value.name !== "";
 }
@@ -31,23 +37,27 @@ export function declaredOf(error: unknown, classes: readonly ErrorClass[]): Erro
   return undefined;
 }
 
+/** Bytes that the details of an error may have: the whole error has to fit a chunk, 64 KiB. */
+export const MAX_DETAILS = 24 << 10;
+
 /** What an error has beside its name and message, as far as it can travel; `undefined` when that is nothing. */
 export function fieldsOf(error: Error): Record<string, unknown> | undefined {
   const fields: Record<string, unknown> = {};
-  let any = false;
+  let size = 0;
   for (const name of Object.keys(error)) {
     if (name === "name" || name === "message" || name === "stack" || name === "cause") continue;
     try {
       const value = (error as unknown as Record<string, unknown>)[name];
       if (value === undefined) continue;
-      encode(value);
+      const { length } = encode({ [name]: value });
+      if (size + length > MAX_DETAILS) continue;
       fields[name] = value;
-      any = true;
+      size += length;
     } catch {
-      // A field that is no value, or that cannot be read, stays at home: the others matter.
+      // A field that is no value, or that cannot be read, stays behind: the others matter.
     }
   }
-  return any ? fields : undefined;
+  return size > 0 ? fields : undefined;
 }
 
 /** The error as an instance of its class, when the caller knows that; its cause is the {@link ProcallError}. */

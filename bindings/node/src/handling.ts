@@ -2,7 +2,7 @@
 
 import { CODES } from "./codes.js";
 import { type ContextSource, within } from "./context.js";
-import { declaredOf, fieldsOf } from "./declared.js";
+import { declaredOf, fieldsOf, MAX_DETAILS } from "./declared.js";
 import type { ErrorClass } from "./described.js";
 import { encode } from "./encode.js";
 import { type FieldError, ProcallError, UndecodableError, UnencodableError } from "./errors.js";
@@ -15,8 +15,9 @@ import type { Validate, Validated } from "./validation.js";
 
 const { native } = n;
 
-/** Characters of an error's message and stack that travel. */
-const MAX_TEXT = 64 << 10;
+/** Characters of an error's message and stack that travel: an error that is longer than a chunk, 64 KiB, loses all of them. */
+const MAX_MESSAGE = 4 << 10;
+const MAX_TRACE = 8 << 10;
 /** Items asked for at once. */
 const WINDOW = 32;
 
@@ -179,7 +180,7 @@ export class Handling implements Operation, ContextSource {
         return;
       }
     } catch (error) {
-      if (error instanceof UnencodableError) this.fail(invalidResult(error));
+      if (isUnencodable(error)) this.fail(invalidResult(error));
       else this.threw(error);
       return;
     }
@@ -381,7 +382,7 @@ function errorMap(error: unknown, declared: readonly ErrorClass[]): Record<strin
       message: short(message),
       started: true,
       remoteType: remoteType ?? error.name,
-      remoteTrace: short(error.stack),
+      remoteTrace: short(error.stack, MAX_TRACE),
       retryAfterMs,
       fields,
       candidates,
@@ -397,7 +398,7 @@ function errorMap(error: unknown, declared: readonly ErrorClass[]): Record<strin
       code: "HANDLER_ERROR",
       message: short(error.message),
       remoteType: short(name),
-      remoteTrace: short(error.stack),
+      remoteTrace: short(error.stack, MAX_TRACE),
       started: true,
       ...detailsOf(type === undefined ? details : fieldsOf(error)),
     };
@@ -409,9 +410,19 @@ function errorMap(error: unknown, declared: readonly ErrorClass[]): Record<strin
 function detailsOf(details: unknown): { details?: Uint8Array } {
   if (details === undefined || details === null) return {};
   try {
-    return { details: new Uint8Array(encode(details)) };
+    const bytes = encode(details);
+    return bytes.length <= MAX_DETAILS ? { details: new Uint8Array(bytes) } : {};
   } catch {
     return {};
+  }
+}
+
+/** Asks it of anything, a revoked proxy too. */
+function isUnencodable(error: unknown): boolean {
+  try {
+    return error instanceof UnencodableError;
+  } catch {
+    return false;
   }
 }
 
@@ -424,9 +435,9 @@ function shown(value: unknown): string {
 }
 
 /** A text of an error, of which a reader wants no more than this; it is to arrive in any case. */
-function short(text: unknown): string {
+function short(text: unknown, most = MAX_MESSAGE): string {
   const whole = well(text ?? "");
-  return whole.length <= MAX_TEXT ? whole : `${whole.slice(0, MAX_TEXT)} ... (${whole.length} characters in all)`.toWellFormed();
+  return whole.length <= most ? whole : `${whole.slice(0, most)} ... (${whole.length} characters in all)`.toWellFormed();
 }
 
 function well(text: unknown): string {

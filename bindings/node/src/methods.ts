@@ -1,5 +1,6 @@
 /** From functions, objects and class instances to methods. */
 
+import { declaredErrors } from "./declared.js";
 import { type ErrorClass, type MethodOptions, undescribed } from "./described.js";
 import { ProcallError } from "./errors.js";
 import { type Check, checkOf } from "./schema.js";
@@ -85,7 +86,7 @@ function method(name: string, given: AnyFunction, target: object, more: MethodOp
     checks: signature.names.map((parameter) => checkOf(properties[parameter])),
     input: described?.input,
     output: options.output === undefined ? undefined : validateOf(options.output),
-    errors: options.errors ?? [],
+    errors: declaredErrors(name, options.errors),
     paramsSchema: options.params ?? (described === undefined ? schemaOf(signature) : described.schema),
     resultSchema: options.result ?? (options.output === undefined ? undefined : jsonSchemaOf(options.output, "output")),
   };
