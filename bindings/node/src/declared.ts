@@ -27,14 +27,16 @@ function isErrorClass(value: unknown): value is ErrorClass {
 }
 
 /** The declared class of an error: its own, or the nearest one that it extends. */
-export function declaredOf(error: unknown, classes: readonly ErrorClass[]): ErrorClass | undefined {
+export function declaredOf(error: Error, classes: readonly ErrorClass[]): ErrorClass | undefined {
   let prototype: unknown = error;
   while (typeof prototype === "object" && prototype !== null) {
     prototype = Object.getPrototypeOf(prototype);
     const found = classes.find((declared) => declared.prototype === prototype);
     if (found !== undefined) return found;
   }
-  return undefined;
+  // One that comes from a thread, or from another copy of the module, has only the name.
+  const { name } = error as { name?: unknown };
+  return classes.find((declared) => declared.name === name);
 }
 
 /** Bytes that the details of an error may have: the whole error has to fit a chunk, 64 KiB. */

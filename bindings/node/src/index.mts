@@ -9,6 +9,7 @@ export {
   encode,
   Mapped,
   method,
+  offload,
   Pool,
   PoolBase,
   ProcallError,

@@ -21,6 +21,7 @@ export { encode } from "./encode.js";
 export { type ErrorInfo, type FieldError, ProcallError, UndecodableError, UnencodableError } from "./errors.js";
 export type { Health, Latency, Metrics, PoolStats, WorkerInfo } from "./figures.js";
 export { type MapOptions, Mapped } from "./mapping.js";
+export { offload, type Offloaded, type OffloadOptions } from "./offload.js";
 export { type Answer, type BroadcastOptions, type Outcome, Pool, PoolBase, type PoolOptions } from "./pool.js";
 export type { Dynamic, MethodsOf, Remote, StreamCalls, Streams, TypedCall } from "./remote.js";
 export { type Running, type RunOptions, Service, service, type ServiceOptions } from "./service.js";

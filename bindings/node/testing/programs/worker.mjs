@@ -25,6 +25,11 @@ await service("calc", {
     console.log(text);
     console.error(`err ${text}`);
   },
+  /** Keeps the loop for so many milliseconds. */
+  blocks(ms) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+    return process.pid;
+  },
   hang: () => new Promise(() => {}),
   spin() {
     console.log("spinning");
