@@ -1,7 +1,7 @@
 // What users of the types rely on: this file is compiled, never run.
 import {
   type Answer, type CallOptions, type Client, connect, context, type ErrorCode, type Health, type Latency, type Metrics, Pool, type PoolEvent,
-  method, type PoolOptions, type PoolStats, ProcallError, Service, service, type WorkerInfo,
+  method, offload, type PoolOptions, type PoolStats, ProcallError, Service, service, type WorkerInfo,
 } from "procall";
 import * as z from "zod";
 
@@ -172,4 +172,23 @@ export async function inferred(): Promise<void> {
   for await (const n of both.stream.calc.count(5)) n.toFixed();
   const stored: number | null = await both.store.get("a");
   void [sum, bytes, quotient, power, text, named, positional, free, wrong, value, same, again, stored];
+}
+
+class NotAnImage extends Error {}
+
+export async function many(pool: Pool): Promise<void> {
+  const sizes: number[] = await pool.map<number>("size", ["a.png"], { progress: true, lookAhead: 4, deadlineMs: 80 }).toArray();
+  for await (const size of pool.map<number>("size", new Set(["a.png"]), { progress: (done, total) => `${done} of ${total ?? "?"}` })) size.toFixed();
+  const [outcome] = await pool.batch<number>([["add", [1, 2]], ["pid"]]);
+  if (outcome?.error === undefined) outcome?.value.toFixed();
+  await connect("images", { errors: [NotAnImage] });
+  // @ts-expect-error: not a class of errors
+  await connect("images", { errors: [Map] });
+
+  const work = offload<{ hash(text: string): Promise<string>; rounds: number }>(new URL("file:///work.mjs"), { threads: 4 });
+  const hash: string = await work.hash("x");
+  // @ts-expect-error: not a function
+  void work.rounds;
+  await work.close();
+  void [sizes, hash];
 }
