@@ -145,7 +145,8 @@ CODES: Final[dict[str, CodeInfo]] = {
             "default deadline is 30 seconds."
         ),
         fix=(
-            "Give the call a longer deadline, or find out where the time goes with `procall trace`."
+            "Give the call a longer deadline, or find out where the time goes: `procall ps` shows "
+            "how many calls each worker has in flight."
         ),
     ),
     "CANCELLED": CodeInfo(
@@ -197,8 +198,9 @@ CODES: Final[dict[str, CodeInfo]] = {
             "or by overload."
         ),
         fix=(
-            "Wait for the time given in `retry_after_ms`, and find the cause in the worker's log "
-            "with `procall logs`."
+            "Wait for the time given in `retry_after_ms`, and find the cause in what the worker "
+            "printed, which `procall run` shows; `procall ps -v` has the last words of one that is "
+            "down."
         ),
     ),
     "POISON": CodeInfo(

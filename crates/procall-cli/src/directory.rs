@@ -34,6 +34,11 @@ impl Service {
         self.registration.methods.iter().filter(|method| !method.name.starts_with(RESERVED))
     }
 
+    /// The name it is found by, and the one it gives itself: they differ where it was asked at its address.
+    fn names(&self) -> [&str; 2] {
+        [&self.name, &self.registration.name]
+    }
+
     /// `calc, 2 workers`
     fn shown(&self) -> String {
         match &self.workers {
@@ -126,10 +131,10 @@ impl Directory {
         at: Option<&str>,
         wait: Option<Duration>,
     ) -> Result<Self, Failure> {
-        let until = wait.map(|wait| Instant::now() + wait);
+        let since = Instant::now();
         loop {
             let directory = Self::for_method(name, at).await?;
-            let again = until.is_some_and(|until| Instant::now() + LOOK_AGAIN < until);
+            let again = wait.is_some_and(|wait| since.elapsed() + LOOK_AGAIN < wait);
             if !again || directory.method(name).is_ok() {
                 return Ok(directory);
             }
@@ -157,9 +162,11 @@ impl Directory {
             return Ok(found);
         }
         let under = |found: &Found<'_>| {
-            name.strip_prefix(&found.service.name)
-                .and_then(|rest| rest.strip_prefix('.'))
-                .is_some_and(|rest| rest == last_part(&found.method.name))
+            found.service.names().into_iter().any(|service| {
+                name.strip_prefix(service)
+                    .and_then(|rest| rest.strip_prefix('.'))
+                    .is_some_and(|rest| rest == last_part(&found.method.name))
+            })
         };
         let by_service: Vec<Found<'_>> = self.all().filter(under).collect();
         if let [found] = by_service[..] {
@@ -201,7 +208,7 @@ impl Directory {
 
     /// The service that is found by a name.
     pub(crate) fn service(&self, name: &str) -> Option<&Service> {
-        self.services.iter().find(|service| service.name == name)
+        self.services.iter().find(|service| service.names().contains(&name))
     }
 }
 

@@ -4,13 +4,14 @@ use std::future::poll_fn;
 use std::io::BufRead;
 use std::task::{Context, Poll, Waker};
 
-use procall::{CallOptions, Encoded, Encoding, Error, ErrorCode, Request, Started};
+use procall::{CallOptions, Encoded, Encoding, Error, ErrorCode, Executed, Request, Started};
 use tokio::sync::mpsc;
 
 use crate::arguments;
 use crate::bar::Bar;
 use crate::directory::Found;
 use crate::failure::Failure;
+use crate::output;
 use crate::signals::Signals;
 use crate::style::Style;
 
@@ -72,6 +73,11 @@ impl Exchange {
         }
     }
 
+    /// Prints what came. Ctrl-C leaves it at that.
+    pub(crate) async fn print(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        output::answer(bytes, &mut self.signals).await
+    }
+
     /// The next item of the answer; `None` is its end. Ctrl-C leaves the stream.
     pub(crate) async fn next(&mut self) -> Option<Result<Encoded, Failure>> {
         let Self { started, feed, bar, signals } = self;
@@ -109,7 +115,11 @@ fn poll_along(
     waker: &Waker,
 ) -> Result<(), Failure> {
     if let Some(feed) = feed {
-        feed.poll(started, waker).inspect_err(|_| started.cancel())?;
+        // Whatever is wrong with the items, the handler may be at work on those before.
+        feed.poll(started, waker).map_err(|failure| {
+            started.cancel();
+            failure.executed(Executed::Maybe)
+        })?;
     }
     while let Poll::Ready(Some(progress)) = started.poll_progress(waker) {
         bar.show(&progress);

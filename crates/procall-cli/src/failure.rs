@@ -4,6 +4,7 @@ use procall::{Error, ErrorCode, Executed};
 use serde_json::{Value, json};
 
 use crate::exit;
+use crate::plain;
 use crate::style::{Style, complain};
 
 /// Lines of a stack trace or of last words that are shown without `-v`.
@@ -60,6 +61,12 @@ impl Failure {
         self
     }
 
+    /// The same with what is known of whether the handler ran.
+    pub(crate) fn executed(mut self, executed: Executed) -> Self {
+        self.error = self.error.with_executed(executed);
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn code(&self) -> ErrorCode {
         self.error.code()
@@ -82,7 +89,7 @@ impl Failure {
             return;
         }
         if style.json {
-            return complain(&self.to_json().to_string());
+            return complain(&plain::text(&self.to_json().to_string()));
         }
         for line in self.lines(style) {
             complain(&line);
@@ -135,6 +142,8 @@ impl Failure {
             Some(class) => format!("{class}: {}", error.message()),
             None => error.message().to_owned(),
         };
+        let message = plain::text(&message);
+        let (first, rest) = message.split_once('\n').unwrap_or((&message, ""));
         let mut rows: Vec<(&str, String)> = Vec::new();
         let candidates = self.candidates();
         if !candidates.is_empty() {
@@ -173,9 +182,10 @@ impl Failure {
         let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
         let head = paint.bad(&format!("error[{}]", error.code()));
         let executed = paint.dim(&format!("executed: {}", error.executed()));
-        let mut lines = vec![format!("{head} {message}   {executed}")];
+        let mut lines = vec![format!("{head} {first}   {executed}")];
+        lines.extend(rest.lines().map(|line| format!("  {line}")));
         for (label, text) in rows {
-            for (at, text) in text.lines().enumerate() {
+            for (at, text) in plain::text(&text).lines().enumerate() {
                 let label = if at == 0 { label } else { "" };
                 lines.push(format!("  {}  {text}", paint.dim(&format!("{label:<width$}"))));
             }
@@ -210,7 +220,7 @@ fn shown_trace(trace: &str, whole: bool) -> String {
 mod tests {
     use super::*;
 
-    fn plain() -> Style {
+    fn colourless() -> Style {
         let mut style = Style::new(false, false, false);
         style.err.colour = false;
         style
@@ -222,7 +232,7 @@ mod tests {
             .meant(vec![("math.add".into(), "math, 2 workers".into())])
             .fix("procall ls");
         assert_eq!(
-            failure.lines(&plain()),
+            failure.lines(&colourless()),
             [
                 "error[NOT_FOUND] no method \"math.ad\"   executed: no",
                 "  did you mean  math.add   (math, 2 workers)",
@@ -233,10 +243,20 @@ mod tests {
     }
 
     #[test]
+    fn what_others_say_cannot_act_on_the_terminal_or_pass_for_another_error() {
+        let error = Error::handler("Bad\x1b[2J", "no\nerror[INTERNAL] forged\r\u{9b}A")
+            .with_trace("at\x07 x");
+        let lines = Failure::from(error).lines(&colourless());
+        assert_eq!(lines[0], "error[HANDLER_ERROR] Bad\\u001b[2J: no   executed: yes");
+        assert_eq!(lines[1], "  error[INTERNAL] forged\\u000d\\u009bA");
+        assert_eq!(lines[2], "  trace  at\\u0007 x");
+    }
+
+    #[test]
     fn the_wrong_field_is_named() {
         let fields = vec![procall::FieldError { path: "/b".into(), message: "not an int".into() }];
         let error = Error::new(ErrorCode::InvalidArgument, "wrong").with_fields(fields);
-        let lines = Failure::from(error).lines(&plain());
+        let lines = Failure::from(error).lines(&colourless());
         assert_eq!(lines[1], "  field  b: not an int");
     }
 

@@ -9,6 +9,7 @@ mod exchange;
 mod exit;
 mod failure;
 mod output;
+mod plain;
 mod schema;
 mod signals;
 mod style;

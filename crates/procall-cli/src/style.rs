@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use crate::plain;
+
 /// Where output goes and how much of it there is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
@@ -45,17 +47,23 @@ impl Style {
 
     /// The same, as a hint of what to do next.
     pub(crate) fn hint(&self, text: &str) {
-        self.say(&self.err.dim(text));
+        self.say(&self.err.dim(&plain::line(text)));
     }
 
     /// How many columns the terminal has; `None` when the output is not cut.
     pub(crate) fn columns(&self) -> Option<usize> {
-        if !self.out.terminal {
-            return None;
-        }
-        let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-        (size.ws_col > 0).then(|| usize::from(size.ws_col))
+        if self.out.terminal { columns(std::io::stdout()) } else { None }
     }
+
+    /// The same of standard error.
+    pub(crate) fn err_columns(&self) -> Option<usize> {
+        if self.err.terminal { columns(std::io::stderr()) } else { None }
+    }
+}
+
+fn columns(terminal: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
+    (size.ws_col > 0).then(|| usize::from(size.ws_col))
 }
 
 impl Paint {

@@ -1,5 +1,6 @@
 //! Aligned columns.
 
+use crate::plain;
 use crate::style::Style;
 
 /// Rows under headings. On a terminal the last column is cut at its edge, elsewhere nothing is.
@@ -15,10 +16,10 @@ impl Table {
 
     /// What comes from a service may have anything in it; a line break or an escape would not stay in its cell.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        let plain = |cell: String| {
-            cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
+        let in_cell = |cell: String| {
+            cell.chars().map(|c| if plain::is_control(c) { ' ' } else { c }).collect::<String>()
         };
-        self.rows.push(cells.into_iter().map(plain).collect());
+        self.rows.push(cells.into_iter().map(in_cell).collect());
     }
 
     /// The lines, without ends.
@@ -50,7 +51,7 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-fn cut(line: &str, columns: Option<usize>) -> String {
+pub(crate) fn cut(line: &str, columns: Option<usize>) -> String {
     match columns {
         Some(columns) if width(line) > columns && columns > 1 => {
             line.chars().take(columns - 1).chain(['…']).collect()

@@ -44,15 +44,20 @@ impl Value {
 
     /// The text when it is one, JSON otherwise: what a shell wants.
     pub(crate) fn bare(&self) -> String {
-        match serde_json::from_str(&self.json) {
-            Ok(serde_json::Value::String(text)) => text,
-            _ => self.json.clone(),
+        self.text().unwrap_or_else(|| self.json.clone())
+    }
+
+    /// The text when it is one. Nothing else is parsed: as a tree, a large result would take many times its size.
+    fn text(&self) -> Option<String> {
+        if !self.json.starts_with('"') {
+            return None;
         }
+        serde_json::from_str(&self.json).ok()
     }
 
     /// For people: text as it is, the rest indented.
     pub(crate) fn pretty(&self) -> String {
-        if self.json.starts_with('"') { self.bare() } else { indented(&self.json) }
+        self.text().unwrap_or_else(|| indented(&self.json))
     }
 
     /// The bytes, when it is nothing else.

@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio, exit};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use procall::{
@@ -12,8 +13,10 @@ use procall::{
 };
 use rustix::process::{Signal, getpid, kill_process};
 
-const METHODS: [&str; 13] = [
+const METHODS: [&str; 15] = [
     "echo",
+    "count",
+    "mark",
     "sleep_ms",
     "crash",
     "exit",
@@ -136,6 +139,12 @@ fn text(text: impl Into<String>) -> Encoded {
 fn handle(connection: &Connection, method: &str, body: &str, responder: Responder) {
     match method {
         "procall.ping" | "echo" => responder.reply(text(body)),
+        "count" => {
+            // Calls are handled in the order in which they come, on one thread.
+            static COUNT: AtomicU64 = AtomicU64::new(0);
+            responder.reply(text(COUNT.fetch_add(1, Ordering::Relaxed).to_string()));
+        }
+        "mark" => mark(body, responder),
         "pid" => responder.reply(text(std::process::id().to_string())),
         "sleep_ms" => {
             let millis = body.parse().expect("a number");
@@ -200,4 +209,20 @@ fn handle(connection: &Connection, method: &str, body: &str, responder: Responde
         }
         _ => responder.fail(&Error::new(ErrorCode::NotFound, "no such method")),
     }
+}
+
+/// Writes down that it has begun: `LOG` gets a line of what the call brought and of this process. Then works for the milliseconds that come
+/// last in the body.
+fn mark(body: &str, responder: Responder) {
+    let line = format!("{} {body}\n", std::process::id());
+    let mut log = std::fs::OpenOptions::new().append(true).open(variable("LOG")).expect("a log");
+    log.write_all(line.as_bytes()).expect("there is room");
+    let millis = body.rsplit(' ').next().and_then(|text| text.parse().ok()).expect("a number");
+    if millis == 0 {
+        return responder.reply(text(""));
+    }
+    let _ = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(millis));
+        responder.reply(text(""));
+    });
 }

@@ -316,3 +316,25 @@ fn siblings_of_a_worker_that_dies_are_unharmed() {
     let restarts: Vec<u64> = pool.workers().iter().map(|worker| worker.restarts).collect();
     assert_eq!(restarts[1..], [0, 0]);
 }
+
+#[test]
+fn a_worker_that_dies_while_it_finishes_its_last_calls_is_told_as_any_other() {
+    let policy = RestartPolicy { backoff: Duration::from_millis(1), ..RestartPolicy::default() };
+    let pool = pool().restart(policy).start().wait().unwrap();
+    let events = pool.events();
+    for _ in 0..20 {
+        let process = hold(pid(&pool, 0));
+        let running = start(&pool, "sleep_ms", "60000");
+        let restart = pool.restart(0);
+        expect(&events, |event| event.happening == Happening::Draining);
+        let error = std::thread::scope(|scope| {
+            // It reads the link, and sees its end before anybody sees that of the process.
+            let running = scope.spawn(|| running.wait().unwrap_err());
+            kill(&process);
+            running.join().unwrap()
+        });
+        assert_eq!((error.code(), error.executed()), (ErrorCode::WorkerLost, Executed::Maybe));
+        assert!(error.message().contains("was killed by SIGKILL"), "{error}");
+        restart.wait().unwrap();
+    }
+}

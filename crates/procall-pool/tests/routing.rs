@@ -4,9 +4,12 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::{call, expect, expect_ready, hold, kill, pid, pool, request, start, text, within};
+use common::{
+    call, expect, expect_ready, hold, kill, pid, pool, request, start, state, text, within,
+};
 use procall::{CallOptions, Error, ErrorCode, Executed, OnTimeout, Request, Started};
 use procall_pool::{DispatchPolicy, Happening, Pool, RestartPolicy, WorkerState};
 
@@ -299,4 +302,64 @@ fn a_pool_can_be_all_busy_and_say_so() {
     assert_eq!((error.code(), error.executed()), (ErrorCode::Overloaded, Executed::No));
     assert!(pool.workers().iter().all(|worker| worker.state == WorkerState::Busy));
     drop((busy, waiting));
+}
+
+#[test]
+fn a_key_is_not_bound_for_ever_to_a_worker_that_has_failed() {
+    // A copy of the program that can be taken away, so that no worker starts any more.
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("worker");
+    std::fs::copy(common::program(), &copy).unwrap();
+    let pool = Pool::command([&copy]).workers(2).name("test").start().wait().unwrap();
+    let events = pool.events();
+    let home: u32 = wait(&pool, keyed("k", "pid", "")).unwrap().parse().unwrap();
+    std::fs::remove_file(&copy).unwrap();
+    kill(&hold(home));
+    expect(&events, |event| matches!(event.happening, Happening::Restarting { .. }));
+    let error = wait(&pool, keyed("k", "pid", "")).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::WorkerLost);
+    // The key goes to the same place again, which will never have a worker.
+    let waiting = pool.start_call(keyed("k", "pid", "")).unwrap();
+    expect(&events, |event| matches!(event.happening, Happening::Failed { .. }));
+    assert_eq!(waiting.wait().unwrap_err().executed(), Executed::No);
+    assert_ne!(wait(&pool, keyed("k", "pid", "")).unwrap(), home.to_string());
+}
+
+#[test]
+fn a_restart_does_not_hide_that_a_keys_worker_was_lost() {
+    let pool = pool().start().wait().unwrap();
+    wait(&pool, keyed("k", "pid", "")).unwrap();
+    // The channel ends and the process lives on: for a moment nobody knows how it went.
+    let lost = pool.start_call(request("close_channel", "")).unwrap();
+    while state(&pool, 0) != WorkerState::Draining {
+        std::thread::yield_now();
+    }
+    pool.restart(0).wait().unwrap();
+    assert_eq!(lost.wait().unwrap_err().code(), ErrorCode::WorkerLost);
+    let error = wait(&pool, keyed("k", "pid", "")).unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::WorkerLost, Executed::No));
+    wait(&pool, keyed("k", "pid", "")).unwrap();
+}
+
+#[test]
+fn calls_with_a_key_start_in_order_whoever_hands_them_over() {
+    let pool = pool().env("CONCURRENCY", "4").queue(4096).start().wait().unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            // They free slots, and hand over what waits.
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    call(&pool, "echo", "").unwrap();
+                }
+            });
+        }
+        let sorted = (0..200).all(|_| {
+            let line: Vec<Started> =
+                (0..32).map(|_| pool.start_call(keyed("k", "count", "")).unwrap()).collect();
+            line.into_iter().map(|call| text(call).parse::<u32>().unwrap()).is_sorted()
+        });
+        over.store(true, Ordering::Relaxed);
+        assert!(sorted);
+    });
 }

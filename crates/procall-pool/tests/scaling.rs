@@ -2,12 +2,14 @@
 
 mod common;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use common::{call, expect, pid, pool, start, text};
 use procall::ErrorCode;
-use procall_pool::{Happening, RecyclePolicy, WorkerState};
+use procall_pool::{Happening, Opening, RecyclePolicy, Transport, WorkerState};
 
 #[test]
 fn an_elastic_pool_grows_under_load_and_shrinks_when_idle() {
@@ -135,4 +137,62 @@ fn the_number_of_workers_never_drifts() {
     let fourth = start(&pool, "echo", "");
     assert_eq!(pool.queued(), 1);
     drop((busy, fourth));
+}
+
+/// Has the supervisor stand still from when it opens this until the sender is dropped.
+struct StandStill {
+    begun: Mutex<SyncSender<()>>,
+    over: Mutex<Receiver<()>>,
+}
+
+impl Transport for StandStill {
+    fn open(&self, _worker: &str) -> std::io::Result<Opening> {
+        self.begun.lock().unwrap().send(()).unwrap();
+        self.over.lock().unwrap().recv().unwrap_err();
+        Err(std::io::Error::other("it was only here to wait"))
+    }
+}
+
+#[test]
+fn a_call_that_expired_in_the_queue_does_not_count_as_served() {
+    let policy = RecyclePolicy { max_calls: Some(2), ..RecyclePolicy::default() };
+    let pool = pool().recycle(policy).start().wait().unwrap();
+    let events = pool.events();
+    let (begun, has_begun) = sync_channel(16);
+    let (go_on, over) = sync_channel(16);
+    let still = StandStill { begun: Mutex::new(begun), over: Mutex::new(over) };
+    let start_other = common::pool().transport(still).start();
+    has_begun.recv().unwrap();
+    // Without a supervisor, it is whoever frees the slot that finds the call expired.
+    let busy = start(&pool, "sleep_ms", "50");
+    let late = pool.start_call(common::within(1, "echo", "")).unwrap();
+    text(busy);
+    assert_eq!(late.wait().unwrap_err().code(), ErrorCode::DeadlineExceeded);
+    assert_eq!(pool.workers()[0].calls, 1);
+    drop(go_on);
+    start_other.wait().unwrap_err();
+    call(&pool, "echo", "").unwrap();
+    expect(&events, |event| matches!(event.happening, Happening::Replacing { .. }));
+}
+
+#[test]
+fn a_worker_that_is_let_go_for_idleness_finishes_what_it_got_at_the_last_moment() {
+    let pool = pool().elastic(1..=2).idle_timeout(Duration::ZERO).start().wait().unwrap();
+    let events = pool.events();
+    for _ in 0..20 {
+        // Two long ones make it grow, and then all race with its shrinking.
+        let busy: Vec<_> = (0..2).map(|_| start(&pool, "sleep_ms", "80")).collect();
+        expect(&events, |event| event.happening == Happening::Ready);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        call(&pool, "echo", "x").unwrap();
+                    }
+                });
+            }
+            busy.into_iter().for_each(|call| drop(text(call)));
+        });
+        expect(&events, |event| event.happening == Happening::Stopped);
+    }
 }

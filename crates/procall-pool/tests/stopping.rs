@@ -172,3 +172,19 @@ fn a_drain_ends_when_the_last_waiting_call_expires() {
     common::kill(&hold(pid(&pool, 0)));
     drained.wait().unwrap();
 }
+
+#[test]
+fn a_restart_during_a_stop_does_not_keep_the_pool_alive() {
+    let pool = pool().stop_timeout(Duration::from_millis(500)).start().wait().unwrap();
+    let events = pool.events();
+    let process = hold(pid(&pool, 0));
+    // It cannot exit by itself, so there is time for a restart.
+    rustix::process::pidfd_send_signal(&process, rustix::process::Signal::STOP).unwrap();
+    let mut stop = pool.stop();
+    expect(&events, |event| event.happening == Happening::Draining);
+    let error = pool.restart(0).wait().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Closed);
+    stop.wait_at_most(LONG).expect("it ends").unwrap();
+    assert!(is_gone(process, Duration::ZERO));
+    assert_eq!(state(&pool, 0), WorkerState::Stopped);
+}

@@ -232,7 +232,7 @@ impl ErrorCode {
                 executed: Executed::Maybe,
                 sentence: "The deadline passed before the outcome was known.",
                 cause: "The call waited in queues or the handler ran for longer than the time given; the default deadline is 30 seconds.",
-                fix: "Give the call a longer deadline, or find out where the time goes with `procall trace`.",
+                fix: "Give the call a longer deadline, or find out where the time goes: `procall ps` shows how many calls each worker has in flight.",
             },
             Self::Cancelled => &Entry {
                 name: "CANCELLED",
@@ -256,7 +256,7 @@ impl ErrorCode {
                 executed: Executed::No,
                 sentence: "The worker was taken out of service for a while after repeated failures.",
                 cause: "The circuit breaker of the worker is open, because its last calls failed in transport or by overload.",
-                fix: "Wait for the time given in `retry_after_ms`, and find the cause in the worker's log with `procall logs`.",
+                fix: "Wait for the time given in `retry_after_ms`, and find the cause in what the worker printed, which `procall run` shows; `procall ps -v` has the last words of one that is down.",
             },
             Self::Poison => &Entry {
                 name: "POISON",

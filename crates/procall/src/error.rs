@@ -42,6 +42,15 @@ pub struct FieldError {
     pub message: String,
 }
 
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.path {
+            "" => f.write_str(&self.message),
+            path => write!(f, "{path}: {}", self.message),
+        }
+    }
+}
+
 /// The error map of the wire, section 5 of the specification.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -23,6 +23,8 @@ mod messages;
 mod metrics;
 mod registration;
 mod runtime_dir;
+#[cfg(feature = "schema")]
+mod schema;
 #[cfg(feature = "tokio")]
 mod server;
 mod service;
@@ -55,6 +57,8 @@ pub use procall_proto::{
 pub use procall_proto::{buffer, json, scan};
 pub use procall_transport as transport;
 pub use registration::{MethodInfo, Registration, Shape};
+#[cfg(feature = "schema")]
+pub use schema::Validator;
 #[cfg(feature = "tokio")]
 pub use server::Server;
 #[doc(hidden)]

@@ -216,7 +216,9 @@ pub fn services() -> Result<Vec<Found>, Error> {
 
 pub(crate) fn services_in(place: &Place) -> Result<Vec<Found>, Error> {
     let Some(directory) = place.open()? else { return Ok(Vec::new()) };
-    let found = directory.names()?.into_iter().map(|name| {
+    // What cannot name a service would mean something else to whoever connects by it, an address perhaps.
+    let names = directory.names()?.into_iter().filter(|name| check_name(name).is_ok());
+    let found = names.map(|name| {
         let path = directory.socket(&name);
         let (answers, peer) = match lock::knock(&path) {
             Ok(peer) => (true, peer),

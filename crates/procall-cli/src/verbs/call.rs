@@ -10,7 +10,7 @@ use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::style::Style;
 use crate::values::Value;
-use crate::{arguments, duration, output};
+use crate::{arguments, duration, plain};
 
 const EXAMPLES: &str = "Examples:
   procall call calc.add a=2 b=3
@@ -112,22 +112,32 @@ impl Call {
         let params = arguments::params(self.target.arguments(), found.method)?;
         let options = self.target.options(found)?;
         let mut exchange = Exchange::start(found, &params, options, false, style)?;
-        print(&Value::new(exchange.reply().await?)?, name, style)
+        let value = Value::new(exchange.reply().await?)?;
+        exchange.print(&shown(&value, name, style)).await
     }
 }
 
-/// Prints a result: as an object, for people, or as it is.
-pub(crate) fn print(value: &Value, method: &str, style: &Style) -> Result<(), Failure> {
-    if style.json {
-        return output::line(&wrapped(value, method));
-    }
-    if let Some(bytes) = value.bytes() {
-        if !style.out.terminal {
-            return output::raw(bytes);
+/// A result as it is printed: as an object, for people, or as it is.
+pub(crate) fn shown(value: &Value, method: &str, style: &Style) -> Vec<u8> {
+    let terminal = style.out.terminal;
+    let text = match (style.json, value.bytes()) {
+        (true, _) => wrapped(value, method),
+        (false, Some(bytes)) if !terminal => return bytes.to_vec(),
+        (false, Some(bytes)) => {
+            style.hint(&format!("{} bytes; send them to a file with > FILE", bytes.len()));
+            value.pretty()
         }
-        style.hint(&format!("{} bytes; send them to a file with > FILE", bytes.len()));
-    }
-    if style.out.terminal { output::line(&value.pretty()) } else { output::line(&value.bare()) }
+        (false, None) if terminal => value.pretty(),
+        (false, None) => value.bare(),
+    };
+    line(text, style)
+}
+
+/// A line of an answer.
+pub(crate) fn line(text: String, style: &Style) -> Vec<u8> {
+    let mut line = if style.out.terminal { plain::text(&text).into_owned() } else { text };
+    line.push('\n');
+    line.into_bytes()
 }
 
 /// The object of `--json`. The result is put in as the text it is, so that no digit is lost.

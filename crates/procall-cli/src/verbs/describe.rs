@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::directory::{Directory, Found, Service, counted};
 use crate::failure::Failure;
 use crate::style::Style;
-use crate::{output, schema};
+use crate::{output, plain, schema};
 
 const EXAMPLES: &str = "Examples:
   procall describe calc.add          a method
@@ -37,6 +37,11 @@ impl Describe {
     }
 }
 
+/// A line with a label before it, or none.
+fn row(style: &Style, name: &str, text: &str) -> Result<(), Failure> {
+    output::line(&format!("{}{}", label(style, name), plain::line(text.trim_end())))
+}
+
 fn label(style: &Style, label: &str) -> String {
     style.out.dim(&format!("  {label:<12}"))
 }
@@ -53,20 +58,20 @@ fn describe_service(service: &Service, style: &Style) -> Result<(), Failure> {
             "workers": service.workers,
             "methods": methods,
         });
-        return output::line(&object.to_string());
+        return output::json(&object.to_string(), style);
     }
-    let head = format!("{} {}", style.out.bold(&service.name), registration.version);
-    output::line(head.trim_end())?;
-    if !registration.description.is_empty() {
-        output::line(&format!("  {}", registration.description))?;
+    let (name, version) = (plain::line(&service.name), plain::line(&registration.version));
+    output::line(format!("{} {version}", style.out.bold(&name)).trim_end())?;
+    for line in registration.description.lines() {
+        output::line(&format!("  {}", plain::line(line)))?;
     }
     let behind = match &service.workers {
         Some(workers) => counted(workers.len(), "worker"),
         None => "no pool: the process itself".to_owned(),
     };
-    output::line(&format!("{}{behind}", label(style, "served by")))?;
+    row(style, "served by", &behind)?;
     for method in service.methods() {
-        output::line(&format!("{}{}", label(style, "method"), schema::signature(method)))?;
+        row(style, "method", &schema::signature(method))?;
     }
     if let Some(method) = service.methods().next() {
         style.hint(&format!("procall describe {}", method.name));
@@ -84,11 +89,11 @@ fn describe_method(found: Found<'_>, style: &Style) -> Result<(), Failure> {
             "example": example,
             "method": method,
         });
-        return output::line(&object.to_string());
+        return output::json(&object.to_string(), style);
     }
-    output::line(&style.out.bold(&schema::signature(method)))?;
+    output::line(&style.out.bold(&plain::line(&schema::signature(method))))?;
     for line in method.description.lines() {
-        output::line(&format!("  {line}"))?;
+        output::line(&format!("  {}", plain::line(line)))?;
     }
     let parameters = schema::parameters(method);
     let width = parameters.iter().map(|parameter| parameter.name.chars().count()).max();
@@ -105,11 +110,10 @@ fn describe_method(found: Found<'_>, style: &Style) -> Result<(), Failure> {
             parameter.description,
             width = width.unwrap_or_default()
         );
-        let name = if at == 0 { "params" } else { "" };
-        output::line(&format!("{}{}", label(style, name), text.trim_end()))?;
+        row(style, if at == 0 { "params" } else { "" }, &text)?;
     }
     if parameters.is_empty() {
-        output::line(&format!("{}none", label(style, "params")))?;
+        row(style, "params", "none")?;
     }
     let streams = match method.shape {
         Shape::Unary => "none",
@@ -125,15 +129,16 @@ fn describe_method(found: Found<'_>, style: &Style) -> Result<(), Failure> {
         ("service", service.name.clone()),
     ];
     for (name, text) in rows {
-        output::line(&format!("{}{text}", label(style, name)))?;
+        row(style, name, &text)?;
     }
     if style.verbose {
         for (name, schema) in [("params", &method.params_schema), ("result", &method.result_schema)]
         {
             let text =
                 schema.as_ref().map_or_else(|| "none".to_owned(), |schema| format!("{schema:#}"));
-            output::line(&format!("{}{text}", label(style, &format!("{name} schema "))))?;
+            let name = label(style, &format!("{name} schema "));
+            output::line(&format!("{name}{}", plain::text(&text)))?;
         }
     }
-    output::line(&format!("{}{example}", label(style, "try")))
+    row(style, "try", &example)
 }

@@ -30,10 +30,13 @@ pub(crate) struct Ls {
 impl Ls {
     pub(crate) async fn run(self, style: &Style) -> Result<(), Failure> {
         let directory = Directory::survey(self.at.as_deref()).await?;
+        if let (Some(_), Some((_, error))) = (&self.at, directory.silent.first()) {
+            return Err(error.clone().into());
+        }
         let wanted =
             |name: &str| self.pattern.as_deref().is_none_or(|pattern| matches(pattern, name));
         if style.json {
-            return output::line(&listed(&directory, wanted).to_string());
+            return output::json(&listed(&directory, wanted).to_string(), style);
         }
         if directory.services.is_empty() && directory.silent.is_empty() {
             style.hint("nothing runs here; start something: procall run calc.py");

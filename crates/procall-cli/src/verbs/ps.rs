@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::style::Style;
 use crate::table::Table;
 use crate::workers::WorkerRow;
-use crate::{duration, output};
+use crate::{duration, output, plain};
 
 const EXAMPLES: &str = "Examples:
   procall ps
@@ -46,7 +46,7 @@ impl Ps {
                 .iter()
                 .map(|(name, error)| json!({ "service": name, "message": error.message() }))
                 .collect();
-            return output::line(&json!({ "workers": rows, "silent": silent }).to_string());
+            return output::json(&json!({ "workers": rows, "silent": silent }).to_string(), style);
         }
         if rows.is_empty() && directory.silent.is_empty() {
             style.hint("nothing runs here; start something: procall run calc.py");
@@ -105,6 +105,6 @@ fn last_words(row: &WorkerRow, style: &Style) -> Result<(), Failure> {
     if row.stderr.is_empty() {
         return Ok(());
     }
-    output::line(&style.out.dim(&format!("last words of {}", row.name)))?;
-    row.stderr.iter().try_for_each(|line| output::line(&format!("  {line}")))
+    output::line(&style.out.dim(&format!("last words of {}", plain::line(&row.name))))?;
+    row.stderr.iter().try_for_each(|line| output::line(&format!("  {}", plain::line(line))))
 }

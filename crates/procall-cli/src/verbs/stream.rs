@@ -2,11 +2,10 @@
 
 use clap::Args;
 
-use super::call::{Target, print};
+use super::call::{Target, line, shown};
 use crate::arguments;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
-use crate::output;
 use crate::style::Style;
 use crate::values::Value;
 
@@ -56,15 +55,17 @@ impl Stream {
         (options.items_in, options.items_out) = (shape.items_in(), shape.items_out());
         let mut exchange = Exchange::start(found, &params, options, sends, style)?;
         if !shape.items_out() {
-            return print(&Value::new(exchange.reply().await?)?, name, style);
+            let value = Value::new(exchange.reply().await?)?;
+            return exchange.print(&shown(&value, name, style)).await;
         }
         while let Some(item) = exchange.next().await {
             let value = Value::new(item?)?;
-            match (style.json, value.bytes()) {
-                (false, Some(bytes)) if !style.out.terminal => output::raw(bytes)?,
-                (false, _) => output::line(&value.bare())?,
-                (true, _) => output::line(value.compact())?,
-            }
+            let printed = match (style.json, value.bytes()) {
+                (true, _) => line(value.compact().to_owned(), style),
+                (false, Some(bytes)) if !style.out.terminal => bytes.to_vec(),
+                (false, _) => line(value.bare(), style),
+            };
+            exchange.print(&printed).await?;
         }
         Ok(())
     }

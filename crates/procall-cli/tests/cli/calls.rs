@@ -230,3 +230,42 @@ fn a_call_can_name_its_worker() {
     assert_eq!(unknown.code, 4, "{unknown:?}");
     assert!(unknown.err.contains("calc/9"), "{}", unknown.err);
 }
+
+#[test]
+fn times_that_no_clock_can_count_to_are_long_times() {
+    let home = Home::new();
+    let _run = home.run(&["--workers", "1"]);
+    let long = "5000000000000000h";
+    let args = ["call", "calc.add", "1", "2", "--wait", long, "--deadline", long];
+    assert_eq!(home.procall(&args).ok(), "3\n");
+}
+
+#[test]
+fn a_result_that_cannot_be_written_was_computed_all_the_same() {
+    let home = Home::new();
+    let _run = home.run(&["--workers", "1"]);
+    for args in [&["call", "calc.add", "1", "2"][..], &["stream", "calc.count", "n=3"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = home.command(&[args, &["--json"]].concat());
+        let output = command.stdout(full).output().unwrap();
+        let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!((output.status.code(), &error["error"]["executed"]), (Some(5), &"yes".into()));
+    }
+}
+
+#[test]
+fn what_a_handler_says_does_not_act_on_the_terminal() {
+    let home = Home::new();
+    let _run = home.run(&["--workers", "1"]);
+    let failed =
+        home.procall(&["call", "calc.fail", "why=a\u{1b}[2J\nerror[INTERNAL] forged\u{9b}A"]);
+    let mut lines = failed.err.lines();
+    assert_eq!(lines.next(), Some("error[HANDLER_ERROR] Refused: a\\u001b[2J   executed: yes"));
+    assert_eq!(lines.next(), Some("  error[INTERNAL] forged\\u009bA"));
+    let args = ["call", "calc.fail", "why=a\u{9b}A\u{7f}", "--json"];
+    let failed = home.procall(&args);
+    assert_eq!(failed.error()["message"], "a\u{9b}A\u{7f}");
+    assert!(!failed.err.trim_end().contains(char::is_control), "{}", failed.err);
+    // A file gets the result as it is.
+    assert_eq!(home.procall(&["call", "calc.text", "name=a\u{1b}[2J"]).ok(), "a\u{1b}[2J\n");
+}

@@ -171,3 +171,20 @@ fn results_are_indented_on_a_terminal() {
     let shown = on_a_terminal(&home, &["call", "text", "name=a b"], "NO_COLOR", "1");
     assert_eq!(shown, "a b\r\n");
 }
+
+#[test]
+fn one_service_is_asked_at_its_address() {
+    let home = Home::new();
+    let _run = home.run(&["--workers", "1"]);
+    let address = format!("unix:{}", home.sockets().join("calc.sock").display());
+    assert!(home.procall(&["ls", "--at", &address]).ok().contains("calc.add "));
+    let described = home.procall(&["describe", "calc", "--at", &address]).ok();
+    assert!(described.contains("served by") && described.contains("calc.add("), "{described}");
+
+    let nobody = format!("unix:{}", home.sockets().join("nobody.sock").display());
+    for verb in [&["ls"][..], &["describe", "calc"], &["call", "calc.add", "1", "2"]] {
+        let ended = home.procall(&[verb, &["--at", &nobody, "--json"]].concat());
+        assert_eq!((ended.code, &*ended.out), (4, ""), "{verb:?}: {}", ended.err);
+        assert_eq!(ended.error()["code"], "NO_WORKER", "{verb:?}");
+    }
+}

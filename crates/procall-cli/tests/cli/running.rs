@@ -207,3 +207,18 @@ fn a_worker_that_stays_down_says_why() {
     let call = home.procall(&["call", "calc.add", "1", "2"]);
     assert_eq!(call.code, 4, "NO_WORKER: {call:?}");
 }
+
+#[test]
+fn a_line_stays_behind_the_name_of_its_worker() {
+    let home = Home::new();
+    let run = home.run(&["--workers", "1"]);
+    let line = "\u{1b}[32mgreen\u{1b}[0m \u{1b}[2K\u{1b}[1Gcalc/9 | forged";
+    home.procall(&["call", "calc.print", &format!("line=10%\r{line}")]).ok();
+    let printed = run.expect("forged");
+    assert_eq!(
+        printed.trim_end_matches(" too"),
+        "calc/1 | \u{1b}[32mgreen\u{1b}[0m \\u001b[2K\\u001b[1Gcalc/9 | forged"
+    );
+    run.signal(rustix::process::Signal::TERM);
+    assert_eq!(run.end().0, 0);
+}

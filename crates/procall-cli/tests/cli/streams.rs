@@ -1,10 +1,11 @@
 //! `stream`: items out, items in, leaving early.
 
+use std::io::Read;
 use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::support::{Home, Running};
+use crate::support::{Home, Running, gone, hold};
 
 #[test]
 fn items_come_one_a_line() {
@@ -73,4 +74,31 @@ fn ctrl_c_leaves_the_stream() {
     stream.signal(Signal::INT);
     let (code, _) = stream.end();
     assert_eq!(code, 130);
+}
+
+#[test]
+fn an_item_that_cannot_be_sent_does_not_undo_those_before() {
+    let home = Home::new();
+    let _run = home.run(&["--workers", "1"]);
+    let args = ["stream", "calc.sum", "--items", "-", "--json"];
+    let wrong = home.procall_with(&args, "1\n18446744073709551616\n");
+    assert_eq!((wrong.code, &wrong.error()["executed"]), (2, &"maybe".into()));
+}
+
+#[test]
+fn ctrl_c_ends_a_command_whose_output_nobody_takes() {
+    let home = Home::new();
+    let _run = home.run(&["--workers", "1"]);
+    std::fs::write(home.path().join("long"), "x".repeat(1 << 20)).unwrap();
+    let mut command = home.command(&["call", "calc.text", "name=@long"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    // It is at the one write of a result that is longer than a pipe holds.
+    out.read_exact(&mut [0]).unwrap();
+    let process = hold(child.id());
+    rustix::process::pidfd_send_signal(&process, Signal::INT).unwrap();
+    let ended = std::panic::catch_unwind(|| gone(&process));
+    // Whether it heeds the signal or not, the test leaves nothing behind.
+    let _ = child.kill();
+    assert_eq!((child.wait().unwrap().code(), ended.is_ok()), (Some(130), true));
 }

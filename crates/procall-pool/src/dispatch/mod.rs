@@ -53,6 +53,9 @@ pub(crate) struct State {
     policy: DispatchPolicy,
     last_picked: usize,
     pins: Pins,
+    /// Keys of calls that have a slot and are being started. The next call with the key waits until they are, so that another thread does not
+    /// overtake the one that starts them.
+    starting: Vec<u64>,
     /// Workers come and go with the load.
     elastic: bool,
 }
@@ -67,6 +70,8 @@ pub(crate) struct Dispatch {
 struct Claim {
     index: usize,
     generation: u64,
+    /// What had been lost at the place by then.
+    losses: u64,
     connection: Connection,
     lease: Arc<SeatLease>,
     /// Calls that this process was given, this one included.
@@ -90,6 +95,7 @@ impl Dispatch {
             policy,
             last_picked,
             pins: Pins::default(),
+            starting: Vec::new(),
             elastic,
         };
         Self { state: Mutex::new(state) }
@@ -127,11 +133,17 @@ impl Core {
             // Without metadata the copy of the request allocates nothing. What the pool has obeyed is nothing to the worker.
             let mut sent = request.clone();
             (sent.options.key, sent.options.to) = (None, None);
-            match claim.connection.start_leased(sent, lease, Duration::ZERO) {
+            let started = claim.connection.start_leased(sent, lease, Duration::ZERO);
+            if self.note_started(route) {
+                self.hand_over();
+            }
+            match started {
                 Ok(pending) => return Ok(pending.into()),
                 // The worker went between the claim and now, and the call never reached it: another one may have it.
                 Err(error) if is_unreachable(&error) => {
-                    self.pass_over(claim.index, claim.generation)
+                    if let Some(lost) = self.pass_over(&claim, route) {
+                        return Err(lost);
+                    }
                 }
                 Err(error) => return Err(error),
             }
@@ -221,19 +233,22 @@ impl Core {
     pub(crate) fn hand_over(self: &Arc<Self>) {
         let Some(_turn) = lease::Turn::take(self) else { return };
         loop {
-            let (number, entry, claim) = {
-                let mut state = self.dispatch.lock();
-                let Some((number, route)) = state.next_in_queue() else { return };
-                let Some(claim) = state.claim(route) else { return };
-                let Some(entry) = state.queue.remove(number) else { return };
-                (number, entry, claim)
-            };
+            let mut state = self.dispatch.lock();
+            let Some((number, route)) = state.next_in_queue() else { return };
+            let Some(entry) = state.queue.remove(number) else { return };
             let now = Instant::now();
             let Some(mut options) = entry.options_now(now) else {
-                procall::Lease::release(&*claim.lease);
+                drop(state);
                 entry.refuse(&self.meter, queue::expired());
+                self.nudge_drain();
                 continue;
             };
+            let Some(claim) = state.claim(route) else {
+                // There was room a line ago, under this same lock.
+                state.queue.put_back(number, entry);
+                return;
+            };
+            drop(state);
             let lease = self.lease(&claim, entry.route(), &options);
             (options.key, options.to) = (None, None);
             let request = Request { method: entry.method(), body: entry.body(), options };
@@ -241,26 +256,46 @@ impl Core {
             let started = procall::with_remaining(None, || {
                 claim.connection.start_leased(request, lease, entry.waited(now))
             });
+            let route = entry.route();
             match started {
-                Err(error) if is_unreachable(&error) => {
-                    self.pass_over(claim.index, claim.generation);
-                    self.put_back(number, entry);
-                }
+                Err(error) if is_unreachable(&error) => match self.pass_over(&claim, route) {
+                    Some(lost) => entry.refuse(&self.meter, lost),
+                    None => self.put_back(number, entry),
+                },
                 Ok(pending) => entry.start(pending),
                 Err(error) => entry.refuse(&self.meter, error),
             }
+            // After it was put back, where that was to be: then the next one with its key sees that it stands before it.
+            self.note_started(route);
         }
     }
 
-    /// No more calls to a worker whose connection refuses them; the supervisor will find out why.
-    fn pass_over(&self, index: usize, generation: u64) {
+    /// The next call with its key may start; whether one may be waiting for that.
+    fn note_started(&self, route: Route) -> bool {
+        let Some(hash) = route.key() else { return false };
         let mut state = self.dispatch.lock();
-        if let Some(seat) = state.seats.get_mut(index).filter(|seat| seat.generation == generation)
-        {
+        state.starting.retain(|&starting| starting != hash);
+        !state.queue.is_empty()
+    }
+
+    /// No more calls to a worker whose connection refuses them; the supervisor will find out why. If it has done so already, a call whose key
+    /// was pinned there ends with this error: the others who waited were told before it could be among them.
+    fn pass_over(&self, claim: &Claim, route: Route) -> Option<Error> {
+        let mut state = self.dispatch.lock();
+        let seat = state.seats.get_mut(claim.index)?;
+        if seat.generation == claim.generation {
             seat.set_routed(false);
         }
+        if let Some(hash) = route.key()
+            && seat.losses != claim.losses
+        {
+            let lost = route::lost(seat);
+            state.forget_lost_key(hash);
+            return Some(lost);
+        }
         drop(state);
-        self.supervisor.nudge(self.id, index);
+        self.supervisor.nudge(self.id, claim.index);
+        None
     }
 
     /// A call that found its worker gone waits again, unless that was the only one for it and it is gone for good.
@@ -284,9 +319,7 @@ impl Core {
         let (entries, error) = {
             let mut state = self.dispatch.lock();
             let entries = state.queue.take_bound(index, |route| route.key().is_some());
-            for hash in entries.iter().filter_map(|entry| entry.route().key()) {
-                state.forget_lost_key(hash);
-            }
+            state.forget_lost_keys(&entries);
             (entries, state.seats.get(index).map(route::lost))
         };
         self.refuse_all(entries, error);
@@ -297,6 +330,7 @@ impl Core {
         let (entries, error) = {
             let mut state = self.dispatch.lock();
             let entries = state.queue.take_bound(index, |_| true);
+            state.forget_lost_keys(&entries);
             (entries, state.seats.get(index).and_then(route::down))
         };
         self.refuse_all(entries, error);
@@ -348,14 +382,15 @@ impl State {
     /// Takes a slot of a worker on this route that has one.
     fn claim(&mut self, route: Route) -> Option<Claim> {
         let index = match route.seat() {
-            Some(index) => Some(index).filter(|&index| self.seats[index].has_room()),
+            Some(index) => Some(index).filter(|&index| self.has_room(route, index)),
             None => self.pick(),
         }?;
         let seat = &mut self.seats[index];
         let (connection, lease, served) = seat.claim()?;
-        let generation = seat.generation;
+        let (generation, losses) = (seat.generation, seat.losses);
         self.last_picked = index;
-        Some(Claim { index, generation, connection, lease, served })
+        self.starting.extend(route.key());
+        Some(Claim { index, generation, losses, connection, lease, served })
     }
 
     /// The first call in the queue that a worker has room for.
@@ -366,8 +401,14 @@ impl State {
         let any = self.seats.iter().any(Seat::has_room);
         let number = self
             .queue
-            .first(|route| route.seat().map_or(any, |index| self.seats[index].has_room()))?;
+            .first(|route| route.seat().map_or(any, |index| self.has_room(route, index)))?;
         Some((number, self.queue.route(number)?))
+    }
+
+    /// Whether a call on this route may start at this worker now.
+    fn has_room(&self, route: Route, index: usize) -> bool {
+        self.seats[index].has_room()
+            && !route.key().is_some_and(|hash| self.starting.contains(&hash))
     }
 
     fn least_busy(&self) -> Option<usize> {

@@ -54,11 +54,22 @@ struct CellState {
     outcome: Option<Result<Pending, Error>>,
     waker: Option<Waker>,
     dropped: bool,
+    /// Cancelled between the queue and a worker: whoever starts it learns of that afterwards.
+    cancelled: bool,
 }
 
 impl Cell {
     fn lock(&self) -> MutexGuard<'_, CellState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cancels a call that is no longer in the queue.
+    fn cancel(&self) {
+        let mut state = self.lock();
+        state.cancelled = true;
+        if let Some(Ok(pending)) = &state.outcome {
+            pending.cancel();
+        }
     }
 }
 
@@ -111,10 +122,10 @@ impl Queue {
 
     /// The first entry that a worker is free for, and its number; `room` says so of a route.
     pub(super) fn first(&self, mut room: impl FnMut(Route) -> bool) -> Option<u64> {
-        // Those that wait for the same worker, or for any, share its answer.
+        // Those in a row that wait for the same share its answer. The same worker is not enough: it may refuse one key and take another.
         let mut refused: Option<Route> = None;
         let fits = |(&number, entry): (&u64, &Entry)| {
-            if refused.is_some_and(|refused| refused.seat() == entry.route.seat()) {
+            if refused == Some(entry.route) {
                 return None;
             }
             if room(entry.route) {
@@ -270,6 +281,9 @@ impl Entry {
             if state.dropped {
                 (None, Some(outcome))
             } else {
+                if let (true, Ok(pending)) = (state.cancelled, &outcome) {
+                    pending.cancel();
+                }
                 state.outcome = Some(outcome);
                 (state.waker.take(), None)
             }
@@ -322,11 +336,7 @@ impl Queued for QueuedCall {
                 entry.resolve(Err(error.with_executed(Executed::No)));
                 self.core.nudge_drain();
             }
-            None => {
-                if let Some(Ok(pending)) = &self.cell.lock().outcome {
-                    pending.cancel();
-                }
-            }
+            None => self.cell.cancel(),
         }
     }
 }
@@ -354,7 +364,8 @@ impl Drop for QueuedCall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use procall::Encoding;
+    use procall::transport::{LinkOptions, mem};
+    use procall::{Config, Connection, Encoding, Side};
 
     fn entry(deadline: Deadline, inherited: Option<Duration>, now: Instant) -> Entry {
         let mut request = Request::new("add", Encoding::None, &[]);
@@ -390,6 +401,19 @@ mod tests {
     }
 
     #[test]
+    fn a_cancel_on_the_way_from_the_queue_to_a_worker_is_not_forgotten() {
+        let (ours, _theirs) = mem::pair(&LinkOptions::default()).unwrap();
+        let connection = Connection::new(Box::new(ours), Side::Initiator, Config::default());
+        let waiting = entry(Deadline::Never, None, Instant::now());
+        let cell = waiting.cell();
+        // It has left the queue and is not started yet.
+        cell.cancel();
+        waiting.start(connection.start(Request::new("add", Encoding::None, &[])).unwrap());
+        let outcome = cell.lock().outcome.take().unwrap();
+        assert_eq!(outcome.unwrap().wait().unwrap_err().code(), ErrorCode::Cancelled);
+    }
+
+    #[test]
     fn first_come_first_served_and_the_expired_leave_on_time() {
         let (mut queue, now) = (Queue::new(8), Instant::now());
         let after = |millis| Deadline::After(Duration::from_millis(millis));
@@ -420,6 +444,20 @@ mod tests {
         assert!(!queue.is_ahead_of(Route::Seat(2)));
         assert_eq!(queue.take_bound(1, |route| route.key().is_some()).len(), 1);
         assert_eq!(queue.first(|_| true), Some(0));
+    }
+
+    #[test]
+    fn a_key_that_must_wait_lets_nobody_overtake_another_key_of_its_worker() {
+        let (mut queue, now) = (Queue::new(8), Instant::now());
+        let mut push = |route| {
+            queue.push(Entry::new(Request::new("add", Encoding::None, &[]), route, None, now))
+        };
+        let key = |hash| Route::Key { index: 1, hash };
+        push(key(7));
+        let first = push(key(8));
+        push(Route::Any);
+        push(key(8));
+        assert_eq!(queue.first(|route| route == key(8)), Some(first));
     }
 
     #[test]

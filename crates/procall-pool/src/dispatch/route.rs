@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use procall::{CallOptions, Error, ErrorCode, Executed};
 
+use super::queue::Entry;
 use super::{Busyness, DispatchPolicy, Seat, State};
 
 /// Keys that are remembered at most; those that were not used for the longest time are forgotten first. A forgotten key is pinned anew, to the
@@ -122,6 +123,13 @@ impl State {
             && self.seats[pin.index].losses != pin.losses
         {
             self.pins.remove(hash);
+        }
+    }
+
+    /// The same of all who are about to be told.
+    pub(super) fn forget_lost_keys(&mut self, told: &[Entry]) {
+        for hash in told.iter().filter_map(|entry| entry.route().key()) {
+            self.forget_lost_key(hash);
         }
     }
 

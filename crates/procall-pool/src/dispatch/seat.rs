@@ -30,7 +30,7 @@ pub(crate) struct Seat {
     pub(crate) restarts: u64,
     pub(crate) calls: u64,
     pub(crate) last_exit: Option<String>,
-    /// Processes that went from here without having been told to.
+    /// Processes that went from here without having been told to, and hopes for one that were given up.
     pub(crate) losses: u64,
     busyness: Busyness,
     occupant: Option<Occupant>,
@@ -187,9 +187,10 @@ impl Seat {
         self.busyness = busyness;
     }
 
-    /// It stays down.
+    /// It stays down. Keys that are pinned here since the last process went are free again.
     pub(crate) fn fail(&mut self, reason: String, last_words: String) {
         self.busyness = Busyness::Failed;
+        self.losses += 1;
         self.reason = reason;
         self.last_words = last_words;
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use procall::ErrorCode;
 use rustix::process::Signal;
 
-use super::worker::{Scene, Stage, Worker};
+use super::worker::{Scene, Stage, VERDICT, Worker};
 use crate::dispatch::Busyness;
 use crate::output::Happening;
 
@@ -31,7 +31,7 @@ pub(super) enum Then {
 
 impl Then {
     /// Whether what the worker kept is lost without anybody having asked for that: keys that are pinned to it learn of it.
-    pub(super) fn is_loss(self) -> bool {
+    fn is_loss(self) -> bool {
         matches!(self, Self::Verdict | Self::Replace | Self::Renew | Self::Spare)
     }
 }
@@ -48,6 +48,8 @@ pub(super) struct Leaving {
     /// How long it may take to exit.
     exit: Duration,
     pub(super) then: Then,
+    /// It was lost before somebody asked for what comes after.
+    lost: bool,
     /// What it did, besides ending.
     pub(super) why: Option<String>,
 }
@@ -67,6 +69,7 @@ impl Leaving {
             kill_at: None,
             exit,
             then,
+            lost: false,
             why: None,
         }
     }
@@ -80,8 +83,14 @@ impl Leaving {
             kill_at: Some(kill_at),
             exit: Duration::ZERO,
             then,
+            lost: false,
             why: None,
         }
+    }
+
+    /// Whether what the worker kept is lost; see [`Then::is_loss`].
+    pub(super) fn is_loss(&self) -> bool {
+        self.lost || self.then.is_loss()
     }
 
     pub(super) fn because(self, why: String) -> Self {
@@ -120,6 +129,7 @@ impl Worker {
             }
             // It goes already; what comes after is what was asked for last.
             Stage::Leaving(mut leaving) => {
+                leaving.lost = leaving.is_loss();
                 leaving.then = then;
                 leaving.exit = leaving.exit.min(exit);
                 leaving.finish_by = leaving.finish_by.map(|by| by.min(now + finish));
@@ -158,7 +168,12 @@ impl Worker {
             leaving.term_at = Some(now + linger(leaving.exit));
             leaving.kill_at = Some(now + leaving.exit);
             let then = leaving.then;
-            self.bid_farewell(scene, then, in_flight > 0 && !gone);
+            if gone && in_flight > 0 {
+                // It died while it finished its calls, which are told how in a moment.
+                leaving.fail_at = Some(now + VERDICT);
+            } else {
+                self.bid_farewell(scene, then, in_flight > 0);
+            }
         }
         let Stage::Leaving(leaving) = &mut self.stage else { return };
         let (fail, term, kill) = (

@@ -210,6 +210,10 @@ impl Room {
     }
 
     pub(super) fn restart(&mut self, workers: Vec<usize>, done: Outcome) {
+        if self.stopping.is_some() {
+            // Dropped, `done` says so. A worker that came back now would never be told to go.
+            return;
+        }
         let (done, cause) = (Some(done), None);
         self.orders.push_back(Order { left: workers.into(), current: None, done, cause });
     }

@@ -1,6 +1,6 @@
 //! Elastic pools: workers come and go with the load.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::leaving::Then;
 use super::room::Room;
@@ -40,6 +40,7 @@ impl Room {
     fn shrink(&mut self, min: usize, watch: &mut Watch, now: Instant) -> Option<Instant> {
         let settings = &self.core.settings;
         let (idle_timeout, exit) = (settings.idle_timeout, settings.stop_timeout);
+        let finish = settings.finish_timeout;
         loop {
             if self.workers.iter().filter(|worker| stays(worker)).count() <= min {
                 return None;
@@ -56,7 +57,8 @@ impl Room {
             };
             match idle {
                 Some((index, due)) if due <= now => self.one(index, watch, now, |worker, scene| {
-                    worker.dismiss(scene, Then::Spare, Duration::ZERO, exit);
+                    // It may have got a call a moment ago.
+                    worker.dismiss(scene, Then::Spare, finish, exit);
                 }),
                 idle => return idle.map(|(_, due)| due),
             }

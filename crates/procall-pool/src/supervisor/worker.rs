@@ -19,7 +19,7 @@ use crate::policy::{Cause, History, Verdict};
 use crate::spawn::{self, Child, Exit, Launch, MemoryGroup};
 
 /// How long the end of a link may wait for the end of its process, so that the error can say how the worker died.
-const VERDICT: Duration = Duration::from_millis(200);
+pub(super) const VERDICT: Duration = Duration::from_millis(200);
 
 /// How often a worker's memory is looked at.
 const WEIGHING: Duration = Duration::from_secs(1);
@@ -368,7 +368,7 @@ impl Worker {
             reason = format!("{why}, and then {reason}");
         }
         let lost = match &self.stage {
-            Stage::Leaving(leaving) => leaving.then.is_loss(),
+            Stage::Leaving(leaving) => leaving.is_loss(),
             _ => true,
         };
         self.vacate(scene, &reason, lost);

@@ -13,7 +13,7 @@ mod slot;
 mod standby;
 mod state;
 mod wait;
-mod wishes;
+pub(crate) mod wishes;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};

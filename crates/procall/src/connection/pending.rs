@@ -140,7 +140,7 @@ impl Connection {
             (Some(timeout), Some(inherited)) => Some(timeout.min(inherited)),
             (timeout, inherited) => timeout.or(inherited),
         };
-        let meta = super::wishes::meta(options)?;
+        let meta = super::wishes::meta(options);
         let session_options = Options {
             timeout: shortened,
             whole: !matches!(options.deadline, Deadline::Default | Deadline::Opening(_))
@@ -148,10 +148,11 @@ impl Connection {
             items_in: options.items_in,
             items_out: options.items_out,
             idempotent: options.idempotent,
-            meta: &meta,
+            meta: meta.as_deref().unwrap_or_default(),
         };
         let body = request.body;
         let start = |state: &mut State| {
+            meta.as_ref().map_err(Error::clone)?;
             state.check_open()?;
             let token = state.slots.vacant_key();
             let id = state
@@ -268,7 +269,13 @@ impl Pending {
         waker: &Waker,
     ) -> Poll<Result<(), Blocked>> {
         let token = self.token;
-        self.shared.with(|state, _| poll_send(state, token, encoding, item, waker))
+        self.shared.with(|state, _| {
+            let polled = poll_send(state, token, encoding, item, waker);
+            if polled.is_pending() {
+                standby::look_after(&self.shared, state);
+            }
+            polled
+        })
     }
 
     /// Waits on this thread until an item can be sent, then sends it.
@@ -468,4 +475,43 @@ fn gone() -> Outcome {
         ErrorCode::Internal,
         "the outcome of this call was taken before",
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use procall_transport::{LinkOptions, mem};
+
+    use super::*;
+    use crate::connection::Side;
+
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl Lease for Counted {
+        fn release(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_call_that_cannot_be_started_keeps_no_lease() {
+        let (ours, _theirs) = mem::pair(&LinkOptions::default()).unwrap();
+        let connection = Connection::new(Box::new(ours), Side::Initiator, Default::default());
+        let wrong = CallOptions {
+            meta: vec![0x93, 1, 2, 3],
+            key: Some("k".into()),
+            ..CallOptions::default()
+        };
+        let request = Request::new("add", Encoding::None, &[]).with_options(wrong);
+        let lease = Arc::new(Counted::default());
+        let refused = connection.start_leased(request.clone(), lease.clone(), Duration::ZERO);
+        assert_eq!(refused.unwrap_err().code(), ErrorCode::InvalidArgument);
+        assert_eq!(lease.0.load(Ordering::Relaxed), 1);
+
+        connection.start(request).unwrap_err();
+        let metrics = connection.metrics();
+        assert_eq!((metrics.total_requests, metrics.failed_requests), (1, 1));
+    }
 }

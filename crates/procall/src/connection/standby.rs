@@ -7,8 +7,7 @@
 //!
 //! It also keeps the deadlines of calls that are only polled, in a runtime that knows nothing of the connection: see [`look_after`].
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -38,8 +37,8 @@ struct Watched {
     /// How many links make a look for those that are gone worth while.
     purge_at: usize,
     links: HashMap<u64, Weak<Shared>>,
-    /// When which link's timers want to be looked at.
-    alarms: BinaryHeap<Reverse<(Time, u64)>>,
+    /// When which link's timers want to be looked at: one moment for each link, its `State::alarm`.
+    alarms: BTreeSet<(Time, u64)>,
 }
 
 /// The thread, started with the first connection; nothing where there are no descriptors or threads to spare.
@@ -77,8 +76,12 @@ pub(super) fn look_after(shared: &Shared, state: &mut State) {
     }
     let token = shared.standby.load(Ordering::Relaxed);
     if let Some(standby) = standby().filter(|_| token != KICK) {
-        state.alarm = due;
-        standby.lock().alarms.push(Reverse((due, token)));
+        let earlier = std::mem::replace(&mut state.alarm, due);
+        {
+            let mut watched = standby.lock();
+            watched.alarms.remove(&(earlier, token));
+            watched.alarms.insert((due, token));
+        }
         standby.kick.kick();
     }
 }
@@ -159,7 +162,7 @@ impl Standby {
     }
 
     fn next_alarm(&self) -> Option<Duration> {
-        let Reverse((due, _)) = *self.lock().alarms.peek()?;
+        let (due, _) = *self.lock().alarms.first()?;
         clock::until(due, clock::now())
     }
 
@@ -169,9 +172,9 @@ impl Standby {
         loop {
             let token = {
                 let mut watched = self.lock();
-                match watched.alarms.peek() {
-                    Some(&Reverse((due, token))) if due <= now => {
-                        watched.alarms.pop();
+                match watched.alarms.first() {
+                    Some(&(due, token)) if due <= now => {
+                        watched.alarms.pop_first();
                         token
                     }
                     _ => return,
@@ -200,5 +203,55 @@ impl Standby {
 impl Shared {
     fn lock_is_ended(&self) -> bool {
         self.lock().is_over()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::task::{Wake, Waker};
+    use std::time::Duration;
+
+    use procall_proto::Encoding;
+    use procall_transport::{LinkOptions, mem};
+
+    use super::*;
+    use crate::connection::{CallOptions, Connection, Deadline, Pending, Request, Side};
+
+    struct Told(mpsc::SyncSender<()>);
+
+    impl Wake for Told {
+        fn wake(self: Arc<Self>) {
+            // Woken twice is woken once; a test that has its outcome listens no more.
+            let _ = self.0.try_send(());
+        }
+    }
+
+    fn start(connection: &Connection, deadline: Deadline) -> Pending {
+        let options = CallOptions { deadline, ..CallOptions::default() };
+        let request = Request::new("never", Encoding::None, &[]).with_options(options);
+        connection.start(request).unwrap()
+    }
+
+    #[test]
+    fn a_link_has_one_alarm_however_many_calls_pass_their_deadlines() {
+        let (ours, theirs) = mem::pair(&LinkOptions::default()).unwrap();
+        let client = Connection::new(Box::new(ours), Side::Initiator, Default::default());
+        let _server = Connection::serving(Box::new(theirs), Side::Acceptor, Default::default());
+        let (sender, woken) = mpsc::sync_channel(1);
+        let waker = Waker::from(Arc::new(Told(sender)));
+
+        let mut long = start(&client, Deadline::After(Duration::from_secs(600)));
+        assert!(long.poll_reply(&waker).is_pending());
+        for _ in 0..20 {
+            let mut short = start(&client, Deadline::After(Duration::from_millis(1)));
+            while short.poll_reply(&waker).is_pending() {
+                woken.recv_timeout(Duration::from_secs(60)).unwrap();
+            }
+        }
+        let token = client.shared.standby.load(Ordering::Relaxed);
+        let alarms = &standby().unwrap().lock().alarms;
+        let own = alarms.iter().filter(|(_, other)| *other == token).count();
+        assert!(own <= 1, "{own} alarms");
     }
 }

@@ -50,12 +50,24 @@ fn others<'a>(
     Ok(kept)
 }
 
+/// The options `to` and `key` that a metadata map brought. Users may have entries of their own by these names, of other types: those are no
+/// wishes.
+#[cfg(feature = "tokio")]
+pub(crate) fn of(meta: &[u8]) -> (Option<&str>, Option<&str>) {
+    let entries = others(meta, &[]).unwrap_or_default();
+    let text = |wanted: &str| {
+        let (_, value) = entries.iter().find(|(name, _)| *name == wanted)?;
+        Reader::new(value).text("a wish").ok()
+    };
+    (text("to"), text("key"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn of(meta: &Value, to: Option<&str>, key: Option<&str>) -> Value {
+    fn joined(meta: &Value, to: Option<&str>, key: Option<&str>) -> Value {
         let meta_bytes = crate::codec::encode(meta).unwrap();
         let options = CallOptions {
             meta: meta_bytes,
@@ -74,13 +86,26 @@ mod tests {
     #[test]
     fn wishes_join_what_is_there() {
         let there = json!({"traceparent": "00-1", "deep": {"a": [1, null]}});
-        assert_eq!(of(&there, None, None), there);
-        let joined = json!({"traceparent": "00-1", "deep": {"a": [1, null]}, "key": "k"});
-        assert_eq!(of(&there, None, Some("k")), joined);
+        assert_eq!(joined(&there, None, None), there);
+        let both = json!({"traceparent": "00-1", "deep": {"a": [1, null]}, "key": "k"});
+        assert_eq!(joined(&there, None, Some("k")), both);
         assert_eq!(
-            of(&json!({"to": 7}), Some("calc/2"), Some("k")),
+            joined(&json!({"to": 7}), Some("calc/2"), Some("k")),
             json!({"to": "calc/2", "key": "k"})
         );
+    }
+
+    #[cfg(feature = "tokio")]
+    #[test]
+    fn a_wish_counts_whatever_the_other_entries_are() {
+        let meta = |value: &Value| crate::codec::encode(value).unwrap();
+        assert_eq!(
+            super::of(&meta(&json!({"key": 7, "x": [1], "to": "calc/2"}))),
+            (Some("calc/2"), None)
+        );
+        assert_eq!(super::of(&meta(&json!({"key": "k", "to": null}))), (None, Some("k")));
+        assert_eq!(super::of(&[]), (None, None));
+        assert_eq!(super::of(&[0x93, 1, 2, 3]), (None, None));
     }
 
     #[test]

@@ -165,6 +165,17 @@ fn within_a_handler_its_time_is_the_limit() {
 }
 
 #[test]
+fn a_socket_whose_name_cannot_be_a_services_is_no_service() {
+    let (_base, place) = place();
+    let directory = place.make().unwrap();
+    let listening = ["tcp:127.0.0.1:1", "a\u{1b}[2Jb", "a b", "calc"]
+        .map(|name| UnixListener::bind(directory.socket(name)).unwrap());
+    let found = surroundings::services_in(&place).unwrap();
+    assert_eq!(found.iter().map(|found| &*found.name).collect::<Vec<_>>(), ["calc"]);
+    drop(listening);
+}
+
+#[test]
 fn those_who_are_there_are_listed() {
     let (_base, place) = place();
     assert_eq!(surroundings::services_in(&place).unwrap(), []);

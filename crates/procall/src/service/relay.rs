@@ -4,15 +4,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use procall_proto::{Body, CallId, Encoding, ErrorCode, Time};
-use serde::Deserialize;
+use procall_proto::{Body, CallId, ErrorCode, Time};
 
 use super::Service;
 use super::handler::{Answer, Arrival, Handler};
 use crate::channel::{Channel, Started};
 use crate::clock;
-use crate::codec;
-use crate::connection::{CallOptions, Connection, Deadline, Encoded, Request};
+use crate::connection::{CallOptions, Connection, Deadline, Encoded, Request, wishes};
 use crate::error::Error;
 use crate::registration::{MethodInfo, Shape, is_name};
 
@@ -97,7 +95,7 @@ impl Handler for Relay {
     fn call(&self, call: &Arrival<'_>) -> Answer {
         let shape = call.shape();
         let deadline = call.relayed_deadline();
-        let wanted = Wanted::of(call.raw_meta());
+        let (to, key) = wishes::of(call.raw_meta());
         let request = Request {
             method: &self.method,
             body: Body::new(call.encoding(), call.body()),
@@ -107,8 +105,8 @@ impl Handler for Relay {
                 meta: call.raw_meta().to_vec(),
                 items_in: shape.items_in(),
                 items_out: shape.items_out(),
-                key: wanted.key.map(Into::into),
-                to: wanted.to.map(Into::into),
+                key: key.map(Into::into),
+                to: to.map(Into::into),
                 ..CallOptions::default()
             },
         };
@@ -135,24 +133,6 @@ impl Handler for Relay {
             }
             Err(error) => Answer::Ready(Err(error)),
         }
-    }
-}
-
-/// The metadata that says which worker is to get the call; what a pool knows as options.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Wanted {
-    key: Option<String>,
-    to: Option<String>,
-}
-
-impl Wanted {
-    fn of(meta: &[u8]) -> Self {
-        if meta.is_empty() {
-            return Self::default();
-        }
-        // Users may have keys of their own by these names, of other types: those are no wishes.
-        codec::decode(Encoding::Msgpack, meta).unwrap_or_default()
     }
 }
 

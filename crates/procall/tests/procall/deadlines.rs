@@ -202,3 +202,34 @@ async fn a_call_that_is_only_polled_ends_at_its_deadline_too() {
         serving.close();
     }
 }
+
+/// The same for one that is only sent to: the service takes no item, so there is no credit for another.
+#[tokio::test]
+async fn a_sender_without_credit_hears_of_the_deadline_too() {
+    for transport in TRANSPORTS {
+        let (ours, theirs) = pair(transport);
+        // Nobody takes what it gets.
+        let _server = Connection::serving(theirs, Side::Acceptor, Config::default());
+        let connection = Connection::new(ours, Side::Initiator, Config::default());
+        let options = procall::CallOptions {
+            deadline: procall::Deadline::After(SHORT),
+            items_in: true,
+            ..procall::CallOptions::default()
+        };
+        let request = procall::Request::new("hold", procall::Encoding::Msgpack, &[0x90]);
+        let mut call = connection.start(request.with_options(options)).unwrap();
+        let over = within(async {
+            loop {
+                let send = |cx: &mut std::task::Context<'_>| {
+                    call.poll_send(procall::Encoding::Msgpack, &[7], cx.waker())
+                };
+                if let Err(over) = std::future::poll_fn(send).await {
+                    return over;
+                }
+            }
+        });
+        over.await;
+        let error = within(call).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
+    }
+}

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::site::{Facts, Site};
 use crate::directory::counted;
 use crate::duration;
+use crate::plain;
 use crate::schema;
 use crate::style::Style;
 
@@ -52,10 +53,11 @@ impl Console {
             true => String::new(),
             false => format!("{} ", paint.worker(colour, &format!("{} |", line.worker))),
         };
+        let text = if self.raw { line.text.as_str().into() } else { plain::output(&line.text) };
         // A terminal that is gone takes no line; the workers go on.
         let _ = match line.outlet {
-            Outlet::Stdout => writeln!(std::io::stdout().lock(), "{prefix}{}", line.text),
-            Outlet::Stderr => writeln!(std::io::stderr().lock(), "{prefix}{}", line.text),
+            Outlet::Stdout => writeln!(std::io::stdout().lock(), "{prefix}{text}"),
+            Outlet::Stderr => writeln!(std::io::stderr().lock(), "{prefix}{text}"),
         };
     }
 
@@ -98,6 +100,7 @@ impl Console {
             }
             _ => event.to_string(),
         };
+        let text = plain::text(&text);
         self.style.say(&match name {
             "exited" | "failed" | "suspected" => paint.bad(&text),
             _ => paint.dim(&text),
@@ -124,8 +127,9 @@ impl Console {
             counted(methods.len(), "method")
         ));
         for method in &methods {
-            let what = method.description.lines().next().unwrap_or_default();
-            let line = format!("  {}  {}", schema::signature(method), paint.dim(what));
+            let what = plain::line(method.description.lines().next().unwrap_or_default());
+            let signature = schema::signature(method);
+            let line = format!("  {}  {}", plain::line(&signature), paint.dim(&what));
             self.style.say(line.trim_end());
         }
     }
@@ -150,5 +154,6 @@ impl Console {
 /// One line of NDJSON on standard output.
 fn print(value: &Value) {
     // With nobody to read it there is nobody to tell either.
-    let _ = writeln!(std::io::stdout().lock(), "{value}");
+    let text = value.to_string();
+    let _ = writeln!(std::io::stdout().lock(), "{}", plain::text(&text));
 }

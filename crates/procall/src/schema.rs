@@ -1,0 +1,299 @@
+//! Values checked against JSON Schema, the same in every language.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{Draft, PatternOptions, ValidationError};
+use procall_proto::Encoding;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::codec;
+use crate::error::{Error, FieldError};
+
+/// Bytes a schema may take as JSON; a longer one is refused.
+const MAX_SCHEMA: usize = 256 << 10;
+/// Memory a compiled pattern may take; one that needs more is refused.
+const MAX_PATTERN: usize = 1 << 20;
+/// Mistakes that are told of one value; the rest would help nobody.
+const MAX_MISTAKES: usize = 64;
+
+/// A JSON Schema, made ready to check values: draft 2020-12, or an earlier one that `$schema` names.
+///
+/// Nothing is fetched: a reference must point into the schema itself. Patterns take time in proportion to the text, so look-around and
+/// back-references are refused. Formats are annotations, as the draft has it.
+///
+/// ```
+/// use procall::{Encoding, Validator};
+/// use serde_json::json;
+///
+/// let schema = json!({
+///     "type": "object",
+///     "properties": {"age": {"type": "integer", "minimum": 0}, "name": {"type": "string"}},
+///     "required": ["age", "name"],
+/// });
+/// let validator = Validator::new(&schema)?;
+/// assert!(validator.check(Encoding::Json, br#"{"age": 7, "name": "Ada"}"#)?.is_empty());
+///
+/// let mistakes = validator.check(Encoding::Json, br#"{"age": -1}"#)?;
+/// assert_eq!(mistakes[0].to_string(), "/age: value is less than the minimum of 0");
+/// assert_eq!(mistakes[1].to_string(), "/name: is missing");
+/// # Ok::<(), procall::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Validator {
+    compiled: jsonschema::Validator,
+}
+
+impl Validator {
+    /// Makes a schema ready. The error is INVALID_ARGUMENT and says what is wrong with it, and where.
+    pub fn new(schema: &Value) -> Result<Self, Error> {
+        let refused = |what: String| Error::invalid(format!("the schema cannot be used: {what}"));
+        let length = serde_json::to_vec(schema).map_or(usize::MAX, |bytes| bytes.len());
+        if length > MAX_SCHEMA {
+            return Err(refused(format!("it takes {length} bytes, the limit is {MAX_SCHEMA}")));
+        }
+        let options = jsonschema::options()
+            .offline()
+            .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN));
+        // Without a name of its own it is of the newest draft.
+        let options = match schema.get("$schema") {
+            Some(_) => options,
+            None => options.with_draft(Draft::Draft202012),
+        };
+        let compiled = options.build(schema).map_err(|error| {
+            let path = error.instance_path().as_str().to_owned();
+            let place = if path.is_empty() { String::new() } else { format!(" (at {path})") };
+            refused(format!("{error}{place}"))
+        })?;
+        Ok(Self { compiled })
+    }
+
+    /// Everything that is wrong with a value, 64 mistakes at most, in the order of their places; nothing when it is as the schema wants it. The error is INVALID_ARGUMENT
+    /// for bytes that are no value at all.
+    ///
+    /// Bytes count as texts (in base64, which `contentEncoding` describes), infinities as the largest numbers, and a NaN as 0.
+    pub fn check(&self, encoding: Encoding, bytes: &[u8]) -> Result<Vec<FieldError>, Error> {
+        let Seen(value) = codec::decode(encoding, bytes)?;
+        Ok(self.check_value(&value))
+    }
+
+    /// The same of a value in hand.
+    pub fn check_value(&self, value: &Value) -> Vec<FieldError> {
+        let mut mistakes = Vec::new();
+        for error in self.compiled.iter_errors(value) {
+            tell(&error, &mut mistakes);
+            if mistakes.len() >= MAX_MISTAKES {
+                mistakes.truncate(MAX_MISTAKES);
+                break;
+            }
+        }
+        mistakes.sort_by(|a, b| a.path.cmp(&b.path));
+        mistakes
+    }
+}
+
+/// A mistake as people read it. The value itself is not shown: it may be long, or secret.
+fn tell(error: &ValidationError<'_>, mistakes: &mut Vec<FieldError>) {
+    let path = error.instance_path().as_str();
+    let below = |name: &str| format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
+    let mut push = |path: String, message: &str| {
+        mistakes.push(FieldError { path, message: message.to_owned() });
+    };
+    match error.kind() {
+        ValidationErrorKind::Required { property: Value::String(name) } => {
+            push(below(name), "is missing");
+        }
+        ValidationErrorKind::AdditionalProperties { unexpected }
+        | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
+            unexpected.iter().for_each(|name| push(below(name), "is not expected here"));
+        }
+        _ => push(path.to_owned(), &error.masked().to_string()),
+    }
+}
+
+/// A value as JSON Schema sees it.
+struct Seen(Value);
+
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SeenVisitor).map(Self)
+    }
+}
+
+struct SeenVisitor;
+
+impl<'de> Visitor<'de> for SeenVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        let finite = if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) };
+        Ok(Number::from_f64(finite).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_bytes<E>(self, value: &[u8]) -> Result<Value, E> {
+        Ok(STANDARD.encode(value).into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(Seen(item)) = items.next_element()? {
+            array.push(item);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((name, Seen(value))) = entries.next_entry::<String, Seen>()? {
+            if object.insert(name, value).is_some() {
+                return Err(A::Error::custom("a key stands twice in a map"));
+            }
+        }
+        Ok(Value::Object(object))
+    }
+
+    /// A typed buffer, which MessagePack carries as an extension: JSON Schema has no word for it.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, buffer: D) -> Result<Value, D::Error> {
+        serde::de::IgnoredAny::deserialize(buffer)?;
+        Ok(Value::Object(Map::new()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn mistakes(schema: Value, value: Value) -> Vec<String> {
+        let validator = Validator::new(&schema).unwrap();
+        let bytes = codec::encode(&value).unwrap();
+        let found = validator.check(Encoding::Msgpack, &bytes).unwrap();
+        assert_eq!(found, validator.check_value(&value), "in both forms");
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_place_and_without_the_value() {
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "name": {"type": "string", "minLength": 1},
+                "tags": {"type": "array", "items": {"enum": ["a", "b"]}},
+                "a/b": {"type": "integer"},
+            },
+            "required": ["name", "age"],
+            "additionalProperties": false,
+        });
+        let found = mistakes(
+            schema,
+            json!({"name": 7, "tags": ["a", "secret"], "a/b": 1.5, "extra": 1, "more": 2}),
+        );
+        let expected = vec![
+            "/age: is missing",
+            "/a~1b: value is not of type \"integer\"",
+            "/extra: is not expected here",
+            "/more: is not expected here",
+            "/name: value is not of type \"string\"",
+            "/tags/1: value is not one of \"a\" or \"b\"",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn drafts_and_references_within_the_schema_are_known() {
+        let pair = json!({
+            "$defs": {"n": {"type": "number"}},
+            "prefixItems": [{"$ref": "#/$defs/n"}, {"type": "string"}],
+            "items": false,
+        });
+        assert!(mistakes(pair.clone(), json!([1.5, "x"])).is_empty());
+        assert_eq!(mistakes(pair, json!([1.5, "x", 3])).len(), 1);
+        let seven = json!({
+            "$schema": "http://json-schema.org/draft-07/schema#",
+            "items": [{"type": "number"}],
+            "additionalItems": false,
+        });
+        assert_eq!(mistakes(seven, json!([1, 2])).len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused_with_the_reason() {
+        for (schema, told) in [
+            (json!({"type": "strnig"}), "strnig"),
+            (json!({"$ref": "https://example.com/a.json"}), "example.com"),
+            (json!({"$ref": "file:///etc/passwd"}), "passwd"),
+            (json!({"$ref": "#/$defs/missing"}), "missing"),
+            (json!({"pattern": "(?=a)b"}), "pattern"),
+            (json!({"pattern": "("}), "("),
+            (json!({"pattern": "((a{1000}){1000}){1000}"}), "pattern"),
+            (json!({"description": "x".repeat(MAX_SCHEMA)}), "the limit is"),
+        ] {
+            let error = Validator::new(&schema).unwrap_err();
+            assert_eq!(error.code(), procall_proto::ErrorCode::InvalidArgument);
+            assert!(error.message().contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_takes_time_in_proportion_to_the_text() {
+        let text = format!("{}!", "a".repeat(50_000));
+        assert_eq!(mistakes(json!({"pattern": "^(a+)+$"}), json!(text)).len(), 1);
+    }
+
+    #[test]
+    fn values_that_json_does_not_have() {
+        let check = |schema: Value, bytes: &[u8]| {
+            Validator::new(&schema).unwrap().check(Encoding::Msgpack, bytes).unwrap().len()
+        };
+        assert_eq!(check(json!({"type": "string"}), b"\xc4\x03abc"), 0, "bytes");
+        assert_eq!(check(json!({"type": "integer"}), b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff"), 0);
+        assert_eq!(check(json!({"maximum": 10}), b"\xcb\x7f\xf0\0\0\0\0\0\0"), 1, "infinity");
+        assert_eq!(check(json!({"type": "number"}), b"\xcb\x7f\xf8\0\0\0\0\0\0"), 0, "NaN");
+        assert_eq!(check(json!({}), b"\xc7\x01\x05x"), 0, "an extension");
+        assert!(Validator::new(&json!({})).unwrap().check(Encoding::Msgpack, b"\xc1").is_err());
+        let twice =
+            Validator::new(&json!({})).unwrap().check(Encoding::Msgpack, b"\x82\xa1a\x01\xa1a\x02");
+        assert!(twice.is_err());
+    }
+
+    #[test]
+    fn a_flood_of_mistakes_is_cut_off() {
+        let found = mistakes(json!({"items": {"type": "string"}}), json!(vec![1; 1000]));
+        assert_eq!(found.len(), MAX_MISTAKES);
+    }
+}
