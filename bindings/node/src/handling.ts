@@ -5,13 +5,12 @@ import { type ContextSource, within } from "./context.js";
 import { declaredOf, fieldsOf, MAX_DETAILS } from "./declared.js";
 import type { ErrorClass } from "./described.js";
 import { encode } from "./encode.js";
-import { type FieldError, ProcallError, UndecodableError, UnencodableError } from "./errors.js";
+import { ProcallError, UndecodableError, UnencodableError } from "./errors.js";
 import { type IncomingCall, type Loop, type Operation, theLoop } from "./loop.js";
-import type { Method } from "./methods.js";
+import type { Input, Method } from "./methods.js";
 import * as n from "./native.js";
-import { below } from "./schema.js";
 import { Sender } from "./sender.js";
-import type { Validate, Validated } from "./validation.js";
+import { below, type Validate, type Validated } from "./validation.js";
 
 const { native } = n;
 
@@ -57,40 +56,43 @@ export class Handling implements Operation, ContextSource {
       this.fail({ code: "INVALID_ARGUMENT", message: `the arguments cannot be read: ${message}` });
       return;
     }
-    const wrong = this.wrong(args, (call.flags & n.BY_NAME) !== 0);
-    if (wrong.length > 0) {
-      const message = wrong.map(({ path, message }) => `argument ${path.slice(1)}: ${message}`).join("; ");
-      this.fail({ code: "INVALID_ARGUMENT", message, fields: wrong });
-      return;
-    }
     const { input } = this.entry;
     if (input === undefined) {
       this.invoke(args);
       return;
     }
     const byName = (call.flags & n.BY_NAME) !== 0;
-    const { members, tuple, validate } = input;
-    const value = members !== undefined ? together(members, args) : tuple ? args : args[0];
-    const invoke = (validated: Validated): void => {
-      if ("fields" in validated) {
-        const { fields } = validated;
-        const says = fields.map(({ path, message }) => (path === "" ? message : `argument ${path.slice(1)}: ${message}`)).join("; ");
-        this.fail({ code: "INVALID_ARGUMENT", message: well(says), fields });
-      } else {
-        this.invoke(tuple && Array.isArray(validated.value) ? validated.value : [validated.value]);
-      }
-    };
-    if (validate === undefined) {
-      invoke({ value });
-      return;
-    }
     try {
-      const path = members !== undefined || tuple ? "" : byName && !this.entry.signature.takesWhole ? below("", this.entry.signature.names[0]!) : "";
-      const validated = validate(value, path);
-      if (validated instanceof Promise) validated.then(invoke, (error: unknown) => this.threw(error));
-      else invoke(validated);
+      const validated = this.validate(input, args, byName);
+      if (validated instanceof Promise) validated.then((found) => this.judge(input, args, byName, found), (error: unknown) => this.threw(error));
+      else this.judge(input, args, byName, validated);
     } catch (error) {
       this.threw(error);
+    }
+  }
+
+  /** What the schema makes of the arguments. */
+  private validate({ members, tuple, validate }: Input, args: unknown[], byName: boolean): Validated | Promise<Validated> {
+    if (members !== undefined) return validate(together(members, args), "");
+    if (tuple) return validate(args, "");
+    const { names, takesWhole } = this.entry.signature;
+    return validate(args[0], byName && !takesWhole ? below("", names[0]!) : "");
+  }
+
+  private judge(input: Input, args: unknown[], byName: boolean, validated: Validated): void {
+    if ("fields" in validated) {
+      // As they were sent: by position, or by name.
+      const places = byName || !input.apart || input.members === undefined ? [] : input.members.map((name) => below("", name));
+      const fields = validated.fields.map(({ path, message }) => {
+        const at = places.findIndex((place) => path === place || path.startsWith(`${place}/`));
+        return { path: at < 0 ? path : `/${at}${path.slice(places[at]!.length)}`, message };
+      });
+      const says = fields.map(({ path, message }) => (path === "" ? message : `argument ${path.slice(1)}: ${message}`)).join("; ");
+      this.fail({ code: "INVALID_ARGUMENT", message: short(says), fields });
+    } else if (input.members !== undefined && input.apart) {
+      this.invoke(args);
+    } else {
+      this.invoke(input.tuple && Array.isArray(validated.value) ? validated.value : [validated.value]);
     }
   }
 
@@ -121,16 +123,6 @@ export class Handling implements Operation, ContextSource {
       return;
     }
     judged(output, value).then((value) => this.answer(value), (error: unknown) => this.threw(error));
-  }
-
-  /** What the method's schema has against its arguments. */
-  private wrong(args: readonly unknown[], byName: boolean): FieldError[] {
-    const errors: FieldError[] = [];
-    const { checks, signature } = this.entry;
-    for (let at = 0; at < checks.length && at < args.length; at++) {
-      if (args[at] !== undefined) checks[at]?.(args[at], byName ? below("", signature.names[at]!) : `/${at}`, errors);
-    }
-    return errors;
   }
 
   private answer(value: unknown): void {

@@ -3,7 +3,6 @@
 import { declaredErrors } from "./declared.js";
 import { type ErrorClass, type MethodOptions, undescribed } from "./described.js";
 import { ProcallError } from "./errors.js";
-import { type Check, checkOf } from "./schema.js";
 import { type Schema, schemaOf, type Signature, signatureOf, signatureOfSchema } from "./signature.js";
 import { jsonSchemaOf, type Validate, validateOf } from "./validation.js";
 
@@ -15,8 +14,6 @@ export interface Method {
   readonly itemsIn: boolean;
   readonly itemsOut: boolean;
   readonly signature: Signature;
-  /** What the schema says of each argument. */
-  readonly checks: readonly (Check | undefined)[];
   readonly input: Input | undefined;
   readonly output: Validate | undefined;
   readonly errors: readonly ErrorClass[];
@@ -25,12 +22,14 @@ export interface Method {
 }
 
 /** What is done with the arguments before the function gets them. */
-interface Input {
+export interface Input {
   /** Members of the object that the arguments are put together to; none when they are one argument, or a tuple. */
   readonly members: readonly string[] | undefined;
+  /** The function takes them one by one, although they are looked at together. */
+  readonly apart: boolean;
   /** The arguments are a tuple. */
   readonly tuple: boolean;
-  readonly validate: Validate | undefined;
+  readonly validate: Validate;
 }
 
 type AnyFunction = (...args: unknown[]) => unknown;
@@ -73,9 +72,9 @@ function method(name: string, given: AnyFunction, target: object, more: MethodOp
   const call = (args: unknown[]): unknown => Reflect.apply(fn, target, args);
   const plain = signatureOf(fn);
   const behind = itemsIn ? withoutFirst(plain) : plain;
-  const described = options.input === undefined ? undefined : inputOf(options.input, behind);
+  const described = options.input === undefined ? undefined : inputOf(name, options.input, behind);
   const signature = options.params !== undefined ? signatureOfSchema(options.params) : (described?.signature ?? behind);
-  const properties = (options.params?.["properties"] ?? {}) as Readonly<Record<string, unknown>>;
+  const together = options.params && { members: signature.names, apart: true, tuple: false, validate: validateOf(name, options.params) };
   return {
     name,
     call,
@@ -83,9 +82,8 @@ function method(name: string, given: AnyFunction, target: object, more: MethodOp
     itemsIn,
     itemsOut,
     signature,
-    checks: signature.names.map((parameter) => checkOf(properties[parameter])),
-    input: described?.input,
-    output: options.output === undefined ? undefined : validateOf(options.output),
+    input: together ?? described?.input,
+    output: options.output === undefined ? undefined : validateOf(name, options.output),
     errors: declaredErrors(name, options.errors),
     paramsSchema: options.params ?? (described === undefined ? schemaOf(signature) : described.schema),
     resultSchema: options.result ?? (options.output === undefined ? undefined : jsonSchemaOf(options.output, "output")),
@@ -93,8 +91,12 @@ function method(name: string, given: AnyFunction, target: object, more: MethodOp
 }
 
 /** How a method takes what its schema of input describes. */
-function inputOf(schema: NonNullable<MethodOptions["input"]>, own: Signature): { input: Input; signature: Signature; schema: Schema | undefined } {
-  const validate = validateOf(schema);
+function inputOf(
+  method: string,
+  schema: NonNullable<MethodOptions["input"]>,
+  own: Signature,
+): { input: Input; signature: Signature; schema: Schema | undefined } {
+  const validate = validateOf(method, schema);
   const json = jsonSchemaOf(schema, "input");
   const places = json?.["type"] === "array" ? (json["prefixItems"] ?? json["items"]) : undefined;
   if (Array.isArray(places)) {
@@ -103,7 +105,7 @@ function inputOf(schema: NonNullable<MethodOptions["input"]>, own: Signature): {
     const required = names.map((_, at) => at < least);
     const properties = Object.fromEntries(names.map((name, at) => [name, places[at] as unknown]));
     return {
-      input: { members: undefined, tuple: true, validate },
+      input: { members: undefined, apart: true, tuple: true, validate },
       signature: { names, required, takesWhole: false, variadic: false },
       schema: { type: "object", properties, required: names.filter((_, at) => required[at]), "x-order": names },
     };
@@ -111,13 +113,13 @@ function inputOf(schema: NonNullable<MethodOptions["input"]>, own: Signature): {
   const open = json?.["additionalProperties"] !== undefined && json["additionalProperties"] !== false;
   if (json?.["type"] === "object" && json["properties"] !== undefined && !open) {
     const signature = { ...signatureOfSchema(json), takesWhole: false, gathers: true };
-    return { input: { members: signature.names, tuple: false, validate }, signature, schema: json };
+    return { input: { members: signature.names, apart: false, tuple: false, validate }, signature, schema: json };
   }
   // One argument, which an object of any members may be.
   const whole = json === undefined || json["type"] === "object" || json["type"] === undefined;
   const name = own.names[0] || "input";
   return {
-    input: { members: undefined, tuple: false, validate },
+    input: { members: undefined, apart: false, tuple: false, validate },
     signature: { names: [name], required: [true], takesWhole: whole, variadic: false },
     schema: json?.["type"] === "object" ? json : { type: "object", properties: { [name]: json ?? {} }, required: [name] },
   };

@@ -1,7 +1,9 @@
 /** Schemas of every make: their JSON Schema, and what they have against a value. */
 
+import { decode } from "./decode.js";
+import { encode } from "./encode.js";
 import { type FieldError, ProcallError } from "./errors.js";
-import { below, checkOf } from "./schema.js";
+import { calling, native } from "./native.js";
 import type { Schema } from "./signature.js";
 
 /** What zod, Valibot, ArkType and others have in common (https://standardschema.dev). */
@@ -38,15 +40,15 @@ interface Issue {
 }
 
 function standardOf(schema: unknown): StandardSchema["~standard"] | undefined {
+  if ((typeof schema !== "object" && typeof schema !== "function") || schema === null) {
+    throw new ProcallError("INVALID_ARGUMENT", `a schema is JSON Schema as an object, or a schema of zod or the like, not ${String(schema)}`);
+  }
   const found = (schema as Partial<StandardSchema>)["~standard"];
   return typeof found?.validate === "function" ? found : undefined;
 }
 
 /** A schema as JSON Schema; `undefined` when it cannot be said in it, or does not know how. */
 export function jsonSchemaOf(schema: AnySchema, way: "input" | "output"): Schema | undefined {
-  if ((typeof schema !== "object" && typeof schema !== "function") || schema === null) {
-    throw new ProcallError("INVALID_ARGUMENT", `a schema is JSON Schema as an object, or a schema of zod or the like, not ${String(schema)}`);
-  }
   const standard = standardOf(schema);
   if (standard === undefined) return schema as Schema;
   const own = standard.jsonSchema as { readonly [K in typeof way]?: (options: { target: string }) => unknown } | undefined;
@@ -65,8 +67,8 @@ function plain(schema: unknown): Schema {
   return JSON.parse(JSON.stringify(schema)) as Schema;
 }
 
-/** What a schema does with a value; `undefined` when it has nothing to say. */
-export function validateOf(schema: AnySchema): Validate | undefined {
+/** What a schema does with a value. Schemas that do not validate by themselves are left to the native half. */
+export function validateOf(method: string, schema: AnySchema): Validate {
   const standard = standardOf(schema);
   if (standard !== undefined) {
     const judge = (outcome: unknown, path: string): Validated => {
@@ -78,13 +80,26 @@ export function validateOf(schema: AnySchema): Validate | undefined {
       return outcome instanceof Promise ? outcome.then((found) => judge(found, path)) : judge(outcome, path);
     };
   }
-  const check = checkOf(schema);
-  if (check === undefined) return undefined;
+  const validator = made(method, schema);
   return (value, path) => {
-    const fields: FieldError[] = [];
-    check(value, path, fields);
-    return fields.length === 0 ? { value } : { fields };
+    const mistakes = calling(() => native.mistakes(validator, encode(value)));
+    if (mistakes === null) return { value };
+    return { fields: (decode(mistakes) as FieldError[]).map((field) => ({ ...field, path: `${path}${field.path}` })) };
   };
+}
+
+function made(method: string, schema: unknown): object {
+  try {
+    return calling(() => native.validator(JSON.stringify(schema)));
+  } catch (error) {
+    if (!(error instanceof ProcallError)) throw error;
+    throw new ProcallError(error.code, `${method}: ${error.message}`, { executed: "no", cause: error });
+  }
+}
+
+/** The path of a member: a JSON pointer (RFC 6901). */
+export function below(path: string, name: string): string {
+  return `${path}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
 }
 
 function fieldOf({ message, path = [] }: Issue, start: string): FieldError {
