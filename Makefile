@@ -133,6 +133,7 @@ test-node: build-node
 test-examples: build-python build-node setup-examples
 	cargo build --locked -p hello -p workers -p connect -p pairs -p procall-demo -p procall-cli
 	@$(WITH_PYTHON) tests/first-minutes/run
+	@$(WITH_PYTHON) tests/packages-node/run
 	@$(WITH_PYTHON) examples/01-hello/run
 	@$(WITH_PYTHON) examples/02-workers/run
 	@$(WITH_PYTHON) examples/03-connect/run

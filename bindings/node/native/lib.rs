@@ -16,6 +16,7 @@ mod figures;
 mod options;
 mod pools;
 mod records;
+mod schemas;
 mod served;
 mod services;
 mod state;

@@ -44,6 +44,8 @@ struct Parameters {
     takes_whole: bool,
     /// Any number may follow by position.
     variadic: bool,
+    /// The function takes one object of all: a sole argument that is such an object gives them by name.
+    gathers: bool,
 }
 
 /// A connection that a service serves.
@@ -271,7 +273,18 @@ fn bind(
     encoding: Encoding,
     body: &[u8],
 ) -> Result<Option<Vec<u8>>, Error> {
-    let Parameters { names, required, takes_whole, variadic } = parameters;
+    let Parameters { names, required, takes_whole, variadic, gathers } = parameters;
+    if *gathers
+        && encoding == Encoding::Msgpack
+        && let [0x91, object @ ..] = body
+        && matches!(object.first(), Some(0x80..=0x8f | 0xde | 0xdf))
+    {
+        // An object that does not fit may still be the value of a sole parameter.
+        match bind(parameters, encoding, object) {
+            Err(_) if names.len() == 1 => {}
+            bound => return bound,
+        }
+    }
     // By position, all up to the last one without a default must be given.
     let least = required.iter().rposition(|required| *required).map_or(0, |last| last + 1);
     // The usual case, told by the first byte: an array of a fitting length.

@@ -3,12 +3,17 @@
 import { inspect } from "node:util";
 
 import type { Context } from "./context.js";
+import { type KnownErrors, revived } from "./declared.js";
 import { ProcallError, UnencodableError } from "./errors.js";
-import { type Loop, type Operation, theLoop } from "./loop.js";
+import type { Gate } from "./gate.js";
+import { Encoded, type Loop, type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
 import { Sender } from "./sender.js";
 
 const { native } = n;
+
+/** Timers take no more. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Arguments: an array binds by position, an object by name. */
 export type Params = readonly unknown[] | Readonly<Record<string, unknown>>;
@@ -112,40 +117,133 @@ export async function failing(make: () => Error): Promise<never> {
   throw make();
 }
 
+/** What calls are made on. */
+export interface Target {
+  /** The number that the native half gave it. */
+  readonly channel: number;
+  /** Where calls wait that the peer would not take yet; none for a pool, which has a queue of its own. */
+  readonly gate: Gate | undefined;
+  /** Error classes that the caller knows. */
+  readonly known: KnownErrors | undefined;
+}
+
+/** The time that a call has when nothing is said, in milliseconds; the native half has the same. */
+const USUAL_MS = 30_000;
+
+/** A call that waits for its turn. */
+interface Waiting {
+  readonly start: () => void;
+  readonly timer: NodeJS.Timeout | undefined;
+}
+
 /** A call under way; what all calls have in common. */
 export abstract class Running implements Operation {
   protected readonly loop: Loop = theLoop();
   /** The number of the operation; -1 before the start and after the end. */
   protected id = -1;
   private sender: Sender | undefined;
+  private waiting: Waiting | undefined;
   private readonly signals: AbortSignal[] = [];
   private readonly onAbort = (): void => {
+    if (this.waiting !== undefined) {
+      const cause = this.signals.find((signal) => signal.aborted)?.reason as unknown;
+      this.giveUp(() => new ProcallError("CANCELLED", "the signal was aborted while the call waited for its turn", { executed: "no", cause }));
+    }
     if (this.id < 0) return;
     this.loop.flush();
     native.cancel(this.id);
     this.loop.soon();
   };
 
-  constructor(private readonly options: CallOptions | undefined) {}
+  constructor(
+    private readonly target: Target,
+    private readonly options: CallOptions | undefined,
+  ) {}
 
-  /** Starts the call; throws when it cannot be. */
-  protected start(channel: number, method: string, params: Params, itemsOut: boolean): void {
+  /** Starts the call, or has it wait for its turn; throws when it cannot be. */
+  protected start(method: string, params: Params, itemsOut: boolean): void {
     const { options } = this;
     let flags = itemsOut ? n.ITEMS_OUT : 0;
     if (options !== undefined) {
       flags |= this.prepare(options);
     }
+    const timeout = timeoutOf(options);
+    const { gate } = this.target;
+    if (gate === undefined || gate.enter()) {
+      try {
+        this.leaveFor(method, params, flags, timeout);
+      } catch (error) {
+        gate?.leave();
+        throw error;
+      }
+    } else {
+      this.wait(gate, method, params, flags, timeout);
+    }
+    for (const signal of this.signals) signal.addEventListener("abort", this.onAbort, { once: true });
+  }
+
+  private leaveFor(method: string, params: Params | Encoded, flags: number, timeout: number): void {
+    const { options } = this;
     const id = this.loop.begin(this);
     try {
       const inherited = options?.context === undefined ? NaN : (options.context.deadlineMs ?? Infinity);
-      this.loop.command({ kind: n.START, channel, id, method, flags, timeout: timeoutOf(options), inherited, params, options });
+      this.loop.command({ kind: n.START, channel: this.target.channel, id, method, flags, timeout, inherited, params, options });
     } catch (error) {
       this.loop.end(id);
       throw refused(error);
     }
     this.id = id;
-    for (const signal of this.signals) signal.addEventListener("abort", this.onAbort, { once: true });
     if (options?.items !== undefined) this.send(options.items);
+  }
+
+  /** The arguments are taken now: whoever calls may change them as soon as the call is made. */
+  private wait(gate: Gate, method: string, params: Params, flags: number, timeout: number): void {
+    let encoded: Encoded;
+    try {
+      encoded = new Encoded(params);
+    } catch (error) {
+      throw refused(error);
+    }
+    const inherited = this.options?.context?.deadlineMs ?? Infinity;
+    const left = Math.min(Number.isNaN(timeout) ? USUAL_MS : timeout, inherited);
+    const until = performance.now() + left;
+    const start = (): void => {
+      clearTimeout(this.waiting?.timer);
+      this.waiting = undefined;
+      try {
+        this.leaveFor(method, encoded, flags, left === Infinity ? Infinity : Math.max(0, until - performance.now()));
+        this.started();
+      } catch (error) {
+        this.stopListening();
+        gate.leave();
+        this.failed(() => error as Error);
+      }
+    };
+    const late = (): void => {
+      const message = `the deadline passed while the call to ${method} waited for its turn: so many calls are in flight on this connection`;
+      this.giveUp(() => new ProcallError("DEADLINE_EXCEEDED", message, { executed: "no" }));
+    };
+    this.waiting = { start, timer: left > MAX_TIMER_MS ? undefined : setTimeout(late, left) };
+    gate.wait(start);
+  }
+
+  /** A call that waits does so no longer. */
+  private giveUp(make: (() => Error) | undefined): void {
+    const { waiting } = this;
+    if (waiting === undefined) return;
+    this.waiting = undefined;
+    clearTimeout(waiting.timer);
+    this.target.gate?.forget(waiting.start);
+    this.stopListening();
+    if (make !== undefined) this.failed(make);
+  }
+
+  /** A call that waited was started. */
+  protected started(): void {}
+
+  /** Whether it is under way, or will be. */
+  protected isOpen(): boolean {
+    return this.id >= 0 || this.waiting !== undefined;
   }
 
   private prepare(options: CallOptions): number {
@@ -188,18 +286,24 @@ export abstract class Running implements Operation {
 
   /** The call is cancelled, and nothing more is heard of it. */
   protected abandon(): void {
+    this.giveUp(undefined);
     if (this.id < 0) return;
     const { id } = this;
-    this.over();
     this.loop.flush();
     native.abandon(id);
     this.loop.end(id);
+    this.over();
   }
 
   /** Nothing more comes. */
   private over(): void {
     this.id = -1;
     this.sender?.sent(true);
+    this.stopListening();
+    this.target.gate?.leave();
+  }
+
+  private stopListening(): void {
     for (const signal of this.signals) signal.removeEventListener("abort", this.onAbort);
   }
 
@@ -247,11 +351,11 @@ export abstract class Running implements Operation {
   }
 
   /** The error of the peer, with the reason of the signal when that is why. */
-  private errorOf(map: unknown): ProcallError {
+  private errorOf(map: unknown): Error {
     const error = n.errorOf(map);
     const aborted = error.code === "CANCELLED" ? this.signals.find((signal) => signal.aborted) : undefined;
     if (aborted !== undefined) Object.defineProperty(error, "cause", { value: aborted.reason, configurable: true, writable: true });
-    return error;
+    return revived(this.target.known, error);
   }
 
   protected abstract replied(value: unknown): void;
@@ -262,14 +366,15 @@ export abstract class Running implements Operation {
 
 class UnaryCall extends Running {
   constructor(
+    target: Target,
     options: CallOptions | undefined,
     private readonly resolve: (value: unknown) => void,
   ) {
-    super(options);
+    super(target, options);
   }
 
-  override start(channel: number, method: string, params: Params): void {
-    super.start(channel, method, params, false);
+  override start(method: string, params: Params): void {
+    super.start(method, params, false);
   }
 
   protected override replied(value: unknown): void {
@@ -287,10 +392,10 @@ class UnaryCall extends Running {
 }
 
 /** Calls a method that answers with one value. */
-export function callUnary(channel: number, method: string, params: Params, options?: CallOptions): Promise<unknown> {
+export function callUnary(target: Target, method: string, params: Params, options?: CallOptions): Promise<unknown> {
   return new Promise((resolve, reject) => {
     try {
-      new UnaryCall(options, resolve).start(channel, method, params);
+      new UnaryCall(target, options, resolve).start(method, params);
     } catch (error) {
       reject(error);
     }

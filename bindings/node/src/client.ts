@@ -1,11 +1,15 @@
 /** Clients: what one calls on. */
 
-import { type CallOptions, callUnary, type NotifyOptions, type Params, refused, routing, timeoutOf } from "./call.js";
+import { type CallOptions, callUnary, type NotifyOptions, type Params, refused, routing, type Target, timeoutOf } from "./call.js";
 import type { Context } from "./context.js";
+import { type KnownErrors, knownErrors } from "./declared.js";
+import type { ErrorClass } from "./described.js";
 import { ProcallError } from "./errors.js";
 import type { Metrics } from "./figures.js";
+import { Gate } from "./gate.js";
 import { type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
+import type { Dynamic, Remote, Streams, TypedCall } from "./remote.js";
 import { Stream } from "./stream.js";
 
 /** What a peer serves. */
@@ -51,24 +55,11 @@ export interface ClientBase {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** The methods of a service as a client sees them. Those whose answer is a stream are called with {@link ClientBase.stream}. */
-export type Remote<S> = {
-  readonly [K in keyof S]: 0 extends 1 & S[K]
-    ? S[K]
-    : S[K] extends (...args: infer A) => infer R
-      ? R extends AsyncIterable<unknown>
-        ? never
-        : (...args: A) => Promise<Awaited<R>>
-      : Remote<S[K]>;
-};
-
-/** Any method, when nothing is known of the service. */
-export interface Dynamic {
-  readonly [method: string]: any;
-}
-
 /** A client: methods of the service `S`, and {@link ClientBase}. */
-export type Client<S = Dynamic> = ClientBase & Omit<Remote<S>, keyof ClientBase>;
+export type Client<S = Dynamic> = Omit<ClientBase, "call" | "stream"> & Omit<Remote<S>, keyof ClientBase> & {
+  readonly call: TypedCall<S>;
+  readonly stream: Streams<S>;
+};
 
 /** What was counted of a channel's calls, those included that were written just now. */
 export function counted(channel: number): Metrics {
@@ -79,19 +70,22 @@ export function counted(channel: number): Metrics {
 /** What calls are made on, by the number that the native half gave it. */
 export class Caller implements ClientBase {
   readonly #channel: number;
+  readonly #target: Target;
   /** What was counted, once it is closed. */
   #last: Metrics | undefined;
 
-  constructor(channel: number) {
+  /** `most` is how many calls may be under way at once; the others wait. */
+  constructor(channel: number, most: number, known: KnownErrors | undefined) {
     this.#channel = channel;
+    this.#target = { channel, gate: most === Infinity ? undefined : new Gate(most), known };
   }
 
   call<R>(method: string, params: Params = [], options?: CallOptions): Promise<R> {
-    return callUnary(this.#channel, method, params, options) as Promise<R>;
+    return callUnary(this.#target, method, params, options) as Promise<R>;
   }
 
   stream<T>(method: string, params: Params = [], options?: CallOptions): Stream<T> {
-    return new Stream<T>(this.#channel, method, params, options);
+    return new Stream<T>(this.#target, method, params, options);
   }
 
   notify(method: string, params: Params = [], options?: NotifyOptions): void {
@@ -136,16 +130,20 @@ export class Caller implements ClientBase {
 const FUNCTION_MEMBERS = new Set(["then", "length", "name", "prototype", "apply", "bind", "call", "constructor", "toString"]);
 
 /** A remote method that can be called, and whose members are methods of longer names: `client.calc.add(1, 2)`. */
-function method(caller: ClientBase, name: string): unknown {
+function method(start: (name: string, args: unknown[]) => unknown, name: string): unknown {
+  return withMembers((...args: unknown[]) => start(name, args), (member) => method(start, `${name}.${member}`));
+}
+
+/** A function whose members are made when they are asked for. */
+function withMembers(call: (...args: any[]) => unknown, make: (member: string) => unknown): unknown {
   const members = new Map<string, unknown>();
-  const call = (...args: unknown[]): Promise<unknown> => caller.call(name, args);
   return new Proxy(call, {
     get(target, member) {
       if (typeof member === "symbol" || FUNCTION_MEMBERS.has(member)) {
         return member === "then" ? undefined : (Reflect.get(target, member) as unknown);
       }
       let found = members.get(member);
-      if (found === undefined) members.set(member, (found = method(caller, `${name}.${member}`)));
+      if (found === undefined) members.set(member, (found = make(member)));
       return found;
     },
   });
@@ -164,11 +162,16 @@ export function withMethods<C extends ClientBase>(caller: C): C & Dynamic {
         // Members that are no functions may change.
         if (typeof found !== "function") return found;
         found = (found as (...args: unknown[]) => unknown).bind(target);
+        // Methods whose answer is a stream are members of this one: `client.stream.count(5)`.
+        if (member === "stream") {
+          const start = (name: string, args: unknown[]): unknown => target.stream(name, args);
+          found = withMembers(found as (...args: unknown[]) => unknown, (name) => method(start, name));
+        }
       } else if (member === "then") {
         // Whoever awaits a client must not call a remote method.
         return undefined;
       } else {
-        found = method(target, member);
+        found = method((name, args) => target.call(name, args), member);
       }
       members.set(member, found);
       return found;
@@ -184,6 +187,11 @@ export interface ConnectOptions {
   readonly timeoutMs?: number;
   /** Aborting it ends the search. */
   readonly signal?: AbortSignal;
+  /**
+   * Error classes that the service's methods declare: a failure of one of these names is an instance of the class, made without its constructor,
+   * with the message and the fields of the original; its `cause` is the {@link ProcallError}.
+   */
+  readonly errors?: readonly ErrorClass[];
   /** The handler that connects: the search takes no more time than the handler has left, and ends when the handler is cancelled. */
   readonly context?: Context;
 }
@@ -200,7 +208,7 @@ class Connecting implements Operation {
   constructor(
     target: string,
     options: ConnectOptions,
-    private readonly resolve: (channel: number) => void,
+    private readonly resolve: (connected: { channel: number; most: number }) => void,
     private readonly reject: (error: unknown) => void,
   ) {
     const { signal, context } = options;
@@ -218,7 +226,7 @@ class Connecting implements Operation {
     theLoop().soon();
   }
 
-  handle(kind: number, _flags: number, value: () => unknown, extra: number): boolean {
+  handle(kind: number, _flags: number, value: () => unknown, extra: number, more: number): boolean {
     clearTimeout(this.timer);
     if (kind === n.PAUSE) {
       this.timer = setTimeout(() => {
@@ -229,7 +237,7 @@ class Connecting implements Operation {
     }
     for (const signal of this.signals) signal.removeEventListener("abort", this.onAbort);
     if (kind === n.DONE) {
-      this.resolve(extra);
+      this.resolve({ channel: extra, most: more });
     } else {
       const error = n.errorOf(value());
       this.reject(error.code === "CANCELLED" ? this.cancelled() : error);
@@ -259,6 +267,7 @@ class Connecting implements Operation {
  * ```
  */
 export async function connect<S = Dynamic>(target: string, options: ConnectOptions = {}): Promise<Client<S>> {
-  const channel = await new Promise<number>((resolve, reject) => new Connecting(target, options, resolve, reject));
-  return withMethods(new Caller(channel)) as unknown as Client<S>;
+  const known = knownErrors(options.errors);
+  const { channel, most } = await new Promise<{ channel: number; most: number }>((resolve, reject) => new Connecting(target, options, resolve, reject));
+  return withMethods(new Caller(channel, most, known)) as unknown as Client<S>;
 }

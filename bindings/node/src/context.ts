@@ -1,9 +1,10 @@
 /** What a handler may know of its call. */
 
 import type { CallOptions, NotifyOptions, Params } from "./call.js";
-import type { Caller, ClientBase, Dynamic } from "./client.js";
+import type { Caller, ClientBase } from "./client.js";
 import { withMethods } from "./client.js";
 import type { Metrics } from "./figures.js";
+import type { Dynamic } from "./remote.js";
 import type { Stream } from "./stream.js";
 
 /** What a context needs of the call that it tells about. */
@@ -61,8 +62,8 @@ export class Context {
    * }
    * ```
    */
-  with<C extends ClientBase>(client: C): C {
-    return withMethods(new Nested(client, this) as unknown as Caller) as unknown as C & Dynamic;
+  with<C extends Pick<ClientBase, "close">>(client: C): C {
+    return withMethods(new Nested(client as unknown as ClientBase, this) as unknown as Caller) as unknown as C & Dynamic;
   }
 }
 

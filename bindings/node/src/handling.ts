@@ -2,16 +2,21 @@
 
 import { CODES } from "./codes.js";
 import { type ContextSource, within } from "./context.js";
+import { declaredOf, fieldsOf, MAX_DETAILS } from "./declared.js";
+import type { ErrorClass } from "./described.js";
 import { encode } from "./encode.js";
-import { type FieldError, ProcallError, UndecodableError, UnencodableError } from "./errors.js";
+import { ProcallError, UndecodableError, UnencodableError } from "./errors.js";
 import { type IncomingCall, type Loop, type Operation, theLoop } from "./loop.js";
-import type { Method } from "./methods.js";
+import type { Input, Method } from "./methods.js";
 import * as n from "./native.js";
-import { below } from "./schema.js";
 import { Sender } from "./sender.js";
+import { below, type Validate, type Validated } from "./validation.js";
 
 const { native } = n;
 
+/** Characters of an error's message and stack that travel: an error that is longer than a chunk, 64 KiB, loses all of them. */
+const MAX_MESSAGE = 4 << 10;
+const MAX_TRACE = 8 << 10;
 /** Items asked for at once. */
 const WINDOW = 32;
 
@@ -51,12 +56,48 @@ export class Handling implements Operation, ContextSource {
       this.fail({ code: "INVALID_ARGUMENT", message: `the arguments cannot be read: ${message}` });
       return;
     }
-    const wrong = this.wrong(args, (call.flags & n.BY_NAME) !== 0);
-    if (wrong.length > 0) {
-      const message = wrong.map(({ path, message }) => `argument ${path.slice(1)}: ${message}`).join("; ");
-      this.fail({ code: "INVALID_ARGUMENT", message, fields: wrong });
+    const { input } = this.entry;
+    if (input === undefined) {
+      this.invoke(args);
       return;
     }
+    const byName = (call.flags & n.BY_NAME) !== 0;
+    try {
+      const validated = this.validate(input, args, byName);
+      if (validated instanceof Promise) validated.then((found) => this.judge(input, args, byName, found), (error: unknown) => this.threw(error));
+      else this.judge(input, args, byName, validated);
+    } catch (error) {
+      this.threw(error);
+    }
+  }
+
+  /** What the schema makes of the arguments. */
+  private validate({ members, tuple, validate }: Input, args: unknown[], byName: boolean): Validated | Promise<Validated> {
+    if (members !== undefined) return validate(together(members, args), "");
+    if (tuple) return validate(args, "");
+    const { names, takesWhole } = this.entry.signature;
+    return validate(args[0], byName && !takesWhole ? below("", names[0]!) : "");
+  }
+
+  private judge(input: Input, args: unknown[], byName: boolean, validated: Validated): void {
+    if ("fields" in validated) {
+      // As they were sent: by position, or by name.
+      const places = byName || !input.apart || input.members === undefined ? [] : input.members.map((name) => below("", name));
+      const fields = validated.fields.map(({ path, message }) => {
+        const at = places.findIndex((place) => path === place || path.startsWith(`${place}/`));
+        return { path: at < 0 ? path : `/${at}${path.slice(places[at]!.length)}`, message };
+      });
+      const says = fields.map(({ path, message }) => (path === "" ? message : `argument ${path.slice(1)}: ${message}`)).join("; ");
+      this.fail({ code: "INVALID_ARGUMENT", message: short(says), fields });
+    } else if (input.members !== undefined && input.apart) {
+      this.invoke(args);
+    } else {
+      this.invoke(input.tuple && Array.isArray(validated.value) ? validated.value : [validated.value]);
+    }
+  }
+
+  /** The arguments are good: runs the handler with them. */
+  private invoke(args: unknown[]): void {
     if (this.entry.itemsIn) {
       this.incoming = new IncomingItems(() => this.pull());
       this.follow();
@@ -70,18 +111,18 @@ export class Handling implements Operation, ContextSource {
       return;
     }
     if (this.entry.itemsOut) void this.stream(result);
-    else if (isThenable(result)) result.then((value) => this.answer(value), (error: unknown) => this.threw(error));
-    else this.answer(result);
+    else if (isThenable(result)) result.then((value) => this.result(value), (error: unknown) => this.threw(error));
+    else this.result(result);
   }
 
-  /** What the method's schema has against its arguments. */
-  private wrong(args: readonly unknown[], byName: boolean): FieldError[] {
-    const errors: FieldError[] = [];
-    const { checks, signature } = this.entry;
-    for (let at = 0; at < checks.length && at < args.length; at++) {
-      if (args[at] !== undefined) checks[at]?.(args[at], byName ? below("", signature.names[at]!) : `/${at}`, errors);
+  /** The handler returned; its answer may have to be looked at first. */
+  private result(value: unknown): void {
+    const { output } = this.entry;
+    if (output === undefined) {
+      this.answer(value);
+      return;
     }
-    return errors;
+    judged(output, value).then((value) => this.answer(value), (error: unknown) => this.threw(error));
   }
 
   private answer(value: unknown): void {
@@ -95,9 +136,9 @@ export class Handling implements Operation, ContextSource {
 
   /** The handler failed, or gave a stream that did. */
   private threw(error: unknown): void {
-    if (this.open) this.fail(mapOf(error));
+    if (this.open) this.fail(mapOf(error, this.entry.errors));
     // Nobody waits for the outcome of a notification.
-    else if (this.served === n.NONE) process.emitWarning(error instanceof Error ? error : String(error), { detail: `in ${this.method}` });
+    else if (this.served === n.NONE) process.emitWarning(error instanceof Error ? error : shown(error), { detail: `in ${this.method}` });
   }
 
   private fail(map: Record<string, unknown>): void {
@@ -126,12 +167,12 @@ export class Handling implements Operation, ContextSource {
         this.loop.flush();
         return native.sendServed(this.served, item);
       });
-      if (!(await this.sender.run(resuming(this, items)))) {
+      if (!(await this.sender.run(resuming(this, items, this.entry.output)))) {
         this.fail({ code: this.late ? "DEADLINE_EXCEEDED" : "CANCELLED", message: "the stream was cancelled", started: true });
         return;
       }
     } catch (error) {
-      if (error instanceof UnencodableError) this.fail(invalidResult(error));
+      if (isUnencodable(error)) this.fail(invalidResult(error));
       else this.threw(error);
       return;
     }
@@ -270,18 +311,44 @@ class IncomingItems implements AsyncIterableIterator<unknown> {
 }
 
 /** The same values; whenever the iterable runs, {@link context} finds the call. */
-function resuming(source: ContextSource, items: AsyncIterable<unknown> | Iterable<unknown>): AsyncIterable<unknown> {
+function resuming(
+  source: ContextSource,
+  items: AsyncIterable<unknown> | Iterable<unknown>,
+  output: Validate | undefined,
+): AsyncIterable<unknown> {
   return {
     [Symbol.asyncIterator]() {
       const iterator = within(source, () =>
         Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator](),
       );
       return {
-        next: async () => within(source, () => iterator.next()),
+        async next() {
+          const next = await within(source, () => iterator.next());
+          return output === undefined || next.done === true ? next : { value: await judged(output, next.value), done: false };
+        },
         return: async () => (await iterator.return?.()) ?? { value: undefined, done: true },
       };
     },
   };
+}
+
+/** A value that its schema has seen. */
+async function judged(output: Validate, value: unknown): Promise<unknown> {
+  const validated = await output(value, "");
+  if (!("fields" in validated)) return validated.value;
+  const { fields } = validated;
+  const says = fields.map(({ path, message }) => (path === "" ? message : `${path.slice(1)}: ${message}`)).join("; ");
+  throw new ProcallError("INVALID_RESULT", `the result: ${says}`, { executed: "yes", fields });
+}
+
+/** An object of the arguments that were given. */
+function together(names: readonly string[], args: readonly unknown[]): Record<string, unknown> {
+  const object: Record<string, unknown> = {};
+  names.forEach((name, at) => {
+    // An own property, whatever the name is.
+    if (args[at] !== undefined) Object.defineProperty(object, name, { value: args[at], enumerable: true, writable: true, configurable: true });
+  });
+  return object;
 }
 
 function invalidResult(error: unknown): Record<string, unknown> {
@@ -289,16 +356,25 @@ function invalidResult(error: unknown): Record<string, unknown> {
   return { code: "INVALID_RESULT", message: `the result: ${message}`, started: true };
 }
 
-/** What travels of something that a handler threw. */
-function mapOf(error: unknown): Record<string, unknown> {
+/** What travels of something that a handler threw, whatever that is. */
+function mapOf(error: unknown, declared: readonly ErrorClass[]): Record<string, unknown> {
+  try {
+    return errorMap(error, declared);
+  } catch {
+    // Its members cannot be read: a getter throws, or it is a revoked proxy.
+    return { code: "HANDLER_ERROR", message: shown(error), remoteType: typeof error, started: true };
+  }
+}
+
+function errorMap(error: unknown, declared: readonly ErrorClass[]): Record<string, unknown> {
   if (error instanceof ProcallError && error.code in CODES) {
     const { code, message, retryAfterMs, fields, candidates, remoteType } = error;
     return {
       code,
-      message,
+      message: short(message),
       started: true,
       remoteType: remoteType ?? error.name,
-      remoteTrace: error.stack ?? "",
+      remoteTrace: short(error.stack, MAX_TRACE),
       retryAfterMs,
       fields,
       candidates,
@@ -306,19 +382,39 @@ function mapOf(error: unknown): Record<string, unknown> {
     };
   }
   if (error instanceof Error) {
+    const type = declaredOf(error, declared);
     const { details } = error as { details?: unknown };
-    return { code: "HANDLER_ERROR", message: well(error.message), remoteType: well(error.name), remoteTrace: well(error.stack ?? ""), started: true, ...detailsOf(details) };
+    // Few classes set their name, so the class says more.
+    const name = type?.name ?? (error.name === "Error" ? error.constructor.name || "Error" : error.name);
+    return {
+      code: "HANDLER_ERROR",
+      message: short(error.message),
+      remoteType: short(name),
+      remoteTrace: short(error.stack, MAX_TRACE),
+      started: true,
+      ...detailsOf(type === undefined ? details : fieldsOf(error)),
+    };
   }
-  return { code: "HANDLER_ERROR", message: well(shown(error)), remoteType: typeof error, started: true };
+  return { code: "HANDLER_ERROR", message: short(shown(error)), remoteType: error === null ? "null" : typeof error, started: true };
 }
 
 /** What a handler attached, when it is a value. */
 function detailsOf(details: unknown): { details?: Uint8Array } {
   if (details === undefined || details === null) return {};
   try {
-    return { details: new Uint8Array(encode(details)) };
+    const bytes = encode(details);
+    return bytes.length <= MAX_DETAILS ? { details: new Uint8Array(bytes) } : {};
   } catch {
     return {};
+  }
+}
+
+/** Asks it of anything, a revoked proxy too. */
+function isUnencodable(error: unknown): boolean {
+  try {
+    return error instanceof UnencodableError;
+  } catch {
+    return false;
   }
 }
 
@@ -328,6 +424,12 @@ function shown(value: unknown): string {
   } catch {
     return "something that cannot be shown";
   }
+}
+
+/** A text of an error, of which a reader wants no more than this; it is to arrive in any case. */
+function short(text: unknown, most = MAX_MESSAGE): string {
+  const whole = well(text ?? "");
+  return whole.length <= most ? whole : `${whole.slice(0, most)} ... (${whole.length} characters in all)`.toWellFormed();
 }
 
 function well(text: unknown): string {

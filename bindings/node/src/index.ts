@@ -12,16 +12,20 @@
 
 export type { OutputLine, PoolEvent } from "./audience.js";
 export type { CallOptions, NotifyOptions, Params, Progress } from "./call.js";
-export { type Client, type ClientBase, connect, type ConnectOptions, type Dynamic, type MethodInfo, type Registration, type Remote } from "./client.js";
+export { type Client, type ClientBase, connect, type ConnectOptions, type MethodInfo, type Registration } from "./client.js";
 export { type CodeInfo, CODES, type ErrorCode, type Executed } from "./codes.js";
 export { Context, context } from "./context.js";
+export { type ErrorClass, method, type MethodOptions } from "./described.js";
 export { decode } from "./decode.js";
 export { encode } from "./encode.js";
 export { type ErrorInfo, type FieldError, ProcallError, UndecodableError, UnencodableError } from "./errors.js";
 export type { Health, Latency, Metrics, PoolStats, WorkerInfo } from "./figures.js";
-export type { MethodOptions } from "./methods.js";
-export { type Answer, type BroadcastOptions, Pool, PoolBase, type PoolOptions } from "./pool.js";
+export { type MapOptions, Mapped } from "./mapping.js";
+export { offload, type Offloaded, type OffloadOptions } from "./offload.js";
+export { type Answer, type BroadcastOptions, type Outcome, Pool, PoolBase, type PoolOptions } from "./pool.js";
+export type { Dynamic, MethodsOf, Remote, StreamCalls, Streams, TypedCall } from "./remote.js";
 export { type Running, type RunOptions, Service, service, type ServiceOptions } from "./service.js";
 export type { Schema } from "./signature.js";
+export type { AnySchema, StandardSchema } from "./validation.js";
 export { Stream } from "./stream.js";
 export { type Dtype, DTYPES, type NumberArray, TypedBuffer } from "./typed.js";

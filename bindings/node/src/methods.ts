@@ -1,24 +1,10 @@
 /** From functions, objects and class instances to methods. */
 
+import { declaredErrors } from "./declared.js";
+import { type ErrorClass, type MethodOptions, undescribed } from "./described.js";
 import { ProcallError } from "./errors.js";
-import { type Check, checkOf } from "./schema.js";
 import { type Schema, schemaOf, type Signature, signatureOf, signatureOfSchema } from "./signature.js";
-
-/** What is said of a method beside its function. */
-export interface MethodOptions {
-  /** What it does, in a sentence. */
-  readonly description?: string;
-  /** JSON Schema of the params: an object with one property a parameter. */
-  readonly params?: Schema;
-  /** JSON Schema of the result, or of one item. */
-  readonly result?: Schema;
-  /** It may run more than once without harm. */
-  readonly idempotent?: boolean;
-  /** It returns an iterable whose values are to be sent as a stream. Needless for generators. */
-  readonly itemsOut?: boolean;
-  /** The caller sends a stream: the method's first parameter is an async iterable of its items. */
-  readonly itemsIn?: boolean;
-}
+import { jsonSchemaOf, type Validate, validateOf } from "./validation.js";
 
 /** One method of a service. */
 export interface Method {
@@ -28,14 +14,30 @@ export interface Method {
   readonly itemsIn: boolean;
   readonly itemsOut: boolean;
   readonly signature: Signature;
-  /** What the schema says of each argument. */
-  readonly checks: readonly (Check | undefined)[];
+  readonly input: Input | undefined;
+  readonly output: Validate | undefined;
+  readonly errors: readonly ErrorClass[];
+  readonly paramsSchema: Schema | undefined;
+  readonly resultSchema: Schema | undefined;
+}
+
+/** What is done with the arguments before the function gets them. */
+export interface Input {
+  /** Members of the object that the arguments are put together to; none when they are one argument, or a tuple. */
+  readonly members: readonly string[] | undefined;
+  /** The function takes them one by one, although they are looked at together. */
+  readonly apart: boolean;
+  /** The arguments are a tuple. */
+  readonly tuple: boolean;
+  readonly validate: Validate;
 }
 
 type AnyFunction = (...args: unknown[]) => unknown;
 
 /** Names that the methods of a class instance cannot have, because they mean something else in it. */
-const RESERVED = new Set(["constructor", "run", "stop"]);
+const RESERVED = new Set(["run", "start", "stop"]);
+/** Names that every object has. */
+const COMMON = new Set(["constructor", "toString", "toLocaleString", "toJSON", "valueOf", "then"]);
 
 /** The methods of an object: its own functions; of a class instance, also the public methods of its class. */
 export function methodsOf(target: object, options: Readonly<Record<string, MethodOptions | undefined>>): Method[] {
@@ -44,7 +46,7 @@ export function methodsOf(target: object, options: Readonly<Record<string, Metho
   const isInstance = prototype !== Object.prototype && prototype !== null;
   const gather = (from: object): void => {
     for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(from))) {
-      const hidden = isInstance && (name.startsWith("_") || RESERVED.has(name));
+      const hidden = name.startsWith("_") || COMMON.has(name) || (isInstance && RESERVED.has(name));
       if (typeof value === "function" && !hidden && !functions.has(name)) functions.set(name, value as AnyFunction);
     }
   };
@@ -58,20 +60,69 @@ export function methodsOf(target: object, options: Readonly<Record<string, Metho
   return Array.from(functions, ([name, fn]) => method(name, fn, target, options[name] ?? {}));
 }
 
-function method(name: string, fn: AnyFunction, target: object, options: MethodOptions): Method {
+function method(name: string, given: AnyFunction, target: object, more: MethodOptions): Method {
+  const { fn, options: own } = undescribed(given);
+  const options: MethodOptions = { ...own, ...more };
+  if (options.input !== undefined && options.params !== undefined) {
+    throw new ProcallError("INVALID_ARGUMENT", `${name} has both input and params: input for a function of one object, params for one of several arguments`);
+  }
   const kind = (fn as { [Symbol.toStringTag]?: string })[Symbol.toStringTag];
   const itemsIn = options.itemsIn === true;
   const itemsOut = options.itemsOut ?? (kind === "AsyncGeneratorFunction" || kind === "GeneratorFunction");
-  const own = signatureOf(fn);
-  const signature =
-    options.params !== undefined
-      ? signatureOfSchema(options.params)
-      : itemsIn
-        ? withoutFirst(own)
-        : own;
-  const properties = (options.params?.["properties"] ?? {}) as Readonly<Record<string, unknown>>;
-  const checks = signature.names.map((parameter) => checkOf(properties[parameter]));
-  return { name, call: (args) => Reflect.apply(fn, target, args), options, itemsIn, itemsOut, signature, checks };
+  const call = (args: unknown[]): unknown => Reflect.apply(fn, target, args);
+  const plain = signatureOf(fn);
+  const behind = itemsIn ? withoutFirst(plain) : plain;
+  const described = options.input === undefined ? undefined : inputOf(name, options.input, behind);
+  const signature = options.params !== undefined ? signatureOfSchema(options.params) : (described?.signature ?? behind);
+  const together = options.params && { members: signature.names, apart: true, tuple: false, validate: validateOf(name, options.params) };
+  return {
+    name,
+    call,
+    options,
+    itemsIn,
+    itemsOut,
+    signature,
+    input: together ?? described?.input,
+    output: options.output === undefined ? undefined : validateOf(name, options.output),
+    errors: declaredErrors(name, options.errors),
+    paramsSchema: options.params ?? (described === undefined ? schemaOf(signature) : described.schema),
+    resultSchema: options.result ?? (options.output === undefined ? undefined : jsonSchemaOf(options.output, "output")),
+  };
+}
+
+/** How a method takes what its schema of input describes. */
+function inputOf(
+  method: string,
+  schema: NonNullable<MethodOptions["input"]>,
+  own: Signature,
+): { input: Input; signature: Signature; schema: Schema | undefined } {
+  const validate = validateOf(method, schema);
+  const json = jsonSchemaOf(schema, "input");
+  const places = json?.["type"] === "array" ? (json["prefixItems"] ?? json["items"]) : undefined;
+  if (Array.isArray(places)) {
+    const least = Number(json?.["minItems"] ?? 0);
+    const names = places.map((_, at) => own.names[at] || `_${at + 1}`);
+    const required = names.map((_, at) => at < least);
+    const properties = Object.fromEntries(names.map((name, at) => [name, places[at] as unknown]));
+    return {
+      input: { members: undefined, apart: true, tuple: true, validate },
+      signature: { names, required, takesWhole: false, variadic: false },
+      schema: { type: "object", properties, required: names.filter((_, at) => required[at]), "x-order": names },
+    };
+  }
+  const open = json?.["additionalProperties"] !== undefined && json["additionalProperties"] !== false;
+  if (json?.["type"] === "object" && json["properties"] !== undefined && !open) {
+    const signature = { ...signatureOfSchema(json), takesWhole: false, gathers: true };
+    return { input: { members: signature.names, apart: false, tuple: false, validate }, signature, schema: json };
+  }
+  // One argument, which an object of any members may be.
+  const whole = json === undefined || json["type"] === "object" || json["type"] === undefined;
+  const name = own.names[0] || "input";
+  return {
+    input: { members: undefined, apart: false, tuple: false, validate },
+    signature: { names: [name], required: [true], takesWhole: whole, variadic: false },
+    schema: json?.["type"] === "object" ? json : { type: "object", properties: { [name]: json ?? {} }, required: [name] },
+  };
 }
 
 /** The signature behind the stream that a method takes as its first parameter. */
@@ -81,12 +132,12 @@ function withoutFirst({ names, required, variadic }: Signature): Signature {
 
 /** What is registered of a method. */
 export function infoOf(service: string, method: Method): Record<string, unknown> {
-  const { options, signature } = method;
+  const { options } = method;
   return {
     name: method.name.includes(".") ? method.name : `${service}.${method.name}`,
     description: options.description,
-    params_schema: options.params ?? schemaOf(signature),
-    result_schema: options.result,
+    params_schema: method.paramsSchema,
+    result_schema: method.resultSchema,
     idempotent: options.idempotent === true,
     shape: method.itemsIn ? (method.itemsOut ? "duplex" : "items_in") : method.itemsOut ? "items_out" : "unary",
   };

@@ -41,6 +41,10 @@ export interface Native {
   waitForEvents(waits: boolean): void;
   closePool(channel: number, notices: number): PoolStats | null;
   progress(served: number, done: number, total: number | null, text: string): void;
+  /** Plain JSON Schema, as JSON. */
+  validator(schema: string): object;
+  /** The mistakes in a value, an array of `FieldError`; all in MessagePack. */
+  mistakes(validator: object, value: Uint8Array): Buffer | null;
 }
 
 /** Events: eight 32-bit numbers each, as `native/records.rs` has them. */

@@ -4,13 +4,17 @@ import { inspect } from "node:util";
 
 import { Audience, type Listeners, type PoolEvent } from "./audience.js";
 import { type CallOptions, failing, type NotifyOptions, type Params } from "./call.js";
-import { Caller, type ClientBase, counted, type Dynamic, type Registration, type Remote, withMethods } from "./client.js";
+import { Caller, type ClientBase, counted, type Registration, withMethods } from "./client.js";
+import { type KnownErrors, knownErrors } from "./declared.js";
 import { decode } from "./decode.js";
+import type { ErrorClass } from "./described.js";
 import { encode } from "./encode.js";
 import { ProcallError, UnencodableError } from "./errors.js";
 import type { Health, Metrics, PoolStats, WorkerInfo } from "./figures.js";
 import { type Operation, theLoop } from "./loop.js";
+import { lookAheadOf, type MapOptions, Mapped, paramsOf } from "./mapping.js";
 import * as n from "./native.js";
+import type { Dynamic, Remote, Streams, TypedCall } from "./remote.js";
 import { Stream } from "./stream.js";
 
 const { native } = n;
@@ -67,6 +71,8 @@ export interface PoolOptions extends Listeners {
     readonly windowMs?: number;
     readonly maxUnready?: number;
   };
+  /** Error classes that the workers' methods declare, as {@link ConnectOptions.errors}. */
+  readonly errors?: readonly ErrorClass[];
   /** Aborting it gives the start up. */
   readonly signal?: AbortSignal;
 }
@@ -87,6 +93,9 @@ export type BroadcastOptions = Omit<CallOptions, "key" | "to" | "items">;
 export type Answer<R = unknown> =
   | { readonly worker: string; readonly value: R; readonly error?: never }
   | { readonly worker: string; readonly error: ProcallError; readonly value?: never };
+
+/** What one call of a {@link PoolBase.batch} came to. */
+export type Outcome<R = unknown> = { readonly value: R; readonly error?: never } | { readonly error: Error; readonly value?: never };
 
 /** An operation that ends with one event. */
 class Step implements Operation {
@@ -131,8 +140,8 @@ export class PoolBase implements ClientBase {
   #last: PoolStats | undefined;
 
   /** @internal */
-  constructor(channel: number, notices: number, audience: Audience) {
-    this.#caller = new Caller(channel);
+  constructor(channel: number, notices: number, audience: Audience, known: KnownErrors | undefined) {
+    this.#caller = new Caller(channel, Infinity, known);
     this.#channel = channel;
     this.#notices = notices;
     this.#audience = audience;
@@ -162,6 +171,51 @@ export class PoolBase implements ClientBase {
   }
 
   /**
+   * Calls a method once for each item, several at a time; the answers come in the order of the items. An item that is an array holds the arguments
+   * by position, a plain object by name, and anything else is the only argument. Items are read as they are needed, so there may be no end of them.
+   *
+   * The first error ends it, after the answers before it, and cancels the calls behind it; so does leaving the loop.
+   *
+   * ```ts
+   * for await (const size of pool.map<number>("size", ["a.png", "b.png"], { progress: true })) console.log(size);
+   * const sums = await pool.map<number>("add", [[1, 2], [3, 4]]).toArray();
+   * ```
+   */
+  map<R = unknown>(method: string, items: Iterable<unknown> | AsyncIterable<unknown>, options: MapOptions = {}): Mapped<R> {
+    const { lookAhead, progress: _, signal: __, ...rest } = options;
+    const begin = (item: unknown, signal: AbortSignal): Promise<R> => this.call<R>(method, paramsOf(item), { ...rest, signal });
+    return new Mapped<R>(items, options, lookAheadOf(lookAhead, this.#size()), begin);
+  }
+
+  /**
+   * Makes different calls, several at a time; resolves with all outcomes, in their order. The errors of some are no error of the whole.
+   *
+   * ```ts
+   * const [sum, pid] = await pool.batch([["add", [1, 2]], ["pid"]]);
+   * if (sum.error === undefined) console.log(sum.value);
+   * ```
+   */
+  async batch<R = unknown>(
+    calls: Iterable<readonly [method: string, params?: Params]>,
+    options: Omit<MapOptions, "progress"> = {},
+  ): Promise<Outcome<R>[]> {
+    const { lookAhead, signal: _, ...rest } = options;
+    const begin = async (call: unknown, signal: AbortSignal): Promise<Outcome<R>> => {
+      const [method, params] = call as readonly [string, Params?];
+      try {
+        return { value: await this.call<R>(method, params, { ...rest, signal }) };
+      } catch (error) {
+        return { error: error as Error };
+      }
+    };
+    return await new Mapped<Outcome<R>>(calls, options, lookAheadOf(lookAhead, this.#size()), begin).toArray();
+  }
+
+  #size(): number {
+    return this.#last === undefined ? this.workers().length : 0;
+  }
+
+  /**
    * Calls a method on every worker; resolves with all answers, in the order of the workers. One that is busy or starting gets the call when it
    * has room; one that has failed answers NO_WORKER. The errors of some are no error of the whole, so look at each.
    *
@@ -176,12 +230,27 @@ export class PoolBase implements ClientBase {
       try {
         return { worker, value: await this.call<R>(method, params, { ...options, to: worker }) };
       } catch (error) {
+        const told = error instanceof ProcallError ? error : (error as Error).cause;
         // What is no error of a call is a defect, and belongs to nobody's part.
-        if (!(error instanceof ProcallError)) throw error;
-        return { worker, error };
+        if (!(told instanceof ProcallError)) throw error;
+        return { worker, error: told };
       }
     };
     return Promise.all(this.workers().map(answer));
+  }
+
+  /**
+   * The same pool, with the methods of a service as its own members; nothing happens when it runs.
+   *
+   * ```ts
+   * import type { Calc } from "./calc.mjs";          // export type Calc = typeof calc
+   * const calc = pool.as<Calc>();
+   * await calc.add(1, 2);
+   * for await (const n of calc.stream.count(5)) console.log(n);
+   * ```
+   */
+  as<T>(): Pool<T> {
+    return withMethods(this) as unknown as Pool<T>;
   }
 
   /** What the workers serve. */
@@ -284,13 +353,17 @@ export class PoolBase implements ClientBase {
 }
 
 /** A pool: services of its workers as `S`, and {@link PoolBase}. */
-export type Pool<S = Dynamic> = PoolBase & Omit<Remote<S>, keyof PoolBase>;
+export type Pool<S = Dynamic> = Omit<PoolBase, "call" | "stream"> & Omit<Remote<S>, keyof PoolBase> & {
+  readonly call: TypedCall<S>;
+  readonly stream: Streams<S>;
+};
 
 async function start<S>(target: Readonly<Record<string, unknown>>, options: PoolOptions): Promise<Pool<S>> {
   if (typeof options !== "object" || options === null) {
     throw new ProcallError("INVALID_ARGUMENT", `the options of a pool are an object, such as { workers: 4 }, not ${inspect(options)}`);
   }
-  const { onOutput, onEvent, signal, ...rest } = options;
+  const { onOutput, onEvent, signal, errors, ...rest } = options;
+  const known = knownErrors(errors);
   for (const [name, given] of Object.entries({ onOutput, onEvent })) {
     if (given !== undefined && typeof given !== "function") {
       throw new ProcallError("INVALID_ARGUMENT", `${name} is ${inspect(given, { depth: 0 })}: give a function`);
@@ -322,7 +395,7 @@ async function start<S>(target: Readonly<Record<string, unknown>>, options: Pool
       };
       signal?.addEventListener("abort", abort, { once: true });
     });
-    return withMethods(new PoolBase(channel, notices, audience)) as unknown as Pool<S>;
+    return withMethods(new PoolBase(channel, notices, audience, known)) as unknown as Pool<S>;
   } catch (error) {
     loop.pools.delete(notices);
     audience.close();

@@ -4,8 +4,10 @@ import { encode } from "./encode.js";
 import { ProcallError } from "./errors.js";
 import { Handling } from "./handling.js";
 import { type IncomingCall, type Serving, theLoop } from "./loop.js";
-import { infoOf, type Method, type MethodOptions, methodsOf } from "./methods.js";
+import type { MethodOptions } from "./described.js";
+import { infoOf, type Method, methodsOf } from "./methods.js";
 import { calling, native } from "./native.js";
+import type { METHODS, OwnMethods } from "./remote.js";
 
 /** How long calls in flight may take once a service is asked to stop. */
 const DRAIN_MS = 10_000;
@@ -44,30 +46,51 @@ export interface Running {
   stop(): Promise<void>;
 }
 
-/** A named set of methods. */
-export class Service {
-  readonly name: string;
-  readonly #methods: readonly Method[];
-  readonly #names: readonly string[];
-  readonly #description: Buffer;
+/** What a service tells others, and what it runs itself. */
+interface Offer {
+  readonly methods: readonly Method[];
+  readonly names: readonly string[];
+  readonly description: Buffer;
+}
 
+/**
+ * A named set of methods: what {@link service} gives, or a class of one's own, whose public methods are offered.
+ *
+ * ```ts
+ * class Calc extends Service {
+ *   constructor() {
+ *     super("calc");
+ *   }
+ *   add(a: number, b: number) {
+ *     return a + b;
+ *   }
+ * }
+ * await new Calc().run();
+ * ```
+ */
+export class Service<M = OwnMethods> {
+  /** The type of the methods, for `connect<typeof calc>("calc")`; there is no such member when it runs. */
+  declare readonly [METHODS]?: M;
+  readonly name: string;
+  readonly #options: ServiceOptions;
+  #offered: Offer | undefined;
+
+  constructor(name: string, options?: ServiceOptions);
   /** @internal */
-  constructor(name: string, target: object, options: ServiceOptions) {
-    if (name === "" || /[\s\p{Cc}]/u.test(name)) throw new ProcallError("INVALID_ARGUMENT", `"${name}" cannot name a service`);
+  constructor(name: string, options: ServiceOptions, target: object);
+  constructor(name: string, options: ServiceOptions = {}, target?: object) {
+    if (typeof name !== "string" || name === "" || /[\s\p{Cc}]/u.test(name)) {
+      throw new ProcallError("INVALID_ARGUMENT", `${JSON.stringify(name)} cannot name a service`);
+    }
     this.name = name;
-    this.#methods = methodsOf(target, options.methods ?? {});
-    const infos = this.#methods.map((method) => infoOf(name, method));
-    this.#names = infos.map((info) => String(info["name"]));
-    this.#description = encode({
-      registration: {
-        name,
-        version: options.version,
-        description: options.description,
-        concurrency: options.concurrency ?? 1024,
-        methods: infos,
-      },
-      parameters: this.#methods.map(({ signature }) => ({ ...signature })),
-    });
+    this.#options = options;
+    if (target !== undefined) this.#offered = offer(name, target, options);
+  }
+
+  /** The methods of a class are looked at when it is served: its fields are not there yet when this constructor runs. */
+  #offer(): Offer {
+    this.#offered ??= offer(this.name, this, this.#options);
+    return this.#offered;
   }
 
   /**
@@ -107,19 +130,36 @@ export class Service {
   /** Begins to serve, and leaves signals to the program. */
   async start(options: RunOptions = {}): Promise<Running> {
     const loop = theLoop();
+    const { methods, names, description } = this.#offer();
     if (options.listen === undefined) {
-      const worker = calling(() => native.serveParent(this.#description));
+      const worker = calling(() => native.serveParent(description));
       if (worker !== null) {
         loop.soon();
-        return running(new Served(this.#methods, this.#names, worker), undefined);
+        return running(new Served(methods, names, worker), undefined);
       }
     }
     const target = options.listen ?? process.env["PROCALL_LISTEN"] ?? this.name;
-    const { service, address } = calling(() => native.serveAt(this.#description, target));
+    const { service, address } = calling(() => native.serveAt(description, target));
     if (options.onListening !== undefined) options.onListening(address);
     else process.stderr.write(`procall: listening at ${address}\n`);
-    return running(new Served(this.#methods, this.#names, service), address);
+    return running(new Served(methods, names, service), address);
   }
+}
+
+function offer(name: string, target: object, options: ServiceOptions): Offer {
+  const methods = methodsOf(target, options.methods ?? {});
+  const infos = methods.map((method) => infoOf(name, method));
+  const description = encode({
+    registration: {
+      name,
+      version: options.version,
+      description: options.description,
+      concurrency: options.concurrency ?? 1024,
+      methods: infos,
+    },
+    parameters: methods.map(({ signature }) => ({ gathers: false, ...signature })),
+  });
+  return { methods, names: infos.map((info) => String(info["name"])), description };
 }
 
 function running(served: Served, address: string | undefined): Running {
@@ -170,9 +210,14 @@ class Served implements Serving {
  * A service of functions, or of the public methods of a class instance.
  *
  * ```ts
- * await service("calc", { add: (a: number, b: number) => a + b }).run();
+ * const calc = service("calc", { add: (a: number, b: number) => a + b });
+ * export type Calc = typeof calc;      // elsewhere: connect<Calc>("calc")
+ * await calc.run();
  * ```
  */
-export function service(name: string, methods: object, options: ServiceOptions = {}): Service {
-  return new Service(name, methods, options);
+export function service<M extends object>(name: string, methods: M, options: ServiceOptions = {}): Service<M> {
+  if (typeof methods !== "object" || methods === null) {
+    throw new ProcallError("INVALID_ARGUMENT", `the methods of a service are functions of an object, or of a class instance, not ${typeof methods}`);
+  }
+  return new Service<M>(name, options, methods);
 }

@@ -10,6 +10,8 @@ export interface Signature {
   readonly takesWhole: boolean;
   /** Any number may follow by position. */
   readonly variadic: boolean;
+  /** The function takes one object of all of them: a sole argument that is such an object gives them by name. */
+  readonly gathers?: boolean;
 }
 
 /** A JSON Schema (2020-12) as a plain object, such as Zod's `toJSONSchema` or TypeBox give. */

@@ -1,6 +1,6 @@
 /** Answers that are streams. */
 
-import { type CallOptions, failing, type Params, Running } from "./call.js";
+import { type CallOptions, failing, type Params, Running, type Target } from "./call.js";
 import { native } from "./native.js";
 
 /** Items asked for at once. More would only lie here instead of at their sender. */
@@ -13,17 +13,17 @@ const WINDOW = 32;
  */
 export class Stream<T> extends Running implements AsyncIterableIterator<T> {
   private readonly items: T[] = [];
-  private readonly waiting: ((result: IteratorResult<T> | Promise<never>) => void)[] = [];
+  private readonly waiters: ((result: IteratorResult<T> | Promise<never>) => void)[] = [];
   /** Items that were asked for and have not come. */
   private asked = 0;
   /** Set once nothing more will come. */
   private outcome: { error: (() => Error) | undefined } | undefined;
 
   /** @internal */
-  constructor(channel: number, method: string, params: Params, options: CallOptions | undefined) {
-    super(options);
+  constructor(target: Target, method: string, params: Params, options: CallOptions | undefined) {
+    super(target, options);
     try {
-      this.start(channel, method, params, true);
+      this.start(method, params, true);
     } catch (error) {
       this.outcome = { error: () => error as Error };
     }
@@ -31,10 +31,10 @@ export class Stream<T> extends Running implements AsyncIterableIterator<T> {
 
   protected override item(value: unknown): void {
     this.asked--;
-    const next = this.waiting.shift();
+    const next = this.waiters.shift();
     if (next === undefined) this.items.push(value as T);
     else next({ value: value as T, done: false });
-    if (this.waiting.length > 0) this.ask();
+    if (this.waiters.length > 0) this.ask();
   }
 
   protected override replied(value: unknown): void {
@@ -52,7 +52,7 @@ export class Stream<T> extends Running implements AsyncIterableIterator<T> {
 
   private settle(error: (() => Error) | undefined): void {
     this.outcome ??= { error };
-    for (const next of this.waiting.splice(0)) next(this.take());
+    for (const next of this.waiters.splice(0)) next(this.take());
   }
 
   /** What there is for the next who asks, now that nothing more will come. */
@@ -62,6 +62,10 @@ export class Stream<T> extends Running implements AsyncIterableIterator<T> {
     // The error is told once; then the stream is simply over.
     this.outcome = { error: undefined };
     return error === undefined ? { value: undefined, done: true } : failing(error);
+  }
+
+  protected override started(): void {
+    if (this.waiters.length > 0) this.ask();
   }
 
   private ask(): void {
@@ -79,7 +83,7 @@ export class Stream<T> extends Running implements AsyncIterableIterator<T> {
         resolve(this.take());
         return;
       }
-      this.waiting.push(resolve);
+      this.waiters.push(resolve);
       this.ask();
     });
   }

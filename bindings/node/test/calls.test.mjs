@@ -152,15 +152,6 @@ describe("calls", { timeout: 60_000 }, () => {
     assert.deepEqual(await Promise.all(calls), Array.from({ length: 1000 }, (_, n) => n));
   });
 
-  it("beyond what a connection takes are refused at once", async (t) => {
-    const open = deferred();
-    const { client } = await serve(t, { wait: () => open.promise });
-    const calls = Array.from({ length: 1025 }, () => client.wait().then(() => "done", (error) => error.code));
-    assert.equal(await calls[1024], "OVERLOADED");
-    open.resolve();
-    assert.deepEqual(new Set(await Promise.all(calls.slice(0, 1024))), new Set(["done"]));
-  });
-
   it("report progress", async (t) => {
     const seen = deferred();
     const { client } = await serve(t, {

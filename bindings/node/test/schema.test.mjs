@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
+import { service as declare } from "procall";
+
 import { serve } from "../testing/serving.mjs";
 
 const user = {
@@ -12,24 +14,26 @@ const user = {
 };
 const params = {
   type: "object",
-  properties: { user, role: { enum: ["admin", "guest"] }, tags: { type: "array", items: { type: "string" } }, free: {}, far: { $ref: "#/nowhere" } },
+  properties: { user, role: { enum: ["admin", "guest"] }, tags: { type: "array", items: { type: "string" } }, free: {}, far: { $ref: "#/$defs/far" }, word: { type: "string", pattern: "^[a-z]+$" } },
   required: ["user"],
+  $defs: { far: { type: "integer" } },
 };
 
 describe("schemas", { timeout: 60_000 }, () => {
   const right = [
     [{ name: "Ada" }],
-    [{ name: "Ada", age: 36, "a/b": 1 }, "admin", ["x"], new Uint8Array(1), Symbol.iterator.toString()],
+    [{ name: "Ada", age: 36, "a/b": 1 }, "admin", ["x"], new Uint8Array(1), 7, "word"],
     [{ name: "Ada", age: null }, "guest", []],
     [{ name: "Ada", age: 3n }],
   ];
   const wrong = [
     [[1], ["/0"]],
-    [[new Float32Array(1)], ["/0"]],
+    [[new Float32Array(1)], ["/0/name"]],
     [[{ age: -1 }], ["/0/age", "/0/name"]],
     [[{ name: 7, age: 1.5 }], ["/0/age", "/0/name"]],
     [[{ name: "Ada", age: 151, "a/b": 2, more: 1 }], ["/0/age", "/0/a~1b", "/0/more"]],
     [[{ name: "Ada" }, "root", ["x", 1]], ["/1", "/2/1"]],
+    [[{ name: "Ada" }, "guest", [], null, 1.5, "A"], ["/4", "/5"]],
     [{ user: { name: "Ada" }, role: "root" }, ["/role"]],
   ];
   const service = { method: (...args) => args.length };
@@ -41,6 +45,12 @@ describe("schemas", { timeout: 60_000 }, () => {
       assert.equal(await client.method(...args), args.length);
     });
   }
+
+  it("are refused when they are none, or refer to what is not there", async () => {
+    for (const params of [{ type: "text" }, { properties: { a: { $ref: "#/nowhere" } } }, { properties: { a: { $ref: "https://example.com/schema" } } }]) {
+      assert.throws(() => declare("x", service, { methods: { method: { params } } }), { code: "INVALID_ARGUMENT", message: /method: the schema cannot be used/ });
+    }
+  });
 
   for (const [args, paths] of wrong) {
     it(`refuse wrong arguments at ${paths.join(" and ")}`, async (t) => {

@@ -1,8 +1,9 @@
 // What users of the types rely on: this file is compiled, never run.
 import {
   type Answer, type CallOptions, type Client, connect, context, type ErrorCode, type Health, type Latency, type Metrics, Pool, type PoolEvent,
-  type PoolOptions, type PoolStats, ProcallError, service, type WorkerInfo,
+  method, offload, type PoolOptions, type PoolStats, ProcallError, Service, service, type WorkerInfo,
 } from "procall";
+import * as z from "zod";
 
 interface Calc {
   add(a: number, b: number): number;
@@ -90,4 +91,104 @@ export async function services(): Promise<void> {
 
 export function errors(error: unknown): ErrorCode | undefined {
   return error instanceof ProcallError ? error.code : undefined;
+}
+
+const arithmetic = service("calc", {
+  add: (a: number, b: number) => a + b,
+  async later(text: string): Promise<Uint8Array> {
+    return new TextEncoder().encode(text);
+  },
+  async *count(n: number) {
+    for (let at = 0; at < n; at++) yield at;
+  },
+  *words(text: string) {
+    yield* text.split(" ");
+  },
+  divide: method(
+    { input: z.object({ a: z.number(), b: z.number().default(1) }), output: z.number(), idempotent: true },
+    ({ a, b }) => a / b.valueOf(),
+  ),
+  power: method({ input: z.tuple([z.number(), z.number()]) }, async (base, exponent) => base ** exponent),
+  plain: method({ input: { type: "object", properties: { a: { type: "number" } } } }, ({ a }) => Number(a)),
+  repeat: method({ idempotent: true, errors: [RangeError] }, (text: string, times: number) => text.repeat(times)),
+});
+
+class Store extends Service {
+  readonly #entries = new Map<string, number>();
+  constructor() {
+    super("store");
+  }
+  put(key: string, value: number): void {
+    this.#entries.set(key, value);
+  }
+  get(key: string): number | null {
+    return this.#entries.get(key) ?? null;
+  }
+  *keys() {
+    yield* this.#entries.keys();
+  }
+}
+
+export async function inferred(): Promise<void> {
+  const calc = await connect<typeof arithmetic>("calc");
+  const sum: number = await calc.add(1, 2);
+  const bytes: Uint8Array = await calc.later("x");
+  const quotient: number = await calc.divide({ a: 1 });
+  const power: number = await calc.power(2, 3);
+  const text: string = await calc.repeat("x", 3);
+  const named: number = await calc.call("add", { a: 1, b: 2 }, { deadlineMs: 80 });
+  const positional: number = await calc.call("add", [1, 2]);
+  const free: string = await calc.call<string>("another.service", [1]);
+  for await (const n of calc.stream.count(5)) n.toFixed();
+  for await (const word of calc.stream.words("a b")) word.trim();
+  for await (const n of calc.stream<number>("count", [5])) n.toFixed();
+  // @ts-expect-error: an argument of a wrong type
+  await calc.add("1", 2);
+  // @ts-expect-error: a member that is missing
+  await calc.divide({ b: 1 });
+  // @ts-expect-error: there is no such method
+  await calc.sub(1, 2);
+  // @ts-expect-error: its answer is a stream, so it is `calc.stream.count`
+  await calc.count(5);
+  // @ts-expect-error: its answer is a value
+  calc.stream.add(1, 2);
+  // @ts-expect-error: the sum is no text
+  const wrong: string = await calc.call("add", [1, 2]);
+  // @ts-expect-error: an output that is none
+  method({ output: z.number() }, () => "text");
+
+  const store = await connect<Store>("store");
+  await store.put("a", 1);
+  const value: number | null = await store.get("a");
+  for await (const key of store.stream.keys()) key.trim();
+  // @ts-expect-error: a service is not run from afar
+  store.run();
+
+  const pool = await Pool.spawn("calc.mjs");
+  const typed = pool.as<typeof arithmetic>();
+  const same: number = await typed.add(1, 2);
+  const both = await Pool.spawn<{ calc: typeof arithmetic; store: Store }>("all.mjs");
+  const again: number = await both.calc.add(1, 2);
+  for await (const n of both.stream.calc.count(5)) n.toFixed();
+  const stored: number | null = await both.store.get("a");
+  void [sum, bytes, quotient, power, text, named, positional, free, wrong, value, same, again, stored];
+}
+
+class NotAnImage extends Error {}
+
+export async function many(pool: Pool): Promise<void> {
+  const sizes: number[] = await pool.map<number>("size", ["a.png"], { progress: true, lookAhead: 4, deadlineMs: 80 }).toArray();
+  for await (const size of pool.map<number>("size", new Set(["a.png"]), { progress: (done, total) => `${done} of ${total ?? "?"}` })) size.toFixed();
+  const [outcome] = await pool.batch<number>([["add", [1, 2]], ["pid"]]);
+  if (outcome?.error === undefined) outcome?.value.toFixed();
+  await connect("images", { errors: [NotAnImage] });
+  // @ts-expect-error: not a class of errors
+  await connect("images", { errors: [Map] });
+
+  const work = offload<{ hash(text: string): Promise<string>; rounds: number }>(new URL("file:///work.mjs"), { threads: 4 });
+  const hash: string = await work.hash("x");
+  // @ts-expect-error: not a function
+  void work.rounds;
+  await work.close();
+  void [sizes, hash];
 }

@@ -9,13 +9,26 @@ if (process.env.FAIL !== undefined) {
 const held = [];
 const notes = [];
 
+async function waitsForCancel() {
+  const { signal } = context();
+  console.log("waiting");
+  await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  console.log("cancelled");
+}
+
 await service("calc", {
   add: (a, b) => a + b,
+  echo: (value) => value,
   pid: () => process.pid,
   surroundings: () => ({ args: process.argv.slice(2), cwd: process.cwd(), word: process.env.WORD ?? null }),
   print(text) {
     console.log(text);
     console.error(`err ${text}`);
+  },
+  /** Keeps the loop for so many milliseconds. */
+  blocks(ms) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+    return process.pid;
   },
   hang: () => new Promise(() => {}),
   spin() {
@@ -55,10 +68,10 @@ await service("calc", {
   async *count(n) {
     for (let at = 0; at < n; at++) yield at;
   },
-  async waitsForCancel() {
-    const { signal } = context();
-    console.log("waiting");
-    await new Promise((resolve) => signal.addEventListener("abort", resolve));
-    console.log("cancelled");
+  waitsForCancel,
+  waitsUnless: (not) => (not ? null : waitsForCancel()),
+  async failsAt(n) {
+    if (n === 2) throw new RangeError("number 2");
+    return n < 2 ? n : waitsForCancel();
   },
 }).run();

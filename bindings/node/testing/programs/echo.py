@@ -1,0 +1,17 @@
+# Gives back what it gets, and says what that is.
+import procall
+
+echo = procall.Service("echo")
+
+
+@echo.method
+def back(value):
+    return value
+
+
+@echo.method
+def kind(value) -> str:
+    return type(value).__name__
+
+
+echo.run()
