@@ -8,15 +8,15 @@ from procall._workers import Answer, Event, Watched, plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from typing import Any, Unpack
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any, TypeVar, Unpack, overload
 
+    from procall._futures import MethodExecutor
     from procall._native import Submitted
     from procall._options import PoolOptions
     from procall._workers import Program
 
-WINDOW = 64
-"""Calls of one ``map`` that are under way at once; more would only wait in the pool's queue."""
+    R = TypeVar("R")
 
 
 class Pool(Watched, Calls):
@@ -61,23 +61,86 @@ class Pool(Watched, Calls):
         self._pool = _native.Pool.start(*plan(program, options))
         super().__init__(self._pool.caller(None))
 
-    def submit(self, method: str, /, *args: Any, **kwargs: Any) -> Submitted:
-        """Starts a call and returns at once; ``result()`` waits for it."""
-        return self._caller.submit(method, args, kwargs)
+    if TYPE_CHECKING:
 
-    def map(self, method: str, arguments: Iterable[Sequence[Any]], /) -> Iterator[Any]:
+        @overload
+        def map(
+            self,
+            method: str,
+            arguments: Iterable[Sequence[Any]],
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> Iterator[Any]: ...
+        @overload
+        def map(
+            self,
+            method: Callable[..., R],
+            arguments: Iterable[Sequence[Any]],
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> Iterator[R]: ...
+
+    def map(
+        self,
+        method: Callable[..., Any] | str,
+        arguments: Iterable[Sequence[Any]],
+        /,
+        *,
+        progress: bool = False,
+        ahead: int = 64,
+    ) -> Iterator[Any]:
         """Calls a method with each of the tuples of arguments, many at a time; results come in
         order.
-        """
-        from collections import deque
 
-        under_way: deque[Submitted] = deque()
-        for args in arguments:
-            under_way.append(self.submit(method, *args))
-            if len(under_way) >= WINDOW:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        The input is read as the results are taken: ``ahead`` calls are under way at once, which
+        must find room in the pool's queue. An error of one call is raised in its place, and ends
+        the rest; so does leaving the loop early. ``progress=True`` draws a bar on standard error
+        where that is a terminal: tqdm's, if the program has imported tqdm.
+
+        ::
+
+            for size in pool.map("thumbnail", ((path,) for path in paths), progress=True):
+                ...
+        """
+        from procall import _ahead
+
+        name = _ahead.name_of(method)
+
+        def start(args: Sequence[Any]) -> Submitted:
+            return self._caller.submit(name, tuple(_ahead.check_args(args)), {})
+
+        def finish(begun: Submitted) -> Any:
+            return begun.result()
+
+        results = _ahead.ahead(arguments, start, finish, _ahead.check_count(ahead))
+        if progress:
+            from procall import _progress
+
+            results = _progress.counted(
+                results, lambda: _progress.bar(name, _progress.total_of(arguments))
+            )
+        return results
+
+    def executor(self, service: str | None = None) -> MethodExecutor:
+        """This pool as a ``concurrent.futures.Executor``, for what wants one.
+
+        What is submitted to it is the name of a method, or a function whose name is that of the
+        method; ``service`` completes names without a dot. Its ``map`` reads its input as it goes.
+        Shutting it down leaves the pool alone.
+
+        ::
+
+            with pool.executor("calc") as executor:
+                sums = list(executor.map("add", range(10), range(10)))
+            await loop.run_in_executor(executor, "add", 1, 2)
+        """
+        from procall._futures import MethodExecutor
+
+        return MethodExecutor(self, service)
 
     def broadcast(self, method: str, /, *args: Any, **kwargs: Any) -> list[Answer]:
         """Calls a method on every worker, and gives all answers in the order of the workers. A
