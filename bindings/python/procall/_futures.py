@@ -6,11 +6,11 @@ import atexit
 import os
 import select
 import threading
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 
 from procall import _native
 from procall._ahead import AHEAD, ahead, name_of
-from procall._errors import Closed
+from procall._errors import Cancelled, Closed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from procall._client import Calls
+
+
+class CallCancelled(Cancelled, CancelledError):
+    """What a cancelled future raises: an error of ours, and the one of futures."""
 
 
 class CallFuture(Future[object]):
@@ -38,11 +42,20 @@ class CallFuture(Future[object]):
 
     def result(self, timeout: float | None = None) -> Any:
         self._check()
-        return super().result(timeout)
+        try:
+            return super().result(timeout)
+        except CancelledError:
+            # It may also be the outcome of a future that was not cancelled itself.
+            if not self.cancelled():
+                raise
+            raise CallCancelled("the call was cancelled by its caller") from None
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         self._check()
-        return super().exception(timeout)
+        try:
+            return super().exception(timeout)
+        except CancelledError:
+            raise CallCancelled("the call was cancelled by its caller") from None
 
     def _check(self) -> None:
         if self._completion.pid != os.getpid() and not self.done():

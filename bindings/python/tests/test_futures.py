@@ -107,6 +107,8 @@ def test_cancel_ends_a_call_that_runs(pool: procall.Pool) -> None:
         assert future.cancelled()
         with pytest.raises(concurrent.futures.CancelledError):
             future.result()
+        with pytest.raises(procall.Cancelled):
+            future.exception()
         while "cancelled x" not in loop.what_happened():
             pass
     done = pool.submit("add", 1, 2)

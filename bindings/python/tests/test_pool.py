@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
 
 import procall
 import pytest
@@ -174,7 +173,7 @@ def test_a_loop_worker_takes_many_calls_at_once() -> None:
         for call in calls:
             call.cancel()
         for call in calls:
-            with pytest.raises((CancelledError, procall.DeadlineExceeded)):
+            with pytest.raises((procall.Cancelled, procall.DeadlineExceeded)):
                 call.result()
 
 
