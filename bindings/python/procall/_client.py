@@ -6,14 +6,14 @@ from procall import _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from types import EllipsisType, TracebackType
     from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
     from procall._figures import Metrics
     from procall._methods import MethodInfo
-    from procall._native import Stream
+    from procall._native import Stream, Submitted
     from procall._workers import Outcome
 
     Calling = TypeVar("Calling")
@@ -165,6 +165,71 @@ class Calls(Base):
         from procall._futures import submit
 
         return submit(self._caller, name_of(method), args, kwargs)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def map(
+            self,
+            method: str,
+            arguments: Iterable[Sequence[Any]],
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> Iterator[Any]: ...
+        @overload
+        def map(
+            self,
+            method: Callable[..., R],
+            arguments: Iterable[Sequence[Any]],
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> Iterator[R]: ...
+
+    def map(
+        self,
+        method: Callable[..., Any] | str,
+        arguments: Iterable[Sequence[Any]],
+        /,
+        *,
+        progress: bool = False,
+        ahead: int = 64,
+    ) -> Iterator[Any]:
+        """Calls a method with each of the tuples of arguments, many at a time; results come in
+        order.
+
+        The input is read as the results are taken: ``ahead`` calls are under way at once, which
+        must find room in the pool's queue, and among the 1,024 that a connection carries. An error
+        of one call is raised in its place, and ends the rest; so does leaving the loop early.
+        ``progress=True`` draws a bar on standard error where that is a terminal: tqdm's, if the
+        program has imported tqdm.
+
+        ::
+
+            for size in pool.map("thumbnail", ((path,) for path in paths), progress=True):
+                ...
+        """
+        from procall import _ahead
+
+        name = _ahead.name_of(method)
+
+        def start(args: Sequence[Any]) -> Submitted:
+            return self._caller.submit(name, tuple(_ahead.check_args(args)), {})
+
+        def finish(begun: Submitted) -> Any:
+            return begun.result()
+
+        results = _ahead.ahead(arguments, start, finish, _ahead.check_count(ahead))
+        if progress:
+            from procall import _progress
+
+            results = _progress.counted(
+                results, lambda: _progress.bar(name, _progress.total_of(arguments))
+            )
+        return results
 
     def batch(self, calls: Iterable[Sequence[Any]], /) -> list[Outcome]:
         """Makes many calls with one write, and waits for all of them. Each is ``(method, args,

@@ -8,15 +8,12 @@ from procall._workers import Answer, Event, Watched, plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import Any, TypeVar, Unpack, overload
+    from collections.abc import Iterator
+    from typing import Any, Unpack
 
     from procall._futures import MethodExecutor
-    from procall._native import Submitted
     from procall._options import PoolOptions
     from procall._workers import Program
-
-    R = TypeVar("R")
 
 
 class Pool(Watched, Calls):
@@ -60,70 +57,6 @@ class Pool(Watched, Calls):
         """
         self._pool = _native.Pool.start(*plan(program, options))
         super().__init__(self._pool.caller(None))
-
-    if TYPE_CHECKING:
-
-        @overload
-        def map(
-            self,
-            method: str,
-            arguments: Iterable[Sequence[Any]],
-            /,
-            *,
-            progress: bool = False,
-            ahead: int = 64,
-        ) -> Iterator[Any]: ...
-        @overload
-        def map(
-            self,
-            method: Callable[..., R],
-            arguments: Iterable[Sequence[Any]],
-            /,
-            *,
-            progress: bool = False,
-            ahead: int = 64,
-        ) -> Iterator[R]: ...
-
-    def map(
-        self,
-        method: Callable[..., Any] | str,
-        arguments: Iterable[Sequence[Any]],
-        /,
-        *,
-        progress: bool = False,
-        ahead: int = 64,
-    ) -> Iterator[Any]:
-        """Calls a method with each of the tuples of arguments, many at a time; results come in
-        order.
-
-        The input is read as the results are taken: ``ahead`` calls are under way at once, which
-        must find room in the pool's queue. An error of one call is raised in its place, and ends
-        the rest; so does leaving the loop early. ``progress=True`` draws a bar on standard error
-        where that is a terminal: tqdm's, if the program has imported tqdm.
-
-        ::
-
-            for size in pool.map("thumbnail", ((path,) for path in paths), progress=True):
-                ...
-        """
-        from procall import _ahead
-
-        name = _ahead.name_of(method)
-
-        def start(args: Sequence[Any]) -> Submitted:
-            return self._caller.submit(name, tuple(_ahead.check_args(args)), {})
-
-        def finish(begun: Submitted) -> Any:
-            return begun.result()
-
-        results = _ahead.ahead(arguments, start, finish, _ahead.check_count(ahead))
-        if progress:
-            from procall import _progress
-
-            results = _progress.counted(
-                results, lambda: _progress.bar(name, _progress.total_of(arguments))
-            )
-        return results
 
     def executor(self, service: str | None = None) -> MethodExecutor:
         """This pool as a ``concurrent.futures.Executor``, for what wants one.

@@ -66,6 +66,38 @@ class Calls(Base):
         stream: AsyncStream = self._caller.duplex(method, args, kwargs)
         return stream
 
+    def map(
+        self,
+        method: str,
+        arguments: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]],
+        /,
+        *,
+        progress: bool = False,
+        ahead: int = 64,
+    ) -> AsyncGenerator[Any, None]:
+        """Calls a method with each of the tuples of arguments, many at a time, for ``async for``;
+        results come in order. The input may be an async iterable.
+
+        The input is read as the results are taken: ``ahead`` calls are under way at once, which
+        must find room in the pool's queue, and among the 1,024 that a connection carries. An error
+        of one call is raised in its place, and ends the rest; so does closing the iterator early.
+        ``progress=True`` draws a bar on standard error where that is a terminal: tqdm's, if the
+        program has imported tqdm.
+
+        ::
+
+            async for size in pool.map("thumbnail", ((path,) for path in paths), progress=True):
+                ...
+        """
+        from procall import _ahead
+
+        name, count = _ahead.name_of(method), _ahead.check_count(ahead)
+
+        def start(args: Sequence[Any]) -> Awaitable[Any]:
+            return self.call(name, *_ahead.check_args(args))
+
+        return _map(name, arguments, start, count, progress)
+
     def batch(self, calls: Iterable[Sequence[Any]], /) -> Awaitable[list[Outcome]]:
         """Makes many calls with one write; await it for all outcomes, in the order of the calls.
         Each call is ``(method, args, kwargs)``, of which the last may be absent, or both.
@@ -192,37 +224,6 @@ class Pool(Watched, Calls):
         if name in ("_pool", "_caller"):
             raise RuntimeError("this pool was not started: use `async with`, or await it first")
         return super().__getattr__(name)
-
-    def map(
-        self,
-        method: str,
-        arguments: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]],
-        /,
-        *,
-        progress: bool = False,
-        ahead: int = 64,
-    ) -> AsyncGenerator[Any, None]:
-        """Calls a method with each of the tuples of arguments, many at a time, for ``async for``;
-        results come in order. The input may be an async iterable.
-
-        The input is read as the results are taken: ``ahead`` calls are under way at once, which
-        must find room in the pool's queue. An error of one call is raised in its place, and ends
-        the rest; so does closing the iterator early. ``progress=True`` draws a bar on standard
-        error where that is a terminal: tqdm's, if the program has imported tqdm.
-
-        ::
-
-            async for size in pool.map("thumbnail", ((path,) for path in paths), progress=True):
-                ...
-        """
-        from procall import _ahead
-
-        name, count = _ahead.name_of(method), _ahead.check_count(ahead)
-
-        def start(args: Sequence[Any]) -> Awaitable[Any]:
-            return self.call(name, *_ahead.check_args(args))
-
-        return _map(name, arguments, start, count, progress)
 
     def broadcast(self, method: str, /, *args: Any, **kwargs: Any) -> Awaitable[list[Answer]]:
         """Calls a method on every worker; await it for all answers in the order of the workers. A

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import itertools
-import os
 import pathlib
-import pty
-import subprocess
 import sys
 import types
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import procall
 import pytest
-from conftest import Served
+from conftest import Serve, Served
 from pools import LOOP, PLAIN
 from procall._progress import SmallBar, total_of
+from terminal import on_terminal
 
 
 @pytest.fixture
@@ -163,26 +160,6 @@ with procall.Pool(sys.argv[1], workers=1, show_output=False) as pool:
 """
 
 
-def on_terminal(*command: str) -> str:
-    """What a program prints on a terminal of its own."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL)
-    os.close(theirs)
-    text = io.BytesIO()
-    while True:
-        try:
-            part = os.read(ours, 4096)
-        except OSError:
-            # That is how a terminal says that the last of its writers is gone.
-            break
-        if not part:
-            break
-        text.write(part)
-    os.close(ours)
-    assert process.wait(60) == 0, text.getvalue().decode()
-    return text.getvalue().decode()
-
-
 def test_a_bar_on_a_terminal(script: Callable[..., str]) -> None:
     drawn = on_terminal(sys.executable, script(ON_A_TERMINAL), str(PLAIN))
     assert drawn.startswith("\r")
@@ -279,3 +256,24 @@ async def test_asyncio_batch(plain: Served) -> None:
         outcomes = await pool.batch([("add", (1, 2)), ("boom",)])
         assert outcomes[0].result() == 3
         assert isinstance(outcomes[1].error, procall.HandlerError)
+
+
+def test_ten_thousand_calls_of_one_client(calc: procall.Client) -> None:
+    results = calc.map("add", ((n, 1) for n in range(10_000)), ahead=1000)
+    assert list(results) == list(range(1, 10_001))
+
+
+async def test_ten_thousand_calls_of_one_client_in_asyncio(serve: Serve) -> None:
+    async with procall.aio.connect(serve("loop.py").address) as calc:
+        results = calc.map("add", ((n, 1) for n in range(10_000)), ahead=1000)
+        assert [n async for n in results] == list(range(1, 10_001))
+
+
+async def test_more_than_a_connection_carries_is_refused(serve: Serve) -> None:
+    service = serve("loop.py")
+    async with procall.aio.connect(service.address) as calc:
+        begun = [calc.slow(str(n)) for n in range(1024)]
+        with pytest.raises(procall.Overloaded, match="1024 calls are in flight") as caught:
+            calc.slow("one more")
+        assert caught.value.executed == "no"
+        del begun
