@@ -37,10 +37,12 @@ pub(crate) struct Caller {
     reach: Arc<Reach>,
 }
 
+/// Has a hub read the connections of a channel.
+type Attach = dyn Fn(&procall::Hub) -> Result<(), Error> + Send + Sync;
+
 /// Where the channel comes from, and who reads it.
 struct Reach {
-    /// Has a hub read the channel's connections.
-    attach: Box<dyn Fn(&procall::Hub) -> Result<(), Error> + Send + Sync>,
+    attach: Box<Attach>,
     /// The thread that completes futures reads it.
     attached: OnceLock<()>,
     /// A forked child has only copies of descriptors, and none of the threads.
@@ -263,7 +265,7 @@ impl Caller {
             match params::encode(self, &method, &args, Some(&kwargs)) {
                 Ok(params) => requests.push((method, params)),
                 Err(error) => {
-                    error.add_note(py, &format!("in call {at} of the batch, counted from 0"))?;
+                    error.add_note(py, format!("in call {at} of the batch, counted from 0"))?;
                     return Err(error);
                 }
             }
