@@ -18,6 +18,8 @@ VENV := .venv
 VENV_BIN := $(CURDIR)/$(VENV)/bin
 PYTHON_DIR := bindings/python
 NODE_DIR := bindings/node
+# What maturin puts into a wheel beside the package, when it is there under this name: `scripts` becomes the environment's `bin`.
+WHEEL_DATA := $(PYTHON_DIR)/procall._native.data
 MDBOOK_VERSION := 0.5.4
 
 CARGO_TARGET_DIR ?= target
@@ -28,8 +30,10 @@ EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples/d
 WITH_PYTHON := PATH="$(VENV_BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 
 # A set-up step is done when the file that is named after what it was done with exists, so a second run costs nothing.
-fingerprint = $(shell { $(2) || :; cat $(1) || :; } 2>/dev/null | sha256sum | cut -c1-16)
-PYTHON_READY := $(VENV)/.ready-$(call fingerprint,$(PYTHON_DIR)/requirements-dev.txt,$(PYTHON) --version)
+fingerprint = $(shell { $(2) || :; cat $(1) /dev/null || :; } 2>/dev/null | sha256sum | cut -c1-16)
+# The extra `dev` of the Python package, one pinned requirement a line.
+PYTHON_TOOLS = $(PYTHON) -c 'import sys, tomllib; print(*tomllib.load(sys.stdin.buffer)["project"]["optional-dependencies"]["dev"], sep="\n")' <$(PYTHON_DIR)/pyproject.toml
+PYTHON_READY := $(VENV)/.ready-$(call fingerprint,,$(PYTHON_TOOLS); $(PYTHON) --version)
 NODE_READY := $(NODE_DIR)/node_modules/.ready-$(call fingerprint,$(NODE_DIR)/package.json $(NODE_DIR)/package-lock.json,node --version)
 
 # Python code is checked with the settings of the package, wherever it lies.
@@ -67,6 +71,16 @@ bench: export RELEASE := 1
 bench: build-python build-node ## measure; the figures go to bench-results
 	$(WITH_PYTHON) cargo run --locked --release -p procall-bench
 
+.PHONY: wheel
+wheel: setup-python ## the Python package with the command `procall`, for pip, into dist
+	cargo build --locked -p procall-cli $(if $(RELEASE),--release)
+	rm -rf $(WHEEL_DATA)
+	install -D $(TARGET)/$(if $(RELEASE),release,debug)/procall $(WHEEL_DATA)/scripts/procall
+	strip --strip-debug $(WHEEL_DATA)/scripts/procall
+	cd $(PYTHON_DIR) && VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(VENV_BIN)/maturin build --quiet --locked --compatibility linux \
+		--out $(CURDIR)/dist $(if $(RELEASE),--release) || { rm -rf $(CURDIR)/$(WHEEL_DATA); exit 1; }
+	rm -rf $(WHEEL_DATA)
+
 .PHONY: docs
 docs: setup-system ## build the book and the Rust reference
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
@@ -79,7 +93,7 @@ docs: setup-system ## build the book and the Rust reference
 
 .PHONY: clean
 clean: ## remove everything that was made
-	rm -rf target fuzz/target docs/book bench-results $(VENV)
+	rm -rf target fuzz/target docs/book bench-results dist $(WHEEL_DATA) $(VENV)
 	rm -rf $(EXAMPLES:=/node_modules)
 	rm -rf $(NODE_DIR)/node_modules $(NODE_DIR)/dist $(NODE_DIR)/*.node $(PYTHON_DIR)/procall/*.so
 	find . -name .git -prune -o \( -name __pycache__ -o -name .pytest_cache -o -name .mypy_cache \
@@ -108,6 +122,7 @@ check-python: setup-python
 	$(VENV_BIN)/ruff check $(RUFF_CONFIG) $(PYTHON_SOURCES)
 	$(VENV_BIN)/ruff format --check $(RUFF_CONFIG) $(PYTHON_SOURCES)
 	cd $(PYTHON_DIR) && $(VENV_BIN)/mypy --strict procall
+	cd $(PYTHON_DIR) && $(VENV_BIN)/mypy --strict --warn-unused-ignores tests/typing
 
 # The declarations of the native addon are written by its build.
 .PHONY: check-node
@@ -130,10 +145,11 @@ test-node: build-node
 
 # Every caller with every worker, and the main job on the documents of this repository.
 .PHONY: test-examples
-test-examples: build-python build-node setup-examples
+test-examples: build-python build-node setup-examples wheel
 	cargo build --locked -p hello -p workers -p connect -p pairs -p procall-demo -p procall-cli
 	@$(WITH_PYTHON) tests/first-minutes/run
 	@$(WITH_PYTHON) tests/packages-node/run
+	@$(WITH_PYTHON) tests/packages/run
 	@$(WITH_PYTHON) examples/01-hello/run
 	@$(WITH_PYTHON) examples/02-workers/run
 	@$(WITH_PYTHON) examples/03-connect/run
@@ -159,7 +175,8 @@ setup-python: $(PYTHON_READY)
 $(PYTHON_READY): | setup-system
 	@echo "Making $(VENV) ..."
 	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV_BIN)/pip install --quiet --disable-pip-version-check --requirement $(PYTHON_DIR)/requirements-dev.txt
+	$(PYTHON_TOOLS) >$(VENV)/tools.txt
+	$(VENV_BIN)/pip install --quiet --disable-pip-version-check --requirement $(VENV)/tools.txt
 	@touch $@
 
 .PHONY: setup-node

@@ -24,9 +24,14 @@ The same names for asyncio are in ``procall.aio``.
 
 from __future__ import annotations
 
+import os
+
 from procall._native import VERSION as __version__
-from procall._native import Context
+from procall._native import Context, forked
 from procall._service import Service
+
+# What a parent has connected is refused in a child that it forks.
+os.register_at_fork(after_in_child=forked)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +73,7 @@ if TYPE_CHECKING:
     from procall._pool import Pool as Pool
     from procall._workers import Answer as Answer
     from procall._workers import Event as Event
+    from procall._workers import Outcome as Outcome
     from procall._workers import OutputLine as OutputLine
     from procall._workers import WorkerInfo as WorkerInfo
 else:
@@ -86,6 +92,7 @@ else:
         "Pool": "procall._pool",
         "Answer": "procall._workers",
         "Event": "procall._workers",
+        "Outcome": "procall._workers",
         "OutputLine": "procall._workers",
         "WorkerInfo": "procall._workers",
     }
@@ -130,6 +137,7 @@ __all__ = [
     "NameTaken",
     "NoWorker",
     "NotFound",
+    "Outcome",
     "OutputLine",
     "Overloaded",
     "PermissionDenied",

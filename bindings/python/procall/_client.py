@@ -6,13 +6,19 @@ from procall import _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
     from types import EllipsisType, TracebackType
-    from typing import Any, Literal, Self
+    from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
     from procall._figures import Metrics
     from procall._methods import MethodInfo
-    from procall._native import Stream
+    from procall._native import Stream, Submitted
+    from procall._workers import Outcome
+
+    Calling = TypeVar("Calling")
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
 
 class Base:
@@ -86,6 +92,22 @@ class Base:
         )
         return other
 
+    def as_(self, protocol: Callable[..., Calling]) -> Calling:
+        """The same, with the type that you say: a ``typing.Protocol`` with the methods of the
+        service. Nothing is checked when the program runs.
+
+        ::
+
+            class Calc(Protocol):
+                def add(self, a: int, b: int) -> int: ...
+
+
+            calc = procall.connect("calc").as_(Calc)
+            calc.add(1, 2)  # an int, for whoever checks types
+        """
+        typed: Any = self
+        return typed  # type: ignore[no-any-return]
+
     def metrics(self) -> Metrics:
         """What was counted of the calls since the start: how many, how they ended, how long they
         took. It does not wait.
@@ -115,6 +137,117 @@ class Calls(Base):
         """Calls a method that takes a stream: ``send``, ``finish``, then iterate; or ``result``."""
         stream: Stream = self._caller.duplex(method, args, kwargs)
         return stream
+
+    if TYPE_CHECKING:
+
+        @overload
+        def submit(self, method: str, /, *args: Any, **kwargs: Any) -> Future[Any]: ...
+        @overload
+        def submit(
+            self, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+        ) -> Future[R]: ...
+
+    def submit(self, method: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Starts a call and returns at once with a ``concurrent.futures.Future``.
+
+        The method is a name, or a function of that name, which lends its signature to type
+        checkers. ``cancel()`` of the future cancels the call even when it runs already, and
+        ``result(timeout)`` only stops waiting. One thread completes all futures of the process,
+        and their callbacks run on it. A future that is forgotten does not end its call.
+
+        ::
+
+            futures = [pool.submit("add", n, n) for n in range(10)]
+            for future in concurrent.futures.as_completed(futures):
+                print(future.result())
+        """
+        from procall._ahead import name_of
+        from procall._futures import submit
+
+        return submit(self._caller, name_of(method), args, kwargs)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def map(
+            self,
+            method: str,
+            arguments: Iterable[Sequence[Any]],
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> Iterator[Any]: ...
+        @overload
+        def map(
+            self,
+            method: Callable[..., R],
+            arguments: Iterable[Sequence[Any]],
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> Iterator[R]: ...
+
+    def map(
+        self,
+        method: Callable[..., Any] | str,
+        arguments: Iterable[Sequence[Any]],
+        /,
+        *,
+        progress: bool = False,
+        ahead: int = 64,
+    ) -> Iterator[Any]:
+        """Calls a method with each of the tuples of arguments, many at a time; results come in
+        order.
+
+        The input is read as the results are taken: ``ahead`` calls are under way at once, which
+        must find room in the pool's queue, and among the 1,024 that a connection carries. An error
+        of one call is raised in its place, and ends the rest; so does leaving the loop early.
+        ``progress=True`` draws a bar on standard error where that is a terminal: tqdm's, if the
+        program has imported tqdm.
+
+        ::
+
+            for size in pool.map("thumbnail", ((path,) for path in paths), progress=True):
+                ...
+        """
+        from procall import _ahead
+
+        name = _ahead.name_of(method)
+
+        def start(args: Sequence[Any]) -> Submitted:
+            return self._caller.submit(name, tuple(_ahead.check_args(args)), {})
+
+        def finish(begun: Submitted) -> Any:
+            return begun.result()
+
+        results = _ahead.ahead(arguments, start, finish, _ahead.check_count(ahead))
+        if progress:
+            from procall import _progress
+
+            results = _progress.counted(
+                results, lambda: _progress.bar(name, _progress.total_of(arguments))
+            )
+        return results
+
+    def batch(self, calls: Iterable[Sequence[Any]], /) -> list[Outcome]:
+        """Makes many calls with one write, and waits for all of them. Each is ``(method, args,
+        kwargs)``, of which the last may be absent, or both.
+
+        The outcomes are in the order of the calls, each with its own error. What a pool's queue or
+        a connection does not take is refused with ``Overloaded``. When arguments of one cannot be
+        sent, ``InvalidArgument`` is raised and nothing leaves.
+
+        ::
+
+            for outcome in calc.batch([("add", (1, 2)), ("add", (), {"a": 3, "b": 4})]):
+                print(outcome.error or outcome.result())
+        """
+        from procall._workers import entries, outcome
+
+        outcomes: list[Outcome] = self._caller.batch(entries(calls), outcome)
+        return outcomes
 
     def methods(self) -> list[MethodInfo]:
         """What the other side serves."""

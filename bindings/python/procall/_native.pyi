@@ -1,6 +1,7 @@
 """The native half."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
@@ -12,9 +13,13 @@ VERSION: str
 class Hub:
     """The connections that one event loop watches."""
 
-    def __new__(cls) -> Self: ...
+    def __new__(cls, of: Callable[[], object] | None = None) -> Self: ...
     def fileno(self) -> int: ...
     def turn(self) -> None: ...
+    def kick(self) -> None: ...
+    def withdraw(self, number: int, /) -> bool: ...
+
+def forked() -> None: ...
 
 class Wait(Coroutine[Any, Any, Any]):
     """Something an event loop can wait for: a coroutine in all that asyncio asks of one."""
@@ -29,6 +34,8 @@ class Method:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __getattr__(self, name: str) -> Method: ...
+    @property
+    def __name__(self) -> str: ...
 
 class Caller:
     """What clients and pools call through: a channel, and how its calls are made."""
@@ -40,6 +47,21 @@ class Caller:
     def submit(
         self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], /
     ) -> Submitted: ...
+    def deliver(
+        self,
+        hub: Hub,
+        future: Future[Any],
+        method: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        /,
+    ) -> int: ...
+    def batch(
+        self,
+        entries: list[tuple[str, tuple[Any, ...], dict[str, Any]]],
+        answer: Callable[[str, Any, Any], object],
+        /,
+    ) -> Any: ...
     def notify(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> None: ...
     def registration(self) -> dict[str, Any] | None: ...
     def metrics(self) -> dict[str, Any]: ...

@@ -8,15 +8,12 @@ from procall._workers import Answer, Event, Watched, plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator
     from typing import Any, Unpack
 
-    from procall._native import Submitted
+    from procall._futures import MethodExecutor
     from procall._options import PoolOptions
     from procall._workers import Program
-
-WINDOW = 64
-"""Calls of one ``map`` that are under way at once; more would only wait in the pool's queue."""
 
 
 class Pool(Watched, Calls):
@@ -61,23 +58,22 @@ class Pool(Watched, Calls):
         self._pool = _native.Pool.start(*plan(program, options))
         super().__init__(self._pool.caller(None))
 
-    def submit(self, method: str, /, *args: Any, **kwargs: Any) -> Submitted:
-        """Starts a call and returns at once; ``result()`` waits for it."""
-        return self._caller.submit(method, args, kwargs)
+    def executor(self, service: str | None = None) -> MethodExecutor:
+        """This pool as a ``concurrent.futures.Executor``, for what wants one.
 
-    def map(self, method: str, arguments: Iterable[Sequence[Any]], /) -> Iterator[Any]:
-        """Calls a method with each of the tuples of arguments, many at a time; results come in
-        order.
+        What is submitted to it is the name of a method, or a function whose name is that of the
+        method; ``service`` completes names without a dot. Its ``map`` reads its input as it goes.
+        Shutting it down leaves the pool alone.
+
+        ::
+
+            with pool.executor("calc") as executor:
+                sums = list(executor.map("add", range(10), range(10)))
+            await loop.run_in_executor(executor, "add", 1, 2)
         """
-        from collections import deque
+        from procall._futures import MethodExecutor
 
-        under_way: deque[Submitted] = deque()
-        for args in arguments:
-            under_way.append(self.submit(method, *args))
-            if len(under_way) >= WINDOW:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
+        return MethodExecutor(self, service)
 
     def broadcast(self, method: str, /, *args: Any, **kwargs: Any) -> list[Answer]:
         """Calls a method on every worker, and gives all answers in the order of the workers. A

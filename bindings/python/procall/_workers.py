@@ -7,7 +7,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from procall import _native
@@ -110,30 +110,63 @@ class Event:
         return f"<event {self.text}>"
 
 
-class Answer:
-    """One worker's part in a broadcast."""
+class Outcome:
+    """What became of one call of a batch."""
 
-    __slots__ = ("_value", "error", "worker")
+    __slots__ = ("_value", "error")
 
-    worker: str
-    """As in ``calc/2``."""
     error: Error | None
     """Why there is no result."""
 
-    def __init__(self, worker: str, value: Any, error: Error | None) -> None:
-        self.worker = worker
+    def __init__(self, value: Any, error: Error | None) -> None:
         self.error = error
         self._value = value
 
     def result(self) -> Any:
-        """What the worker answered; raises ``error`` when there is one."""
+        """What the call gave; raises ``error`` when there is one."""
         if self.error is not None:
             raise self.error
         return self._value
 
     def __repr__(self) -> str:
-        what = repr(self._value) if self.error is None else str(self.error)
-        return f"<answer of {self.worker}: {what}>"
+        return f"<outcome: {self._told()}>"
+
+    def _told(self) -> str:
+        return repr(self._value) if self.error is None else str(self.error)
+
+
+class Answer(Outcome):
+    """One worker's part in a broadcast."""
+
+    __slots__ = ("worker",)
+
+    worker: str
+    """As in ``calc/2``."""
+
+    def __init__(self, worker: str, value: Any, error: Error | None) -> None:
+        super().__init__(value, error)
+        self.worker = worker
+
+    def __repr__(self) -> str:
+        return f"<answer of {self.worker}: {self._told()}>"
+
+
+def outcome(worker: str, value: Any, error: Error | None) -> Outcome:
+    """An outcome as the native half makes it; which worker it was is told for broadcasts only."""
+    return Outcome(value, error)
+
+
+def entries(calls: Iterable[Sequence[Any]]) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+    """The calls of a batch as the native half wants them told."""
+    from procall._ahead import check_args, name_of
+
+    told = []
+    for call in calls:
+        method, *rest = check_args(call)
+        args = check_args(rest[0]) if rest else ()
+        kwargs = rest[1] if len(rest) > 1 else {}
+        told.append((name_of(method), tuple(args), dict(kwargs)))
+    return told
 
 
 class Watched:

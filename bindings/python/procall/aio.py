@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from weakref import WeakKeyDictionary
+from collections import deque
+from weakref import WeakKeyDictionary, ref
 
 from procall import _native
 from procall._client import Base
@@ -11,14 +12,22 @@ from procall._workers import Answer, Event, Watched, plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Generator
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterable,
+        Awaitable,
+        Callable,
+        Generator,
+        Iterable,
+        Sequence,
+    )
     from types import TracebackType
     from typing import Any, Self, Unpack
 
     from procall._methods import MethodInfo
     from procall._native import AsyncStream
     from procall._options import PoolOptions
-    from procall._workers import Program
+    from procall._workers import Outcome, Program
 
 __all__ = ["Client", "Pool", "connect"]
 
@@ -30,7 +39,7 @@ def running_hub() -> _native.Hub:
     loop = asyncio.get_running_loop()
     hub = _hubs.get(loop)
     if hub is None:
-        hub = _hubs[loop] = _native.Hub()
+        hub = _hubs[loop] = _native.Hub(ref(loop))
         loop.add_reader(hub.fileno(), hub.turn)
     return hub
 
@@ -56,6 +65,55 @@ class Calls(Base):
         """
         stream: AsyncStream = self._caller.duplex(method, args, kwargs)
         return stream
+
+    def map(
+        self,
+        method: str,
+        arguments: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]],
+        /,
+        *,
+        progress: bool = False,
+        ahead: int = 64,
+    ) -> AsyncGenerator[Any, None]:
+        """Calls a method with each of the tuples of arguments, many at a time, for ``async for``;
+        results come in order. The input may be an async iterable.
+
+        The input is read as the results are taken: ``ahead`` calls are under way at once, which
+        must find room in the pool's queue, and among the 1,024 that a connection carries. An error
+        of one call is raised in its place, and ends the rest; so does closing the iterator early.
+        ``progress=True`` draws a bar on standard error where that is a terminal: tqdm's, if the
+        program has imported tqdm.
+
+        ::
+
+            async for size in pool.map("thumbnail", ((path,) for path in paths), progress=True):
+                ...
+        """
+        from procall import _ahead
+
+        name, count = _ahead.name_of(method), _ahead.check_count(ahead)
+
+        def start(args: Sequence[Any]) -> Awaitable[Any]:
+            return self.call(name, *_ahead.check_args(args))
+
+        return _map(name, arguments, start, count, progress)
+
+    def batch(self, calls: Iterable[Sequence[Any]], /) -> Awaitable[list[Outcome]]:
+        """Makes many calls with one write; await it for all outcomes, in the order of the calls.
+        Each call is ``(method, args, kwargs)``, of which the last may be absent, or both.
+
+        Each outcome has its own error. When arguments of one cannot be sent, ``InvalidArgument`` is
+        raised and nothing leaves.
+
+        ::
+
+            for outcome in await calc.batch([("add", (1, 2)), ("add", (3, 4))]):
+                print(outcome.error or outcome.result())
+        """
+        from procall._workers import entries, outcome
+
+        outcomes: Awaitable[list[Outcome]] = self._caller.batch(entries(calls), outcome)
+        return outcomes
 
     async def methods(self) -> list[MethodInfo]:
         """What the other side serves."""
@@ -212,3 +270,68 @@ class Pool(Watched, Calls):
 async def _events(events: Any) -> AsyncGenerator[Event, None]:
     async for event in events:
         yield Event(*event)
+
+
+async def _map(
+    name: str,
+    arguments: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]],
+    start: Callable[[Sequence[Any]], Awaitable[Any]],
+    ahead: int,
+    progress: bool,
+) -> AsyncGenerator[Any, None]:
+    bar = None
+    if progress:
+        from procall import _progress
+
+        bar = _progress.bar(name, _progress.total_of(arguments))
+    begun: deque[asyncio.Future[Any]] = deque()
+    source = _Source(arguments)
+    reading: asyncio.Future[Any] | None = None
+    try:
+        while True:
+            # The next of the input and the oldest of the results, whichever comes first: neither
+            # waits for the other.
+            while reading is None and not source.over and len(begun) < ahead:
+                if source.waits:
+                    reading = asyncio.ensure_future(source.next_soon())
+                elif not source.over and (args := source.next()) is not None:
+                    begun.append(asyncio.ensure_future(start(args)))
+            waiting = {future for future in (reading, begun[0] if begun else None) if future}
+            if not waiting:
+                break
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if reading is not None and reading.done():
+                args, reading = reading.result(), None
+                if args is not None:
+                    begun.append(asyncio.ensure_future(start(args)))
+            elif begun and begun[0].done():
+                result = begun.popleft().result()
+                if bar is not None:
+                    bar.update(1)
+                yield result
+    finally:
+        left = [*begun, *([reading] if reading is not None else [])]
+        for future in left:
+            future.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        if bar is not None:
+            bar.close()
+
+
+class _Source:
+    """Arguments from an iterable of either kind; ``None`` is their end."""
+
+    def __init__(self, arguments: Any) -> None:
+        self.over = False
+        self.waits = hasattr(arguments, "__aiter__")
+        self._items = aiter(arguments) if self.waits else iter(arguments)
+
+    def next(self) -> Any:
+        item = next(self._items, None)
+        self.over = item is None
+        return item
+
+    async def next_soon(self) -> Any:
+        item = await anext(self._items, None)
+        self.over = item is None
+        return item

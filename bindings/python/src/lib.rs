@@ -9,6 +9,7 @@ mod codec;
 mod convert;
 mod error;
 mod figures;
+mod fork;
 mod hub;
 mod options;
 mod pool;
@@ -26,6 +27,8 @@ mod _native {
     use crate::client::{AsyncStream, Caller, Method, Stream, Submitted};
     #[pymodule_export]
     use crate::codec::codec;
+    #[pymodule_export]
+    use crate::fork::forked;
     #[pymodule_export]
     use crate::hub::{Hub, Wait};
     #[pymodule_export]

@@ -133,7 +133,7 @@ def test_metrics_of_a_pool(tmp_path: pathlib.Path) -> None:
         metrics = pool.metrics()
         assert (metrics.in_flight, metrics.queue_depth) == (2, 1)
         assert "2 in flight (1 queued)" in str(metrics)
-        del waiting
+        assert waiting.cancel()
         (tmp_path / "gate").touch()
         assert busy.result()
         metrics = pool.metrics()

@@ -22,6 +22,7 @@ def modules_after(program: str) -> set[str]:
 
 HEAVY = {
     "asyncio",
+    "concurrent.futures",
     "typing",
     "inspect",
     "threading",

@@ -1,14 +1,16 @@
 //! A channel with the options for its calls.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use procall::{
-    CallOptions, Channel, Deadline, MethodInfo, OnTimeout, Registration, Request, Shape, Started,
+    CallOptions, Channel, Connection, Deadline, Error, MethodInfo, OnTimeout, Registration,
+    Request, Shape, Started,
 };
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
+use super::answers::Answers;
 use super::method::Method;
 use super::params;
 use super::stream::{AsyncStream, Stream};
@@ -16,6 +18,7 @@ use super::submitted::Submitted;
 use crate::convert;
 use crate::error;
 use crate::figures;
+use crate::fork::Lineage;
 use crate::hub::{CallReply, Hub, Wait};
 use crate::options::Given;
 use crate::wait::wait;
@@ -31,11 +34,45 @@ pub(crate) struct Caller {
     on_progress: Option<Py<PyAny>>,
     /// The event loop whose code calls; blocking code has none.
     hub: Option<Py<Hub>>,
+    reach: Arc<Reach>,
+}
+
+/// Has a hub read the connections of a channel.
+type Attach = dyn Fn(&procall::Hub) -> Result<(), Error> + Send + Sync;
+
+/// Where the channel comes from, and who reads it.
+struct Reach {
+    attach: Box<Attach>,
+    /// The thread that completes futures reads it.
+    attached: OnceLock<()>,
+    /// A forked child has only copies of descriptors, and none of the threads.
+    lineage: Lineage,
 }
 
 impl Caller {
-    pub(crate) fn new(channel: Arc<dyn Channel>, hub: Option<Py<Hub>>) -> Self {
-        Self { channel, options: CallOptions::default(), on_progress: None, hub }
+    pub(crate) fn new(
+        channel: Arc<dyn Channel>,
+        attach: impl Fn(&procall::Hub) -> Result<(), Error> + Send + Sync + 'static,
+        hub: Option<Py<Hub>>,
+    ) -> Self {
+        let reach = Reach {
+            attach: Box::new(attach),
+            attached: OnceLock::new(),
+            lineage: Lineage::current(),
+        };
+        Self {
+            channel,
+            options: CallOptions::default(),
+            on_progress: None,
+            hub,
+            reach: Arc::new(reach),
+        }
+    }
+
+    /// What calls on this connection.
+    pub(crate) fn of(connection: Connection, hub: Option<Py<Hub>>) -> Self {
+        let channel: Arc<dyn Channel> = Arc::new(connection.clone());
+        Self::new(channel, move |hub| hub.attach(&connection), hub)
     }
 
     /// What is known of a method, by its full name or the last part of it.
@@ -75,6 +112,7 @@ impl Caller {
         start: impl FnOnce(Request<'_>) -> R,
     ) -> PyResult<R> {
         let py = args.py();
+        self.check(py)?;
         let mut params = params::encode(self, method, args, kwargs)?;
         let options = CallOptions {
             items_in: shape.items_in(),
@@ -87,6 +125,15 @@ impl Caller {
             Some(left) => procall::with_remaining(Some(left), || start(request)),
             None => start(request),
         })
+    }
+
+    /// Refuses what would never end: a call in a forked child, or from an event loop that does not read the channel.
+    fn check(&self, py: Python<'_>) -> PyResult<()> {
+        self.reach.lineage.check(py)?;
+        match &self.hub {
+            Some(hub) => hub.get().check_loop(py),
+            None => Ok(()),
+        }
     }
 
     /// Calls as the method's shape wants it; a value when the shape is not known.
@@ -180,6 +227,64 @@ impl Caller {
         self.start(method, Shape::Unary, args, kwargs).map(Submitted::new)
     }
 
+    /// Starts a call whose outcome completes a `concurrent.futures.Future`, when the thread that turns the hub gets to it. The number takes it
+    /// back.
+    fn deliver(
+        &self,
+        hub: &Bound<'_, Hub>,
+        future: Py<PyAny>,
+        method: &str,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<u64> {
+        let py = args.py();
+        self.check(py)?;
+        if self.reach.attached.get().is_none() {
+            hub.get().attach_with(&self.reach.attach).map_err(|error| error::raise(py, &error))?;
+            // Only threads with the GIL come here, so that nobody was quicker.
+            let _ = self.reach.attached.set(());
+        }
+        let started = self.start(method, Shape::Unary, args, kwargs)?;
+        hub.get().deliver(py, started, future)
+    }
+
+    /// Starts the calls of `entries`, each `(method, args, kwargs)`, with one write a connection. `answer` makes an answer of `(worker, value,
+    /// error)`; the answers are a list in order, which is awaited when the caller is an event loop's. A call with arguments that cannot be sent
+    /// keeps all of them here.
+    fn batch<'py>(
+        &self,
+        entries: &Bound<'py, PyList>,
+        answer: Py<PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = entries.py();
+        self.check(py)?;
+        let mut requests = Vec::with_capacity(entries.len());
+        for (at, entry) in entries.iter().enumerate() {
+            let (method, args, kwargs): (String, Bound<'_, PyTuple>, Bound<'_, PyDict>) =
+                entry.extract()?;
+            match params::encode(self, &method, &args, Some(&kwargs)) {
+                Ok(params) => requests.push((method, params)),
+                Err(error) => {
+                    error.add_note(py, format!("in call {at} of the batch, counted from 0"))?;
+                    return Err(error);
+                }
+            }
+        }
+        let start = || {
+            let start = |(method, mut params): (String, params::Params)| {
+                let options = self.options.clone();
+                let request = Request { method: &method, body: params.body(), options };
+                ("".into(), self.channel.start(request))
+            };
+            procall::coalesce(|| requests.into_iter().map(start).collect())
+        };
+        let started = match crate::serve::current_remaining(py)? {
+            Some(left) => procall::with_remaining(Some(left), start),
+            None => start(),
+        };
+        Answers::new(started, answer).give(py, self.hub.as_ref())
+    }
+
     fn notify(
         &self,
         py: Python<'_>,
@@ -187,6 +292,7 @@ impl Caller {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
+        self.reach.lineage.check(py)?;
         let mut params = params::encode(self, method, args, kwargs)?;
         let request = Request { method, body: params.body(), options: self.options.clone() };
         self.channel.notify(request).map_err(|error| error::raise(py, &error))
@@ -242,6 +348,7 @@ impl Caller {
             options,
             on_progress: on_progress.or(own),
             hub: self.hub.as_ref().map(|hub| hub.clone_ref(py)),
+            reach: self.reach.clone(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! From a name or an address to a connection.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub(crate) fn connect(py: Python<'_>, target: &str, timeout: Option<f64>) -> PyR
         }
     })?;
     match connected {
-        Ok(connection) => Ok(Caller::new(Arc::new(connection), None)),
+        Ok(connection) => Ok(Caller::of(connection, None)),
         Err(error) => Err(error::raise(py, &error)),
     }
 }
@@ -180,9 +180,8 @@ impl Operation for Greet {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => Poll::Ready(Err(error::raise(py, &error))),
             Poll::Ready(Ok(())) => {
-                let connection = Arc::new(connection.clone());
+                let caller = Caller::of(connection.clone(), Some(self.hub.clone_ref(py)));
                 self.connection = None;
-                let caller = Caller::new(connection, Some(self.hub.clone_ref(py)));
                 Poll::Ready(caller.into_pyobject(py).map(Bound::into_any))
             }
         }

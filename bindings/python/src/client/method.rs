@@ -60,6 +60,12 @@ impl Method {
         Ok(inner)
     }
 
+    /// The name that was asked for, as in `calc.add`.
+    #[getter]
+    fn __name__(&self) -> &str {
+        &self.name
+    }
+
     fn __repr__(&self) -> String {
         format!("<procall method {}>", self.name)
     }

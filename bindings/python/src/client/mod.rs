@@ -1,5 +1,6 @@
 //! Calling: one channel, seen from blocking code or from asyncio.
 
+mod answers;
 mod caller;
 pub(crate) mod dial;
 mod method;
@@ -7,6 +8,7 @@ mod params;
 mod stream;
 mod submitted;
 
+pub(crate) use answers::Answers;
 pub(crate) use caller::Caller;
 pub(crate) use dial::config;
 pub(crate) use method::Method;

@@ -2,6 +2,7 @@
 //!
 //! The loop watches the hub's descriptor and calls `turn`, so only the loop's own thread ever runs Python code.
 
+mod delivery;
 mod reply;
 mod wait;
 
@@ -9,10 +10,13 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use procall::{Connection, Error};
+use procall::{Connection, Error, Started};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+
+use self::delivery::Delivery;
 
 pub(crate) use reply::CallReply;
 pub(crate) use wait::{Operation, Wait};
@@ -25,12 +29,16 @@ enum Woken {
     Future(Py<PyAny>),
     /// A task whose call is no longer wanted.
     Task(Py<PyAny>),
+    /// A call whose outcome completes a future of another thread's.
+    Delivery(Delivery),
 }
 
 /// The connections that one event loop watches.
 #[pyclass(frozen, module = "procall._native")]
 pub(crate) struct Hub {
     hub: procall::Hub,
+    /// A weak reference to the event loop that turns it; none for the thread that completes futures.
+    of: Option<Py<PyAny>>,
     woken: Mutex<Numbers>,
 }
 
@@ -59,6 +67,13 @@ impl Hub {
         pool.attach(&self.hub)
     }
 
+    pub(crate) fn attach_with(
+        &self,
+        attach: &dyn Fn(&procall::Hub) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        attach(&self.hub)
+    }
+
     fn numbers(&self) -> MutexGuard<'_, Numbers> {
         self.woken.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -82,12 +97,44 @@ impl Hub {
         self.numbers().woken.get_mut(&number).map(|woken| std::mem::replace(woken, next))
     }
 
-    /// A future that is done when `number` is woken.
-    fn future<'py>(&self, py: Python<'py>, number: u64) -> PyResult<Bound<'py, PyAny>> {
+    /// The running event loop, which must be the one that turns this.
+    fn running_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         // Asked for each time: a loop that its hub holds would never be freed.
         static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let running = RUNNING.import(py, "asyncio", "get_running_loop")?;
-        let future = running.call0()?.call_method0(intern!(py, "create_future"))?;
+        let running = RUNNING.import(py, "asyncio", "get_running_loop")?.call0()?;
+        match &self.of {
+            Some(of) if !of.bind(py).call0()?.is(&running) => Err(PyRuntimeError::new_err(
+                "this client belongs to another event loop: connect, or start the pool, in the loop that uses it",
+            )),
+            _ => Ok(running),
+        }
+    }
+
+    pub(crate) fn check_loop(&self, py: Python<'_>) -> PyResult<()> {
+        self.running_loop(py).map(|_| ())
+    }
+
+    /// Completes the future with the outcome of the call, at once or in a turn. The number takes it back.
+    pub(crate) fn deliver(
+        &self,
+        py: Python<'_>,
+        started: Started,
+        future: Py<PyAny>,
+    ) -> PyResult<u64> {
+        let number = self.enter();
+        let mut delivery = Delivery::new(started, future);
+        if delivery.turn(py, &self.waker(number)) {
+            self.leave(number);
+        } else {
+            // A turn that begins meanwhile needs the GIL before it looks for the number.
+            drop(self.put(number, Woken::Delivery(delivery)));
+        }
+        Ok(number)
+    }
+
+    /// A future that is done when `number` is woken.
+    fn future<'py>(&self, py: Python<'py>, number: u64) -> PyResult<Bound<'py, PyAny>> {
+        let future = self.running_loop(py)?.call_method0(intern!(py, "create_future"))?;
         drop(self.put(number, Woken::Future(future.clone().unbind())));
         Ok(future)
     }
@@ -109,10 +156,30 @@ impl Hub {
 
 #[pymethods]
 impl Hub {
+    /// `of` is a weak reference to the event loop that will turn it.
     #[new]
-    fn new(py: Python<'_>) -> PyResult<Self> {
+    #[pyo3(signature = (of = None))]
+    fn new(py: Python<'_>, of: Option<Py<PyAny>>) -> PyResult<Self> {
         let hub = procall::Hub::new().map_err(|error| crate::error::raise(py, &error))?;
-        Ok(Self { hub, woken: Mutex::default() })
+        Ok(Self { hub, of, woken: Mutex::default() })
+    }
+
+    /// Takes back a call that was to complete a future, which cancels it; false when it is too late.
+    fn withdraw(&self, number: u64) -> bool {
+        let mut numbers = self.numbers();
+        if !matches!(numbers.woken.get(&number), Some(Woken::Delivery(_))) {
+            return false;
+        }
+        let delivery = numbers.woken.remove(&number);
+        drop(numbers);
+        drop(delivery);
+        true
+    }
+
+    /// Makes the descriptor readable, so that whoever watches it wakes up.
+    fn kick(&self) {
+        // No number is zero, so nobody else is woken.
+        self.hub.waker(0).wake();
     }
 
     fn fileno(&self) -> i32 {
@@ -132,6 +199,13 @@ impl Hub {
                 }
                 Some(Woken::Task(task)) => {
                     task.call_method0(py, intern!(py, "cancel"))?;
+                }
+                Some(Woken::Delivery(mut delivery)) => {
+                    if !delivery.turn(py, &self.waker(number)) {
+                        drop(self.put(number, Woken::Delivery(delivery)));
+                    } else {
+                        self.leave(number);
+                    }
                 }
                 Some(Woken::Nobody) | None => {}
             }

@@ -1,6 +1,5 @@
 //! Pools of worker processes.
 
-mod broadcast;
 mod plan;
 
 use std::future::Future;
@@ -15,8 +14,7 @@ use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
-use self::broadcast::Broadcast;
-use crate::client::Caller;
+use crate::client::{Answers, Caller};
 use crate::error;
 use crate::figures;
 use crate::hub::{Hub, Operation, Wait};
@@ -62,7 +60,8 @@ impl Pool {
             hub.get().attach_pool(&self.pool).map_err(|error| error::raise(py, &error))?;
         }
         let channel: Arc<dyn Channel> = Arc::new(self.pool.clone());
-        Ok(Caller::new(channel, hub))
+        let pool = self.pool.clone();
+        Ok(Caller::new(channel, move |hub| pool.attach(hub), hub))
     }
 
     /// Calls a method on every worker with the options of the caller. `answer` makes an answer of `(worker, value, error)`; the answers are a
@@ -79,11 +78,7 @@ impl Pool {
         let started = caller.begin(method, Shape::Unary, args, kwargs, |request| {
             self.pool.start_on_all(&request)
         })?;
-        let broadcast = Broadcast::new(started, answer);
-        match caller.hub() {
-            None => broadcast.wait(py).map(Bound::into_any),
-            Some(hub) => Ok(Wait::new(hub.clone_ref(py), broadcast).into_pyobject(py)?.into_any()),
-        }
+        Answers::new(started, answer).give(py, caller.hub())
     }
 
     /// What is known of each worker, as dicts.

@@ -447,12 +447,13 @@ impl Shared {
 
     /// Does something that starts a call. When a driver reads this connection and other calls are under way, the message waits for its next
     /// turn: a burst of calls leaves in one write, and a lone call without delay.
-    pub(crate) fn with_call<R>(&self, hold: bool, f: impl FnOnce(&mut State) -> R) -> R {
+    pub(crate) fn with_call<R>(self: &Arc<Self>, hold: bool, f: impl FnOnce(&mut State) -> R) -> R {
         let mut after = After::default();
         let result = {
             let mut state = self.lock();
             let result = f(&mut state);
-            if hold || (state.driver.is_some() && state.session.calling() > 1) {
+            let burst = state.driver.is_some() && state.session.calling() > 1;
+            if hold || coalesce::holds(self) || burst {
                 if !std::mem::replace(&mut state.unflushed, true) && !hold {
                     after.wakes.extend(state.driver.clone());
                 }

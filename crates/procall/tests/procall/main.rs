@@ -3,6 +3,7 @@
 mod blocking;
 mod calls;
 mod cancelling;
+mod coalesce;
 mod connecting;
 mod deadlines;
 mod ends;

@@ -1,4 +1,4 @@
-//! One call to every worker.
+//! Several calls and all of their answers: one call to every worker, or a batch.
 
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -9,11 +9,11 @@ use pyo3::types::PyList;
 
 use crate::convert;
 use crate::error;
-use crate::hub::Operation;
+use crate::hub::{Hub, Operation, Wait};
 use crate::wait::wait;
 
-/// A broadcast under way. Dropped, it cancels the calls that have not ended.
-pub(super) struct Broadcast {
+/// Calls under way whose answers are given together. Dropped, it cancels those that have not ended.
+pub(crate) struct Answers {
     parts: Vec<(Arc<str>, Part)>,
     /// Makes an answer of `(worker, value, error)`.
     answer: Py<PyAny>,
@@ -24,8 +24,8 @@ enum Part {
     Over(Result<Encoded, Error>),
 }
 
-impl Broadcast {
-    pub(super) fn new(started: Vec<(Arc<str>, Result<Started, Error>)>, answer: Py<PyAny>) -> Self {
+impl Answers {
+    pub(crate) fn new(started: Vec<(Arc<str>, Result<Started, Error>)>, answer: Py<PyAny>) -> Self {
         let part = |started: Result<Started, Error>| match started {
             Ok(started) => Part::Open(started),
             Err(error) => Part::Over(Err(error)),
@@ -34,8 +34,20 @@ impl Broadcast {
         Self { parts: parts.collect(), answer }
     }
 
+    /// The list of answers: waited for on this thread, or an awaitable for the event loop of a hub.
+    pub(crate) fn give<'py>(
+        self,
+        py: Python<'py>,
+        hub: Option<&Py<Hub>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match hub {
+            None => self.wait(py).map(Bound::into_any),
+            Some(hub) => Ok(Wait::new(hub.clone_ref(py), self).into_pyobject(py)?.into_any()),
+        }
+    }
+
     /// Waits on this thread until all calls have ended.
-    pub(super) fn wait<'py>(self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    fn wait<'py>(self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let Self { parts, answer } = self;
         let over = wait(py, |interrupt| {
             let mut over = Vec::with_capacity(parts.len());
@@ -60,7 +72,7 @@ impl Broadcast {
     }
 }
 
-impl Operation for Broadcast {
+impl Operation for Answers {
     fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
         let mut open = false;
         for (_, part) in &mut self.parts {
