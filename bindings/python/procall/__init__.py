@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from procall._native import VERSION as __version__
 from procall._native import Context
-from procall._service import Service
+from procall._service import Service, method
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,9 +63,11 @@ if TYPE_CHECKING:
     from procall._figures import Metrics as Metrics
     from procall._figures import Stats as Stats
     from procall._methods import MethodInfo as MethodInfo
+    from procall._native import Peer as Peer
     from procall._native import Stream as Stream
     from procall._options import PoolOptions as PoolOptions
     from procall._pool import Pool as Pool
+    from procall._raised import register_error as register_error
     from procall._workers import Answer as Answer
     from procall._workers import Event as Event
     from procall._workers import OutputLine as OutputLine
@@ -81,9 +83,11 @@ else:
         "Metrics": "procall._figures",
         "Stats": "procall._figures",
         "MethodInfo": "procall._methods",
+        "Peer": "procall._native",
         "Stream": "procall._native",
         "PoolOptions": "procall._options",
         "Pool": "procall._pool",
+        "register_error": "procall._raised",
         "Answer": "procall._workers",
         "Event": "procall._workers",
         "OutputLine": "procall._workers",
@@ -132,6 +136,7 @@ __all__ = [
     "NotFound",
     "OutputLine",
     "Overloaded",
+    "Peer",
     "PermissionDenied",
     "Poison",
     "Pool",
@@ -150,6 +155,8 @@ __all__ = [
     "__version__",
     "aio",
     "connect",
+    "method",
+    "register_error",
 ]
 
 
