@@ -86,9 +86,13 @@ class Known:
 def _hints(error: type[Exception]) -> dict[str, Any]:
     if not any("__annotations__" in vars(each) for each in error.__mro__):
         return {}
-    from procall._schema import resolved
+    from procall import _schema
 
-    return resolved(error)
+    try:
+        return _schema.resolved(error)
+    except TypeError:
+        # What cannot be resolved is set as it arrived.
+        return {}
 
 
 def _value(hint: Any, value: Any) -> Any:

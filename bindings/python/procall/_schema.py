@@ -134,6 +134,10 @@ class Inexpressible(TypeError):
     """A hint that no JSON Schema can express."""
 
 
+class Unresolved(TypeError):
+    """A hint names something that is not there, or not yet."""
+
+
 def read(hint: Any) -> Hint:
     """What a hint comes to; ``Any``, ``object`` and no hint take anything. Raises
     ``Inexpressible``.
@@ -144,6 +148,14 @@ def read(hint: Any) -> Hint:
         return Hint(dict(schema), types, shown)
     if hint is UNKNOWN or hint is object or hint is Context or _is_typing(hint, "Any"):
         return Hint({})
+    if any(_is_typing(hint, name) for name in ("NoReturn", "Never")):
+        return Hint({})
+    if isinstance(hint, str) or type(hint).__name__ == "ForwardRef":
+        name = getattr(hint, "__forward_arg__", hint)
+        raise Inexpressible(f"has {name!r} inside its hint; put the whole hint in quotes")
+    if type(hint).__name__ == "TypeVar":
+        # It says that two hints are the same, which no schema can; a bound can be checked.
+        return read(hint.__bound__) if hint.__bound__ is not None else Hint({})
     if hint is tuple:
         return Hint({"type": "array"}, LIST, "tuple", tuple)
     if hint is bytearray:
@@ -470,20 +482,19 @@ def _fields(
 
 
 _reading: dict[type, list[Hint]] = {}
+"""The classes that are being read, each with its hint once that is known."""
 
 
 def _once(hint: type, build: Callable[[], Hint]) -> Hint:
     """A class may contain itself, as trees do; its inner schema then says no more than its kind."""
-    inner = _reading.get(hint)
-    if inner is not None:
-        again = Hint({"type": "object", "title": hint.__name__}, DICT, hint.__name__)
-        inner.append(again)
-        return again
+    known = _reading.get(hint)
+    if known is not None:
+        schema = {"type": "object", "title": hint.__name__}
+        return Hint(schema, DICT, hint.__name__, lambda value: known[0].make(value))
     _reading[hint] = []
     try:
         built = build()
-        for again in _reading[hint]:
-            again.convert = built.convert
+        _reading[hint].append(built)
         return built
     finally:
         del _reading[hint]
@@ -546,6 +557,7 @@ def resolved(hint: Any, *, with_extras: bool = False) -> dict[str, Any]:
 
     try:
         return typing.get_type_hints(hint, include_extras=with_extras)
-    except Exception:
-        # A hint that names something unknown takes anything.
-        return {}
+    except NameError as error:
+        raise Unresolved(f"has the hint {hint.__qualname__}, but {error}") from None
+    except Exception as error:
+        raise Inexpressible(f"has the hint {hint.__qualname__}, but {error}") from None

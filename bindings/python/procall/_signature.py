@@ -66,6 +66,8 @@ def _known(what: str, source: Source, hint: Any) -> _schema.Hint:
         return _schema.read(_schema.item_of(hint) if source == "items" else hint)
     except _schema.Inexpressible as error:
         raise TypeError(f"{what} {error}") from None
+    except _schema.Unresolved as error:
+        raise _schema.Unresolved(f"{what} {error}") from None
 
 
 class Signature:
@@ -150,7 +152,7 @@ class Description:
         self.settled = False
         try:
             self.settle()
-        except Unresolved:
+        except _schema.Unresolved:
             # It names what is defined further down; the service looks again when it runs.
             self.settled = False
 
@@ -164,8 +166,8 @@ class Description:
                 skip = 1 if function is not self.handler else 0
                 signature = _plain(function, skip)
             self._take(signature)
-        except Unresolved as error:
-            raise Unresolved(f"method {self.name}: {error}") from None
+        except _schema.Unresolved as error:
+            raise _schema.Unresolved(f"method {self.name}: {error}") from None
         except TypeError as error:
             raise TypeError(f"method {self.name}: {error}") from None
         description = self._description
@@ -324,10 +326,6 @@ def _checker(
     return check
 
 
-class Unresolved(TypeError):
-    """A hint names something that is not there, or not yet."""
-
-
 def _plain(function: Any, skip: int) -> Signature:
     """The signature of a plain Python function, without the modules that could say it more
     prettily.
@@ -411,7 +409,7 @@ def _resolved(name: str, hint: str, function: Any) -> Any:
     try:
         return eval(hint, known, dict(frame.f_locals))
     except Exception:
-        raise Unresolved(
+        raise _schema.Unresolved(
             f"{what} has the hint {hint!r}, but {missing}; "
             "import or define it at the top level of the module, or use Any"
         ) from None

@@ -66,6 +66,17 @@ class Nested(msgspec.Struct):
     next: Nested | None = None
 
 
+@dataclasses.dataclass
+class Link:
+    value: int
+    next: Link | None = None
+
+
+@dataclasses.dataclass
+class Early:
+    late: Late
+
+
 UserId = NewType("UserId", int)
 
 service = procall.Service("s")
@@ -83,6 +94,22 @@ def many(a: int, point: Point, users: list[User], colour: Colour = Colour.RED) -
 @served
 def tree(tree: Tree) -> int:
     return 1 + sum(len(child.children) for child in tree.children)
+
+
+@served
+def length(link: Link) -> Link:
+    assert link.next is None or isinstance(link.next, Link)
+    return link
+
+
+@served
+def early(value: Early) -> int:
+    return value.late.x
+
+
+@dataclasses.dataclass
+class Late:
+    x: int
 
 
 @served
@@ -190,6 +217,30 @@ def test_right_values_become_what_the_hints_say(client: procall.Client) -> None:
     assert client.many(1, Point(1), users, colour=Colour.BLUE) == "1 1.5 ['ada'] BLUE"
     assert client.tree({"name": "a", "children": [{"name": "b", "children": [{"name": "c"}]}]}) == 2
     assert client.named([1], 7, "red") == [[1, "r"], 7, "Colour.RED"]
+
+
+def test_classes_may_contain_themselves_and_what_is_defined_later(client: procall.Client) -> None:
+    link = {"value": 1, "next": {"value": 2, "next": {"value": 3, "next": None}}}
+    assert client.length(link) == link
+    assert wrong(client.length, {"value": 1, "next": {"value": 2, "next": {"value": "x"}}}) == {
+        "/0/next/next/value": "must be int, not str"
+    }
+    assert client.early({"late": {"x": 5}}) == 5
+    assert wrong(client.early, {"late": {}}) == {"/0/late/x": "missing"}
+
+
+def test_a_class_that_names_what_is_not_there_is_refused() -> None:
+    @dataclasses.dataclass
+    class Odd:
+        x: Missing  # type: ignore[name-defined]  # noqa: F821
+
+    other = procall.Service("o")
+
+    @other.method
+    def takes(odd: Odd) -> None: ...
+
+    with pytest.raises(TypeError, match=r"o\.takes: parameter odd has the hint .*Odd, but name 'M"):
+        other.document()
 
 
 def test_every_wrong_field_is_named(client: procall.Client) -> None:
