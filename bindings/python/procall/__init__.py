@@ -28,7 +28,7 @@ import os
 
 from procall._native import VERSION as __version__
 from procall._native import Context, forked
-from procall._service import Service
+from procall._service import Service, method
 
 # What a parent has connected is refused in a child that it forks.
 os.register_at_fork(after_in_child=forked)
@@ -68,9 +68,11 @@ if TYPE_CHECKING:
     from procall._figures import Metrics as Metrics
     from procall._figures import Stats as Stats
     from procall._methods import MethodInfo as MethodInfo
+    from procall._native import Peer as Peer
     from procall._native import Stream as Stream
     from procall._options import PoolOptions as PoolOptions
     from procall._pool import Pool as Pool
+    from procall._raised import register_error as register_error
     from procall._workers import Answer as Answer
     from procall._workers import Event as Event
     from procall._workers import Outcome as Outcome
@@ -87,9 +89,11 @@ else:
         "Metrics": "procall._figures",
         "Stats": "procall._figures",
         "MethodInfo": "procall._methods",
+        "Peer": "procall._native",
         "Stream": "procall._native",
         "PoolOptions": "procall._options",
         "Pool": "procall._pool",
+        "register_error": "procall._raised",
         "Answer": "procall._workers",
         "Event": "procall._workers",
         "Outcome": "procall._workers",
@@ -140,6 +144,7 @@ __all__ = [
     "Outcome",
     "OutputLine",
     "Overloaded",
+    "Peer",
     "PermissionDenied",
     "Poison",
     "Pool",
@@ -158,6 +163,8 @@ __all__ = [
     "__version__",
     "aio",
     "connect",
+    "method",
+    "register_error",
 ]
 
 

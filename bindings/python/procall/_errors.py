@@ -271,3 +271,6 @@ CLASSES: dict[str, type[Error]] = {
     )
 }
 """The class of each code."""
+
+REGISTERED: dict[str, Any] = {}
+"""What ``register_error`` has made known: by the name that travels, what makes the exception."""

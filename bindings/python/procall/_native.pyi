@@ -139,6 +139,21 @@ class Submitted:
         outcome already.
         """
 
+class Peer:
+    """Who is at the other side, as it says itself."""
+
+    @property
+    def name(self) -> str:
+        """A name for people; may be empty."""
+
+    @property
+    def runtime(self) -> str:
+        """Its implementation, such as ``python/0.1.0``."""
+
+    @property
+    def pid(self) -> int:
+        """Its process; 0 when it does not say."""
+
 class Context:
     """The facts of a call, for a handler that has a parameter of this type."""
 
@@ -158,14 +173,26 @@ class Context:
     def meta(self) -> dict[str, Any]:
         """The metadata that travels with the call."""
 
+    @property
+    def caller(self) -> Peer:
+        """Who calls; for a pool's worker that is the pool's process."""
+
+    def log(self, text: str) -> None:
+        """Writes a line to standard error that says which call it is about, as in
+        ``[calc.add #3] text``.
+        """
+
     def progress(self, done: int, total: int | None = None, text: str = "") -> None:
         """Tells the caller how far the work has come. At most ten reports a second travel."""
 
 class Call:
-    """A call for an async handler, in the hands of the event loop."""
+    """A call in the hands of the event loop or of another thread."""
 
     @property
     def streams(self) -> bool: ...
+    @property
+    def is_async(self) -> bool: ...
+    def work(self) -> None: ...
     def invoke(self) -> Any: ...
     def watch(self, hub: Hub, task: Any, /) -> None: ...
     def reply(self, value: Any, /) -> None: ...
@@ -183,7 +210,16 @@ class Server:
         methods: Iterable[Description],
         listen: str | None = None,
         hub: Hub | None = None,
+        threads: bool = False,
     ) -> Self: ...
+    @staticmethod
+    def in_memory(
+        document: dict[str, Any],
+        methods: Iterable[Description],
+        hub: Hub | None,
+        threads: bool,
+        /,
+    ) -> tuple[Server, Found]: ...
     @property
     def address(self) -> str | None: ...
     def pull(self, hand_over: Callable[[list[Call]], object] | None, /) -> None: ...
@@ -249,6 +285,7 @@ class Found:
     """A service that was found and is not greeted yet."""
 
 def greet(hub: Hub, found: Found, /) -> Coroutine[Any, Any, Caller]: ...
+def greet_own(found: Found, /) -> Caller: ...
 
 class codec:
     """The conversions by themselves, for tests."""

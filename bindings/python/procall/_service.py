@@ -7,10 +7,14 @@ from procall._signature import Description
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any, TypeVar, overload
 
+    from procall._client import Client
+    from procall._local import Opening
+
     Function = TypeVar("Function", bound=Callable[..., Any])
+    Raises = type[Exception] | Sequence[type[Exception]]
 
 ASYNC_CONCURRENCY = 128
 """Calls that a worker whose handlers are all async takes at once; one with plain handlers takes
@@ -48,14 +52,22 @@ class Service:
         version: str = "",
         description: str = "",
         concurrency: int | None = None,
+        threads: int = 0,
     ) -> None:
-        """``concurrency`` is how many calls a pool gives this worker at once: 1, or 128 when all
-        handlers are async.
+        """``concurrency`` is how many calls a pool gives this worker at once: 1, or as many as
+        there are ``threads``, or 128 when all handlers are async.
+
+        With ``threads=n``, plain handlers run on n threads instead of the main one, so that n of
+        them can wait at the same time: for files, for the network, for code that releases the GIL.
+        They must then be safe to run at once.
         """
+        if type(threads) is not int or threads < 0:
+            raise ValueError(f"threads is {threads!r}: give how many, or 0 for the main thread")
         self._name = name if name is not None else type(self).__name__.lower()
         self._version = version
         self._description = description
         self._concurrency = concurrency
+        self._threads = threads
         self._methods: dict[str, Description] = {}
         self._server: Server | None = None
         if type(self) is not Service:
@@ -84,6 +96,8 @@ class Service:
             name: str | None = None,
             idempotent: bool = False,
             description: str | None = None,
+            raises: Raises = (),
+            request_model: type | None = None,
         ) -> Callable[[Function], Function]: ...
 
     def method(
@@ -94,19 +108,31 @@ class Service:
         name: str | None = None,
         idempotent: bool = False,
         description: str | None = None,
+        raises: Raises = (),
+        request_model: type | None = None,
     ) -> Any:
         """Makes a function a method, which stays the function that it is.
 
         ``idempotent`` says that it may run more than once without harm. Without ``description`` the
         docstring's first paragraph is it.
+
+        ``raises`` names the exceptions that callers may expect: they travel with their public
+        attributes, and arrive as the same class where the caller knows it, see
+        ``procall.register_error``. All other exceptions arrive as ``HandlerError``.
+
+        With ``request_model`` the params as a whole become one model, the function's only
+        parameter: callers give the model's fields by name.
         """
 
         def decorate(function: Any) -> Any:
             own = name if name is not None else function.__name__
-            self._add(
-                Description(
-                    function, self._full(own), idempotent=idempotent, description=description
-                )
+            self.register(
+                own,
+                function,
+                idempotent=idempotent,
+                description=description,
+                raises=raises,
+                request_model=request_model,
             )
             return function
 
@@ -119,34 +145,49 @@ class Service:
         *,
         idempotent: bool = False,
         description: str | None = None,
+        raises: Raises = (),
+        request_model: type | None = None,
     ) -> None:
-        """Makes anything callable a method of this name."""
-        self._add(
-            Description(function, self._full(name), idempotent=idempotent, description=description)
+        """Makes anything callable a method of this name, with the options of ``method``."""
+        full = self._full(name)
+        if full in self._methods:
+            raise ValueError(f"method {full} is there already")
+        self._methods[full] = Description(
+            function,
+            full,
+            idempotent=idempotent,
+            description=description,
+            raises=raises,
+            request_model=request_model,
         )
 
     def include(self, instance: object) -> None:
         """Makes the public methods of an object methods: those that its class itself defines, and
-        whose names do not begin with ``_``.
+        whose names do not begin with ``_``. ``run`` and ``stop`` are left out, and what is
+        inherited; ``procall.method`` gives one of them options.
         """
         self._include(instance)
 
     def _include(self, instance: object) -> None:
-        for name in vars(type(instance)):
-            # What this class itself offers is for the program, not for callers.
-            if name.startswith("_") or hasattr(Service, name) or name in ("run", "stop"):
+        for name, own in vars(type(instance)).items():
+            options = getattr(own, "__procall__", None)
+            if options is None and (
+                name.startswith("_")
+                or name in ("run", "stop")
+                # What this class itself offers is for the program, not for callers.
+                or (isinstance(instance, Service) and hasattr(Service, name))
+                # A property would run here, and a nested class is no method.
+                or isinstance(own, (property, type))
+            ):
                 continue
-            value = getattr(instance, name)
-            if callable(value) and not isinstance(value, type):
-                self.register(name, value)
+            # What is computed on access, such as a cached property, is not asked for.
+            if not (callable(own) or isinstance(own, (staticmethod, classmethod))):
+                continue
+            options = dict(options or {})
+            self.register(options.pop("name", None) or name, getattr(instance, name), **options)
 
     def _full(self, name: str) -> str:
         return name if "." in name else f"{self._name}.{name}"
-
-    def _add(self, description: Description) -> None:
-        if description.name in self._methods:
-            raise ValueError(f"method {description.name} is there already")
-        self._methods[description.name] = description
 
     def document(self) -> dict[str, Any]:
         """What this service registers: its methods with their schemas."""
@@ -154,7 +195,7 @@ class Service:
         concurrency = self._concurrency
         if concurrency is None:
             all_async = all(method.is_async for method in methods)
-            concurrency = ASYNC_CONCURRENCY if all_async and methods else 1
+            concurrency = ASYNC_CONCURRENCY if all_async and methods else self._threads or 1
         return {
             "name": self._name,
             "version": self._version,
@@ -178,7 +219,7 @@ class Service:
         ``listen``, at ``PROCALL_LISTEN``, or at the place where ``procall.connect`` finds this
         service by name.
         """
-        if any(method.is_async for method in self._settled()):
+        if self._threads or any(method.is_async for method in self._settled()):
             from procall import _serving
 
             _serving.run(self, listen)
@@ -188,13 +229,36 @@ class Service:
             self._announce(server)
             server.pull(None)
 
+    def client(self) -> Client:
+        """A client for this service in this process: for tests of one's own service.
+
+        There is no socket and no other process, but all else is as it would be: values are
+        converted and checked, streams flow, errors arrive as a caller sees them. Plain handlers
+        run on a thread of the client's own, one at a time unless the service has ``threads``.
+        ``close`` or the end of ``with`` ends it; several may be open at once::
+
+            with service.client() as calc:
+                assert calc.add(1, 2) == 3
+        """
+        from procall._local import client
+
+        return client(self)
+
+    def aio_client(self) -> Opening:
+        """The same for asyncio: ``async with service.aio_client() as calc``."""
+        from procall._local import Opening
+
+        return Opening(self)
+
     def stop(self) -> None:
         """Ends ``run``, from any thread: calls in flight may finish, new ones are refused."""
         if self._server is not None:
             self._server.stop()
 
     def _open(self, listen: str | None, hub: Any = None) -> Server:
-        server = self._server = Server(self.document(), self._methods.values(), listen, hub)
+        threads = self._threads > 0
+        server = Server(self.document(), self._methods.values(), listen, hub, threads)
+        self._server = server
         return server
 
     def _announce(self, server: Server) -> None:
@@ -203,6 +267,46 @@ class Service:
             import sys
 
             print(f"procall: listening at {server.address}", file=sys.stderr, flush=True)
+
+
+if TYPE_CHECKING:
+
+    @overload
+    def method(function: Function, /) -> Function: ...
+
+    @overload
+    def method(
+        *,
+        name: str | None = None,
+        idempotent: bool = False,
+        description: str | None = None,
+        raises: Raises = (),
+        request_model: type | None = None,
+    ) -> Callable[[Function], Function]: ...
+
+
+def method(function: Any = None, /, **options: Any) -> Any:
+    """Options for a method of a class, as ``Service.method`` has them for functions::
+
+        class Calc(procall.Service):
+            @procall.method(idempotent=True)
+            def add(self, a: int, b: int) -> int:
+                return a + b
+
+    It also makes one a method whose name would not be, such as ``run``.
+    """
+    unknown = set(options) - _OPTIONS
+    if unknown:
+        raise TypeError(f"method has no option {min(unknown)!r}; it has {sorted(_OPTIONS)}")
+
+    def decorate(function: Any) -> Any:
+        function.__procall__ = options
+        return function
+
+    return decorate if function is None else decorate(function)
+
+
+_OPTIONS = {"name", "idempotent", "description", "raises", "request_model"}
 
 
 class StopSignals:

@@ -1,5 +1,5 @@
 """Serving with async handlers: their loop runs on the main thread when there are no others, else on
-a thread of its own.
+a thread of its own. And serving with threads for plain handlers.
 """
 
 from __future__ import annotations
@@ -7,13 +7,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import signal
+from collections.abc import Callable, Iterable
 
 from procall._native import Hub, Server
 from procall._service import StopSignals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from threading import Thread
 
     from procall._native import Call
@@ -27,26 +27,51 @@ DRAIN = 10.5
 """Seconds after which a service that was told to stop looks whether its time is up."""
 
 
+Open = Callable[[Hub | None], Server]
+"""Opens the service, with the hub of its loop when it has one."""
+
+
 def run(service: Service, listen: str | None) -> None:
-    """``Service.run`` for a service that has async handlers."""
-    if all(method.is_async for method in service._methods.values()):
-        asyncio.run(_serve(service, listen))
+    """``Service.run`` for a service that has async handlers, or threads for plain ones."""
+    serve(service, lambda hub: service._open(listen, hub), service._announce)
+
+
+def serve(service: Service, open: Open, announce: Callable[[Server], None]) -> None:
+    """Serves what ``open`` opens until it is over. ``announce`` comes when signals are heard."""
+    methods = service._settled()
+    if methods and all(method.is_async for method in methods):
+        asyncio.run(_serve(open, announce))
         return
-    loop = LoopThread()
-    server = service._open(listen, loop.hub)
+    loop = LoopThread() if any(method.is_async for method in methods) else None
+    threads = Threads(service._threads) if service._threads else None
     try:
+        server = open(loop.hub if loop is not None else None)
+
+        def hand_over(calls: list[Call]) -> None:
+            if threads is not None:
+                plain = [call for call in calls if not call.is_async]
+                threads.take(plain, server)
+                calls = [call for call in calls if call.is_async]
+            if loop is not None and calls:
+                loop.take(calls)
+
         with StopSignals(server.stop):
-            service._announce(server)
-            server.pull(loop.take)
+            announce(server)
+            server.pull(hand_over if loop is not None or threads is not None else None)
     finally:
-        loop.end()
+        if threads is not None:
+            threads.end()
+        if loop is not None:
+            loop.end()
+    if threads is not None and threads.exit is not None:
+        raise threads.exit
 
 
-async def _serve(service: Service, listen: str | None) -> None:
+async def _serve(open: Open, announce: Callable[[Server], None]) -> None:
     loop = asyncio.get_running_loop()
     tasks = Tasks()
     loop.add_reader(tasks.hub.fileno(), tasks.hub.turn)
-    server = service._open(listen, tasks.hub)
+    server = open(tasks.hub)
     over = loop.create_future()
 
     def turn() -> None:
@@ -72,7 +97,7 @@ async def _serve(service: Service, listen: str | None) -> None:
             break
     loop.add_reader(server.fileno(), turn)
     try:
-        service._announce(server)
+        announce(server)
         turn()
         await over
     finally:
@@ -158,3 +183,48 @@ class LoopThread:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
         self._loop.close()
+
+
+class Threads:
+    """Threads for plain handlers; the first calls start them."""
+
+    def __init__(self, count: int) -> None:
+        import queue
+
+        # Bounded by the calls that each session takes at once.
+        self._calls: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._most = count
+        self._threads: list[Thread] = []
+        self.exit: BaseException | None = None
+        """What a handler raised to end the service."""
+
+    def take(self, calls: list[Call], server: Server) -> None:
+        import threading
+
+        for call in calls:
+            self._calls.put(call)
+            if len(self._threads) < self._most:
+                number = len(self._threads) + 1
+                thread = threading.Thread(
+                    target=self._run, args=(server,), name=f"procall-{number}", daemon=True
+                )
+                self._threads.append(thread)
+                thread.start()
+
+    def _run(self, server: Server) -> None:
+        while (call := self._calls.get()) is not None:
+            try:
+                call.work()
+            except BaseException as raised:
+                if self.exit is None:
+                    self.exit = raised
+                server.stop()
+            # Not kept while the next one is waited for.
+            del call
+
+    def end(self) -> None:
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads:
+            # One that still runs after the time to drain is not waited for: nobody wants it.
+            thread.join(0 if self.exit is not None else 1)

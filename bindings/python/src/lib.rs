@@ -22,7 +22,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
-    use crate::client::dial::{Finder, Found, connect, greet};
+    use crate::client::dial::{Finder, Found, connect, greet, greet_own};
     #[pymodule_export]
     use crate::client::{AsyncStream, Caller, Method, Stream, Submitted};
     #[pymodule_export]
@@ -34,7 +34,7 @@ mod _native {
     #[pymodule_export]
     use crate::pool::{AsyncEvents, Events, Pool};
     #[pymodule_export]
-    use crate::serve::{AsyncItems, Call, Context, Items, Server};
+    use crate::serve::{AsyncItems, Call, Context, Items, Peer, Server};
 
     /// The version of the package.
     #[pymodule_export]

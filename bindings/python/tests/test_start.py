@@ -32,6 +32,10 @@ HEAVY = {
     "re",
     "numpy",
     "logging",
+    "pydantic",
+    "msgspec",
+    "queue",
+    "contextvars",
 }
 
 
@@ -44,8 +48,12 @@ HEAVY = {
         "import procall; s = procall.Service('s')\n"
         "@s.method\ndef add(a: int, b: int = 1) -> int: ...\n"
         "s.document()",
+        "import procall; s = procall.Service('s')\n"
+        "class Own(Exception): pass\n"
+        "@s.method(raises=[Own])\ndef add(a: list[int], *, b: int | None = 1) -> list: ...\n"
+        "s.document()",
     ],
-    ids=["nothing", "client", "pool", "service"],
+    ids=["nothing", "client", "pool", "service", "errors"],
 )
 def test_nothing_heavy_is_imported(program: str) -> None:
     assert modules_after(program) & HEAVY == set()

@@ -27,10 +27,7 @@ pub(crate) fn connect(py: Python<'_>, target: &str, timeout: Option<f64>) -> PyR
             .unwrap_or_else(|ended| {
                 Err(match ended {
                     WaitError::TimedOut => finder.unanswered(),
-                    WaitError::Interrupted => {
-                        Error::new(ErrorCode::Cancelled, "the wait was interrupted")
-                            .with_executed(Executed::No)
-                    }
+                    WaitError::Interrupted => interrupted(),
                 })
             });
         match greeted {
@@ -59,6 +56,17 @@ pub(crate) struct Found {
     link: Mutex<Option<Box<dyn Link>>>,
 }
 
+impl Found {
+    pub(crate) fn new(link: Box<dyn Link>) -> Self {
+        Self { link: Mutex::new(Some(link)) }
+    }
+
+    fn take(&self, py: Python<'_>) -> PyResult<Box<dyn Link>> {
+        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner).take();
+        link.ok_or_else(|| error::invalid(py, "it was greeted already"))
+    }
+}
+
 #[pymethods]
 impl Finder {
     #[new]
@@ -69,7 +77,7 @@ impl Finder {
     /// One look: `None` when nobody is there yet.
     fn try_open(&self, py: Python<'_>) -> PyResult<Option<Found>> {
         let opened = self.lock().try_open().map_err(|error| error::raise(py, &error))?;
-        Ok(opened.map(|link| Found { link: Mutex::new(Some(link)) }))
+        Ok(opened.map(Found::new))
     }
 
     /// Seconds until the next look.
@@ -97,9 +105,7 @@ impl Finder {
 /// Greets a service that was found, for asyncio: an awaitable.
 #[pyfunction]
 pub(crate) fn greet(hub: Py<Hub>, py: Python<'_>, found: &Found) -> PyResult<Wait> {
-    let link = found.link.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let Some(link) = link else { return Err(error::invalid(py, "it was greeted already")) };
-    let connection = open(link);
+    let connection = open(found.take(py)?);
     hub.get().attach(&connection).map_err(|error| error::raise(py, &error))?;
     let greet = Greet {
         connection: Some(connection),
@@ -107,6 +113,34 @@ pub(crate) fn greet(hub: Py<Hub>, py: Python<'_>, found: &Found) -> PyResult<Wai
         hub: hub.clone_ref(py),
     };
     Ok(Wait::new(hub, greet))
+}
+
+/// Greets a service of this process and waits for its answer.
+#[pyfunction]
+pub(crate) fn greet_own(py: Python<'_>, found: &Found) -> PyResult<Caller> {
+    let connection = open(found.take(py)?);
+    let mut greeting = Greeting { pinged: false };
+    let greeted = wait(py, |interrupt| {
+        connection.wait_for(None, interrupt, |connection, waker| greeting.poll(connection, waker))
+    });
+    let greeted = match greeted {
+        Ok(greeted) => greeted.unwrap_or_else(|_| Err(interrupted())),
+        Err(raised) => {
+            connection.close();
+            return Err(raised);
+        }
+    };
+    match greeted {
+        Ok(()) => Ok(Caller::new(Arc::new(connection), None)),
+        Err(error) => {
+            connection.close();
+            Err(error::raise(py, &error))
+        }
+    }
+}
+
+fn interrupted() -> Error {
+    Error::new(ErrorCode::Cancelled, "the wait was interrupted").with_executed(Executed::No)
 }
 
 /// The search, within the time that the handler which makes it has left.

@@ -211,6 +211,8 @@ fn begin_other<'py>(value: &Bound<'py, PyAny>, out: &mut Vec<u8>) -> Result<Begu
         buffer::encode_view(view, out)?;
     } else if let Some(dump) = pydantic_dump(value).map_err(raised)? {
         return dump.call0().map(Begun::Instead).map_err(raised);
+    } else if let Some(value) = struct_dump(value).map_err(raised)? {
+        return Ok(Begun::Instead(value));
     } else if let Some(scalar) = buffer::numpy_scalar(value).map_err(raised)? {
         return Ok(Begun::Instead(scalar));
     } else if let Ok(view) = PyMemoryView::from(value) {
@@ -347,6 +349,19 @@ fn pydantic_dump<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, P
     } else {
         Ok(None)
     }
+}
+
+/// What a Struct of msgspec is without its class.
+fn struct_dump<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = value.py();
+    if !value.get_type().hasattr(intern!(py, "__struct_config__"))? {
+        return Ok(None);
+    }
+    let options = PyDict::new(py);
+    let bytes = PyTuple::new(py, [py.get_type::<PyBytes>(), py.get_type::<PyByteArray>()])?;
+    options.set_item(intern!(py, "builtin_types"), bytes)?;
+    let to_builtins = py.import(intern!(py, "msgspec"))?.getattr(intern!(py, "to_builtins"))?;
+    to_builtins.call((value,), Some(&options)).map(Some)
 }
 
 fn type_name(value: &Bound<'_, PyAny>) -> String {

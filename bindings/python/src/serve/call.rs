@@ -1,26 +1,36 @@
-//! A call for an async handler, in the hands of the event loop.
+//! A call in the hands of the event loop or of another thread.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-use procall::{CallId, Connection, Encoded, Encoding, Error, ErrorCode, Executed};
+use procall::{CallId, Connection, Encoding, Error, ErrorCode, Executed};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 
-use crate::convert;
+use super::outcome::Outcome;
 use crate::error;
 use crate::hub::{Hub, Operation, Wait};
+use crate::wait::wait;
 
-/// A call whose handler runs on an event loop. Forgotten without an answer, it is answered as cancelled.
+/// A call whose handler runs on an event loop or on another thread. Forgotten without an answer, it is answered as cancelled.
 #[pyclass(frozen, module = "procall._native")]
 pub(crate) struct Call {
     connection: Connection,
     id: Option<CallId>,
-    handler: Py<PyAny>,
-    args: Py<PyTuple>,
-    kwargs: Option<Py<PyDict>>,
-    streams: bool,
+    what: Handed,
     state: Mutex<State>,
+}
+
+/// A handler with its arguments.
+pub(super) struct Handed {
+    pub(super) handler: Py<PyAny>,
+    pub(super) args: Py<PyTuple>,
+    pub(super) kwargs: Option<Py<PyDict>>,
+    pub(super) outcome: Arc<Outcome>,
+    /// The answer is a stream.
+    pub(super) streams: bool,
+    /// It runs on an event loop.
+    pub(super) is_async: bool,
 }
 
 #[derive(Default)]
@@ -33,16 +43,8 @@ struct State {
 }
 
 impl Call {
-    pub(super) fn new(
-        connection: Connection,
-        id: Option<CallId>,
-        handler: Py<PyAny>,
-        args: Py<PyTuple>,
-        kwargs: Option<Py<PyDict>>,
-        streams: bool,
-    ) -> Self {
-        let state = Mutex::default();
-        Self { connection, id, handler, args, kwargs, streams, state }
+    pub(super) fn new(connection: Connection, id: Option<CallId>, what: Handed) -> Self {
+        Self { connection, id, what, state: Mutex::default() }
     }
 
     /// Time left for the call.
@@ -52,6 +54,56 @@ impl Call {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the items of a plain handler's generator, at its reader's pace.
+    fn emit(&self, generator: &Bound<'_, PyAny>, id: CallId) -> PyResult<()> {
+        let py = generator.py();
+        loop {
+            if !self.connection.is_wanted(id) {
+                break;
+            }
+            // Once the stream is open, another deadline holds, or none.
+            let next = procall::with_remaining(self.connection.remaining(id), || {
+                generator.try_iter().and_then(|mut items| items.next().transpose())
+            });
+            let value = match next {
+                Ok(Some(value)) => value,
+                Ok(None) => {
+                    self.finish();
+                    return Ok(());
+                }
+                Err(raised) => {
+                    self.fail(py, raised.value(py).clone().into_any());
+                    return super::pass_on(py, raised);
+                }
+            };
+            let item = match self.what.outcome.encode(&value, "the item") {
+                Ok(item) => item,
+                Err(error) => {
+                    self.refuse(&error);
+                    break;
+                }
+            };
+            let sent = wait(py, |interrupt| {
+                self.connection.wait_item_out(id, item.encoding, &item.bytes, interrupt)
+            })?;
+            if !matches!(sent, Ok(Ok(()))) {
+                break;
+            }
+        }
+        if let Err(raised) = generator.call_method0(pyo3::intern!(py, "close")) {
+            raised.write_unraisable(py, Some(generator));
+        }
+        self.cancelled();
+        Ok(())
+    }
+
+    /// Answers with an error that is not the handler's.
+    fn refuse(&self, error: &Error) {
+        if let Some(id) = self.answer() {
+            self.connection.fail(id, error);
+        }
     }
 
     fn executed(&self) -> Executed {
@@ -76,14 +128,20 @@ impl Call {
     /// Whether the answer is a stream.
     #[getter]
     fn streams(&self) -> bool {
-        self.streams
+        self.what.streams
+    }
+
+    /// Whether its handler is one for an event loop.
+    #[getter]
+    fn is_async(&self) -> bool {
+        self.what.is_async
     }
 
     /// Calls the handler: gives its coroutine or async generator.
     fn invoke<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.state().begun = true;
-        let kwargs = self.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-        self.handler.bind(py).call(self.args.bind(py).clone(), kwargs)
+        let kwargs = self.what.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+        self.what.handler.bind(py).call(self.what.args.bind(py).clone(), kwargs)
     }
 
     /// Cancels the task when the caller no longer wants the answer.
@@ -97,20 +155,45 @@ impl Call {
 
     fn reply(&self, value: &Bound<'_, PyAny>) {
         let Some(id) = self.answer() else { return };
-        let mut bytes = Vec::new();
-        match convert::encode(value, &mut bytes) {
-            Ok(()) => self.connection.reply(id, Encoded { encoding: Encoding::Msgpack, bytes }),
-            Err(refusal) => self.connection.fail(id, &error::unsendable(&refusal, "the result")),
+        match self.what.outcome.encode(value, "the result") {
+            Ok(result) => self.connection.reply(id, result),
+            Err(error) => self.connection.fail(id, &error),
+        }
+    }
+
+    /// Runs a plain handler to its end, on this thread. Exceptions that are no `Exception` are answered and passed on.
+    fn work(&self, py: Python<'_>) -> PyResult<()> {
+        let left = self.left();
+        let unwanted = self.id.is_some_and(|id| !self.connection.is_wanted(id));
+        if unwanted || left.is_some_and(|left| left.is_zero()) {
+            self.cancelled();
+            return Ok(());
+        }
+        match procall::with_remaining(left, || self.invoke(py)) {
+            Ok(generator) if self.what.streams => match self.id {
+                Some(id) => self.emit(&generator, id),
+                None => Ok(()),
+            },
+            Ok(value) => {
+                self.reply(&value);
+                Ok(())
+            }
+            Err(raised) => {
+                self.fail(py, raised.value(py).clone().into_any());
+                super::pass_on(py, raised)
+            }
         }
     }
 
     /// Sends one item once there is room; the awaitable gives false when the caller wants no more.
     fn send(&self, hub: Py<Hub>, value: &Bound<'_, PyAny>) -> PyResult<Wait> {
         let py = value.py();
-        let mut bytes = Vec::new();
-        convert::encode(value, &mut bytes)
-            .map_err(|refusal| error::raise(py, &error::unsendable(&refusal, "the item")))?;
-        Ok(Wait::new(hub, Send { connection: self.connection.clone(), id: self.id, item: bytes }))
+        let item = self.what.outcome.encode(value, "the item").map_err(|error| {
+            self.refuse(&error);
+            error::raise(py, &error)
+        })?;
+        let connection = self.connection.clone();
+        Ok(Wait::new(hub, Send { connection, id: self.id, item: item.bytes }))
     }
 
     fn finish(&self) {
@@ -123,8 +206,10 @@ impl Call {
     fn fail(&self, py: Python<'_>, raised: Bound<'_, PyAny>) {
         let raised = PyErr::from_value(raised);
         match self.answer() {
-            Some(id) => self.connection.fail(id, &error::of_handler(py, &raised)),
-            None if self.id.is_none() => raised.write_unraisable(py, Some(self.handler.bind(py))),
+            Some(id) => self.connection.fail(id, &self.what.outcome.failed(py, &raised)),
+            None if self.id.is_none() => {
+                raised.write_unraisable(py, Some(self.what.handler.bind(py)));
+            }
             None => {}
         }
     }
@@ -133,12 +218,16 @@ impl Call {
     fn cancelled(&self) {
         let left = self.left();
         let Some(id) = self.answer() else { return };
+        let executed = self.executed();
         let error = match left {
             Some(left) if left.is_zero() => {
-                Error::new(ErrorCode::DeadlineExceeded, "the deadline passed while the handler ran")
-                    .with_executed(self.executed())
+                let text = match executed {
+                    Executed::No => "the deadline passed while the call waited here",
+                    _ => "the deadline passed while the handler ran",
+                };
+                Error::new(ErrorCode::DeadlineExceeded, text).with_executed(executed)
             }
-            _ => super::unwanted(self.executed()),
+            _ => super::unwanted(executed),
         };
         self.connection.fail(id, &error);
     }

@@ -15,6 +15,24 @@ pub(crate) struct Context {
     pub(super) meta: Vec<u8>,
 }
 
+/// Who is at the other side, as it says itself.
+#[pyclass(frozen, get_all, module = "procall")]
+pub(crate) struct Peer {
+    /// A name for people; may be empty.
+    name: String,
+    /// Its implementation, such as `python/0.1.0`.
+    runtime: String,
+    /// Its process; 0 when it does not say.
+    pid: u32,
+}
+
+#[pymethods]
+impl Peer {
+    fn __repr__(&self) -> String {
+        format!("<procall.Peer {:?} of {} (pid {})>", self.name, self.runtime, self.pid)
+    }
+}
+
 #[pymethods]
 impl Context {
     /// The method's full name.
@@ -43,6 +61,34 @@ impl Context {
         }
         convert::decode(py, procall::Encoding::Msgpack, &self.meta)
             .map_err(|refusal| crate::error::invalid(py, refusal.describe("the metadata")))
+    }
+
+    /// Who calls; for a pool's worker that is the pool's process.
+    #[getter]
+    fn caller(&self) -> Peer {
+        let peer = self.connection.peer();
+        let (name, runtime, pid) =
+            peer.map(|peer| (peer.name, peer.runtime, peer.pid)).unwrap_or_default();
+        Peer { name, runtime, pid }
+    }
+
+    /// Writes a line to standard error that says which call it is about, as in `[calc.add #3] text`.
+    fn log(&self, py: Python<'_>, text: &str) -> PyResult<()> {
+        let mut lines = String::new();
+        for line in text.lines() {
+            let method = &self.method;
+            lines += &match self.id {
+                Some(id) => format!("[{method} #{}] {line}\n", id),
+                None => format!("[{method}] {line}\n"),
+            };
+        }
+        let stderr = py.import("sys")?.getattr("stderr")?;
+        // A process may have been started without one.
+        if !stderr.is_none() {
+            stderr.call_method1("write", (lines,))?;
+            stderr.call_method0("flush")?;
+        }
+        Ok(())
     }
 
     /// Tells the caller how far the work has come. At most ten reports a second travel.

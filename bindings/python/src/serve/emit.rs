@@ -1,13 +1,13 @@
 //! Answers that are streams: generators of plain handlers, each advanced as far as its reader has room.
 
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use procall::{Blocked, CallId, Connection, Encoding};
 use pyo3::prelude::*;
 
-use crate::convert;
-use crate::error;
+use super::outcome::Outcome;
 
 /// How long one generator may go on before calls and other generators get a turn.
 const TURN: Duration = Duration::from_millis(1);
@@ -17,6 +17,7 @@ pub(super) struct Emitter {
     connection: Connection,
     id: CallId,
     generator: Py<PyAny>,
+    outcome: Arc<Outcome>,
     /// Made, but its reader had no room.
     held: Option<Vec<u8>>,
 }
@@ -32,8 +33,13 @@ pub(super) enum Progress {
 }
 
 impl Emitter {
-    pub(super) fn new(connection: Connection, id: CallId, generator: Py<PyAny>) -> Self {
-        Self { connection, id, generator, held: None }
+    pub(super) fn new(
+        connection: Connection,
+        id: CallId,
+        generator: Py<PyAny>,
+        outcome: Arc<Outcome>,
+    ) -> Self {
+        Self { connection, id, generator, outcome, held: None }
     }
 
     /// Gives items for a while. Exceptions that are no `Exception`, such as `KeyboardInterrupt`, end the service.
@@ -77,23 +83,20 @@ impl Emitter {
             generator.try_iter().and_then(|mut items| items.next().transpose())
         });
         match next {
-            Ok(Some(value)) => {
-                let mut bytes = Vec::new();
-                match convert::encode(&value, &mut bytes) {
-                    Ok(()) => Ok(Some(bytes)),
-                    Err(refusal) => {
-                        self.connection.fail(self.id, &error::unsendable(&refusal, "the item"));
-                        self.close(py);
-                        Ok(None)
-                    }
+            Ok(Some(value)) => match self.outcome.encode(&value, "the item") {
+                Ok(item) => Ok(Some(item.bytes)),
+                Err(error) => {
+                    self.connection.fail(self.id, &error);
+                    self.close(py);
+                    Ok(None)
                 }
-            }
+            },
             Ok(None) => {
                 self.connection.end_items_out(self.id);
                 Ok(None)
             }
             Err(raised) => {
-                self.connection.fail(self.id, &error::of_handler(py, &raised));
+                self.connection.fail(self.id, &self.outcome.failed(py, &raised));
                 super::pass_on(py, raised).map(|()| None)
             }
         }

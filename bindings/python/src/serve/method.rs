@@ -1,9 +1,13 @@
 //! A method as its service has described it, and how the params of a call become the arguments of its handler.
 
+use std::sync::Arc;
+
 use procall::{Encoding, Error, ErrorCode, FieldError, Params, Signature};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
+use super::outcome::Outcome;
 use super::pace::Pace;
 use crate::convert;
 use crate::error;
@@ -51,6 +55,7 @@ enum Source {
 struct Parameter {
     name: Py<PyString>,
     source: Source,
+    positional_only: bool,
     keyword_only: bool,
     types: u32,
     /// What the types are called in errors.
@@ -64,11 +69,14 @@ pub(super) struct Method {
     pub(super) handler: Py<PyAny>,
     pub(super) kind: Kind,
     pub(super) pace: Pace,
+    pub(super) outcome: Arc<Outcome>,
+    /// `procall._signature.Description`: binds what is not bound here, and finds all that is wrong with params.
+    description: Py<PyAny>,
     parameters: Vec<Parameter>,
     names: Vec<String>,
     required: Vec<bool>,
     takes_whole: bool,
-    /// The handler has `*args` or `**kwargs`: Python binds for itself.
+    /// The handler has `*args` or `**kwargs`, or takes the params as one model: the description binds.
     open: bool,
 }
 
@@ -101,6 +109,7 @@ impl Method {
             parameters.push(Parameter {
                 name: name.unbind(),
                 source,
+                positional_only: parameter.getattr("positional_only")?.extract()?,
                 keyword_only: parameter.getattr("keyword_only")?.extract()?,
                 types: parameter.getattr("types")?.extract()?,
                 shown: parameter.getattr("shown")?.extract()?,
@@ -117,6 +126,8 @@ impl Method {
                 _ => Kind::Plain,
             },
             pace: Pace::default(),
+            outcome: Arc::new(Outcome::from_python(description)?),
+            description: description.clone().unbind(),
             parameters,
             names,
             required,
@@ -143,8 +154,20 @@ impl Method {
         items: Option<&Bound<'py, PyAny>>,
     ) -> Result<Arguments<'py>, Error> {
         if self.open {
-            return bind_open(py, encoding, body);
+            return self.bind_open(py, encoding, body, context, items);
         }
+        self.bind_known(py, encoding, body, context, items)
+            .map_err(|error| self.with_all_fields(py, encoding, body, error))
+    }
+
+    fn bind_known<'py>(
+        &self,
+        py: Python<'py>,
+        encoding: Encoding,
+        body: &[u8],
+        context: Option<&Bound<'py, PyAny>>,
+        items: Option<&Bound<'py, PyAny>>,
+    ) -> Result<Arguments<'py>, Error> {
         let signature = Signature {
             names: &self.names,
             required: &self.required,
@@ -161,14 +184,13 @@ impl Method {
                 Source::Context => context.cloned(),
                 Source::Items => items.cloned(),
                 Source::Params(at) => match bound.value(at) {
-                    Some(bytes) => {
-                        Some(parameter.value(py, bytes, &self.names[at], || bound.path(at))?)
-                    }
+                    Some(bytes) => Some(parameter.value(py, bytes, || bound.path(at))?),
                     None => None,
                 },
             };
             match value {
                 Some(value) if !gap && !parameter.keyword_only => positional.push(value),
+                Some(_) if parameter.positional_only => return Err(parameter.after_gap(py)),
                 Some(value) => {
                     let kwargs = kwargs.get_or_insert_with(|| PyDict::new(py));
                     kwargs.set_item(parameter.name.bind(py), value).map_err(raised)?;
@@ -179,31 +201,111 @@ impl Method {
         let args = PyTuple::new(py, positional).map_err(raised)?;
         Ok(Arguments { args, kwargs })
     }
+
+    /// The description binds: its handler takes more than the names of its parameters say.
+    fn bind_open<'py>(
+        &self,
+        py: Python<'py>,
+        encoding: Encoding,
+        body: &[u8],
+        context: Option<&Bound<'py, PyAny>>,
+        items: Option<&Bound<'py, PyAny>>,
+    ) -> Result<Arguments<'py>, Error> {
+        let (args, kwargs) = given(py, encoding, body)?;
+        let bound = self
+            .description
+            .call_method1(py, intern!(py, "bind"), (args, kwargs, context, items))
+            .and_then(|bound| {
+                bound.extract::<(Py<PyTuple>, Py<PyDict>, Vec<(String, String)>)>(py)
+            });
+        let (args, kwargs, wrong) = bound.map_err(|raised| internal(py, &raised))?;
+        if wrong.is_empty() {
+            let kwargs = Some(kwargs.into_bound(py)).filter(|kwargs| !kwargs.is_empty());
+            return Ok(Arguments { args: args.into_bound(py), kwargs });
+        }
+        let message = summary(&wrong);
+        Err(Error::new(ErrorCode::InvalidArgument, message).with_fields(fields(wrong)))
+    }
+
+    /// An error about params, with everything that is wrong with them.
+    fn with_all_fields(
+        &self,
+        py: Python<'_>,
+        encoding: Encoding,
+        body: &[u8],
+        error: Error,
+    ) -> Error {
+        let Ok((args, kwargs)) = given(py, encoding, body) else { return error };
+        let none = py.None();
+        let wrong = self
+            .description
+            .call_method1(py, intern!(py, "bind"), (args, kwargs, &none, &none))
+            .and_then(|bound| bound.extract::<(Py<PyAny>, Py<PyAny>, Vec<(String, String)>)>(py));
+        match wrong {
+            Ok((_, _, wrong)) if wrong.len() >= error.fields().len() => {
+                error.with_fields(fields(wrong))
+            }
+            // The first error is one that only the native half sees.
+            _ => error,
+        }
+    }
 }
 
-/// Whatever is there, for a handler that takes whatever is there.
-fn bind_open<'py>(
+/// Params as positional and named arguments.
+fn given<'py>(
     py: Python<'py>,
     encoding: Encoding,
     body: &[u8],
-) -> Result<Arguments<'py>, Error> {
+) -> Result<(Bound<'py, PyTuple>, Bound<'py, PyDict>), Error> {
+    // Says what is wrong with params that are neither an array nor an object.
+    Params::new(encoding, body)?;
     let value = convert::decode(py, encoding, body)
         .map_err(|refusal| error::refused(&refusal, "argument"))?;
     if let Ok(list) = value.cast::<PyList>() {
-        return Ok(Arguments { args: list.to_tuple(), kwargs: None });
+        return Ok((list.to_tuple(), PyDict::new(py)));
     }
-    Ok(Arguments { args: PyTuple::empty(py), kwargs: value.cast_into::<PyDict>().ok() })
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        let args = PyTuple::new(py, [bytes]).map_err(|raised| internal(py, &raised))?;
+        return Ok((args, PyDict::new(py)));
+    }
+    let kwargs = value.cast_into::<PyDict>().unwrap_or_else(|_| PyDict::new(py));
+    Ok((PyTuple::empty(py), kwargs))
+}
+
+pub(super) fn fields(wrong: Vec<(String, String)>) -> Vec<FieldError> {
+    wrong.into_iter().map(|(path, message)| FieldError { path, message }).collect()
+}
+
+fn summary(wrong: &[(String, String)]) -> String {
+    let (path, message) = &wrong[0];
+    let path = path.trim_start_matches('/').replace('/', ".");
+    let more = match wrong.len() {
+        1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    if path.is_empty() {
+        format!("the arguments: {message}{more}")
+    } else {
+        format!("argument {path}: {message}{more}")
+    }
 }
 
 impl Parameter {
+    /// One that Python takes by place only, while one before it is left out. The description knows where it is.
+    fn after_gap(&self, py: Python<'_>) -> Error {
+        let name = self.name.bind(py).to_string_lossy();
+        let message = format!("argument {name} needs those before it");
+        Error::new(ErrorCode::InvalidArgument, message)
+    }
+
     fn value<'py>(
         &self,
         py: Python<'py>,
         bytes: &[u8],
-        name: &str,
         path: impl Fn() -> String,
     ) -> Result<Bound<'py, PyAny>, Error> {
         let wrong = |path: String, message: String| {
+            let name = self.name.bind(py).to_string_lossy();
             Error::new(ErrorCode::InvalidArgument, format!("argument {name} {message}"))
                 .with_fields(vec![FieldError { path, message }])
         };
@@ -233,7 +335,7 @@ fn internal(py: Python<'_>, raised: &PyErr) -> Error {
 }
 
 /// The bit of a value that arrived.
-fn kind_of(value: &Bound<'_, PyAny>) -> u32 {
+pub(super) fn kind_of(value: &Bound<'_, PyAny>) -> u32 {
     if value.is_exact_instance_of::<PyInt>() {
         // A float may be written without its point, and an int is as good as a float wherever one is wanted.
         INT | FLOAT

@@ -6,6 +6,7 @@ mod context;
 mod emit;
 mod items;
 mod method;
+mod outcome;
 mod pace;
 mod run;
 mod server;
@@ -15,7 +16,7 @@ use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 pub(crate) use call::Call;
-pub(crate) use context::Context;
+pub(crate) use context::{Context, Peer};
 pub(crate) use items::{AsyncItems, Items};
 pub(crate) use server::{Server, current_remaining};
 

@@ -9,12 +9,11 @@ use procall::{
 use pyo3::prelude::*;
 
 use super::answers::Answers;
-use super::call::Call;
+use super::call::{Call, Handed};
 use super::context::Context;
 use super::emit::Emitter;
 use super::items::{AsyncItems, Items};
 use super::method::{Arguments, Kind, Method};
-use crate::convert;
 use crate::error;
 use crate::hub::Hub;
 
@@ -22,6 +21,8 @@ use crate::hub::Hub;
 pub(super) struct Handlers {
     pub(super) table: MethodTable,
     pub(super) methods: Vec<Method>,
+    /// Plain handlers run on threads of their own.
+    pub(super) threads: bool,
     /// The registration, encoded: the answer of `procall.methods`.
     pub(super) document: Vec<u8>,
     /// The event loop's, once there is one; items of async handlers are awaited there.
@@ -46,11 +47,28 @@ pub(super) struct Incomer<'a> {
 }
 
 impl Handlers {
-    /// Whether a call is for an async handler.
-    pub(super) fn is_async(&self, incomer: &Incomer<'_>) -> bool {
+    /// Reads the descriptions that `procall._service` makes.
+    pub(super) fn from_python(
+        document: &Bound<'_, PyAny>,
+        methods: &Bound<'_, PyAny>,
+        hub: Option<Py<Hub>>,
+        threads: bool,
+    ) -> PyResult<Self> {
+        let registration = crate::registration::from_python(document)?;
+        let methods = methods
+            .try_iter()?
+            .map(|method| Method::from_python(&method?))
+            .collect::<PyResult<Vec<_>>>()?;
+        let document = crate::registration::encode(&registration)?;
+        let table = MethodTable::new(registration);
+        Ok(Self { table, methods, threads, document, hub })
+    }
+
+    /// Whether a call is for an event loop or for another thread.
+    pub(super) fn is_handed_over(&self, incomer: &Incomer<'_>) -> bool {
         let Incomer { batch, call, .. } = incomer;
         let target = self.table.resolve(batch.method(call), call.items_in, call.items_out);
-        matches!(target, Ok(Target::Method(at)) if self.methods[at].kind.is_async())
+        matches!(target, Ok(Target::Method(at)) if self.threads || self.methods[at].kind.is_async())
     }
 
     /// Serves one call. Exceptions that are no `Exception`, such as `KeyboardInterrupt`, are answered and passed on.
@@ -75,12 +93,15 @@ impl Handlers {
             }
         };
         let Arguments { args, kwargs } = arguments;
-        if method.kind.is_async() {
-            let streams = method.kind == Kind::AsyncGenerator;
+        let is_async = method.kind.is_async();
+        if is_async || self.threads {
+            let streams = matches!(method.kind, Kind::AsyncGenerator | Kind::Generator);
             let handler = method.handler.clone_ref(py);
             let kwargs = kwargs.map(Bound::unbind);
             let connection = incomer.connection.clone();
-            let call = Call::new(connection, id, handler, args.unbind(), kwargs, streams);
+            let outcome = method.outcome.clone();
+            let what = Handed { handler, args: args.unbind(), kwargs, outcome, streams, is_async };
+            let call = Call::new(connection, id, what);
             return Ok(Rest::Await(call));
         }
         if !method.pace.is_quick() {
@@ -96,17 +117,22 @@ impl Handlers {
             Ok(generator) if method.kind == Kind::Generator => match id {
                 Some(id) => {
                     let connection = incomer.connection.clone();
-                    Rest::Emit(Emitter::new(connection, id, generator.unbind()))
+                    Rest::Emit(Emitter::new(
+                        connection,
+                        id,
+                        generator.unbind(),
+                        method.outcome.clone(),
+                    ))
                 }
                 None => Rest::Nothing,
             },
             Ok(value) => {
-                push(answers, id, encode(&value));
+                push(answers, id, method.outcome.encode(&value, "the result"));
                 Rest::Nothing
             }
             Err(raised) => {
                 match id {
-                    Some(id) => answers.push(id, Err(error::of_handler(py, &raised))),
+                    Some(id) => answers.push(id, Err(method.outcome.failed(py, &raised))),
                     None => {
                         raised.clone_ref(py).write_unraisable(py, Some(method.handler.bind(py)))
                     }
@@ -199,13 +225,6 @@ fn push(answers: &mut Answers<'_>, id: Option<CallId>, answer: Result<Encoded, E
     if let Some(id) = id {
         answers.push(id, answer);
     }
-}
-
-fn encode(value: &Bound<'_, PyAny>) -> Result<Encoded, Error> {
-    let mut bytes = Vec::new();
-    convert::encode(value, &mut bytes)
-        .map_err(|refusal| error::unsendable(&refusal, "the result"))?;
-    Ok(Encoded { encoding: Encoding::Msgpack, bytes })
 }
 
 /// The answer to a call that nobody waits for any more.

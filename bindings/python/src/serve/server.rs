@@ -3,9 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use procall::{
-    CallId, Connection, Encoded, Error, ErrorCode, Listener, MethodTable, Side, surroundings,
-};
+use procall::transport::{LinkOptions, mem};
+use procall::{CallId, Connection, Encoded, Error, ErrorCode, Listener, Side, surroundings};
 use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -16,7 +15,6 @@ use slab::Slab;
 use super::answers::Answers;
 use super::call::Call;
 use super::emit::{Emitter, Progress};
-use super::method::Method;
 use super::run::{Handlers, Incomer, Rest};
 use super::source::{Found, Source, Stopper};
 use crate::client::config;
@@ -47,26 +45,39 @@ pub(crate) struct Server {
 impl Server {
     /// Opens the service: as a pool's worker when a pool started this process, listening otherwise.
     #[new]
-    #[pyo3(signature = (document, methods, listen = None, hub = None))]
+    #[pyo3(signature = (document, methods, listen = None, hub = None, threads = false))]
     fn new(
         py: Python<'_>,
         document: &Bound<'_, PyAny>,
         methods: &Bound<'_, PyAny>,
         listen: Option<&str>,
         hub: Option<Py<Hub>>,
+        threads: bool,
     ) -> PyResult<Self> {
-        let registration = crate::registration::from_python(document)?;
-        let methods = methods
-            .try_iter()?
-            .map(|method| Method::from_python(&method?))
-            .collect::<PyResult<Vec<_>>>()?;
-        let document = crate::registration::encode(&registration)?;
-        let table = MethodTable::new(registration);
-        let (source, address) =
-            open(table.registration(), listen).map_err(|error| error::raise(py, &error))?;
-        let stopper = source.stopper();
-        let handlers = Handlers { table, methods, document, hub };
-        Ok(Self { handlers, source: Mutex::new(Some(source)), stopper, address })
+        let handlers = Handlers::from_python(document, methods, hub, threads)?;
+        let (source, address) = open(handlers.table.registration(), listen)
+            .map_err(|error| error::raise(py, &error))?;
+        Ok(Self::over(handlers, source, address))
+    }
+
+    /// Opens the service for one client in this process, which is to be greeted.
+    #[staticmethod]
+    fn in_memory(
+        py: Python<'_>,
+        document: &Bound<'_, PyAny>,
+        methods: &Bound<'_, PyAny>,
+        hub: Option<Py<Hub>>,
+        threads: bool,
+    ) -> PyResult<(Self, crate::client::dial::Found)> {
+        let handlers = Handlers::from_python(document, methods, hub, threads)?;
+        let registration = procall::Registration::clone(handlers.table.registration());
+        let (ours, theirs) = mem::pair(&LinkOptions::default())?;
+        let config = config(&registration.name);
+        let connection = Connection::serving(Box::new(ours), Side::Acceptor, config);
+        let source =
+            Source::over(connection, registration).map_err(|error| error::raise(py, &error))?;
+        let found = crate::client::dial::Found::new(Box::new(theirs));
+        Ok((Self::over(handlers, source, None), found))
     }
 
     /// Where it listens; `None` in a worker.
@@ -76,7 +87,7 @@ impl Server {
     }
 
     /// Serves until there is nobody left to serve, or until it is told to stop. Plain handlers run here, on the calling thread;
-    /// calls for async ones are given to `hand_over` in lists.
+    /// calls for async ones, and for all when plain ones have threads, are given to `hand_over` in lists.
     fn pull(&self, py: Python<'_>, hand_over: Option<Py<PyAny>>) -> PyResult<()> {
         let mut source = self.take()?;
         let pulled = Pull::new(&self.handlers, &mut source).run(py, hand_over.as_ref());
@@ -130,6 +141,11 @@ impl Server {
 }
 
 impl Server {
+    fn over(handlers: Handlers, source: Source, address: Option<String>) -> Self {
+        let stopper = source.stopper();
+        Self { handlers, source: Mutex::new(Some(source)), stopper, address }
+    }
+
     fn take(&self) -> PyResult<Source> {
         self.source.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(closed)
     }
@@ -251,12 +267,12 @@ impl<'a> Pull<'a> {
         Ok(false)
     }
 
-    /// Serves the batch of a peer, or only the calls for async handlers, which are appended to `calls`, or only the others.
+    /// Serves the batch of a peer, or only the calls that others run, which are appended to `calls`, or only the rest.
     fn batch(
         &mut self,
         py: Python<'_>,
         key: usize,
-        only_async: Option<bool>,
+        only_handed: Option<bool>,
         calls: &Bound<'_, PyList>,
     ) -> PyResult<()> {
         let Some(peer) = self.source.peers.get_mut(key) else { return Ok(()) };
@@ -266,7 +282,7 @@ impl<'a> Pull<'a> {
         let mut outcome = Ok(());
         for call in batch.iter() {
             let incomer = Incomer { connection: &connection, batch: &batch, call };
-            if only_async.is_some_and(|only| only != self.handlers.is_async(&incomer)) {
+            if only_handed.is_some_and(|only| only != self.handlers.is_handed_over(&incomer)) {
                 continue;
             }
             if self.refusing || outcome.is_err() {
@@ -293,7 +309,7 @@ impl<'a> Pull<'a> {
         }
         answers.flush();
         let mut batch = batch;
-        if only_async != Some(true) {
+        if only_handed != Some(true) {
             batch.clear();
         }
         if let Some(peer) = self.source.peers.get_mut(key) {

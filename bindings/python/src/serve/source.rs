@@ -81,6 +81,11 @@ impl Source {
         registration: Registration,
     ) -> Result<Self, Error> {
         lifeline.watch(ORPHAN)?;
+        Self::over(connection, registration)
+    }
+
+    /// One connection, and no others.
+    pub(super) fn over(connection: Connection, registration: Registration) -> Result<Self, Error> {
         let mut source = Self::new(None, registration)?;
         source.add(connection)?;
         Ok(source)
