@@ -131,7 +131,7 @@ pub(crate) fn greet_own(py: Python<'_>, found: &Found) -> PyResult<Caller> {
         }
     };
     match greeted {
-        Ok(()) => Ok(Caller::new(Arc::new(connection), None)),
+        Ok(()) => Ok(Caller::of(connection, None)),
         Err(error) => {
             connection.close();
             Err(error::raise(py, &error))
