@@ -384,7 +384,12 @@ def _items(item: Hint, make: Callable[[Any], Any]) -> Callable[[Any], Any] | Non
     if item.types == ANYTHING and item.convert is None:
         return None if make is list else make
 
+    simple = frozenset(kind for kind, bits in _KINDS if bits & item.types)
+
     def convert(values: list[Any]) -> Any:
+        # Long lists of plain values are common, and need not be looked at one by one.
+        if item.convert is None and simple.issuperset(map(type, values)):
+            return values if make is list else make(values)
         return make(gather((at, value, item) for at, value in enumerate(values)))
 
     return convert
