@@ -67,13 +67,15 @@ class CallFuture(Future[object]):
 
 class Completion:
     """The thread that reads what calls of futures are answered, and completes them. Callbacks of
-    the futures run on it.
+    the futures run on it. Without a future to complete it sleeps, so that blocking calls on the
+    same connections have their answers to themselves.
     """
 
     def __init__(self) -> None:
         self.hub = _native.Hub()
         self.pid = os.getpid()
         self._over = False
+        self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="procall-futures", daemon=True)
         self._thread.start()
         # The interpreter ends in a bad place for a thread that it does not know of.
@@ -82,14 +84,26 @@ class Completion:
     def _run(self) -> None:
         poll = select.poll()
         poll.register(self.hub.fileno(), select.POLLIN)
-        while not self._over:
+        while True:
+            # Cleared before the looks: who comes after them sets the event again.
+            self._wanted.clear()
+            if self._over:
+                return
+            if not self.hub.is_wanted():
+                self._wanted.wait()
+                continue
             poll.poll()
             self.hub.turn()
+
+    def want(self) -> None:
+        """There is a future to complete."""
+        self._wanted.set()
 
     def _stop(self) -> None:
         if self.pid != os.getpid():
             return
         self._over = True
+        self._wanted.set()
         self.hub.kick()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -122,6 +136,7 @@ def submit(
     future = CallFuture()
     future._completion = completion = _completion or _running()
     future._number = caller.deliver(completion.hub, future, method, args, kwargs)
+    completion.want()
     return future
 
 

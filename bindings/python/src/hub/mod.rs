@@ -176,6 +176,11 @@ impl Hub {
         true
     }
 
+    /// Whether anybody waits to be woken.
+    fn is_wanted(&self) -> bool {
+        !self.numbers().woken.is_empty()
+    }
+
     /// Makes the descriptor readable, so that whoever watches it wakes up.
     fn kick(&self) {
         // No number is zero, so nobody else is woken.
