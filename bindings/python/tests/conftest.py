@@ -17,6 +17,10 @@ HERE = pathlib.Path(__file__).parent
 SERVICES = HERE / "services"
 VECTORS = HERE.parents[2] / "spec" / "vectors"
 
+# A shell starts what runs in the background with Ctrl-C ignored, and so do some CI systems; what
+# the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 class Served:
     """A service that runs in a process of its own."""
