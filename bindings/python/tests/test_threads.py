@@ -60,7 +60,9 @@ def test_so_many_handlers_run_at_once() -> None:
         assert [at for at, _ in results] == [0, 1, 2]
         assert {name for _, name in results} == {"procall-1", "procall-2", "procall-3"}
         assert client.on_loop() == "procall-loop"
-    assert not [each for each in threading.enumerate() if each.name.startswith("procall")]
+    left = {each.name for each in threading.enumerate() if each.name.startswith("procall")}
+    # The thread that completes futures stays once there was one, in whichever test.
+    assert left <= {"procall-futures"}
 
 
 def test_streams_and_errors() -> None:
