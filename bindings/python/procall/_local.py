@@ -9,10 +9,6 @@ from procall._native import Server
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from types import TracebackType
-    from typing import Any
-
     from procall._service import Service
 
 
@@ -112,17 +108,13 @@ class AioClient(aio.Client):
         await asyncio.to_thread(self._serving.end)
 
 
-class Opening:
-    """What ``Service.aio_client`` gives: await it for a client, or enter it."""
+def aio_client(service: Service) -> aio.Opening:
+    """A client of the service for asyncio: await it, or enter it."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._client: aio.Client | None = None
-
-    async def _open(self) -> aio.Client:
+    async def start() -> aio.Client:
         import asyncio
 
-        serving = await asyncio.to_thread(Serving, self._service)
+        serving = await asyncio.to_thread(Serving, service)
         try:
             caller = await _native.greet(aio.running_hub(), serving.found)
             return AioClient(caller, serving)
@@ -130,18 +122,4 @@ class Opening:
             serving.end()
             raise
 
-    def __await__(self) -> Generator[Any, None, aio.Client]:
-        return self._open().__await__()
-
-    async def __aenter__(self) -> aio.Client:
-        self._client = await self
-        return self._client
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._client is not None:
-            await self._client.close()
+    return aio.Opening(start)

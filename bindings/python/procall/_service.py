@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar, overload
 
     from procall._client import Client
-    from procall._local import Opening
+    from procall.aio import Opening
 
     Function = TypeVar("Function", bound=Callable[..., Any])
     Raises = type[Exception] | Sequence[type[Exception]]
@@ -246,9 +246,9 @@ class Service:
 
     def aio_client(self) -> Opening:
         """The same for asyncio: ``async with service.aio_client() as calc``."""
-        from procall._local import Opening
+        from procall._local import aio_client
 
-        return Opening(self)
+        return aio_client(self)
 
     def stop(self) -> None:
         """Ends ``run``, from any thread: calls in flight may finish, new ones are refused."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         AsyncIterable,
         Awaitable,
         Callable,
+        Coroutine,
         Generator,
         Iterable,
         Sequence,
@@ -148,33 +149,18 @@ class Client(Calls):
     """
 
 
-class _Connecting:
-    """What ``connect`` gives: await it for a client, or enter it."""
+class Opening:
+    """A client to come: await it, or enter it, which closes the client at the end."""
 
-    def __init__(self, target: str, timeout: float | None) -> None:
-        self._target = target
-        self._timeout = timeout
+    def __init__(self, connect: Callable[[], Coroutine[Any, Any, Client]]) -> None:
+        self._connect = connect
         self._client: Client | None = None
-
-    async def _connect(self) -> Client:
-        from procall._errors import Error
-
-        finder = _native.Finder(self._target, self._timeout)
-        while (found := finder.try_open()) is None:
-            await asyncio.sleep(finder.pause())
-        try:
-            async with asyncio.timeout(finder.greeting()):
-                return Client(await _native.greet(running_hub(), found))
-        except TimeoutError as error:
-            if isinstance(error, Error):
-                raise
-            raise finder.unanswered() from None
 
     def __await__(self) -> Generator[Any, None, Client]:
         return self._connect().__await__()
 
     async def __aenter__(self) -> Client:
-        self._client = await self._connect()
+        self._client = await self
         return self._client
 
     async def __aexit__(
@@ -187,14 +173,29 @@ class _Connecting:
             await self._client.close()
 
 
-def connect(target: str, *, timeout: float | None = 5.0) -> _Connecting:
+async def _connect(target: str, timeout: float | None) -> Client:
+    from procall._errors import Error
+
+    finder = _native.Finder(target, timeout)
+    while (found := finder.try_open()) is None:
+        await asyncio.sleep(finder.pause())
+    try:
+        async with asyncio.timeout(finder.greeting()):
+            return Client(await _native.greet(running_hub(), found))
+    except TimeoutError as error:
+        if isinstance(error, Error):
+            raise
+        raise finder.unanswered() from None
+
+
+def connect(target: str, *, timeout: float | None = 5.0) -> Opening:
     """Connects to a service by name or address: ``async with connect("calc") as calc``, or ``await
     connect("calc")``.
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. The event loop runs on meanwhile.
     """
-    return _Connecting(target, timeout)
+    return Opening(lambda: _connect(target, timeout))
 
 
 class Pool(Watched, Calls):
