@@ -142,8 +142,8 @@ impl Pool {
     /// Starts one worker anew: it finishes its calls first, unless that takes longer than the finish time-out. A failed one is started
     /// again, and its past is forgotten. The step is done when the worker is ready.
     pub fn restart(&self, index: usize) -> Step {
-        let workers = self.workers();
-        if !workers.iter().any(|worker| worker.index == index) {
+        let workers = self.core().places();
+        if !workers.contains(&index) {
             let message = format!(
                 "there is no worker {index}: this pool has {}, counted from 0",
                 workers.len()
@@ -155,7 +155,7 @@ impl Pool {
 
     /// Starts all workers anew, one after the other, so that no call is lost.
     pub fn restart_all(&self) -> Step {
-        let workers = self.workers().iter().map(|worker| worker.index).collect();
+        let workers = self.core().places();
         self.ask(|pool, done| Command::Restart { pool, workers, done })
     }
 

@@ -203,6 +203,13 @@ impl Core {
         self.names().into_iter().map(start).collect()
     }
 
+    /// The places that are in use.
+    pub(crate) fn places(&self) -> Vec<usize> {
+        let state = self.dispatch.lock();
+        let used = state.seats.iter().enumerate().filter(|(_, seat)| seat.is_in_use());
+        used.map(|(index, _)| index).collect()
+    }
+
     /// The names of the workers, in their order.
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
         let state = self.dispatch.lock();
