@@ -44,7 +44,7 @@ pub use connection::{
 };
 pub use context::{Context, remaining, with_remaining};
 #[cfg(feature = "tokio")]
-pub use driver::drive_hub;
+pub use driver::{RawService, drive_hub, serve_raw};
 pub use error::{Error, FieldError, IntoError};
 pub use finder::Finder;
 pub use listener::Listener;
@@ -61,6 +61,8 @@ pub use registration::{MethodInfo, Registration, Shape};
 pub use schema::Validator;
 #[cfg(feature = "tokio")]
 pub use server::Server;
+#[cfg(feature = "tokio")]
+pub use service::Onlooker;
 #[doc(hidden)]
 pub use service::Parameter;
 pub use service::{

@@ -81,7 +81,7 @@ impl Dispatcher {
         // So that callers know of each method whether it takes or gives a stream. One that is too long for a message is still told to those
         // who ask for `procall.methods`.
         let _ = connection.register(self.registration());
-        driver::drive(&connection, Some(self))?;
+        driver::drive(&connection, driver::Server::Handlers(self))?;
         Ok(connection)
     }
 }
@@ -214,7 +214,7 @@ impl Worker {
         let config = Config { token, name: service.registration().name.clone(), ..config() };
         let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox)?;
         let dispatcher = Arc::new(Dispatcher::new(service));
-        driver::drive(&connection, Some(dispatcher.clone()))?;
+        driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;
         std::future::poll_fn(|cx| connection.poll_ready(cx.waker())).await?;
         connection.register(dispatcher.registration())?;
         std::future::poll_fn(|cx| connection.poll_registered(cx.waker())).await?;

@@ -36,17 +36,22 @@ impl Session {
         Ok(())
     }
 
-    /// Answers a registration of the peer's.
-    pub fn registered(&mut self, id: CallId, result: Result<(), (ErrorCode, &str)>) {
+    /// Answers a registration of the peer's. A refusal may bring an error map besides its message; one that is longer than a chunk gives way to
+    /// the message alone.
+    pub fn registered(&mut self, id: CallId, result: Result<(), (ErrorCode, &str, &[u8])>) {
         if self.is_ended() {
             return;
         }
         let mut map = Vec::new();
         let code = match result {
             Ok(()) => 0,
-            Err((code, message)) => {
-                let message = clip(message, self.outbox.chunk());
-                crate::wire::Writer::new(&mut map).map(1).text("message").text(message);
+            Err((code, message, details)) => {
+                if details.is_empty() || details.len() > self.outbox.chunk() {
+                    let message = clip(message, self.outbox.chunk());
+                    crate::wire::Writer::new(&mut map).map(1).text("message").text(message);
+                } else {
+                    map.extend_from_slice(details);
+                }
                 code.number().into()
             }
         };

@@ -63,7 +63,13 @@ fn a_progress_text_is_cut_before_it_is_too_long_to_send() {
 #[test]
 fn a_registration_is_acknowledged_or_refused() {
     let mut pair = Pair::standard();
-    for result in [Ok(()), Err((ErrorCode::InvalidArgument, "the name is taken"))] {
+    // An error map is passed on when it is short enough for one message.
+    let text = "the name is taken";
+    let mut map = Vec::new();
+    procall_proto::wire::Writer::new(&mut map).map(1).text("message").text(text);
+    let long = vec![0xc0; 1 << 20];
+    let refusals = [&[][..], &map, &long].map(|map| Err((ErrorCode::InvalidArgument, text, map)));
+    for result in [Ok(())].into_iter().chain(refusals) {
         pair.client.session.register(Body::msgpack(&[0x80])).unwrap();
         assert!(pair.client.session.register(Body::msgpack(&[0x80])).is_err(), "one at a time");
         pair.drive();
@@ -75,7 +81,7 @@ fn a_registration_is_acknowledged_or_refused() {
         pair.drive();
         match (pair.client.event(), result) {
             (Some(Event::Registered { result: Ok(()) }), Ok(())) => {}
-            (Some(Event::Registered { result: Err(failure) }), Err((code, text))) => {
+            (Some(Event::Registered { result: Err(failure) }), Err((code, text, _))) => {
                 assert_eq!((failure.code, failure.executed), (code, Executed::No));
                 assert_eq!(error_map(&failure.body).0, text);
             }

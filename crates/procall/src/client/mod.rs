@@ -103,7 +103,7 @@ impl Client {
         use crate::connection::{Connection, Serves, Side};
 
         let connection = Connection::for_task(link, Side::Initiator, config(), Serves::Nothing)?;
-        crate::driver::drive(&connection, None)?;
+        crate::driver::drive(&connection, crate::driver::Server::Nobody)?;
         // Made before the wait, so that giving up the wait closes the connection.
         let client = Self { shared: Arc::new(Closing { connection }) };
         std::future::poll_fn(|cx| client.connection().poll_ready(cx.waker())).await?;

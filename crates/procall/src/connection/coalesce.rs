@@ -39,7 +39,10 @@ pub fn coalesce<R>(f: impl FnOnce() -> R) -> R {
         fn drop(&mut self) {
             for shared in HELD.take().into_iter().flatten() {
                 let mut after = After::default();
-                shared.lock().settle(&mut after);
+                let mut state = shared.lock();
+                state.settle(&mut after);
+                state.hurry_driver(&mut after);
+                drop(state);
                 after.run();
             }
         }

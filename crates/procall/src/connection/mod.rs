@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Config, ErrorCode, Executed, Session, Time};
+use procall_proto::{CallId, Config, ErrorCode, Executed, Session, Time};
 use procall_transport::readiness::Kick;
 use procall_transport::{Link, LinkInfo};
 
@@ -52,6 +52,16 @@ pub enum Side {
     Initiator,
     /// It accepted the link.
     Acceptor,
+}
+
+/// The state of a connection, as far as those outside act on it.
+#[cfg(feature = "tokio")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Facts {
+    ready: bool,
+    over: bool,
+    suspected: bool,
+    going_away: bool,
 }
 
 /// Somebody to tell when the peer is no longer busy with a call.
@@ -277,6 +287,24 @@ impl Connection {
         self.shared.with(|state, _| state.session.ping(clock::now()).is_some())
     }
 
+    /// What a raw service hears changes of.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn facts(&self) -> Facts {
+        let state = self.shared.lock();
+        Facts {
+            ready: state.session.is_ready(),
+            over: state.is_over(),
+            suspected: state.session.is_suspected(),
+            going_away: state.session.is_going_away(),
+        }
+    }
+
+    /// Whether a registration of the peer's waits for its answer.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn asks_to_register(&self) -> bool {
+        self.shared.lock().asked.is_some()
+    }
+
     /// Tells the peer what this side serves.
     pub fn register(&self, registration: &Registration) -> Result<(), Error> {
         let bytes = crate::codec::encode(registration).map_err(|error| {
@@ -289,6 +317,32 @@ impl Connection {
                 .register(procall_proto::Body::msgpack(&bytes))
                 .map_err(Error::from_failure)
         })
+    }
+
+    /// The registration of the peer's that waits for [`answer_registration`](Self::answer_registration), and its number: what it says, or why
+    /// it is none. Only a connection with a [`RawService`](crate::RawService) has one.
+    #[cfg(feature = "tokio")]
+    pub fn take_registration(&self) -> Option<(CallId, Result<Registration, Error>)> {
+        let asked = self.shared.lock().asked.take();
+        asked.map(|(id, registration)| (id, registration.map_err(Error::invalid)))
+    }
+
+    /// Answers a registration of the peer's: it stands, and as this; or the peer is told why it does not.
+    #[cfg(feature = "tokio")]
+    pub fn answer_registration(&self, id: CallId, answer: Result<Arc<Registration>, Error>) {
+        self.shared.with(|state, after| {
+            match answer {
+                Ok(registration) => {
+                    state.peer_registration = Some(registration);
+                    state.session.registered(id, Ok(()));
+                }
+                Err(error) => {
+                    let refusal = (error.code(), error.message(), &*error.encoded());
+                    state.session.registered(id, Err(refusal));
+                }
+            }
+            after.wakes.append(&mut state.watchers);
+        });
     }
 
     /// Sends a notification: at most once, never answered.
@@ -453,7 +507,9 @@ impl Shared {
             let mut state = self.lock();
             let result = f(&mut state);
             let burst = state.driver.is_some() && state.session.calling() > 1;
-            if hold || coalesce::holds(self) || burst {
+            if coalesce::holds(self) {
+                state.unflushed = true;
+            } else if hold || burst {
                 if !std::mem::replace(&mut state.unflushed, true) && !hold {
                     after.wakes.extend(state.driver.clone());
                 }
@@ -519,7 +575,7 @@ impl Shared {
 
 impl State {
     /// Wakes the driver when its timer is later than the session wants.
-    fn hurry_driver(&mut self, after: &mut After) {
+    pub(super) fn hurry_driver(&mut self, after: &mut After) {
         if self.session.poll_timeout() < self.driver_timer {
             self.driver_timer = Time::ZERO;
             after.wakes.extend(self.driver.clone());

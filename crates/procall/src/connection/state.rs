@@ -33,6 +33,9 @@ pub(crate) struct Served {
     pub(crate) cancel_wakers: Vec<Waker>,
 }
 
+/// A registration of the peer's by its number, or why it is none.
+pub(crate) type Asked = (CallId, Result<Registration, String>);
+
 /// How calls of the peer's are served on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Serves {
@@ -40,6 +43,12 @@ pub(crate) enum Serves {
     Nothing,
     /// Somebody takes them from the inbox.
     Inbox,
+    /// The same, and that somebody also decides about registrations.
+    #[cfg_attr(
+        not(feature = "tokio"),
+        expect(dead_code, reason = "only the task driver serves so")
+    )]
+    Raw,
 }
 
 pub(crate) struct State {
@@ -74,6 +83,8 @@ pub(crate) struct State {
     pub(crate) followers: VecDeque<Waker>,
     pub(crate) peer_registration: Option<Arc<Registration>>,
     pub(crate) registered: Option<Result<(), Failure>>,
+    /// A registration of the peer's that nobody has decided about yet.
+    pub(crate) asked: Option<Asked>,
     /// A drain has no call left to wait for.
     pub(crate) answered: bool,
     /// So has the link nothing left to send.
@@ -102,6 +113,7 @@ macro_rules! parts {
             watchers: &mut $state.watchers,
             peer_registration: &mut $state.peer_registration,
             registered: &mut $state.registered,
+            asked: &mut $state.asked,
             answered: &mut $state.answered,
             round_trip: &mut $state.round_trip,
             meter: &$state.meter,
@@ -133,6 +145,7 @@ impl State {
             followers: VecDeque::new(),
             peer_registration: None,
             registered: None,
+            asked: None,
             answered: false,
             drained: false,
             round_trip: None,
@@ -366,7 +379,7 @@ impl State {
             }
             Event::Call(call) => parts.call(call, after),
             Event::Notify { method, encoding, body, meta } => {
-                if parts.serves == Serves::Inbox
+                if parts.serves != Serves::Nothing
                     && parts.inbox.push_notification(&method, encoding, body, &meta)
                 {
                     after.wake(parts.inbox_waker);
@@ -400,13 +413,24 @@ impl State {
                 }
             }
             Event::Registration { id, encoding, body } => {
+                if parts.serves == Serves::Raw {
+                    // Whoever serves decides; see `Connection::take_registration`.
+                    if parts.asked.is_some() {
+                        let message = "a registration is under way already";
+                        let refusal = (ErrorCode::InvalidArgument, message, &[][..]);
+                        return parts.session.registered(id, Err(refusal));
+                    }
+                    *parts.asked = Some((id, Registration::decode(encoding, body.bytes())));
+                    return;
+                }
                 match Registration::decode(encoding, body.bytes()) {
                     Ok(registration) => {
                         *parts.peer_registration = Some(Arc::new(registration));
                         parts.session.registered(id, Ok(()));
                     }
                     Err(message) => {
-                        parts.session.registered(id, Err((ErrorCode::InvalidArgument, &message)));
+                        let refusal = (ErrorCode::InvalidArgument, &*message, &[][..]);
+                        parts.session.registered(id, Err(refusal));
                     }
                 }
                 after.wakes.append(parts.watchers);
@@ -455,6 +479,7 @@ struct Parts<'a> {
     watchers: &'a mut Vec<Waker>,
     peer_registration: &'a mut Option<Arc<Registration>>,
     registered: &'a mut Option<Result<(), Failure>>,
+    asked: &'a mut Option<Asked>,
     answered: &'a mut bool,
     round_trip: &'a mut Option<Duration>,
     meter: &'a Meter,

@@ -1,8 +1,10 @@
 //! The task driver: a tokio task reads a link for everybody.
 
+mod raw;
 mod readiness;
 mod task;
 
+pub use raw::{RawService, serve_raw};
 pub(crate) use readiness::Readiness;
-pub(crate) use task::drive;
 pub use task::drive_hub;
+pub(crate) use task::{Server, drive};

@@ -7,18 +7,23 @@ use std::task::{Context, Poll};
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
+use super::raw::{self, RawService};
 use super::readiness::Readiness;
 use crate::clock;
-use crate::connection::{Batch, Connection, Hub};
+use crate::connection::{Batch, Connection, Facts, Hub, coalesce};
 use crate::error::Error;
 use crate::service::Dispatcher;
 use procall_proto::{ErrorCode, Time};
 
-/// Reads a connection on the current runtime until it is over, and serves its calls when there is a dispatcher.
-pub(crate) fn drive(
-    connection: &Connection,
-    dispatcher: Option<Arc<Dispatcher>>,
-) -> Result<JoinHandle<()>, Error> {
+/// Who serves the calls of a connection's peer.
+pub(crate) enum Server {
+    Nobody,
+    Handlers(Arc<Dispatcher>),
+    Raw(Arc<dyn RawService>),
+}
+
+/// Reads a connection on the current runtime until it is over, and serves its calls.
+pub(crate) fn drive(connection: &Connection, server: Server) -> Result<JoinHandle<()>, Error> {
     let readiness = Readiness::new(connection.readiness()).map_err(|error| {
         Error::new(ErrorCode::Internal, "the connection cannot be watched by this runtime")
             .with_source(error)
@@ -26,7 +31,8 @@ pub(crate) fn drive(
     let task = LinkTask {
         connection: connection.clone(),
         readiness,
-        dispatcher,
+        server,
+        facts: None,
         batch: Batch::new(),
         answers: Vec::new(),
         timer: Timer::default(),
@@ -37,7 +43,9 @@ pub(crate) fn drive(
 struct LinkTask {
     connection: Connection,
     readiness: Readiness,
-    dispatcher: Option<Arc<Dispatcher>>,
+    server: Server,
+    /// What a raw service was last told of.
+    facts: Option<Facts>,
     batch: Batch,
     answers: Vec<(procall_proto::CallId, Result<crate::connection::Encoded, Error>)>,
     timer: Timer,
@@ -51,26 +59,55 @@ impl Future for LinkTask {
         this.connection.set_driver(cx.waker());
         this.connection.flush_held();
         loop {
-            let connection = &this.connection;
-            let read = this.readiness.poll_read(cx, || connection.turn());
+            let read = this.turn(cx);
             if let Poll::Ready(Err(_)) = read {
                 // The runtime is shutting down: nothing will be read any more.
                 this.connection.close();
             }
-            while let Some(dispatcher) = &this.dispatcher
-                && this.connection.take_calls(&mut this.batch)
-            {
-                dispatcher.dispatch(&this.connection, &this.batch, &mut this.answers, cx);
-                this.batch.clear();
-            }
+            this.tell();
             if this.connection.is_closed() {
                 return Poll::Ready(());
             }
             let due = this.connection.driver_due();
             if this.timer.poll_due(due, cx) {
                 this.connection.turn();
+                this.tell();
             } else if read.is_pending() {
                 return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl LinkTask {
+    /// Reads what there is and serves it.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let Self { connection, readiness, server, batch, answers, .. } = self;
+        match server {
+            Server::Nobody => readiness.poll_read(cx, || connection.turn()),
+            Server::Handlers(dispatcher) => {
+                let read = readiness.poll_read(cx, || connection.turn());
+                while connection.take_calls(batch) {
+                    dispatcher.dispatch(connection, batch, answers, cx);
+                    batch.clear();
+                }
+                read
+            }
+            // Whatever goes on to other connections in this turn leaves with one write each.
+            Server::Raw(service) => coalesce(|| {
+                let read = readiness.poll_read(cx, || connection.turn());
+                raw::serve(&**service, connection, batch);
+                read
+            }),
+        }
+    }
+
+    fn tell(&mut self) {
+        if let Server::Raw(service) = &self.server {
+            let facts = self.connection.facts();
+            if self.facts != Some(facts) {
+                self.facts = Some(facts);
+                service.changed(&self.connection);
             }
         }
     }

@@ -10,6 +10,8 @@ mod typed;
 mod dispatch;
 #[cfg(feature = "tokio")]
 mod relay;
+#[cfg(feature = "tokio")]
+mod relayed;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -21,6 +23,8 @@ use serde::de::DeserializeOwned;
 pub use calls::{Calls, PulledCall};
 pub use handler::{Answer, Arrival, Handler};
 pub use params::{Bound, Params, Signature};
+#[cfg(feature = "tokio")]
+pub use relayed::Onlooker;
 pub use table::{MethodTable, Target, similar};
 pub use typed::{Arguments, Function, Parameter, WithContext};
 

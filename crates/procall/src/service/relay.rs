@@ -1,18 +1,17 @@
 //! A service whose calls go on to a channel: what stands in front of a pool.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
 
-use procall_proto::{Body, CallId, ErrorCode, Time};
+use procall_proto::{Body, ErrorCode, Time};
 
 use super::Service;
 use super::handler::{Answer, Arrival, Handler};
-use crate::channel::{Channel, Started};
+use super::relayed::Unwatched;
+use crate::channel::Channel;
 use crate::clock;
-use crate::connection::{CallOptions, Connection, Deadline, Encoded, Request, wishes};
+use crate::connection::{CallOptions, Deadline, Request, wishes};
 use crate::error::Error;
-use crate::registration::{MethodInfo, Shape, is_name};
+use crate::registration::{MethodInfo, is_name};
 
 /// Calls a relay says it takes at once: the channel behind it has bounds of its own, and says so with OVERLOADED.
 const CONCURRENCY: u32 = 1 << 16;
@@ -117,18 +116,7 @@ impl Handler for Relay {
         };
         match self.channel.start(request) {
             Ok(started) => {
-                let items = if shape.items_in() { Items::Coming } else { Items::Done };
-                let mut relayed = Relayed {
-                    connection,
-                    id,
-                    started,
-                    shape,
-                    items,
-                    item_in: None,
-                    item_out: None,
-                    given_up: false,
-                };
-                tokio::spawn(async move { poll_fn(|cx| relayed.poll(cx.waker())).await });
+                connection.answer_with(id, shape, started, Unwatched);
                 Answer::Later
             }
             Err(error) => Answer::Ready(Err(error)),
@@ -146,126 +134,6 @@ impl Arrival<'_> {
             (Some(left), _) => Deadline::After(left),
             (None, Some(left)) => Deadline::Opening(left),
             (None, None) => Deadline::Never,
-        }
-    }
-}
-
-/// What the caller sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Items {
-    Coming,
-    /// All were sent on; the other side has yet to be told.
-    End,
-    Done,
-}
-
-/// A call between its caller and the channel. At most one item of each direction waits here, so a slow reader slows its writer.
-struct Relayed {
-    /// Of the caller.
-    connection: Connection,
-    id: CallId,
-    started: Started,
-    shape: Shape,
-    items: Items,
-    item_in: Option<Encoded>,
-    item_out: Option<Encoded>,
-    /// The caller wants no answer any more; the outcome still says whether the handler ran.
-    given_up: bool,
-}
-
-impl Relayed {
-    /// Ready once the caller has its answer.
-    fn poll(&mut self, waker: &Waker) -> Poll<()> {
-        self.poll_progress(waker);
-        if !self.given_up && self.connection.poll_cancelled(self.id, waker).is_ready() {
-            self.given_up = true;
-            self.started.cancel();
-        }
-        if !self.given_up {
-            self.poll_items_in(waker);
-        }
-        if self.shape.items_out() { self.poll_items_out(waker) } else { self.poll_reply(waker) }
-    }
-
-    fn poll_progress(&mut self, waker: &Waker) {
-        while let Poll::Ready(Some(progress)) = self.started.poll_progress(waker) {
-            self.connection.progress(self.id, progress.done, progress.total, &progress.text);
-        }
-    }
-
-    fn poll_items_in(&mut self, waker: &Waker) {
-        while self.items == Items::Coming {
-            let item = match self.item_in.take() {
-                Some(item) => item,
-                None => match self.connection.poll_item_in(self.id, waker) {
-                    Poll::Pending => return,
-                    Poll::Ready(Some(Ok(item))) => item,
-                    Poll::Ready(Some(Err(_))) => {
-                        // Cut short by the caller: its cancel is the next thing that is seen.
-                        self.items = Items::Done;
-                        return self.started.cancel();
-                    }
-                    Poll::Ready(None) => {
-                        self.items = Items::End;
-                        break;
-                    }
-                },
-            };
-            match self.started.poll_send(item.encoding, &item.bytes, waker) {
-                Poll::Pending => {
-                    self.item_in = Some(item);
-                    return;
-                }
-                Poll::Ready(Ok(())) => {}
-                // The call is over: its outcome says why.
-                Poll::Ready(Err(_)) => self.items = Items::Done,
-            }
-        }
-        if self.items == Items::End && self.started.poll_end_items(waker).is_ready() {
-            self.items = Items::Done;
-        }
-    }
-
-    fn poll_reply(&mut self, waker: &Waker) -> Poll<()> {
-        self.started.poll_reply(waker).map(|outcome| match outcome {
-            Ok(value) => self.connection.reply(self.id, value),
-            Err(error) => self.connection.fail(self.id, &error),
-        })
-    }
-
-    fn poll_items_out(&mut self, waker: &Waker) -> Poll<()> {
-        loop {
-            let item = match self.item_out.take() {
-                Some(item) => item,
-                None => match self.started.poll_item(waker) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Some(Ok(item))) => item,
-                    Poll::Ready(Some(Err(error))) => {
-                        self.connection.fail(self.id, &error);
-                        return Poll::Ready(());
-                    }
-                    Poll::Ready(None) => {
-                        self.connection.end_items_out(self.id);
-                        return Poll::Ready(());
-                    }
-                },
-            };
-            if self.given_up {
-                continue;
-            }
-            let sent = self.connection.poll_item_out(self.id, item.encoding, &item.bytes, waker);
-            match sent {
-                Poll::Pending => {
-                    self.item_out = Some(item);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => {
-                    // The caller is gone or gave up; what is left of the stream is not for anybody.
-                    self.given_up = true;
-                    self.started.cancel();
-                }
-            }
         }
     }
 }
