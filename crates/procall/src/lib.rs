@@ -44,7 +44,7 @@ pub use connection::{
 };
 pub use context::{Context, remaining, with_remaining};
 #[cfg(feature = "tokio")]
-pub use driver::{RawService, drive_hub, serve_raw};
+pub use driver::{RawService, Readiness, drive_hub, serve_raw};
 pub use error::{Error, FieldError, IntoError};
 pub use finder::Finder;
 pub use listener::Listener;

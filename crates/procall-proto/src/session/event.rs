@@ -317,6 +317,8 @@ pub struct PeerInfo {
     pub runtime: String,
     /// Its process id, 0 when it gave none. A claim, not a proof: `unix` links know the real one.
     pub pid: u32,
+    /// The service that it is there for; empty when it named none.
+    pub want: String,
     /// Optional parts of the protocol that it understands.
     pub features: Vec<String>,
     /// Longest chunk it takes, in bytes.

@@ -22,7 +22,7 @@ pub(super) fn write_info(config: &Config, with_token: bool, out: &mut Vec<u8>) {
     let limits = &config.limits;
     let mut writer = Writer::new(out);
     let token = config.token.as_deref().filter(|_| with_token);
-    writer.map(9 + usize::from(token.is_some()));
+    writer.map(9 + usize::from(token.is_some()) + usize::from(!config.want.is_empty()));
     writer.text("peer").text(&config.id).text("name").text(&config.name);
     writer.text("runtime").text(&config.runtime).text("pid").uint(config.pid.into());
     writer.text("chunk").uint(limits.chunk as u64);
@@ -30,6 +30,9 @@ pub(super) fn write_info(config: &Config, with_token: bool, out: &mut Vec<u8>) {
     writer.text("max_calls").uint(limits.max_calls as u64);
     writer.text("stream_items").uint(limits.stream_items.into());
     writer.text("stream_bytes").uint(limits.stream_bytes.into());
+    if !config.want.is_empty() {
+        writer.text("want").text(&config.want);
+    }
     if let Some(token) = token {
         writer.text("token").bin(token);
     }
@@ -44,6 +47,7 @@ pub(super) fn read_info(bytes: &[u8]) -> Result<(PeerInfo, Option<&[u8]>), WireE
         name: String::new(),
         runtime: String::new(),
         pid: 0,
+        want: String::new(),
         features: Vec::new(),
         chunk: defaults.chunk,
         max_message: defaults.max_message,
@@ -63,6 +67,7 @@ pub(super) fn read_info(bytes: &[u8]) -> Result<(PeerInfo, Option<&[u8]>), WireE
         match key {
             "peer" => info.id = short(&mut reader)?,
             "name" => info.name = short(&mut reader)?,
+            "want" => info.want = short(&mut reader)?,
             "runtime" => info.runtime = short(&mut reader)?,
             "pid" => info.pid = reader.uint32("the process id")?,
             "chunk" => info.chunk = size(&mut reader, "the chunk size")?,

@@ -51,6 +51,8 @@ pub struct Config {
     pub runtime: String,
     /// Own process id, told to the peer; 0 for none.
     pub pid: u32,
+    /// The service that an initiator is there for; empty for none. An engine resolves bare method names in it first, and tells what it has.
+    pub want: String,
     /// A secret. An initiator sends it; an acceptor that has one refuses a peer without it.
     pub token: Option<Vec<u8>>,
     /// When to ask the peer for a sign of life; `None`, the default, never asks.
@@ -66,6 +68,7 @@ impl Default for Config {
             name: String::new(),
             runtime: concat!("rust/", env!("CARGO_PKG_VERSION")).to_owned(),
             pid: 0,
+            want: String::new(),
             token: None,
             heartbeat: None,
             limits: Limits::default(),

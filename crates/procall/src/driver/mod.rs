@@ -5,6 +5,6 @@ mod readiness;
 mod task;
 
 pub use raw::{RawService, serve_raw};
-pub(crate) use readiness::Readiness;
+pub use readiness::Readiness;
 pub use task::drive_hub;
 pub(crate) use task::{Server, drive};

@@ -13,15 +13,34 @@ use tokio::io::unix::AsyncFd;
 /// Reads in one go, before others of the runtime get their turn.
 const ROUNDS: usize = 16;
 
-/// Watches one descriptor that it owns.
+/// A descriptor's readability, watched by a tokio runtime: a link's, where nobody else drives it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::future::poll_fn;
+///
+/// use procall::Readiness;
+/// use procall::transport::{Link, LinkOptions, mem};
+///
+/// let (mut ours, mut theirs) = mem::pair(&LinkOptions::default())?;
+/// ours.buffer(2)?.expect("room").copy_from_slice(b"hi");
+/// ours.commit();
+/// ours.flush()?;
+///
+/// let readiness = Readiness::new(theirs.readiness())?;
+/// let mut message = None;
+/// poll_fn(|cx| readiness.poll_read(cx, || message = theirs.receive().unwrap().map(<[u8]>::to_vec))).await?;
+/// assert_eq!(message.as_deref(), Some(&b"hi"[..]));
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
-pub(crate) struct Readiness {
+pub struct Readiness {
     fd: AsyncFd<OwnedFd>,
 }
 
 impl Readiness {
     /// Watches a second name of `fd`, on the current runtime.
-    pub(crate) fn new(fd: BorrowedFd<'_>) -> io::Result<Self> {
+    pub fn new(fd: BorrowedFd<'_>) -> io::Result<Self> {
         let owned = fd.try_clone_to_owned()?;
         // SAFETY: `register_with_interest` wants a descriptor that stays open and the same for as long as the `AsyncFd` lives. It takes the
         // `OwnedFd` by value, nobody else can close that, and `OwnedFd::as_raw_fd` always gives the same number.
@@ -31,7 +50,7 @@ impl Readiness {
 
     /// Ready when the descriptor may be readable. `read` takes what there is; afterwards nothing may be left that no edge would announce,
     /// so the descriptor is looked at once more before the next wait.
-    pub(crate) fn poll_read(
+    pub fn poll_read(
         &self,
         cx: &mut Context<'_>,
         mut read: impl FnMut(),

@@ -1,0 +1,32 @@
+//! What is known of a peer besides what it says itself.
+
+use procall::transport::PeerCredentials;
+
+/// What a peer speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speaks {
+    /// The native protocol.
+    Native,
+    /// JSON messages, the engine dialect.
+    Json,
+    /// The roadmap dialect.
+    Roadmap,
+    /// HTTP requests.
+    Http,
+    /// It lives in the engine's own process.
+    Inside,
+}
+
+/// What is known of a peer besides what it says itself.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// What it speaks.
+    pub speaks: Speaks,
+    /// Where it is, for people; over TCP its address as text, by which `to` may name it.
+    pub address: String,
+    /// Who it is, where the kernel vouches for it.
+    pub credentials: Option<PeerCredentials>,
+    /// Notifications to everybody reach it.
+    pub hears_broadcasts: bool,
+}

@@ -1,0 +1,14 @@
+//! Gateways: a foreign protocol on one side, ours on the other.
+
+use std::sync::Arc;
+
+use procall::{Connection, Error, RawService};
+
+use crate::facts::Facts;
+
+/// The engine, as a gateway sees it.
+pub(crate) trait Host: Send + Sync + 'static {
+    /// A native connection to the engine for a foreign peer. `service` gets the calls and notifications that are meant for the peer;
+    /// [`Connection::register`] tells what the peer serves.
+    fn attach(&self, facts: Facts, service: Arc<dyn RawService>) -> Result<Connection, Error>;
+}
