@@ -16,6 +16,7 @@ mod context;
 mod driver;
 mod error;
 mod finder;
+mod handover;
 mod listener;
 mod lock;
 #[cfg(feature = "tokio")]
@@ -47,6 +48,7 @@ pub use context::{Context, remaining, with_remaining};
 pub use driver::{RawService, Readiness, drive_hub, serve_raw};
 pub use error::{Error, FieldError, IntoError};
 pub use finder::Finder;
+pub use handover::Handover;
 pub use listener::Listener;
 #[cfg(feature = "tokio")]
 pub use messages::{Message, Messages, MessagesBuilder, Reply, messages};

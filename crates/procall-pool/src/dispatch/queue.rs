@@ -1,13 +1,13 @@
 //! Calls that wait for a worker, first come first served.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use procall::{
-    Body, CallOptions, Deadline, Ending, Error, ErrorCode, Executed, Meter, Pending, Queued,
-    Request,
+    Body, CallOptions, Deadline, Ending, Error, ErrorCode, Executed, Handover, Meter, Pending,
+    Queued, Request,
 };
 
 use super::route::Route;
@@ -40,37 +40,7 @@ pub(super) struct Entry {
     opening: bool,
     route: Route,
     since: Instant,
-    cell: Arc<Cell>,
-}
-
-/// Where a waiting call and its caller meet.
-#[derive(Debug, Default)]
-pub(super) struct Cell {
-    state: Mutex<CellState>,
-}
-
-#[derive(Debug, Default)]
-struct CellState {
-    outcome: Option<Result<Pending, Error>>,
-    waker: Option<Waker>,
-    dropped: bool,
-    /// Cancelled between the queue and a worker: whoever starts it learns of that afterwards.
-    cancelled: bool,
-}
-
-impl Cell {
-    fn lock(&self) -> MutexGuard<'_, CellState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Cancels a call that is no longer in the queue.
-    fn cancel(&self) {
-        let mut state = self.lock();
-        state.cancelled = true;
-        if let Some(Ok(pending)) = &state.outcome {
-            pending.cancel();
-        }
-    }
+    cell: Arc<Handover>,
 }
 
 pub(super) fn expired() -> Error {
@@ -239,7 +209,7 @@ impl Entry {
         self.due
     }
 
-    pub(super) fn cell(&self) -> Arc<Cell> {
+    pub(super) fn cell(&self) -> Arc<Handover> {
         self.cell.clone()
     }
 
@@ -266,32 +236,12 @@ impl Entry {
     /// The end of the wait without a worker.
     pub(super) fn refuse(self, meter: &Meter, error: Error) {
         meter.end(self.since.elapsed(), Ending::Failed);
-        self.resolve(Err(error));
+        self.cell.resolve(Err(error));
     }
 
     /// A worker has it.
     pub(super) fn start(self, pending: Pending) {
-        self.resolve(Ok(pending));
-    }
-
-    /// The end of the wait. When the caller has gone meanwhile, a call that was just started is cancelled.
-    fn resolve(self, outcome: Result<Pending, Error>) {
-        let (waker, unwanted) = {
-            let mut state = self.cell.lock();
-            if state.dropped {
-                (None, Some(outcome))
-            } else {
-                if let (true, Ok(pending)) = (state.cancelled, &outcome) {
-                    pending.cancel();
-                }
-                state.outcome = Some(outcome);
-                (state.waker.take(), None)
-            }
-        };
-        drop(unwanted);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.cell.resolve(Ok(pending));
     }
 }
 
@@ -299,29 +249,21 @@ impl Entry {
 pub(super) struct QueuedCall {
     core: Arc<Core>,
     number: u64,
-    cell: Arc<Cell>,
+    cell: Arc<Handover>,
     over: bool,
 }
 
 impl QueuedCall {
-    pub(super) fn new(core: Arc<Core>, number: u64, cell: Arc<Cell>) -> Self {
+    pub(super) fn new(core: Arc<Core>, number: u64, cell: Arc<Handover>) -> Self {
         Self { core, number, cell, over: false }
     }
 }
 
 impl Queued for QueuedCall {
     fn poll_started(&mut self, waker: &Waker) -> Poll<Result<Pending, Error>> {
-        let mut state = self.cell.lock();
-        match state.outcome.take() {
-            Some(outcome) => {
-                self.over = true;
-                Poll::Ready(outcome)
-            }
-            None => {
-                state.waker = Some(waker.clone());
-                Poll::Pending
-            }
-        }
+        let polled = self.cell.poll(waker);
+        self.over |= polled.is_ready();
+        polled
     }
 
     fn cancel(&self) {
@@ -333,7 +275,7 @@ impl Queued for QueuedCall {
                     ErrorCode::Cancelled,
                     "the call was cancelled while it waited for a worker",
                 );
-                entry.resolve(Err(error.with_executed(Executed::No)));
+                entry.cell.resolve(Err(error.with_executed(Executed::No)));
                 self.core.nudge_drain();
             }
             None => self.cell.cancel(),
@@ -346,13 +288,7 @@ impl Drop for QueuedCall {
         if self.over {
             return;
         }
-        let started = {
-            let mut state = self.cell.lock();
-            state.dropped = true;
-            state.outcome.take()
-        };
-        // Dropping a call that was started already cancels it.
-        drop(started);
+        self.cell.abandon();
         let entry = self.core.dispatch.lock().queue.remove(self.number);
         if let Some(entry) = entry {
             self.core.meter.end(entry.since.elapsed(), Ending::Cancelled);
@@ -409,7 +345,7 @@ mod tests {
         // It has left the queue and is not started yet.
         cell.cancel();
         waiting.start(connection.start(Request::new("add", Encoding::None, &[])).unwrap());
-        let outcome = cell.lock().outcome.take().unwrap();
+        let Poll::Ready(outcome) = cell.poll(Waker::noop()) else { panic!("it was started") };
         assert_eq!(outcome.unwrap().wait().unwrap_err().code(), ErrorCode::Cancelled);
     }
 

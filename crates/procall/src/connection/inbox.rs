@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use procall_proto::{CallId, Encoding, IncomingCall, Payload, Time};
 
+use super::Deadline;
 use crate::clock;
+use crate::registration::Shape;
 
 /// Notifications that may wait; the next one is dropped and counted.
 pub(crate) const MAX_NOTIFICATIONS: usize = 256;
@@ -44,6 +46,25 @@ impl Incoming {
     /// Time left for the whole call; `None` when it has no end, or when only a stream's opening has one.
     pub fn remaining(&self) -> Option<Duration> {
         clock::until(self.inherited(), clock::now())
+    }
+
+    /// What is left of the caller's deadline, in the sense in which the caller gave it: for calls that are made in its place.
+    pub fn deadline_left(&self) -> Deadline {
+        match clock::until(self.deadline, clock::now()) {
+            None => Deadline::Never,
+            Some(left) if self.opening => Deadline::Opening(left),
+            Some(left) => Deadline::After(left),
+        }
+    }
+
+    /// Whether it is too late to start it.
+    pub fn is_late(&self) -> bool {
+        self.deadline <= clock::now()
+    }
+
+    /// Which streams the call has.
+    pub fn shape(&self) -> Shape {
+        Shape::new(self.items_in, self.items_out)
     }
 
     /// The deadline that calls made by the handler inherit.

@@ -50,11 +50,7 @@ impl Readiness {
 
     /// Ready when the descriptor may be readable. `read` takes what there is; afterwards nothing may be left that no edge would announce,
     /// so the descriptor is looked at once more before the next wait.
-    pub fn poll_read(
-        &self,
-        cx: &mut Context<'_>,
-        mut read: impl FnMut(),
-    ) -> Poll<io::Result<()>> {
+    pub fn poll_read(&self, cx: &mut Context<'_>, mut read: impl FnMut()) -> Poll<io::Result<()>> {
         let mut guard = match self.fd.poll_read_ready(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

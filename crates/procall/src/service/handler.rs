@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use super::params::Params;
 use crate::codec;
+#[cfg(feature = "tokio")]
+use crate::connection::Deadline;
 use crate::connection::{Batch, Connection, Encoded, Incoming, Responder};
 use crate::context::Context;
 use crate::error::Error;
@@ -49,7 +51,7 @@ impl<'a> Arrival<'a> {
 
     /// Which streams the call has.
     pub fn shape(&self) -> Shape {
-        Shape::new(self.incoming.items_in, self.incoming.items_out)
+        self.incoming.shape()
     }
 
     /// Whether the caller says that the method may run more than once without harm.
@@ -98,10 +100,10 @@ impl<'a> Arrival<'a> {
         self.incoming.inherited()
     }
 
-    /// When it is too late to start; of a stream, when it must have opened.
+    /// What is left of the caller's deadline, in the sense in which the caller gave it.
     #[cfg(feature = "tokio")]
-    pub(crate) fn opening_deadline(&self) -> Time {
-        self.incoming.deadline()
+    pub(crate) fn deadline_left(&self) -> Deadline {
+        self.incoming.deadline_left()
     }
 
     /// The metadata map as it came.

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use procall_proto::{Body, ErrorCode, Time};
+use procall_proto::{Body, ErrorCode};
 
 use super::Service;
 use super::handler::{Answer, Arrival, Handler};
 use super::relayed::Unwatched;
 use crate::channel::Channel;
-use crate::clock;
-use crate::connection::{CallOptions, Deadline, Request, wishes};
+use crate::connection::{CallOptions, Request, wishes};
 use crate::error::Error;
 use crate::registration::{MethodInfo, is_name};
 
@@ -93,7 +92,7 @@ struct Relay {
 impl Handler for Relay {
     fn call(&self, call: &Arrival<'_>) -> Answer {
         let shape = call.shape();
-        let deadline = call.relayed_deadline();
+        let deadline = call.deadline_left();
         let (to, key) = wishes::of(call.raw_meta());
         let request = Request {
             method: &self.method,
@@ -120,20 +119,6 @@ impl Handler for Relay {
                 Answer::Later
             }
             Err(error) => Answer::Ready(Err(error)),
-        }
-    }
-}
-
-impl Arrival<'_> {
-    /// What is left of the caller's deadline, in the sense in which the caller gave it.
-    fn relayed_deadline(&self) -> Deadline {
-        let whole = self.deadline();
-        let opening = self.opening_deadline();
-        let left = |deadline: Time| clock::until(deadline, clock::now());
-        match (left(whole), left(opening)) {
-            (Some(left), _) => Deadline::After(left),
-            (None, Some(left)) => Deadline::Opening(left),
-            (None, None) => Deadline::Never,
         }
     }
 }

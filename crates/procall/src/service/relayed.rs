@@ -20,6 +20,11 @@ pub trait Onlooker: Send + 'static {
         Ok(())
     }
 
+    /// The other call has failed, before anything of a stream moved: another call takes its place, or the caller is told this error.
+    fn failed(&mut self, error: Error) -> Result<Started, Error> {
+        Err(error)
+    }
+
     /// The call has its outcome: success, or this error.
     fn ended(&mut self, _error: Option<&Error>) {}
 }
@@ -45,6 +50,7 @@ impl Connection {
             item_in: None,
             item_out: None,
             given_up: false,
+            moved: false,
             onlooker: Box::new(onlooker),
         };
         let passage = Passage { turn: AtomicU8::new(IDLE), relayed: Mutex::new(Some(relayed)) };
@@ -119,6 +125,8 @@ struct Relayed {
     item_out: Option<Encoded>,
     /// The caller wants no answer any more; the outcome still says whether the handler ran.
     given_up: bool,
+    /// An item has gone one way or the other.
+    moved: bool,
     onlooker: Box<dyn Onlooker>,
 }
 
@@ -160,7 +168,9 @@ impl Relayed {
                     }
                 },
             };
-            match self.started.poll_send(item.encoding, &item.bytes, waker) {
+            let sent = self.started.poll_send(item.encoding, &item.bytes, waker);
+            self.moved |= sent.is_ready();
+            match sent {
                 Poll::Pending => {
                     self.item_in = Some(item);
                     return;
@@ -171,21 +181,36 @@ impl Relayed {
             }
         }
         if self.items == Items::End && self.started.poll_end_items(waker).is_ready() {
+            self.moved = true;
             self.items = Items::Done;
         }
     }
 
     fn poll_reply(&mut self, waker: &Waker) -> Poll<()> {
-        self.started.poll_reply(waker).map(|outcome| match outcome {
-            Ok(value) => match self.onlooker.value(&value) {
-                Ok(()) => {
-                    self.onlooker.ended(None);
-                    self.connection.reply(self.id, value);
-                }
-                Err(error) => self.fail(&error),
-            },
-            Err(error) => self.fail(&error),
-        })
+        loop {
+            match std::task::ready!(self.started.poll_reply(waker)) {
+                Ok(value) => match self.onlooker.value(&value) {
+                    Ok(()) => {
+                        self.onlooker.ended(None);
+                        self.connection.reply(self.id, value);
+                    }
+                    Err(error) => self.fail(&error),
+                },
+                Err(error) => match self.try_another(error) {
+                    Ok(()) => continue,
+                    Err(error) => self.fail(&error),
+                },
+            }
+            return Poll::Ready(());
+        }
+    }
+
+    fn try_another(&mut self, error: Error) -> Result<(), Error> {
+        if self.moved || self.given_up {
+            return Err(error);
+        }
+        self.started = self.onlooker.failed(error)?;
+        Ok(())
     }
 
     fn fail(&mut self, error: &Error) {
@@ -207,10 +232,13 @@ impl Relayed {
                         }
                         item
                     }
-                    Poll::Ready(Some(Err(error))) => {
-                        self.fail(&error);
-                        return Poll::Ready(());
-                    }
+                    Poll::Ready(Some(Err(error))) => match self.try_another(error) {
+                        Ok(()) => continue,
+                        Err(error) => {
+                            self.fail(&error);
+                            return Poll::Ready(());
+                        }
+                    },
                     Poll::Ready(None) => {
                         self.onlooker.ended(None);
                         self.connection.end_items_out(self.id);
@@ -221,6 +249,7 @@ impl Relayed {
             if self.given_up {
                 continue;
             }
+            self.moved = true;
             let sent = self.connection.poll_item_out(self.id, item.encoding, &item.bytes, waker);
             match sent {
                 Poll::Pending => {
