@@ -1,9 +1,10 @@
 //! What is known of a peer besides what it says itself.
 
+use procall::schemars::{self, JsonSchema};
 use procall::transport::PeerCredentials;
 
 /// What a peer speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Speaks {
     /// The native protocol.

@@ -1,7 +1,20 @@
 //! The engine: processes that did not start each other find and call each other by name.
+//!
+//! Native peers connect over `unix` or `tcp`, tell what they serve, and call each other through it. Foreign ones come through gateways, which
+//! speak their protocol on one side and ours on the other.
 #![deny(unsafe_code)]
 
+mod accept;
+mod core;
+mod engine;
+mod events;
 mod facts;
 mod gateway;
+mod own;
+mod settings;
 
+pub use engine::{Engine, EngineBuilder, NAME};
+pub use events::{Event, PeerName};
 pub use facts::{Facts, Speaks};
+pub use own::{MethodRow, PeerRow};
+pub use settings::Policy;

@@ -120,7 +120,8 @@ impl Error {
         error
     }
 
-    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+    /// Arguments that cannot be taken: INVALID_ARGUMENT.
+    pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::InvalidArgument, message)
     }
 

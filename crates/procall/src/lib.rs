@@ -5,6 +5,8 @@
 #[path = "private.rs"]
 pub mod __private;
 
+#[cfg(feature = "tokio")]
+mod attached;
 mod bytes;
 mod channel;
 mod client;
@@ -22,6 +24,8 @@ mod lock;
 #[cfg(feature = "tokio")]
 mod messages;
 mod metrics;
+#[cfg(feature = "tokio")]
+mod pauses;
 mod registration;
 mod runtime_dir;
 #[cfg(feature = "schema")]
@@ -56,7 +60,7 @@ pub use metrics::{Ending, Latency, Meter, Metrics};
 pub use procall_proto::{
     Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Heartbeat, Limits,
 };
-pub use procall_proto::{buffer, json, scan};
+pub use procall_proto::{buffer, json, scan, wire};
 pub use procall_transport as transport;
 pub use registration::{MethodInfo, Registration, Shape};
 #[cfg(feature = "schema")]

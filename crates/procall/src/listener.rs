@@ -92,10 +92,14 @@ impl Listener {
     ///
     /// On a Unix socket that is a process of this user or of root; those of others are hung up on.
     pub fn accept(&self) -> io::Result<Option<Box<dyn Link>>> {
-        let options = LinkOptions::default();
+        self.accept_with(&LinkOptions::default())
+    }
+
+    /// The same with bounds for its link.
+    pub fn accept_with(&self, options: &LinkOptions) -> io::Result<Option<Box<dyn Link>>> {
         match &self.socket {
             Socket::Unix(listener) => {
-                while let Some(mut link) = listener.accept(&options)? {
+                while let Some(mut link) = listener.accept(options)? {
                     if may_call(link.info().peer, self.own) {
                         return Ok(Some(Box::new(link)));
                     }
@@ -103,7 +107,7 @@ impl Listener {
                 }
                 Ok(None)
             }
-            Socket::Tcp(listener) => Ok(listener.accept(&options)?.map(|link| Box::new(link) as _)),
+            Socket::Tcp(listener) => Ok(listener.accept(options)?.map(|link| Box::new(link) as _)),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, IntoError};
 use crate::registration::MethodInfo;
 use crate::server::Running;
 use crate::service::{
-    Calls, Parameter, PulledCall, Service, Signature, encode_result, params_schema, ran, schema_of,
+    Calls, Parameter, PulledCall, Service, Signature, params_schema, ran, schema_of,
 };
 
 /// The one method that takes messages, and its one parameter.
@@ -291,7 +291,7 @@ impl<R> Reply<R> {
     where
         R: Serialize,
     {
-        match encode_result(&value) {
+        match crate::connection::Encoded::of(&value) {
             Ok(value) => self.responder.reply(value),
             Err(error) => self.responder.fail(&error),
         }

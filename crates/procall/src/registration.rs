@@ -26,6 +26,12 @@ pub struct Registration {
     /// What it is for, in a sentence; may be empty.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub description: String,
+    /// Words to find it by; may be empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// An engine leaves out methods whose schemas cannot be used, and keeps the others; otherwise it refuses the whole.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub quarantine: bool,
     /// Calls it works on at the same time; 0 when it does not say.
     pub concurrency: u32,
     /// Its methods.
@@ -72,6 +78,16 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// What a method of this shape does, for people.
+    pub const fn says(self) -> &'static str {
+        match self {
+            Self::Unary => "takes and returns single values",
+            Self::ItemsOut => "returns a stream",
+            Self::ItemsIn => "takes a stream",
+            Self::Duplex => "takes and returns streams",
+        }
+    }
+
     /// The shape with these streams.
     pub const fn new(items_in: bool, items_out: bool) -> Self {
         match (items_in, items_out) {

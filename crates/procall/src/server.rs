@@ -8,6 +8,7 @@ use std::time::Duration;
 use procall_proto::{Config, ErrorCode};
 use procall_transport::{Address, Link};
 
+use crate::attached::Attached;
 use crate::client::config;
 use crate::connection::{Connection, Serves, Side};
 use crate::driver;
@@ -26,8 +27,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 impl Service {
     /// Serves wherever the surroundings say, until told to stop.
     ///
-    /// Started by a pool, it is that pool's worker. With `PROCALL_LISTEN` it listens there. Otherwise it listens under its name, where
-    /// [`Client::connect`](crate::Client::connect) finds it. Ctrl-C and SIGTERM let calls in flight finish.
+    /// Started by a pool, it is that pool's worker. With an engine named, by [`Service::engine`] or `PROCALL_ENGINE`, it registers there, and
+    /// again whenever the engine was away. With `PROCALL_LISTEN` it listens there. Otherwise it registers with the engine of the runtime
+    /// directory if one runs, else it listens under its name. [`Client::connect`](crate::Client::connect) finds it in either case. Ctrl-C and SIGTERM let calls in flight finish.
     ///
     /// ```no_run
     /// # #[tokio::main] async fn main() -> Result<(), procall::Error> {
@@ -89,6 +91,7 @@ impl Dispatcher {
 /// A service that serves where the surroundings say.
 pub(crate) enum Running {
     Worker(Worker),
+    Attached(Attached),
     Listening(Server),
 }
 
@@ -107,11 +110,16 @@ impl Running {
                  serves whoever is there",
             ));
         }
-        let address = match std::env::var(surroundings::LISTEN) {
-            Ok(address) => surroundings::resolve(&address)?,
-            Err(_) => surroundings::address_of(&service.registration().name)?,
-        };
-        Server::bind(&address, service).map(Self::Listening)
+        let place = surroundings::place(service.engine_target(), &service.registration().name)?;
+        match place {
+            surroundings::Place::Engine { target, patience } => {
+                let dispatcher = Arc::new(Dispatcher::new(service));
+                Attached::start(target, dispatcher, patience).await.map(Self::Attached)
+            }
+            surroundings::Place::Address(address) => {
+                Server::bind(&address, service).map(Self::Listening)
+            }
+        }
     }
 
     /// Serves until the pool is gone, or until the process is asked to stop or `done` resolves, and the calls in flight have ended.
@@ -124,14 +132,17 @@ impl Running {
                 () = done => {}
             }
         };
-        if let Self::Listening(server) = &self {
-            eprintln!("procall: listening at {}", server.address());
+        match &self {
+            Self::Worker(_) => {}
+            Self::Attached(attached) => eprintln!("procall: registered with {}", attached.engine()),
+            Self::Listening(server) => eprintln!("procall: listening at {}", server.address()),
         }
         match self {
             Self::Worker(worker) => {
                 worker.run_until(stop).await;
                 Ok(())
             }
+            Self::Attached(attached) => attached.run_until(stop).await,
             Self::Listening(server) => server.run_until(stop).await,
         }
     }
@@ -240,7 +251,7 @@ impl Worker {
 }
 
 /// Lets a connection's calls finish, for as long as a drain may take.
-async fn drain(connection: &Connection) {
+pub(crate) async fn drain(connection: &Connection) {
     connection.drain("the service is stopping");
     let drained = std::future::poll_fn(|cx| connection.poll_drained(cx.waker()));
     // Past the time the remaining calls end with the connection.

@@ -16,7 +16,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use crate::error::Error;
 use crate::lock;
-use crate::runtime_dir::Place;
+use crate::runtime_dir::Place as Directory;
 
 /// The inherited descriptor: `number:device:inode`.
 pub const CHANNEL: &str = "PROCALL_CHANNEL";
@@ -26,6 +26,11 @@ pub const DIAL: &str = "PROCALL_DIAL";
 pub const TOKEN: &str = "PROCALL_TOKEN";
 /// Where a service that was started by hand listens, such as `unix:/run/calc.sock` or `tcp:127.0.0.1:9000`.
 pub const LISTEN: &str = "PROCALL_LISTEN";
+
+/// The engine to register with and to ask for services: its address, or its name in the runtime directory.
+pub const ENGINE: &str = "PROCALL_ENGINE";
+/// The name under which an engine listens in the runtime directory.
+pub const ENGINE_NAME: &str = "engine";
 
 /// The way to the pool that started this process.
 #[derive(Debug)]
@@ -158,7 +163,48 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 /// INVALID_ARGUMENT when the name cannot be a file's, PERMISSION_DENIED when the directory is not this user's alone.
 pub fn address_of(name: &str) -> Result<Address, Error> {
     check_name(name)?;
-    Ok(Address::Unix(Place::of_environment()?.make()?.socket(name)))
+    Ok(Address::Unix(Directory::of_environment()?.make()?.socket(name)))
+}
+
+/// Where a service that was started by hand is to be found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// It registers with an engine.
+    Engine {
+        /// The engine's address, or its name.
+        target: String,
+        /// How long to look for it.
+        patience: Duration,
+    },
+    /// It listens itself.
+    Address(Address),
+}
+
+/// Where a service of this name is to be found: with the engine it names, or that of `PROCALL_ENGINE`; else where `PROCALL_LISTEN` says; else
+/// with the engine of the runtime directory when one answers; else under its own name.
+///
+/// # Errors
+///
+/// Those of [`address_of`], and INVALID_ARGUMENT for an address that is none.
+pub fn place(engine: Option<&str>, name: &str) -> Result<Place, Error> {
+    let named = engine.map(str::to_owned).or_else(|| env::var(ENGINE).ok());
+    if let Some(target) = named.filter(|target| !target.is_empty()) {
+        return Ok(Place::Engine { target, patience: crate::Finder::PATIENCE });
+    }
+    if let Ok(address) = env::var(LISTEN) {
+        return resolve(&address).map(Place::Address);
+    }
+    let own = address_of(name)?;
+    if name != ENGINE_NAME && engine_answers()? {
+        return Ok(Place::Engine { target: ENGINE_NAME.to_owned(), patience: Duration::ZERO });
+    }
+    Ok(Place::Address(own))
+}
+
+/// Whether an engine listens in the runtime directory.
+pub fn engine_answers() -> Result<bool, Error> {
+    let Address::Unix(path) = address_of(ENGINE_NAME)? else { return Ok(false) };
+    Ok(lock::knock(&path).is_ok())
 }
 
 /// An address, or a service's name.
@@ -211,10 +257,10 @@ pub struct Found {
 ///
 /// PERMISSION_DENIED when the runtime directory is not this user's alone.
 pub fn services() -> Result<Vec<Found>, Error> {
-    services_in(&Place::of_environment()?)
+    services_in(&Directory::of_environment()?)
 }
 
-pub(crate) fn services_in(place: &Place) -> Result<Vec<Found>, Error> {
+pub(crate) fn services_in(place: &Directory) -> Result<Vec<Found>, Error> {
     let Some(directory) = place.open()? else { return Ok(Vec::new()) };
     // What cannot name a service would mean something else to whoever connects by it, an address perhaps.
     let names = directory.names()?.into_iter().filter(|name| check_name(name).is_ok());

@@ -55,6 +55,11 @@ impl<'a> Body<'a> {
         Body { encoding: self.encoding, data: Data::Owned(data) }
     }
 
+    /// The encoding of the bytes.
+    pub const fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         match &self.data {

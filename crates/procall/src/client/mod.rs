@@ -20,11 +20,10 @@ use crate::error::Error;
 use crate::finder::Finder;
 #[cfg(feature = "tokio")]
 use crate::registration::Registration;
-use crate::service::encode_result;
 
 /// Encodes params for a call: a tuple or array binds by position, a struct or map by name, `()` is no arguments.
 pub(crate) fn encode_params<P: Serialize>(params: P) -> Result<Vec<u8>, Error> {
-    encode_result(&params)
+    crate::connection::Encoded::of(&params)
         .map(|encoded| encoded.bytes)
         .map_err(|error| Error::invalid(error.message().replace("the result", "the arguments")))
 }

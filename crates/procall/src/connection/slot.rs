@@ -7,6 +7,8 @@ use std::task::{Poll, Waker};
 use procall_proto::{CallId, Encoding, ErrorCode, Failure, Time};
 
 use super::Lease;
+use crate::codec;
+use crate::error::Error;
 use crate::metrics::Ending;
 
 /// A value and how it is encoded.
@@ -16,6 +18,35 @@ pub struct Encoded {
     pub encoding: Encoding,
     /// The value.
     pub bytes: Vec<u8>,
+}
+
+impl Encoded {
+    /// No value.
+    pub const NONE: Self = Self { encoding: Encoding::None, bytes: Vec::new() };
+
+    /// A value, encoded. INVALID_RESULT when it cannot be.
+    ///
+    /// ```
+    /// use procall::Encoded;
+    ///
+    /// let encoded = Encoded::of(&(1, "two"))?;
+    /// assert_eq!(encoded.decode::<(i64, String)>()?, (1, "two".to_owned()));
+    /// # Ok::<(), procall::Error>(())
+    /// ```
+    pub fn of<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
+        match codec::encode(value) {
+            Ok(bytes) => Ok(Self { encoding: Encoding::Msgpack, bytes }),
+            Err(error) => Err(Error::new(
+                ErrorCode::InvalidResult,
+                format!("the result cannot be encoded: {error}"),
+            )),
+        }
+    }
+
+    /// The value. INVALID_ARGUMENT when it is not of this type.
+    pub fn decode<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        codec::decode(self.encoding, &self.bytes)
+    }
 }
 
 /// How a call ended.

@@ -8,7 +8,7 @@ use procall_proto::{Encoding, ErrorCode, Executed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::handler::{Answer, Arrival, Handler, encode_result};
+use super::handler::{Answer, Arrival, Handler};
 use super::{Params, Service};
 use crate::codec;
 use crate::connection::Responder;
@@ -233,7 +233,7 @@ impl PulledCall {
     /// Answers with the result; one that cannot be encoded is INVALID_RESULT.
     pub fn reply<T: Serialize + ?Sized>(self, value: &T) {
         if let Some(responder) = self.responder {
-            match encode_result(value) {
+            match crate::connection::Encoded::of(value) {
                 Ok(value) => responder.reply(value),
                 Err(error) => responder.fail(&error),
             }

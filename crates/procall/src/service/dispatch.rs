@@ -9,10 +9,10 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use futures_core::Stream as FutureStream;
-use procall_proto::{CallId, Encoding, ErrorCode, Executed, Time};
+use procall_proto::{CallId, ErrorCode, Executed, Time};
 
 use super::Service;
-use super::handler::{Answer, Arrival, Handler, encode_result};
+use super::handler::{Answer, Arrival, Handler};
 use super::table::{MethodTable, Target};
 use crate::clock;
 use crate::connection::{Batch, Connection, Encoded, Incoming};
@@ -94,10 +94,8 @@ impl Dispatcher {
     fn begin(&self, connection: &Connection, batch: &Batch, incoming: &Incoming) -> Answer {
         match self.table.resolve(batch.method(incoming), incoming.items_in, incoming.items_out) {
             Err(error) => Answer::Ready(Err(error)),
-            Ok(Target::Ping) => {
-                Answer::Ready(Ok(Encoded { encoding: Encoding::None, bytes: Vec::new() }))
-            }
-            Ok(Target::Methods) => Answer::Ready(encode_result(self.registration())),
+            Ok(Target::Ping) => Answer::Ready(Ok(Encoded::NONE)),
+            Ok(Target::Methods) => Answer::Ready(Encoded::of(self.registration())),
             Ok(Target::Method(at)) => {
                 let arrival =
                     Arrival::new(connection, batch, incoming, &self.registration().methods[at]);

@@ -6,10 +6,8 @@ use futures_core::Stream as FutureStream;
 #[cfg(feature = "tokio")]
 use procall_proto::CallId;
 use procall_proto::{Encoding, Time};
-use serde::Serialize;
 
 use super::params::Params;
-use crate::codec;
 #[cfg(feature = "tokio")]
 use crate::connection::Deadline;
 use crate::connection::{Batch, Connection, Encoded, Incoming, Responder};
@@ -17,7 +15,6 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::registration::{MethodInfo, Shape};
 use crate::stream::Stream;
-use procall_proto::ErrorCode;
 
 /// A call as its handler sees it when it arrives, before anything of it is decoded.
 #[derive(Debug)]
@@ -163,15 +160,4 @@ impl std::fmt::Debug for Answer {
 pub trait Handler: Send + Sync + 'static {
     /// Begins to serve a call. Runs on the thread that reads the link, so it must not block: answer with a future, or with [`Answer::Blocking`].
     fn call(&self, call: &Arrival<'_>) -> Answer;
-}
-
-/// Encodes a result; one that cannot be is INVALID_RESULT.
-pub(crate) fn encode_result<T: Serialize + ?Sized>(value: &T) -> Result<Encoded, Error> {
-    match codec::encode(value) {
-        Ok(bytes) => Ok(Encoded { encoding: Encoding::Msgpack, bytes }),
-        Err(error) => Err(Error::new(
-            ErrorCode::InvalidResult,
-            format!("the result cannot be encoded: {error}"),
-        )),
-    }
 }

@@ -6,6 +6,8 @@ mod params;
 mod table;
 mod typed;
 
+#[cfg(feature = "schema")]
+mod checked;
 #[cfg(feature = "tokio")]
 mod dispatch;
 #[cfg(feature = "tokio")]
@@ -30,7 +32,6 @@ pub use typed::{Arguments, Function, Parameter, WithContext};
 
 #[cfg(feature = "tokio")]
 pub(crate) use dispatch::Dispatcher;
-pub(crate) use handler::encode_result;
 pub(crate) use typed::{EncodeItems, Expected, encoded, params_schema, ran, schema_of};
 
 use crate::error::IntoError;
@@ -61,6 +62,7 @@ const CONCURRENCY: u32 = 1024;
 pub struct Service {
     registration: Registration,
     handlers: Vec<Arc<dyn Handler>>,
+    engine: Option<String>,
 }
 
 impl Service {
@@ -74,7 +76,19 @@ impl Service {
         assert!(crate::registration::is_name(&name), "{name:?} cannot name a service");
         let registration =
             Registration { name, concurrency: CONCURRENCY, ..Registration::default() };
-        Self { registration, handlers: Vec::new() }
+        Self { registration, handlers: Vec::new(), engine: None }
+    }
+
+    /// The engine to register with, by address or name, instead of listening itself; see [`run`](Self::run).
+    #[must_use]
+    pub fn engine(mut self, target: impl Into<String>) -> Self {
+        self.engine = Some(target.into());
+        self
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn engine_target(&self) -> Option<&str> {
+        self.engine.as_deref()
     }
 
     /// Its own version, shown to callers.

@@ -70,6 +70,23 @@ impl<'a> Params<'a> {
         self.len() == 0
     }
 
+    /// The whole of the params, as MessagePack.
+    #[cfg(feature = "schema")]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The values, when they are given by position.
+    #[cfg(feature = "schema")]
+    pub(super) fn positional(&self) -> Option<Vec<&[u8]>> {
+        match &self.form {
+            Form::Positional(values) => {
+                Some(values.iter().map(|&range| self.slice(range)).collect())
+            }
+            Form::Named(_) => None,
+        }
+    }
+
     fn slice(&self, (start, end): (usize, usize)) -> &[u8] {
         &self.bytes[start..end]
     }
@@ -139,7 +156,7 @@ impl<'a> Params<'a> {
     }
 
     /// Whether this is an object in which no key is the sole parameter's name.
-    fn leaves_out(&self, names: &[String]) -> bool {
+    pub(super) fn leaves_out(&self, names: &[String]) -> bool {
         match &self.form {
             Form::Named(entries) => !entries.iter().any(|&(key, _)| self.key(key) == names[0]),
             Form::Positional(_) => false,

@@ -81,8 +81,8 @@ impl MethodTable {
             let message = format!(
                 "{} {}, but it was called as if it {}",
                 method.name,
-                says(method.shape),
-                says(asked)
+                method.shape.says(),
+                asked.says()
             );
             return Err(Error::invalid(message));
         }
@@ -115,15 +115,6 @@ impl MethodTable {
                 .with_candidates(candidates))
             }
         }
-    }
-}
-
-fn says(shape: Shape) -> &'static str {
-    match shape {
-        Shape::Unary => "takes and returns single values",
-        Shape::ItemsOut => "returns a stream",
-        Shape::ItemsIn => "takes a stream",
-        Shape::Duplex => "takes and returns streams",
     }
 }
 

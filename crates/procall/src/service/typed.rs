@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::handler::{Answer, Arrival, Handler, encode_result};
+use super::handler::{Answer, Arrival, Handler};
 use super::params::{Bound, Signature};
 use crate::connection::Encoded;
 use crate::context::Context;
@@ -254,7 +254,7 @@ where
 }
 
 pub(crate) fn value_answer<T: Serialize>(value: T) -> Answer {
-    Answer::Ready(encode_result(&value))
+    Answer::Ready(Encoded::of(&value))
 }
 
 pub(crate) fn result_answer<T: Serialize, E: IntoError>(result: Result<T, E>) -> Answer {
@@ -262,7 +262,7 @@ pub(crate) fn result_answer<T: Serialize, E: IntoError>(result: Result<T, E>) ->
 }
 
 pub(crate) fn encoded<T: Serialize, E: IntoError>(result: Result<T, E>) -> Result<Encoded, Error> {
-    result.map_err(ran).and_then(|value| encode_result(&value))
+    result.map_err(ran).and_then(|value| Encoded::of(&value))
 }
 
 /// What a handler failed with. It ran, whatever its error says: one of a call that it made in turn tells of that call.

@@ -1,0 +1,439 @@
+//! From a call that arrived to the worker that gets it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use procall::{
+    Batch, Body, Connection, Error, ErrorCode, Executed, Incoming, Pending, Queued, Shape, Started,
+    similar,
+};
+
+use super::method::Provider;
+use super::passage::Passage;
+use super::peer::Number;
+use super::ticket::{Aim, expired};
+use super::wishes::Wishes;
+use super::{Core, State, Ticket, last_part};
+
+/// Longest pause that a full queue asks for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// What a full queue asks callers to wait for each call that stands in it.
+const PAUSE_EACH: Duration = Duration::from_millis(1);
+
+/// States of `Core::handing`.
+const IDLE: u8 = 0;
+const RUNNING: u8 = 1;
+const AGAIN: u8 = 2;
+
+/// A slot of a worker, taken for one call.
+pub(super) struct Claim {
+    connection: Connection,
+    provider: Provider,
+    worker: Arc<str>,
+    seat: Arc<super::seat::Seat>,
+}
+
+impl Core {
+    /// Takes a call of this client's on; its answer comes through the connection.
+    pub(crate) fn take(
+        self: &Arc<Self>,
+        client: Number,
+        connection: &Connection,
+        batch: &Batch,
+        incoming: &Incoming,
+    ) -> Result<(), Error> {
+        let Some(id) = incoming.id else { return Ok(()) };
+        if incoming.is_late() {
+            return Err(expired());
+        }
+        let wishes = Wishes::read(batch.meta(incoming));
+        let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
+        let (ticket, claim) = {
+            let mut state = self.lock();
+            if state.draining {
+                return Err(Error::new(ErrorCode::Unavailable, "the engine is stopping")
+                    .with_executed(Executed::No));
+            }
+            let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
+            let aim = state.aim(&method, &wishes)?;
+            let from = state.peers.get(&client).map(|peer| peer.id.clone()).unwrap_or_default();
+            let ticket =
+                Ticket::new(self.number(), (client, &from), method, incoming, body, &wishes, aim);
+            let ticket = Arc::new(ticket);
+            let claim = state.claim_at_once(&ticket, self.settings.policy);
+            if claim.is_none() {
+                self.enqueue(&mut state, ticket.clone())?;
+            }
+            (ticket, claim)
+        };
+        let passage = Passage::new(self.clone(), ticket.clone());
+        let started = match claim {
+            Some(claim) => match self.start(&ticket, &claim) {
+                Ok(pending) => Started::from(pending),
+                Err(error) => self.again(&ticket, error)?,
+            },
+            None => {
+                self.hurry.notify_one();
+                let queued: Box<dyn Queued> =
+                    Box::new(Waiting { core: self.clone(), ticket, over: false });
+                self.hand_over();
+                Started::from(queued)
+            }
+        };
+        connection.answer_with(id, incoming.shape(), started, passage);
+        Ok(())
+    }
+
+    fn start(&self, ticket: &Ticket, claim: &Claim) -> Result<Pending, Error> {
+        let Claim { connection, provider, worker, seat } = claim;
+        {
+            let mut chosen = ticket.chosen();
+            chosen.offer = Some(provider.offer.clone());
+            chosen.worker = Some(worker.clone());
+            chosen.attempts += 1;
+            chosen.started = Some(Instant::now());
+        }
+        let request = ticket.request(&provider.offer.info.name).and_then(|request| {
+            if self.settings.validate {
+                super::admission::check_params(&provider.offer, ticket.body())?;
+            }
+            Ok(request)
+        });
+        match request {
+            // The deadline of whatever this thread happens to serve is not this call's.
+            Ok(request) => procall::with_remaining(None, || {
+                connection.start_leased(request, seat.clone(), ticket.waited())
+            }),
+            Err(error) => {
+                procall::Lease::release(&**seat);
+                Err(error)
+            }
+        }
+    }
+
+    /// A call that failed before a worker had it, or that no handler has seen: another worker may have it.
+    pub(super) fn again(
+        self: &Arc<Self>,
+        ticket: &Arc<Ticket>,
+        error: Error,
+    ) -> Result<Started, Error> {
+        /// Workers that a call is offered to one after the other; then it is told why.
+        const ATTEMPTS: u32 = 8;
+        let unreached = error.executed() == Executed::No
+            && matches!(
+                error.code(),
+                ErrorCode::Unavailable | ErrorCode::ConnectionLost | ErrorCode::Closed
+            );
+        let (attempts, last) = {
+            let chosen = ticket.chosen();
+            (chosen.attempts, chosen.worker.clone())
+        };
+        if !unreached || attempts >= ATTEMPTS || ticket.only.is_some() {
+            return Err(error);
+        }
+        {
+            let mut state = self.lock();
+            // Whoever refuses takes nothing any more; if that is wrong, its connection will say so.
+            if let Some(last) = last
+                && let Some(&number) = state.names.get(&last)
+                && let Some(peer) = state.peers.get_mut(&number)
+            {
+                peer.going = true;
+            }
+            self.enqueue(&mut state, ticket.clone())?;
+        }
+        self.hurry.notify_one();
+        let queued: Box<dyn Queued> =
+            Box::new(Waiting { core: self.clone(), ticket: ticket.clone(), over: false });
+        self.hand_over();
+        Ok(Started::from(queued))
+    }
+
+    fn enqueue(&self, state: &mut State, ticket: Arc<Ticket>) -> Result<(), Error> {
+        let name = ticket.method.clone();
+        let State { methods, peers, .. } = state;
+        let Some(method) = methods.get_mut(&name) else {
+            return Err(no_worker(&name));
+        };
+        let hopeful = method.providers.iter().filter(|provider| ticket.may_go_to(provider)).count();
+        if hopeful == 0 && !ticket.waits {
+            return Err(match (ticket.only, ticket.version()) {
+                (Some(only), _) if peers.contains_key(&only) => Error::new(
+                    ErrorCode::NotFound,
+                    format!("{} does not serve \"{name}\"", peers[&only].name),
+                ),
+                (None, Some(wanted)) if !method.is_away() => Error::new(
+                    ErrorCode::NoWorker,
+                    format!("nobody serves version {wanted} of \"{name}\" now"),
+                ),
+                _ => no_worker(&name),
+            });
+        }
+        let most = self.settings.queue.saturating_mul(hopeful.max(1));
+        if method.waiting.len() >= most {
+            let pause =
+                PAUSE_EACH.saturating_mul(u32::try_from(method.waiting.len()).unwrap_or(u32::MAX));
+            return Err(Error::new(
+                ErrorCode::Overloaded,
+                format!("{most} calls wait for \"{name}\" already"),
+            )
+            .with_retry_after(pause.min(MAX_RETRY_AFTER)));
+        }
+        method.waiting.push(ticket);
+        state.busy.insert(name);
+        Ok(())
+    }
+
+    /// Gives waiting calls to free workers, as long as there are both. One thread does it at a time, so that calls with a key start in their
+    /// order; others leave word.
+    pub(crate) fn hand_over(self: &Arc<Self>) {
+        if self.handing.swap(AGAIN, Ordering::AcqRel) != IDLE {
+            return;
+        }
+        loop {
+            self.handing.store(RUNNING, Ordering::Release);
+            while let Some((ticket, claim)) = self.next_waiting() {
+                match self.start(&ticket, &claim) {
+                    Ok(pending) => ticket.handover.resolve(Ok(pending)),
+                    Err(error) => ticket.handover.resolve(Err(error)),
+                }
+            }
+            let idle =
+                self.handing.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire);
+            if idle.is_ok() {
+                return;
+            }
+        }
+    }
+
+    fn next_waiting(&self) -> Option<(Arc<Ticket>, Claim)> {
+        let mut state = self.lock();
+        let State { methods, peers, busy, .. } = &mut *state;
+        // Among methods, the one who has waited longest; within one, the clients in turn.
+        let ticket = busy
+            .iter()
+            .filter_map(|name| {
+                let method = methods.get(name)?;
+                method.waiting.next(|ticket| {
+                    method.providers.iter().any(|provider| {
+                        ticket.may_go_to(provider)
+                            && peers.get(&provider.peer).is_some_and(super::Peer::has_room)
+                    })
+                })
+            })
+            .min_by_key(|ticket| ticket.number)?;
+        let claim = state.claim(&ticket, self.settings.policy)?;
+        state.take_out(&ticket);
+        Some((ticket, claim))
+    }
+
+    /// Ends the calls whose deadline passed while they waited; returns when to look again.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        let (expired, next) = {
+            let mut state = self.lock();
+            let names: Vec<Arc<str>> = state.busy.iter().cloned().collect();
+            let mut expired = Vec::new();
+            for name in names {
+                let Some(method) = state.methods.get_mut(&name) else { continue };
+                expired.append(
+                    &mut method.waiting.take(|ticket| ticket.due().is_some_and(|due| due <= now)),
+                );
+                if method.waiting.is_empty() {
+                    state.busy.remove(&name);
+                }
+            }
+            let waiting = state.busy.iter().filter_map(|name| state.methods.get(name));
+            let next = waiting
+                .flat_map(|method| method.waiting.iter().filter_map(|ticket| ticket.due()))
+                .min();
+            (expired, next)
+        };
+        for ticket in expired {
+            ticket.handover.resolve(Err(self::expired()));
+        }
+        next
+    }
+}
+
+impl State {
+    /// The full name of the method that a client means.
+    pub(crate) fn resolve(
+        &self,
+        client: Number,
+        name: &str,
+        shape: Shape,
+    ) -> Result<Arc<str>, Error> {
+        let full = match self.methods.get_key_value(name) {
+            Some((full, _)) => full.clone(),
+            None => self.resolve_bare(client, name)?,
+        };
+        let offer = &self.methods[&full].offer;
+        if offer.info.shape != shape {
+            return Err(Error::invalid(format!(
+                "{full} {}, but it was called as if it {}",
+                offer.info.shape.says(),
+                shape.says()
+            )));
+        }
+        Ok(full)
+    }
+
+    fn resolve_bare(&self, client: Number, name: &str) -> Result<Arc<str>, Error> {
+        let want = self.peers.get(&client).and_then(|peer| peer.want.clone());
+        if let Some(want) = &want {
+            let scoped = format!("{want}.{name}");
+            if let Some((full, _)) = self.methods.get_key_value(&*scoped) {
+                return Ok(full.clone());
+            }
+        }
+        let empty = std::collections::BTreeSet::new();
+        let candidates = self.bare.get(name).unwrap_or(&empty);
+        let candidates: Vec<&Arc<str>> = candidates.iter().collect();
+        match candidates.as_slice() {
+            [only] => Ok((*only).clone()),
+            [] => {
+                let near = similar(name, self.methods.keys().map(|name| &**name));
+                let hint = match (&*near, &want) {
+                    ([], Some(want)) => format!("; is the service \"{want}\" running?"),
+                    ([], None) => "; `procall ls` shows what is there".to_owned(),
+                    (names, _) => format!("; did you mean {}?", names.join(" or ")),
+                };
+                Err(Error::new(ErrorCode::NotFound, format!("there is no method \"{name}\"{hint}"))
+                    .with_candidates(near))
+            }
+            several => Err(Error::new(
+                ErrorCode::NotFound,
+                format!("\"{name}\" could be one of {} methods; use a full name", several.len()),
+            )
+            .with_candidates(several.iter().take(8).map(|name| name.to_string()).collect())),
+        }
+    }
+
+    /// Whom `to` names: an id, a name, or the address of a TCP peer.
+    pub(crate) fn named(&self, to: &str) -> Option<Number> {
+        let known = self.ids.get(to).or_else(|| self.names.get(to)).copied();
+        known.or_else(|| {
+            let found = self.peers.values().find(|peer| *peer.facts.address == *to);
+            found.map(|peer| peer.number)
+        })
+    }
+
+    /// The only worker that a call may go to, if there is such.
+    fn aim(&mut self, method: &Arc<str>, wishes: &Wishes<'_>) -> Result<Aim, Error> {
+        if let Some(to) = wishes.to {
+            let only = self.named(to).ok_or_else(|| self.nobody(to))?;
+            return Ok(Aim { key: None, only: Some(only) });
+        }
+        let Some(key) = wishes.key else { return Ok(Aim::default()) };
+        let Some(entry) = self.methods.get(method) else { return Err(no_worker(method)) };
+        let hash = self.pins.hash(&entry.offer.service, key);
+        if let Some(pinned) = self.pins.find(hash) {
+            if self.peers.contains_key(&pinned) {
+                return Ok(Aim { key: Some(hash), only: Some(pinned) });
+            }
+            self.pins.remove(hash);
+            return Err(Error::new(
+                ErrorCode::WorkerLost,
+                "the worker was lost to which the calls with this key went; the next one goes to another",
+            )
+            .with_executed(Executed::No));
+        }
+        let home = self.pins.home(hash, entry.providers.iter().map(|provider| provider.peer));
+        let Some(home) = home else { return Err(no_worker(method)) };
+        self.pins.insert(hash, home);
+        Ok(Aim { key: Some(hash), only: Some(home) })
+    }
+
+    pub(crate) fn nobody(&self, to: &str) -> Error {
+        let near = similar(to, self.names.keys().map(|name| &**name));
+        let hint = match &*near {
+            [] => "; `procall ps` shows who is there".to_owned(),
+            names => format!("; did you mean {}?", names.join(" or ")),
+        };
+        Error::new(ErrorCode::NotFound, format!("nobody here is called \"{to}\"{hint}"))
+            .with_candidates(near)
+    }
+
+    /// A slot for a call that nobody stands before; calls with a key always take their turn in the line.
+    fn claim_at_once(&mut self, ticket: &Ticket, policy: crate::settings::Policy) -> Option<Claim> {
+        let method = self.methods.get(&ticket.method)?;
+        if ticket.key.is_some() || !method.waiting.is_empty() {
+            return None;
+        }
+        self.claim(ticket, policy)
+    }
+
+    fn claim(&mut self, ticket: &Ticket, policy: crate::settings::Policy) -> Option<Claim> {
+        let Self { methods, peers, .. } = self;
+        let provider = methods.get_mut(&ticket.method)?.pick(ticket, peers, policy)?;
+        let peer = peers.get_mut(&provider.peer)?;
+        peer.in_flight += 1;
+        peer.calls += 1;
+        Some(Claim {
+            connection: peer.connection.clone(),
+            worker: peer.name.clone(),
+            seat: peer.seat.clone(),
+            provider,
+        })
+    }
+
+    /// Takes a call out of its line.
+    fn take_out(&mut self, ticket: &Ticket) -> bool {
+        let Some(method) = self.methods.get_mut(&ticket.method) else { return false };
+        let found = method.waiting.remove(ticket).is_some();
+        if method.waiting.is_empty() {
+            self.busy.remove(&ticket.method);
+        }
+        found
+    }
+
+    /// Puts a name among those that can be found by their last part.
+    pub(super) fn note_bare(&mut self, full: &Arc<str>) {
+        self.bare.entry(last_part(full).into()).or_default().insert(full.clone());
+    }
+}
+
+pub(super) fn no_worker(method: &str) -> Error {
+    Error::new(
+        ErrorCode::NoWorker,
+        format!("nobody serves \"{method}\" now; start its service, or let the call wait for it"),
+    )
+}
+
+/// The caller's side of a call that waits. Dropping it takes the call out of the line.
+struct Waiting {
+    core: Arc<Core>,
+    ticket: Arc<Ticket>,
+    over: bool,
+}
+
+impl Queued for Waiting {
+    fn poll_started(&mut self, waker: &Waker) -> Poll<Result<Pending, Error>> {
+        let polled = self.ticket.handover.poll(waker);
+        self.over |= polled.is_ready();
+        polled
+    }
+
+    fn cancel(&self) {
+        if self.core.lock().take_out(&self.ticket) {
+            let error = Error::new(
+                ErrorCode::Cancelled,
+                "the call was cancelled while it waited for a worker",
+            );
+            self.ticket.handover.resolve(Err(error.with_executed(Executed::No)));
+        } else {
+            self.ticket.handover.cancel();
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.over {
+            self.ticket.handover.abandon();
+            self.core.lock().take_out(&self.ticket);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Calls that wait for a worker of one method: first come first served for each client, and the clients in turn.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::Ticket;
+use super::peer::Number;
+
+/// Calls that wait.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    /// The clients in the order of their turns.
+    turns: VecDeque<Number>,
+    clients: HashMap<Number, VecDeque<Arc<Ticket>>>,
+    len: usize,
+}
+
+impl Line {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a call: behind those of its client that came before it, and before those that came later, when it is put back.
+    pub(crate) fn push(&mut self, ticket: Arc<Ticket>) {
+        let client = ticket.client;
+        let own = self.clients.entry(client).or_default();
+        if own.is_empty() {
+            self.turns.push_back(client);
+        }
+        let behind = own.iter().rposition(|other| other.number < ticket.number);
+        own.insert(behind.map_or(0, |at| at + 1), ticket);
+        self.len += 1;
+    }
+
+    /// The next call that fits. Of one client and one key nobody is overtaken.
+    pub(crate) fn next(&self, mut fits: impl FnMut(&Ticket) -> bool) -> Option<Arc<Ticket>> {
+        self.turns.iter().find_map(|client| {
+            let own = self.clients.get(client)?;
+            let mut refused: Option<u64> = None;
+            own.iter()
+                .find(|ticket| {
+                    if ticket.key.is_some() && ticket.key == refused {
+                        return false;
+                    }
+                    let fit = fits(ticket);
+                    if !fit {
+                        refused = ticket.key.or(refused);
+                    }
+                    fit
+                })
+                .cloned()
+        })
+    }
+
+    /// Takes a call out; its client goes to the end of the turns.
+    pub(crate) fn remove(&mut self, ticket: &Ticket) -> Option<Arc<Ticket>> {
+        let own = self.clients.get_mut(&ticket.client)?;
+        let at = own.iter().position(|other| other.number == ticket.number)?;
+        let removed = own.remove(at)?;
+        self.len -= 1;
+        if own.is_empty() {
+            self.clients.remove(&ticket.client);
+        }
+        let turn = self.turns.iter().position(|&client| client == ticket.client);
+        if let Some(turn) = turn {
+            self.turns.remove(turn);
+            if self.clients.contains_key(&ticket.client) {
+                self.turns.push_back(ticket.client);
+            }
+        }
+        Some(removed)
+    }
+
+    /// Takes out all that are not to wait any longer.
+    pub(crate) fn take(&mut self, mut which: impl FnMut(&Ticket) -> bool) -> Vec<Arc<Ticket>> {
+        let mut taken = Vec::new();
+        for own in self.clients.values_mut() {
+            let (gone, kept) = std::mem::take(own).into_iter().partition(|ticket| which(ticket));
+            *own = kept;
+            taken.extend::<VecDeque<Arc<Ticket>>>(gone);
+        }
+        self.clients.retain(|_, own| !own.is_empty());
+        self.turns.retain(|client| self.clients.contains_key(client));
+        self.len -= taken.len();
+        taken.sort_by_key(|ticket| ticket.number);
+        taken
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Ticket>> {
+        self.clients.values().flatten()
+    }
+}

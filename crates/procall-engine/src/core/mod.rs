@@ -1,0 +1,93 @@
+//! The router: who is there, who serves what, and which call goes to whom. All under one lock, which is never held while anything is sent.
+
+mod admission;
+mod calls;
+mod line;
+mod method;
+mod notices;
+mod passage;
+mod peer;
+mod peers;
+mod pins;
+mod registering;
+mod seat;
+mod ticket;
+mod wishes;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use procall::Meter;
+use tokio::sync::Notify;
+
+pub(crate) use method::Method;
+pub(crate) use peer::{Number, Peer};
+pub(crate) use ticket::Ticket;
+
+use crate::events::Events;
+use crate::settings::Settings;
+use pins::Pins;
+
+/// Peers by number.
+pub(crate) type Peers = HashMap<Number, Peer>;
+
+/// The engine's lock and what is around it.
+#[derive(Debug)]
+pub(crate) struct Core {
+    state: Mutex<State>,
+    pub(crate) settings: Settings,
+    pub(crate) events: Events,
+    pub(crate) meter: Arc<Meter>,
+    /// Somebody waits whose time is up earlier than the timer knows.
+    pub(crate) hurry: Notify,
+    /// Whether somebody is handing waiting calls over.
+    handing: AtomicU8,
+    next: AtomicU64,
+    this: Weak<Self>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) peers: Peers,
+    pub(crate) ids: HashMap<Arc<str>, Number>,
+    pub(crate) names: HashMap<Arc<str>, Number>,
+    pub(crate) methods: HashMap<Arc<str>, Method>,
+    /// Full names by their last part.
+    bare: HashMap<Box<str>, BTreeSet<Arc<str>>>,
+    /// Methods for which calls wait.
+    busy: BTreeSet<Arc<str>>,
+    pins: Pins,
+    /// No new calls.
+    pub(crate) draining: bool,
+}
+
+impl Core {
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            state: Mutex::default(),
+            settings,
+            events: Events::default(),
+            meter: Arc::default(),
+            hurry: Notify::new(),
+            handing: AtomicU8::new(0),
+            next: AtomicU64::new(1),
+            this: this.clone(),
+        })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // No code under the lock panics half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number that was never used before.
+    fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// The last part of a name.
+fn last_part(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}

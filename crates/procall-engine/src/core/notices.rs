@@ -1,0 +1,185 @@
+//! What is sent without an answer, and what the engine itself answers.
+
+use std::collections::BTreeMap;
+
+use procall::{
+    Batch, Body, CallOptions, Connection, Encoded, Error, Incoming, MethodInfo, Registration,
+    Request,
+};
+
+use super::method::Method;
+use super::peer::Number;
+use super::wishes::Wishes;
+use super::{Core, State};
+use crate::events::{Event, as_json};
+
+impl Core {
+    /// Passes a notification on: to whom it names, to everybody, or to one who serves the method. Nobody hears of it when that fails.
+    pub(crate) fn notified(&self, from: Number, batch: &Batch, incoming: &Incoming) {
+        let wishes = Wishes::read(batch.meta(incoming));
+        let method = batch.method(incoming);
+        let body = Body::new(incoming.encoding, batch.body(incoming));
+        let (targets, meta) = {
+            let mut state = self.lock();
+            let Some(sender) = state.peers.get_mut(&from) else { return };
+            sender.last_seen = std::time::Instant::now();
+            let meta = wishes.sent(&sender.id);
+            (state.hearers(from, method, &wishes), meta)
+        };
+        for (connection, name) in targets {
+            let options = CallOptions { meta: meta.clone(), ..CallOptions::default() };
+            let request =
+                Request { method: name.as_deref().unwrap_or(method), body: body.clone(), options };
+            // At most once: a receiver that is gone or full misses it, and counts it if it can.
+            let _ = connection.notify(request);
+        }
+        if wishes.broadcast && self.events.is_watched() {
+            let who = self.lock().who(from);
+            if let Some(peer) = who {
+                let params =
+                    as_json(&Encoded { encoding: incoming.encoding, bytes: body.bytes().to_vec() });
+                self.events.tell(Event::Notified { peer, method: method.to_owned(), params });
+            }
+        }
+    }
+
+    /// The answer to a call that is meant for the engine itself and depends on who asks; `None` for all others.
+    pub(crate) fn own(&self, client: Number, method: &str) -> Option<Result<Encoded, Error>> {
+        match method {
+            "procall.ping" => Some(Ok(Encoded::NONE)),
+            "procall.methods" => {
+                let state = self.lock();
+                let want = state.peers.get(&client).and_then(|peer| peer.want.clone());
+                Some(Encoded::of(&state.registration(want.as_deref())))
+            }
+            "procall.engine.self" => {
+                let who = self.lock().who(client);
+                Some(Encoded::of(&who))
+            }
+            _ => None,
+        }
+    }
+
+    /// Tells a client what there is of the service that it came for.
+    pub(super) fn tell(&self, connection: &Connection, want: &str) {
+        let registration = self.lock().registration(Some(want));
+        // One that is too long for a message is still told to those who ask for `procall.methods`.
+        let _ = connection.register(&registration);
+    }
+
+    /// The same to all who came for it.
+    pub(super) fn tell_those_who_want(&self, service: &str) {
+        let (wanting, registration) = {
+            let state = self.lock();
+            let wanting: Vec<Connection> = state
+                .peers
+                .values()
+                .filter(|peer| peer.want.as_deref() == Some(service))
+                .map(|peer| peer.connection.clone())
+                .collect();
+            if wanting.is_empty() {
+                return;
+            }
+            (wanting, state.registration(Some(service)))
+        };
+        for connection in wanting {
+            let _ = connection.register(&registration);
+        }
+    }
+}
+
+impl State {
+    /// Who is to hear a notification, and what they call its method.
+    fn hearers(
+        &mut self,
+        from: Number,
+        method: &str,
+        wishes: &Wishes<'_>,
+    ) -> Vec<(Connection, Option<String>)> {
+        if let Some(to) = wishes.to {
+            let peer = self.named(to).and_then(|number| self.peers.get(&number));
+            return peer
+                .map(|peer| (peer.connection.clone(), self.name_for(peer.number, method)))
+                .into_iter()
+                .collect();
+        }
+        if wishes.broadcast {
+            let hearing = self
+                .peers
+                .values()
+                .filter(|peer| peer.number != from && peer.facts.hears_broadcasts);
+            return hearing.map(|peer| (peer.connection.clone(), None)).collect();
+        }
+        let full = self.methods.get_key_value(method).map(|(full, _)| full.clone());
+        let full = full.or_else(|| {
+            let names = self.bare.get(method)?;
+            (names.len() == 1).then(|| names.first().cloned())?
+        });
+        let Some(entry) = full.and_then(|full| self.methods.get(&full)) else { return Vec::new() };
+        let mut serving: Vec<(u32, Connection, String)> = entry
+            .providers
+            .iter()
+            .filter_map(|provider| {
+                let peer = self.peers.get(&provider.peer).filter(|peer| peer.is_routed())?;
+                Some((peer.in_flight, peer.connection.clone(), provider.offer.info.name.clone()))
+            })
+            .collect();
+        if !wishes.all {
+            serving.sort_by_key(|(in_flight, ..)| *in_flight);
+            serving.truncate(1);
+        }
+        serving.into_iter().map(|(_, connection, name)| (connection, Some(name))).collect()
+    }
+
+    /// What a peer calls a method.
+    fn name_for(&self, peer: Number, method: &str) -> Option<String> {
+        self.methods.get(method)?.provider(peer).map(|provider| provider.offer.info.name.clone())
+    }
+
+    /// What there is: of one service, or of all.
+    pub(crate) fn registration(&self, service: Option<&str>) -> Registration {
+        let of_service = |method: &&Method| {
+            service.is_none_or(|service| {
+                *method.offer.service == *service
+                    || method.name.strip_prefix(service).is_some_and(|rest| rest.starts_with('.'))
+            })
+        };
+        let mut methods: BTreeMap<&str, MethodInfo> = BTreeMap::new();
+        let mut version = "";
+        for method in self.methods.values().filter(of_service) {
+            if method.is_away() && !method.name.is_empty() && service.is_none() {
+                continue;
+            }
+            version = &method.offer.version;
+            methods.insert(&method.name, method.offer.full_info(&method.name));
+        }
+        Registration {
+            name: service.unwrap_or("engine").to_owned(),
+            version: service.map(|_| version.to_owned()).unwrap_or_default(),
+            methods: methods
+                .into_values()
+                .filter(|method| service.is_some() || !method.name.starts_with("procall."))
+                .collect(),
+            ..Registration::default()
+        }
+    }
+}
+
+impl Core {
+    /// For the engine's own lists.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&State) -> R) -> R {
+        f(&self.lock())
+    }
+
+    /// Ends everything: new calls are refused from now on.
+    pub(crate) fn begin_drain(&self) -> Vec<Connection> {
+        let mut state = self.lock();
+        state.draining = true;
+        state.peers.values().map(|peer| peer.connection.clone()).collect()
+    }
+
+    /// Calls under way through the engine.
+    pub(crate) fn under_way(&self) -> u32 {
+        self.lock().peers.values().map(|peer| peer.in_flight).sum()
+    }
+}

@@ -1,0 +1,160 @@
+//! A call on its way through the engine.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use procall::{
+    Body, CallOptions, Deadline, Error, ErrorCode, Executed, Handover, Incoming, Request,
+};
+
+use super::method::{Offer, Provider};
+use super::peer::Number;
+use super::wishes::Wishes;
+
+/// A call on its way: what is needed to start it, now or later, here or there.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) number: u64,
+    /// Who calls.
+    pub(crate) client: Number,
+    /// Full name.
+    pub(crate) method: Arc<str>,
+    body: Body<'static>,
+    options: CallOptions,
+    due: Option<Instant>,
+    opening: bool,
+    pub(crate) since: Instant,
+    /// The hash of its key and service.
+    pub(crate) key: Option<u64>,
+    /// The only one it may go to.
+    pub(crate) only: Option<Number>,
+    version: Option<Box<str>>,
+    /// It waits while nobody serves the method.
+    pub(crate) waits: bool,
+    pub(crate) handover: Handover,
+    chosen: Mutex<Chosen>,
+}
+
+/// Who was picked for it.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Chosen {
+    pub(crate) offer: Option<Arc<Offer>>,
+    pub(crate) worker: Option<Arc<str>>,
+    /// How often it was started.
+    pub(crate) attempts: u32,
+    pub(crate) started: Option<Instant>,
+}
+
+/// Where a call may go.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Aim {
+    pub(crate) key: Option<u64>,
+    pub(crate) only: Option<Number>,
+}
+
+impl Ticket {
+    pub(crate) fn new(
+        number: u64,
+        client: (Number, &str),
+        method: Arc<str>,
+        incoming: &Incoming,
+        body: Body<'static>,
+        wishes: &Wishes<'_>,
+        aim: Aim,
+    ) -> Self {
+        let since = Instant::now();
+        let (due, opening) = match incoming.deadline_left() {
+            Deadline::After(left) => (since.checked_add(left), false),
+            Deadline::Opening(left) => (since.checked_add(left), true),
+            Deadline::Never | Deadline::Default => (None, false),
+        };
+        let shape = incoming.shape();
+        let options = CallOptions {
+            idempotent: incoming.idempotent,
+            meta: wishes.sent(client.1),
+            items_in: shape.items_in(),
+            items_out: shape.items_out(),
+            ..CallOptions::default()
+        };
+        Self {
+            number,
+            client: client.0,
+            method,
+            body,
+            options,
+            due,
+            opening,
+            since,
+            key: aim.key,
+            only: aim.only,
+            version: wishes.version.map(Into::into),
+            waits: wishes.wait,
+            handover: Handover::default(),
+            chosen: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn may_go_to(&self, provider: &Provider) -> bool {
+        self.only.is_none_or(|only| only == provider.peer)
+            && self
+                .version
+                .as_deref()
+                .is_none_or(|wanted| is_version(&provider.offer.version, wanted))
+    }
+
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    pub(crate) fn body(&self) -> &Body<'static> {
+        &self.body
+    }
+
+    pub(crate) fn waited(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// The request for a worker that calls the method so; DEADLINE_EXCEEDED when its time is up.
+    pub(crate) fn request<'a>(&self, method: &'a str) -> Result<Request<'a>, Error> {
+        let deadline = match self.due {
+            None => Deadline::Never,
+            Some(due) => {
+                let left = due.checked_duration_since(Instant::now());
+                let left = left.filter(|left| !left.is_zero()).ok_or_else(expired)?;
+                if self.opening { Deadline::Opening(left) } else { Deadline::After(left) }
+            }
+        };
+        let options = CallOptions { deadline, ..self.options.clone() };
+        Ok(Request { method, body: self.body.clone(), options })
+    }
+
+    pub(crate) fn chosen(&self) -> MutexGuard<'_, Chosen> {
+        self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether `version` is `wanted`, or begins with it at a dot.
+fn is_version(version: &str, wanted: &str) -> bool {
+    let rest = version.strip_prefix(wanted);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+pub(crate) fn expired() -> Error {
+    Error::new(ErrorCode::DeadlineExceeded, "the deadline passed before a worker had the call")
+        .with_executed(Executed::No)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_version;
+
+    #[test]
+    fn a_version_is_meant_by_its_beginning_up_to_a_dot() {
+        assert!(is_version("2.1.0", "2") && is_version("2.1.0", "2.1") && is_version("2", "2"));
+        assert!(!is_version("21.0", "2") && !is_version("", "2") && !is_version("2", "2.1"));
+    }
+}

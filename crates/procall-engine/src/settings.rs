@@ -1,0 +1,51 @@
+//! What an engine is told when it starts.
+
+use std::time::Duration;
+
+use procall::Heartbeat;
+
+/// Calls that wait for one worker of a method; with more workers, so many for each.
+const QUEUE: usize = 256;
+/// Peers of one engine.
+const PEERS: usize = 4_096;
+/// Peers of one user or address.
+const PEERS_EACH: usize = 512;
+
+/// How peers are treated.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) heartbeat: Option<Heartbeat>,
+    pub(crate) queue: usize,
+    pub(crate) peers: usize,
+    pub(crate) peers_each: usize,
+    pub(crate) policy: Policy,
+    pub(crate) validate: bool,
+    /// How long calls in flight may take once the engine is asked to stop.
+    pub(crate) drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            heartbeat: Some(Heartbeat::default()),
+            queue: QUEUE,
+            peers: PEERS,
+            peers_each: PEERS_EACH,
+            policy: Policy::IdleFirst,
+            validate: true,
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Which of several free workers gets a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// One that has nothing to do, else the one with the fewest calls in flight.
+    #[default]
+    IdleFirst,
+    /// The one whose slots are the least filled; of equal ones, that which has had the fewest calls.
+    LeastLoaded,
+    /// One after the other.
+    RoundRobin,
+}

@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use procall::{ErrorCode, Executed, Service, Stream};
+
+use crate::support::{House, math};
+
+#[tokio::test]
+async fn a_call_goes_to_who_serves_it_and_its_result_comes_back() {
+    let house = House::new();
+    let _worker = house.serve(math()).await;
+    let client = house.client().await;
+    assert_eq!(client.call::<f64>("math.add", (10, 20)).await.unwrap(), 30.0);
+    assert_eq!(client.call::<f64>("add", (1, 2)).await.unwrap(), 3.0, "by its bare name");
+}
+
+#[tokio::test]
+async fn params_are_checked_before_a_worker_sees_them() {
+    let house = House::new();
+    let _worker = house.serve(math()).await;
+    let client = house.client().await;
+    let error = client.call::<f64>("math.add", (1, "x")).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::InvalidArgument, Executed::No));
+    assert_eq!(error.fields()[0].path, "/1");
+}
+
+#[tokio::test]
+async fn unknown_methods_and_absent_workers_differ() {
+    let house = House::new();
+    let client = house.client().await;
+    let error = client.call::<f64>("math.add", (1, 2)).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::NotFound, Executed::No));
+    let worker = house.serve(math()).await;
+    let error = client.call::<f64>("math.ad", (1, 2)).await.unwrap_err();
+    assert_eq!(error.candidates(), ["math.add"]);
+    drop(worker);
+    house.until(|peers| peers.iter().all(|peer| peer.methods == 0)).await;
+    let error = client.call::<f64>("math.add", (1, 2)).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::NoWorker, Executed::No));
+}
+
+#[procall::service(name = "flow")]
+trait Flow {
+    async fn count(&self, n: u64) -> Stream<u64>;
+    async fn sum(&self, values: Stream<i64>) -> Result<i64, procall::Error>;
+    async fn echo(&self, values: Stream<String>) -> Stream<String>;
+}
+
+#[derive(Clone)]
+struct MyFlow;
+
+impl Flow for MyFlow {
+    async fn count(&self, n: u64) -> Stream<u64> {
+        Stream::from_iter(0..n)
+    }
+
+    async fn sum(&self, mut values: Stream<i64>) -> Result<i64, procall::Error> {
+        let mut sum = 0;
+        while let Some(value) = values.next().await {
+            sum += value?;
+        }
+        Ok(sum)
+    }
+
+    async fn echo(&self, values: Stream<String>) -> Stream<String> {
+        values
+    }
+}
+
+#[tokio::test]
+async fn streams_pass_both_ways() {
+    let house = House::new();
+    let _worker = house.serve(MyFlow.into_service()).await;
+    let flow = FlowClient::new(&house.client().await);
+    let mut counted = flow.count(500).start();
+    for expected in 0..500 {
+        assert_eq!(counted.next().await.unwrap().unwrap(), expected);
+    }
+    assert!(counted.next().await.is_none());
+    assert_eq!(flow.sum(Stream::from_iter(1..=100)).await.unwrap(), 5_050);
+    let texts = ["one".to_owned(), "two".to_owned()];
+    let mut echoed = flow.echo(Stream::from_iter(texts.clone())).start();
+    for text in texts {
+        assert_eq!(echoed.next().await.unwrap().unwrap(), text);
+    }
+    assert!(echoed.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_ends_its_calls_at_once() {
+    let house = House::new();
+    let service = Service::new("slow")
+        .async_method("wait", || std::future::pending::<Result<(), procall::Error>>());
+    let worker = house.serve(service).await;
+    let client = house.client().await;
+    let call = tokio::spawn({
+        let client = client.clone();
+        async move { client.call::<()>("slow.wait", ()).await }
+    });
+    house.until(|peers| peers.iter().any(|peer| peer.in_flight == 1)).await;
+    drop(worker);
+    let error = call.await.unwrap().unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::WorkerLost, Executed::Maybe));
+    assert_eq!(error.worker(), Some("slow/1"));
+}
+
+#[tokio::test]
+async fn calls_wait_for_a_free_worker_and_their_deadline_counts() {
+    let house = House::new();
+    let service = Service::new("slow")
+        .concurrency(1)
+        .async_method("wait", || std::future::pending::<Result<(), procall::Error>>());
+    let _worker = house.serve(service).await;
+    let client = house.client().await;
+    let first = tokio::spawn({
+        let client = client.clone();
+        async move { client.call::<()>("slow.wait", ()).await }
+    });
+    house.until(|peers| peers.iter().any(|peer| peer.in_flight == 1)).await;
+    let error =
+        client.call::<()>("slow.wait", ()).deadline(Duration::from_millis(20)).await.unwrap_err();
+    assert_eq!((error.code(), error.executed()), (ErrorCode::DeadlineExceeded, Executed::No));
+    first.abort();
+}

@@ -1,0 +1,5 @@
+//! The engine from outside: native peers that find and call each other through it.
+
+mod calls;
+mod naming;
+mod support;

@@ -1,0 +1,72 @@
+use std::time::Duration;
+
+use procall::{Client, Error, Service};
+use procall_engine::{Engine, EngineBuilder, PeerRow};
+use tokio::task::JoinHandle;
+
+/// Longer than anything here takes.
+pub(crate) const SAFETY: Duration = Duration::from_secs(20);
+
+/// An engine at a free port of the loopback, with what hangs on it.
+pub(crate) struct House {
+    pub(crate) engine: Engine,
+    pub(crate) address: String,
+}
+
+/// A worker that ends with the test.
+pub(crate) struct Worker(JoinHandle<Result<(), Error>>);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        Self::with(|builder| builder)
+    }
+
+    pub(crate) fn with(shape: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Self {
+        let builder = Engine::builder().listen("tcp:127.0.0.1:0".parse().unwrap());
+        let engine = shape(builder).start().unwrap();
+        let address = engine.addresses()[0].to_string();
+        Self { engine, address }
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(&self.address).await.unwrap()
+    }
+
+    /// Runs a service that registers with the engine, and waits until it has.
+    pub(crate) async fn serve(&self, service: Service) -> Worker {
+        let before = self.peers().await.iter().filter(|peer| peer.methods > 0).count();
+        let worker = Worker(tokio::spawn(service.engine(&self.address).run()));
+        self.until(|peers| peers.iter().filter(|peer| peer.methods > 0).count() > before).await;
+        worker
+    }
+
+    pub(crate) async fn peers(&self) -> Vec<PeerRow> {
+        let client = self.engine.client().await.unwrap();
+        client.call("procall.engine.peers", ()).await.unwrap()
+    }
+
+    /// Waits until the list of peers is so.
+    pub(crate) async fn until(&self, so: impl Fn(&[PeerRow]) -> bool) -> Vec<PeerRow> {
+        let client = self.engine.client().await.unwrap();
+        let look = async {
+            loop {
+                let peers: Vec<PeerRow> = client.call("procall.engine.peers", ()).await.unwrap();
+                if so(&peers) {
+                    return peers;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SAFETY, look).await.expect("the peers never became so")
+    }
+}
+
+pub(crate) fn math() -> Service {
+    Service::new("math").method("add", |a: f64, b: f64| a + b).params("add", &["a", "b"])
+}

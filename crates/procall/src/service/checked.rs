@@ -1,0 +1,97 @@
+//! Params checked against a method's schema, in either of their forms.
+
+use std::borrow::Cow;
+
+use procall_proto::Encoding;
+use procall_proto::wire::Writer;
+
+use super::params::Params;
+use crate::error::{Error, FieldError};
+use crate::registration::MethodInfo;
+use crate::schema::Validator;
+
+impl Validator {
+    /// Everything that is wrong with the params of a call, by position or by name, when this is the schema of the method's params. The error is
+    /// INVALID_ARGUMENT for bytes that are no params at all.
+    ///
+    /// ```
+    /// use procall::{Encoding, MethodInfo, Validator};
+    /// use serde_json::json;
+    ///
+    /// let schema = json!({"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]});
+    /// let method = MethodInfo { params: vec!["a".into()], params_schema: Some(schema.clone()), ..MethodInfo::default() };
+    /// let validator = Validator::new(&schema)?;
+    /// assert!(validator.check_params(&method, Encoding::Json, b"[1]")?.is_empty());
+    /// assert!(validator.check_params(&method, Encoding::Json, br#"{"a": 1}"#)?.is_empty());
+    /// assert_eq!(validator.check_params(&method, Encoding::Json, br#"["x"]"#)?[0].path, "/0");
+    /// assert_eq!(validator.check_params(&method, Encoding::Json, b"[]")?[0].path, "/0");
+    /// assert_eq!(validator.check_params(&method, Encoding::Json, b"[1, 2]")?[0].path, "/1");
+    /// # Ok::<(), procall::Error>(())
+    /// ```
+    pub fn check_params(
+        &self,
+        method: &MethodInfo,
+        encoding: Encoding,
+        bytes: &[u8],
+    ) -> Result<Vec<FieldError>, Error> {
+        let params = Params::new(encoding, bytes)?;
+        let names = &method.params;
+        let Some(values) = params.positional() else {
+            let whole = matches!(names.as_slice(), [name] if is_object(method, name) && params.leaves_out(names));
+            let object = match whole {
+                false => Cow::Borrowed(params.bytes()),
+                true => Cow::Owned(object(names, std::iter::once(params.bytes()))),
+            };
+            let mut mistakes = self.check(Encoding::Msgpack, &object)?;
+            if let (true, [name]) = (whole, names.as_slice()) {
+                let inside = format!("/{name}");
+                for mistake in &mut mistakes {
+                    if let Some(rest) = mistake.path.strip_prefix(&inside) {
+                        mistake.path = rest.to_owned();
+                    }
+                }
+            }
+            return Ok(mistakes);
+        };
+        if names.is_empty() && !values.is_empty() {
+            // Whoever gives no order of parameters may mean an array.
+            return self.check(Encoding::Msgpack, params.bytes());
+        }
+        let named = object(names, values.iter().copied().take(names.len()));
+        let mut mistakes = self.check(Encoding::Msgpack, &named)?;
+        for mistake in &mut mistakes {
+            let at = names.iter().enumerate().find_map(|(at, name)| {
+                let rest = mistake.path.strip_prefix('/')?.strip_prefix(name.as_str())?;
+                (rest.is_empty() || rest.starts_with('/')).then(|| format!("/{at}{rest}"))
+            });
+            mistake.path = at.unwrap_or_else(|| std::mem::take(&mut mistake.path));
+        }
+        for at in names.len()..values.len() {
+            mistakes
+                .push(FieldError { path: format!("/{at}"), message: "is one too many".to_owned() });
+        }
+        Ok(mistakes)
+    }
+}
+
+/// The values under their names, as one MessagePack map.
+fn object<'a>(names: &[String], values: impl Iterator<Item = &'a [u8]> + Clone) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = Writer::new(&mut bytes);
+    writer.map(values.clone().count());
+    for (name, value) in names.iter().zip(values) {
+        writer.text(name).raw(value);
+    }
+    bytes
+}
+
+/// Whether the schema of a parameter is that of an object, so that a map may stand for it.
+fn is_object(method: &MethodInfo, name: &str) -> bool {
+    let property =
+        method.params_schema.as_ref().and_then(|schema| schema.get("properties")?.get(name));
+    property.is_some_and(|schema| {
+        schema.get("type").is_some_and(|kind| kind == "object")
+            || schema.get("properties").is_some()
+            || schema.get("$ref").is_some()
+    })
+}
