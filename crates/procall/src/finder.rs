@@ -67,6 +67,10 @@ pub struct Finder {
     since: Instant,
     pause: Duration,
     dial: Option<(TcpDial, Instant)>,
+    /// The engine that is asked for the service, where one was named.
+    engine: Option<String>,
+    /// The link that was found leads to an engine.
+    through_engine: bool,
 }
 
 /// Why nobody is there yet.
@@ -95,7 +99,21 @@ impl Finder {
             since: Instant::now(),
             pause: FIRST_PAUSE,
             dial: None,
+            engine: std::env::var(surroundings::ENGINE).ok().filter(|engine| !engine.is_empty()),
+            through_engine: false,
         }
+    }
+
+    /// Asks this engine for the service, by its address or name, and looks nowhere else. `PROCALL_ENGINE` does the same for all.
+    #[must_use]
+    pub fn through(mut self, engine: &str) -> Self {
+        self.engine = Some(engine.to_owned());
+        self
+    }
+
+    /// The service to ask for, when the link that was found leads to an engine: [`Config::want`](crate::Config). Empty otherwise.
+    pub fn want(&self) -> &str {
+        if self.through_engine { &self.target } else { "" }
     }
 
     /// One look: the link, or `None` when nobody is there yet and there is patience left.
@@ -106,18 +124,16 @@ impl Finder {
     /// INVALID_ARGUMENT for what is no name and no address.
     pub fn try_open(&mut self) -> Result<Option<Box<dyn Link>>, Error> {
         // Asked for each time: the runtime directory may come into being meanwhile.
-        let (address, place) = self.resolve()?;
-        let absence = match &address {
-            Address::Unix(path) => match self.look_at_socket(path, place.as_ref())? {
-                Ok(link) => return Ok(Some(link)),
-                Err(absence) => absence,
-            },
-            Address::Tcp(socket) => match self.dial(*socket, &address)? {
-                Ok(link) => return Ok(Some(link)),
-                Err(absence) => absence,
-            },
-            other => return Err(Error::invalid(format!("cannot connect to {other}"))),
+        let named = self.named_engine().map(str::to_owned);
+        self.through_engine = named.is_some();
+        let (address, place) = self.resolve(named.as_deref().unwrap_or(&self.target))?;
+        let absence = match self.look(&address, place.as_ref())? {
+            Ok(link) => return Ok(Some(link)),
+            Err(absence) => absence,
         };
+        if let Some(link) = self.look_for_engine(place.as_ref())? {
+            return Ok(Some(link));
+        }
         let dialling = matches!(absence, Absence::Dialling);
         let left = if dialling { self.greeting() } else { self.left() };
         if left.is_zero() {
@@ -177,30 +193,58 @@ impl Finder {
 
     /// What to say when it did not answer in that time.
     pub fn unanswered(&self) -> Error {
-        Error::new(
-            ErrorCode::NoWorker,
-            format!(
-                "\"{}\" accepts connections but does not answer (waited {})",
-                self.target,
-                seconds(self.since.elapsed())
+        let (target, waited) = (&self.target, seconds(self.since.elapsed()));
+        let message = match self.through_engine {
+            true => format!(
+                "nobody serves \"{target}\" with the engine (waited {waited}); start it, e.g. `python {target}.py`, and see `procall ls`"
             ),
-        )
+            false => {
+                format!("\"{target}\" accepts connections but does not answer (waited {waited})")
+            }
+        };
+        Error::new(ErrorCode::NoWorker, message)
     }
 
     fn left(&self) -> Duration {
         self.patience.saturating_sub(self.since.elapsed())
     }
 
-    fn resolve(&self) -> Result<(Address, Option<Place>), Error> {
-        if self.target.contains(':') {
-            return Ok((surroundings::resolve(&self.target)?, None));
+    /// The engine to ask, when one was named and a service is looked for by its name.
+    fn named_engine(&self) -> Option<&str> {
+        let by_name = !self.target.contains(':') && self.target != surroundings::ENGINE_NAME;
+        self.engine.as_deref().filter(|_| by_name)
+    }
+
+    /// A service that listens nowhere may be with the engine of the runtime directory.
+    fn look_for_engine(&mut self, place: Option<&Place>) -> Result<Option<Box<dyn Link>>, Error> {
+        let Some(place) = place else { return Ok(None) };
+        if self.through_engine || self.target == surroundings::ENGINE_NAME {
+            return Ok(None);
         }
-        surroundings::check_name(&self.target)?;
+        let socket = socket_in(&place.path(), surroundings::ENGINE_NAME);
+        let found = self.look_at_socket(&socket, Some(place))?.ok();
+        self.through_engine = found.is_some();
+        Ok(found)
+    }
+
+    fn look(&mut self, address: &Address, place: Option<&Place>) -> Result<Looked, Error> {
+        match address {
+            Address::Unix(path) => self.look_at_socket(path, place),
+            Address::Tcp(socket) => self.dial(*socket, address),
+            other => Err(Error::invalid(format!("cannot connect to {other}"))),
+        }
+    }
+
+    fn resolve(&self, target: &str) -> Result<(Address, Option<Place>), Error> {
+        if target.contains(':') {
+            return Ok((surroundings::resolve(target)?, None));
+        }
+        surroundings::check_name(target)?;
         let place = match &self.place {
             Some(place) => place.clone(),
             None => Place::of_environment()?,
         };
-        Ok((Address::Unix(socket_in(&place.path(), &self.target)), Some(place)))
+        Ok((Address::Unix(socket_in(&place.path(), target)), Some(place)))
     }
 
     /// Names mean services of this user only, so whoever is found by name must be this user, or root.
@@ -308,7 +352,10 @@ impl Finder {
                 "; start it, e.g. `python {name}.py` or `procall run {name}.py`"
             ));
         } else {
-            message.push_str("; start the service that is to listen there");
+            message.push_str(match self.named_engine() {
+                Some(_) => "; start the engine with `procall serve`",
+                None => "; start the service that is to listen there",
+            });
         }
         let error = Error::new(ErrorCode::NoWorker, message).with_candidates(candidates);
         match absence {

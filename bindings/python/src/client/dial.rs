@@ -18,7 +18,8 @@ use crate::wait::wait;
 pub(crate) fn connect(py: Python<'_>, target: &str, timeout: Option<f64>) -> PyResult<Caller> {
     let mut finder = finder(py, target, timeout)?;
     let connected = wait(py, |interrupt| {
-        let connection = open(finder.wait(interrupt)?);
+        let link = finder.wait(interrupt)?;
+        let connection = open(link, finder.want());
         let mut greeting = Greeting { pinged: false };
         let greeted = connection
             .wait_for(Some(finder.greeting()), interrupt, |connection, waker| {
@@ -54,11 +55,12 @@ pub(crate) struct Finder {
 #[pyclass(frozen, module = "procall._native")]
 pub(crate) struct Found {
     link: Mutex<Option<Box<dyn Link>>>,
+    want: String,
 }
 
 impl Found {
-    pub(crate) fn new(link: Box<dyn Link>) -> Self {
-        Self { link: Mutex::new(Some(link)) }
+    pub(crate) fn new(link: Box<dyn Link>, want: &str) -> Self {
+        Self { link: Mutex::new(Some(link)), want: want.to_owned() }
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<Box<dyn Link>> {
@@ -76,8 +78,9 @@ impl Finder {
 
     /// One look: `None` when nobody is there yet.
     fn try_open(&self, py: Python<'_>) -> PyResult<Option<Found>> {
-        let opened = self.lock().try_open().map_err(|error| error::raise(py, &error))?;
-        Ok(opened.map(Found::new))
+        let mut finder = self.lock();
+        let opened = finder.try_open().map_err(|error| error::raise(py, &error))?;
+        Ok(opened.map(|link| Found::new(link, finder.want())))
     }
 
     /// Seconds until the next look.
@@ -105,7 +108,7 @@ impl Finder {
 /// Greets a service that was found, for asyncio: an awaitable.
 #[pyfunction]
 pub(crate) fn greet(hub: Py<Hub>, py: Python<'_>, found: &Found) -> PyResult<Wait> {
-    let connection = open(found.take(py)?);
+    let connection = open(found.take(py)?, &found.want);
     hub.get().attach(&connection).map_err(|error| error::raise(py, &error))?;
     let greet = Greet {
         connection: Some(connection),
@@ -118,7 +121,7 @@ pub(crate) fn greet(hub: Py<Hub>, py: Python<'_>, found: &Found) -> PyResult<Wai
 /// Greets a service of this process and waits for its answer.
 #[pyfunction]
 pub(crate) fn greet_own(py: Python<'_>, found: &Found) -> PyResult<Caller> {
-    let connection = open(found.take(py)?);
+    let connection = open(found.take(py)?, &found.want);
     let mut greeting = Greeting { pinged: false };
     let greeted = wait(py, |interrupt| {
         connection.wait_for(None, interrupt, |connection, waker| greeting.poll(connection, waker))
@@ -173,8 +176,9 @@ pub(crate) fn config(name: &str) -> Config {
     }
 }
 
-fn open(link: Box<dyn Link>) -> Connection {
-    Connection::new(link, Side::Initiator, config(""))
+fn open(link: Box<dyn Link>, want: &str) -> Connection {
+    let config = Config { want: want.to_owned(), ..config("") };
+    Connection::new(link, Side::Initiator, config)
 }
 
 /// The handshake, and the registration that follows it at once where there is one: the answer to a ping comes behind it.

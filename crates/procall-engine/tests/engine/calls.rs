@@ -89,7 +89,7 @@ async fn streams_pass_both_ways() {
 async fn a_worker_that_dies_ends_its_calls_at_once() {
     let house = House::new();
     let service = Service::new("slow")
-        .async_method("wait", || std::future::pending::<Result<(), procall::Error>>());
+        .async_method("wait", std::future::pending::<Result<(), procall::Error>>);
     let worker = house.serve(service).await;
     let client = house.client().await;
     let call = tokio::spawn({
@@ -108,7 +108,7 @@ async fn calls_wait_for_a_free_worker_and_their_deadline_counts() {
     let house = House::new();
     let service = Service::new("slow")
         .concurrency(1)
-        .async_method("wait", || std::future::pending::<Result<(), procall::Error>>());
+        .async_method("wait", std::future::pending::<Result<(), procall::Error>>);
     let _worker = house.serve(service).await;
     let client = house.client().await;
     let first = tokio::spawn({

@@ -93,15 +93,23 @@ impl Client {
                 None => tokio::time::sleep(finder.pause()).await,
             }
         };
-        let greeted = tokio::time::timeout(finder.greeting(), Self::over(link)).await;
+        let wanted = Self::greet(link, config_for(&finder));
+        let greeted = tokio::time::timeout(finder.greeting(), wanted).await;
         greeted.unwrap_or_else(|_| Err(finder.unanswered()))
     }
 
     /// A client over a link of the caller's own.
     pub async fn over(link: Box<dyn procall_transport::Link>) -> Result<Self, Error> {
+        Self::greet(link, config()).await
+    }
+
+    async fn greet(
+        link: Box<dyn procall_transport::Link>,
+        config: procall_proto::Config,
+    ) -> Result<Self, Error> {
         use crate::connection::{Connection, Serves, Side};
 
-        let connection = Connection::for_task(link, Side::Initiator, config(), Serves::Nothing)?;
+        let connection = Connection::for_task(link, Side::Initiator, config, Serves::Nothing)?;
         crate::driver::drive(&connection, crate::driver::Server::Nobody)?;
         // Made before the wait, so that giving up the wait closes the connection.
         let client = Self { shared: Arc::new(Closing { connection }) };
@@ -189,6 +197,11 @@ pub fn notify(channel: &dyn Channel, method: &str, params: impl Serialize) -> Re
 
 pub(crate) fn config() -> procall_proto::Config {
     procall_proto::Config { pid: std::process::id(), ..procall_proto::Config::default() }
+}
+
+/// What the peer that was found is told.
+pub(crate) fn config_for(finder: &Finder) -> procall_proto::Config {
+    procall_proto::Config { want: finder.want().to_owned(), ..config() }
 }
 
 /// A link to a service by name or address, if it is there now: one look of a [`Finder`]. Over TCP that may take a second.

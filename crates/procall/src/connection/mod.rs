@@ -155,6 +155,7 @@ impl Connection {
         threads_lead: bool,
     ) -> std::io::Result<Self> {
         let now = clock::now();
+        let wants = side == Side::Initiator && !config.want.is_empty();
         let session = match side {
             Side::Initiator => Session::initiator(config, now),
             Side::Acceptor => Session::acceptor(config, now),
@@ -162,7 +163,9 @@ impl Connection {
         let info = link.info().clone();
         // The second name of the epoll instance costs one descriptor and saves a lock around every wait.
         let readiness = link.readiness().try_clone_to_owned()?;
-        let state = Mutex::new(State::new(session, link, serves));
+        let mut state = State::new(session, link, serves);
+        state.wants = wants;
+        let state = Mutex::new(state);
         let shared = Arc::new(Shared {
             state,
             readiness,
@@ -321,14 +324,12 @@ impl Connection {
 
     /// The registration of the peer's that waits for [`answer_registration`](Self::answer_registration), and its number: what it says, or why
     /// it is none. Only a connection with a [`RawService`](crate::RawService) has one.
-    #[cfg(feature = "tokio")]
     pub fn take_registration(&self) -> Option<(CallId, Result<Registration, Error>)> {
         let asked = self.shared.lock().asked.take();
         asked.map(|(id, registration)| (id, registration.map_err(Error::invalid)))
     }
 
     /// Answers a registration of the peer's: it stands, and as this; or the peer is told why it does not.
-    #[cfg(feature = "tokio")]
     pub fn answer_registration(&self, id: CallId, answer: Result<Arc<Registration>, Error>) {
         self.shared.with(|state, after| {
             match answer {
@@ -398,12 +399,12 @@ impl Connection {
         self.shared.watch(waker, |state| (state.drained || state.ended.is_some()).then_some(()))
     }
 
-    /// Ready once the handshake is done.
+    /// Ready once the handshake is done; for who came to an engine for a service ([`Config::want`]), once somebody serves that.
     pub fn poll_ready(&self, waker: &Waker) -> Poll<Result<(), Error>> {
         self.shared.watch(waker, |state| match &state.ended {
             // Nothing can have run.
             Some(fault) => Some(Err(Error::from_fault(fault).with_executed(Executed::No))),
-            None => state.session.is_ready().then_some(Ok(())),
+            None => (state.session.is_ready() && state.has_what_it_wants()).then_some(Ok(())),
         })
     }
 

@@ -44,10 +44,6 @@ pub(crate) enum Serves {
     /// Somebody takes them from the inbox.
     Inbox,
     /// The same, and that somebody also decides about registrations.
-    #[cfg_attr(
-        not(feature = "tokio"),
-        expect(dead_code, reason = "only the task driver serves so")
-    )]
     Raw,
 }
 
@@ -82,6 +78,8 @@ pub(crate) struct State {
     /// Threads that could lead when the leader leaves.
     pub(crate) followers: VecDeque<Waker>,
     pub(crate) peer_registration: Option<Arc<Registration>>,
+    /// It came for a service that the peer, an engine, knows of.
+    pub(crate) wants: bool,
     pub(crate) registered: Option<Result<(), Failure>>,
     /// A registration of the peer's that nobody has decided about yet.
     pub(crate) asked: Option<Asked>,
@@ -144,6 +142,7 @@ impl State {
             kicked: false,
             followers: VecDeque::new(),
             peer_registration: None,
+            wants: false,
             registered: None,
             asked: None,
             answered: false,
@@ -286,6 +285,12 @@ impl State {
         };
         self.session.handle_closed();
         self.end(Fault { code: ErrorCode::ConnectionLost, message, remote: false }, after);
+    }
+
+    /// Whether what it came for is there.
+    pub(crate) fn has_what_it_wants(&self) -> bool {
+        let there = |known: &Arc<Registration>| !known.methods.is_empty();
+        !self.wants || self.peer_registration.as_ref().is_some_and(there)
     }
 
     /// Whether nothing moves on the link any more.
