@@ -54,6 +54,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Serve(verbs::serve::Serve),
     Run(verbs::run::Run),
     Ls(verbs::ls::Ls),
     Describe(verbs::describe::Describe),
@@ -98,6 +99,7 @@ fn start(verb: Verb, style: &Style) -> Result<(), Failure> {
     })?;
     runtime.block_on(async {
         match verb {
+            Verb::Serve(serve) => serve.run(style).await,
             Verb::Run(run) => run.run(style).await,
             Verb::Ls(ls) => ls.run(style).await,
             Verb::Describe(describe) => describe.run(style).await,

@@ -6,4 +6,5 @@ pub(crate) mod explain;
 pub(crate) mod ls;
 pub(crate) mod ps;
 pub(crate) mod run;
+pub(crate) mod serve;
 pub(crate) mod stream;

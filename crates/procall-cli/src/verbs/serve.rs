@@ -1,0 +1,113 @@
+//! `procall serve`: the engine in the foreground.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use procall::transport::Address;
+use procall::{Error, ErrorCode, surroundings};
+use procall_engine::{Engine, Policy};
+
+use crate::duration;
+use crate::failure::Failure;
+use crate::signals::Signals;
+use crate::style::Style;
+
+/// Where an engine listens for peers that cannot use a Unix socket.
+const LOOPBACK: &str = "tcp:127.0.0.1:8080";
+
+const EXAMPLES: &str = "Examples:
+  procall serve                                 in the runtime directory, and at 127.0.0.1:8080
+  procall serve --listen tcp:127.0.0.1:9000     another port
+  procall serve --listen unix:/run/hub.sock     another socket; peers say PROCALL_ENGINE=unix:/run/hub.sock";
+
+/// Run the engine: services register with it, and everybody calls them by name.
+#[derive(Debug, Args)]
+#[command(before_help = EXAMPLES)]
+pub(crate) struct Serve {
+    /// Where to listen, besides the runtime directory; several are allowed. 127.0.0.1:8080 without it.
+    #[arg(short, long, value_name = "ADDRESS")]
+    listen: Vec<Address>,
+
+    /// Listen outside this machine although nothing is encrypted and anybody may call.
+    #[arg(long)]
+    insecure_listen: bool,
+
+    /// Which of several free workers gets a call.
+    #[arg(long, value_enum, default_value = "idle-first")]
+    policy: Choice,
+
+    /// How long calls in flight may take once it is told to stop.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10s")]
+    drain: Duration,
+
+    /// Do not check params and results against their schemas.
+    #[arg(long)]
+    no_validate: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Choice {
+    IdleFirst,
+    LeastLoaded,
+    RoundRobin,
+}
+
+impl From<Choice> for Policy {
+    fn from(choice: Choice) -> Self {
+        match choice {
+            Choice::IdleFirst => Self::IdleFirst,
+            Choice::LeastLoaded => Self::LeastLoaded,
+            Choice::RoundRobin => Self::RoundRobin,
+        }
+    }
+}
+
+impl Serve {
+    pub(crate) async fn run(self, style: &Style) -> Result<(), Failure> {
+        let mut signals = Signals::new()?;
+        let engine = self.start()?;
+        for address in engine.addresses() {
+            style.say(&format!("procall: listening at {address}"));
+        }
+        style.hint("next: python calc.py, then procall ls in another terminal; Ctrl-C stops");
+        signals.next().await;
+        style.say("procall: stopping; calls in flight may finish, Ctrl-C again ends them");
+        tokio::select! {
+            () = engine.stop() => Ok(()),
+            () = signals.next() => Ok(()),
+        }
+    }
+
+    fn start(&self) -> Result<Engine, Failure> {
+        let mut builder = Engine::builder()
+            .policy(self.policy.into())
+            .drain(self.drain)
+            .validate(!self.no_validate)
+            .listen(surroundings::address_of(procall_engine::NAME)?);
+        let fallback: Address =
+            LOOPBACK.parse().map_err(|error| Error::invalid(format!("{error}")))?;
+        let listen = if self.listen.is_empty() { vec![fallback] } else { self.listen.clone() };
+        for address in listen {
+            self.check(&address)?;
+            builder = builder.listen(address);
+        }
+        builder.start().map_err(|error| match error.code() {
+            ErrorCode::NameTaken => Failure::from(error)
+                .fix("procall ps shows what runs; procall serve --listen tcp:127.0.0.1:0 takes any free port"),
+            _ => error.into(),
+        })
+    }
+
+    /// What is not this machine alone needs more than a port.
+    fn check(&self, address: &Address) -> Result<(), Failure> {
+        match address {
+            Address::Tcp(socket) if !socket.ip().is_loopback() && !self.insecure_listen => {
+                Err(Failure::usage(format!(
+                    "{address} can be reached from other machines, and nothing there is encrypted"
+                ))
+                .fix("listen at 127.0.0.1, or say --insecure-listen if that is what you want"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
