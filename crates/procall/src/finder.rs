@@ -116,6 +116,16 @@ impl Finder {
         if self.through_engine { &self.target } else { "" }
     }
 
+    /// Whether the link that was found leads to an engine, which may be restarted at any time.
+    pub fn leads_to_engine(&self) -> bool {
+        self.through_engine
+    }
+
+    /// Where to look for it again.
+    pub(crate) fn place(&self) -> (String, Option<String>) {
+        (self.target.clone(), self.engine.clone())
+    }
+
     /// One look: the link, or `None` when nobody is there yet and there is patience left.
     ///
     /// # Errors

@@ -24,8 +24,8 @@ mod lock;
 #[cfg(feature = "tokio")]
 mod messages;
 mod metrics;
-#[cfg(feature = "tokio")]
 mod pauses;
+mod redial;
 mod registration;
 mod runtime_dir;
 #[cfg(feature = "schema")]
@@ -45,7 +45,7 @@ pub use client::{
 };
 pub use connection::{
     Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, OnTimeout,
-    Pending, Progress, Request, Responder, Side, WaitError, coalesce,
+    Pending, Progress, ROUTER, Request, Responder, Side, WaitError, coalesce,
 };
 pub use context::{Context, remaining, with_remaining};
 #[cfg(feature = "tokio")]
@@ -62,6 +62,7 @@ pub use procall_proto::{
 };
 pub use procall_proto::{buffer, json, scan, wire};
 pub use procall_transport as transport;
+pub use redial::{Connect, Redial};
 pub use registration::{MethodInfo, Registration, Shape};
 #[cfg(feature = "schema")]
 pub use schema::Validator;

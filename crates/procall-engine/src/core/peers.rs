@@ -37,6 +37,7 @@ impl Core {
         let id: Arc<str> = uuid::Uuid::new_v4().to_string().into();
         let config = Config {
             name: "engine".to_owned(),
+            features: vec![procall::ROUTER.to_owned()],
             pid: std::process::id(),
             heartbeat: self.settings.heartbeat.clone(),
             ..Config::default()

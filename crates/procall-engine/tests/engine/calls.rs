@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use procall::{ErrorCode, Executed, Service, Stream};
@@ -106,9 +108,14 @@ async fn a_worker_that_dies_ends_its_calls_at_once() {
 #[tokio::test]
 async fn calls_wait_for_a_free_worker_and_their_deadline_counts() {
     let house = House::new();
-    let service = Service::new("slow")
-        .concurrency(1)
-        .async_method("wait", std::future::pending::<Result<(), procall::Error>>);
+    let begun = Arc::new(AtomicUsize::new(0));
+    let service = Service::new("slow").concurrency(1).async_method("wait", {
+        let begun = begun.clone();
+        move || {
+            begun.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<Result<(), procall::Error>>()
+        }
+    });
     let _worker = house.serve(service).await;
     let client = house.client().await;
     let first = tokio::spawn({
@@ -116,8 +123,9 @@ async fn calls_wait_for_a_free_worker_and_their_deadline_counts() {
         async move { client.call::<()>("slow.wait", ()).await }
     });
     house.until(|peers| peers.iter().any(|peer| peer.in_flight == 1)).await;
-    let error =
-        client.call::<()>("slow.wait", ()).deadline(Duration::from_millis(20)).await.unwrap_err();
-    assert_eq!((error.code(), error.executed()), (ErrorCode::DeadlineExceeded, Executed::No));
+    let second = client.call::<()>("slow.wait", ()).deadline(Duration::from_millis(20));
+    assert_eq!(second.await.unwrap_err().code(), ErrorCode::DeadlineExceeded);
     first.abort();
+    house.until(|peers| peers.iter().all(|peer| peer.in_flight == 0)).await;
+    assert_eq!(begun.load(Ordering::Relaxed), 1, "what is late is never started");
 }

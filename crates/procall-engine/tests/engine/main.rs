@@ -1,5 +1,6 @@
 //! The engine from outside: native peers that find and call each other through it.
 
 mod calls;
+mod coming_back;
 mod naming;
 mod support;

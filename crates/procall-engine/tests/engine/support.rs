@@ -22,6 +22,12 @@ impl Drop for Worker {
     }
 }
 
+impl Worker {
+    pub(crate) fn start(service: Service, engine: &str) -> Self {
+        Self(tokio::spawn(service.engine(engine).run()))
+    }
+}
+
 impl House {
     pub(crate) fn new() -> Self {
         Self::with(|builder| builder)
@@ -41,7 +47,7 @@ impl House {
     /// Runs a service that registers with the engine, and waits until it has.
     pub(crate) async fn serve(&self, service: Service) -> Worker {
         let before = self.peers().await.iter().filter(|peer| peer.methods > 0).count();
-        let worker = Worker(tokio::spawn(service.engine(&self.address).run()));
+        let worker = Worker::start(service, &self.address);
         self.until(|peers| peers.iter().filter(|peer| peer.methods > 0).count() > before).await;
         worker
     }

@@ -13,8 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use procall::{
-    CallOptions, Connection, Deadline, Error, ErrorCode, Executed, Lease, Registration, Request,
-    Started,
+    CallOptions, Connection, Error, ErrorCode, Executed, Lease, Registration, Request, Started,
 };
 
 pub(crate) use lease::SeatLease;
@@ -489,19 +488,4 @@ fn is_unreachable(error: &Error) -> bool {
                 | ErrorCode::Unavailable
                 | ErrorCode::Closed
         )
-}
-
-/// The time a request has, and whether that covers a stream as a whole; as a connection would reckon.
-fn time_of(deadline: Deadline, inherited: Option<Duration>) -> (Option<Duration>, bool) {
-    let (own, opening) = match deadline {
-        Deadline::Default => (Some(Duration::from_secs(30)), true),
-        Deadline::Opening(time) => (Some(time), true),
-        Deadline::After(time) => (Some(time), false),
-        Deadline::Never => (None, false),
-    };
-    match (own, inherited) {
-        (Some(own), Some(inherited)) if inherited < own => (Some(inherited), false),
-        (Some(own), _) => (Some(own), opening),
-        (None, inherited) => (inherited, false),
-    }
 }

@@ -183,7 +183,7 @@ impl Entry {
         inherited: Option<Duration>,
         now: Instant,
     ) -> Self {
-        let (time, opening) = super::time_of(request.options.deadline, inherited);
+        let (time, opening) = request.options.deadline.within(inherited);
         Self {
             method: request.method.to_owned(),
             body: request.body.into_owned(),

@@ -22,7 +22,8 @@ pub(super) fn write_info(config: &Config, with_token: bool, out: &mut Vec<u8>) {
     let limits = &config.limits;
     let mut writer = Writer::new(out);
     let token = config.token.as_deref().filter(|_| with_token);
-    writer.map(9 + usize::from(token.is_some()) + usize::from(!config.want.is_empty()));
+    let optional = [token.is_some(), !config.want.is_empty(), !config.features.is_empty()];
+    writer.map(9 + optional.into_iter().filter(|there| *there).count());
     writer.text("peer").text(&config.id).text("name").text(&config.name);
     writer.text("runtime").text(&config.runtime).text("pid").uint(config.pid.into());
     writer.text("chunk").uint(limits.chunk as u64);
@@ -32,6 +33,12 @@ pub(super) fn write_info(config: &Config, with_token: bool, out: &mut Vec<u8>) {
     writer.text("stream_bytes").uint(limits.stream_bytes.into());
     if !config.want.is_empty() {
         writer.text("want").text(&config.want);
+    }
+    if !config.features.is_empty() {
+        writer.text("features").array(config.features.len());
+        for feature in &config.features {
+            writer.text(feature);
+        }
     }
     if let Some(token) = token {
         writer.text("token").bin(token);

@@ -53,6 +53,8 @@ pub struct Config {
     pub pid: u32,
     /// The service that an initiator is there for; empty for none. An engine resolves bare method names in it first, and tells what it has.
     pub want: String,
+    /// Optional abilities, told to the peer.
+    pub features: Vec<String>,
     /// A secret. An initiator sends it; an acceptor that has one refuses a peer without it.
     pub token: Option<Vec<u8>>,
     /// When to ask the peer for a sign of life; `None`, the default, never asks.
@@ -69,6 +71,7 @@ impl Default for Config {
             runtime: concat!("rust/", env!("CARGO_PKG_VERSION")).to_owned(),
             pid: 0,
             want: String::new(),
+            features: Vec::new(),
             token: None,
             heartbeat: None,
             limits: Limits::default(),

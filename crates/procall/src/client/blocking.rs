@@ -7,6 +7,7 @@ use procall_proto::Encoding;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::line::Line;
 use super::{AsChannel, Call, DuplexCall, StreamCall, config, config_for, encode_params};
 use crate::channel::Channel;
 use crate::codec;
@@ -36,7 +37,7 @@ const GREETING: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Debug, Clone)]
 pub struct BlockingClient {
-    connection: Connection,
+    line: Line,
 }
 
 impl BlockingClient {
@@ -62,14 +63,17 @@ impl BlockingClient {
         let mut finder = Finder::new(target, patience);
         let link = finder.wait(&mut || false)?;
         let config = config_for(&finder);
-        Self::greet(link, config, finder.greeting())?.ok_or_else(|| finder.unanswered())
+        let greeted = Self::greet(link, config.clone(), finder.greeting())?;
+        let connection = greeted.ok_or_else(|| finder.unanswered())?;
+        Ok(Self { line: Line::found(&finder, config, connection, Box::new(connect)) })
     }
 
     /// A client over a link of the caller's own.
     pub fn over(link: Box<dyn procall_transport::Link>) -> Result<Self, Error> {
-        Self::greet(link, config(), GREETING)?.ok_or_else(|| {
+        let connection = Self::greet(link, config(), GREETING)?.ok_or_else(|| {
             Error::new(ErrorCode::NoWorker, "the other side does not answer the greeting")
-        })
+        })?;
+        Ok(Self { line: Line::Fixed(connection) })
     }
 
     /// `None` when the other side does not answer in time.
@@ -77,10 +81,10 @@ impl BlockingClient {
         link: Box<dyn procall_transport::Link>,
         config: procall_proto::Config,
         time: Duration,
-    ) -> Result<Option<Self>, Error> {
-        let connection = Connection::new(link, Side::Initiator, config);
+    ) -> Result<Option<Connection>, Error> {
+        let connection = connect(link, config)?;
         match connection.wait_for(Some(time), &mut || false, Connection::poll_ready) {
-            Ok(ready) => ready.map(|()| Some(Self { connection })),
+            Ok(ready) => ready.map(|()| Some(connection)),
             Err(WaitError::TimedOut | WaitError::Interrupted) => {
                 connection.close();
                 Ok(None)
@@ -88,20 +92,21 @@ impl BlockingClient {
         }
     }
 
-    /// The connection below.
-    pub fn connection(&self) -> &Connection {
-        &self.connection
+    /// The connection below: that of this moment, when it leads to an engine.
+    pub fn connection(&self) -> Connection {
+        self.line.connection()
     }
 
     /// Calls a method; end with [`Call::wait`].
     pub fn call<R>(&self, method: &str, params: impl Serialize) -> Call<R> {
-        Call::new(&self.connection, method, params)
+        Call::new(self, method, params)
     }
 
     /// Starts a call and returns at once.
     pub fn submit<R>(&self, method: &str, params: impl Serialize) -> Result<Submitted<R>, Error> {
         let params = encode_params(params)?;
-        let pending = self.connection.start(Request::new(method, Encoding::Msgpack, &params))?;
+        let pending =
+            self.line.connection().start(Request::new(method, Encoding::Msgpack, &params))?;
         Ok(Submitted { pending, result: PhantomData })
     }
 
@@ -115,18 +120,18 @@ impl BlockingClient {
     ) -> Result<Submitted<R>, Error> {
         let params = encode_params(params)?;
         let pending =
-            self.connection.start_held(Request::new(method, Encoding::Msgpack, &params))?;
+            self.line.connection().start_held(Request::new(method, Encoding::Msgpack, &params))?;
         Ok(Submitted { pending, result: PhantomData })
     }
 
     /// Sends what [`submit_held`](Self::submit_held) has kept.
     pub fn flush(&self) {
-        self.connection.send_held();
+        self.line.connection().send_held();
     }
 
     /// Calls a method whose answer is a stream; read it with [`Stream::wait_next`].
     pub fn stream<T>(&self, method: &str, params: impl Serialize) -> Stream<T> {
-        StreamCall::new(&self.connection, method, params).start()
+        StreamCall::new(self, method, params).start()
     }
 
     /// Calls a method that takes a stream and returns one value; see [`Call::items`].
@@ -152,22 +157,22 @@ impl BlockingClient {
     where
         T: Serialize + DeserializeOwned + 'static,
     {
-        StreamCall::new(&self.connection, method, params).items(items).start()
+        StreamCall::new(self, method, params).items(items).start()
     }
 
     /// Calls a method with streams both ways, to send and read by hand.
     pub fn open<I, O>(&self, method: &str, params: impl Serialize) -> DuplexCall<I, O> {
-        StreamCall::new(&self.connection, method, params).open()
+        StreamCall::new(self, method, params).open()
     }
 
     /// Sends a notification: at most once, never answered.
     pub fn notify(&self, method: &str, params: impl Serialize) -> Result<(), Error> {
-        super::notify(&self.connection, method, params)
+        super::notify(self.line.channel(), method, params)
     }
 
     /// What was counted of the calls on this client's connection.
     pub fn metrics(&self) -> crate::metrics::Metrics {
-        self.connection.metrics()
+        self.line.channel().metrics()
     }
 
     /// What the service at the other end offers.
@@ -177,13 +182,21 @@ impl BlockingClient {
 
     /// Closes the connection: calls in flight end with CLOSED.
     pub fn close(&self) {
-        self.connection.close();
+        self.line.close();
     }
+}
+
+/// A connection that waiting threads read.
+fn connect(
+    link: Box<dyn procall_transport::Link>,
+    config: procall_proto::Config,
+) -> Result<Connection, Error> {
+    Ok(Connection::new(link, Side::Initiator, config))
 }
 
 impl AsChannel for BlockingClient {
     fn as_channel(&self) -> std::sync::Arc<dyn Channel> {
-        std::sync::Arc::new(self.connection.clone())
+        self.line.shared()
     }
 }
 

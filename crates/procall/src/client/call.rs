@@ -46,23 +46,23 @@ impl AsChannel for super::Client {
 #[cfg(feature = "tokio")]
 impl Channel for super::Client {
     fn start(&self, request: Request<'_>) -> Result<Started, Error> {
-        self.connection().start(request).map(Started::from)
+        self.channel().start(request)
     }
 
     fn notify(&self, request: Request<'_>) -> Result<(), Error> {
-        self.connection().notify(request)
+        self.channel().notify(request)
     }
 
     fn registration(&self) -> Option<Arc<crate::registration::Registration>> {
-        self.connection().peer_registration()
+        self.channel().registration()
     }
 
     fn metrics(&self) -> crate::metrics::Metrics {
-        self.connection().metrics()
+        self.channel().metrics()
     }
 
     fn close(&self) {
-        self.connection().close();
+        self.channel().close();
     }
 }
 

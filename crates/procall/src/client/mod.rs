@@ -3,6 +3,7 @@
 mod blocking;
 mod call;
 mod items;
+mod line;
 
 #[cfg(feature = "tokio")]
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub use call::{AsChannel, Call, CallFuture, StreamCall};
 pub use items::DuplexCall;
 pub(crate) use items::Pump;
 
+use self::line::Line;
 use crate::channel::Channel;
 use crate::error::Error;
 use crate::finder::Finder;
@@ -53,13 +55,13 @@ pub struct Client {
 #[cfg(feature = "tokio")]
 #[derive(Debug)]
 struct Closing {
-    connection: crate::connection::Connection,
+    line: Line,
 }
 
 #[cfg(feature = "tokio")]
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.connection.close();
+        self.line.close();
     }
 }
 
@@ -93,33 +95,52 @@ impl Client {
                 None => tokio::time::sleep(finder.pause()).await,
             }
         };
-        let wanted = Self::greet(link, config_for(&finder));
+        let config = config_for(&finder);
+        let wanted = Self::greet(link, config.clone());
         let greeted = tokio::time::timeout(finder.greeting(), wanted).await;
-        greeted.unwrap_or_else(|_| Err(finder.unanswered()))
+        let connection = greeted.unwrap_or_else(|_| Err(finder.unanswered()))?;
+        let runtime = tokio::runtime::Handle::current();
+        let connect = move |link, config| {
+            let _runtime = runtime.enter();
+            connect(link, config)
+        };
+        let line = Line::found(&finder, config, connection, Box::new(connect));
+        Ok(Self { shared: Arc::new(Closing { line }) })
     }
 
     /// A client over a link of the caller's own.
     pub async fn over(link: Box<dyn procall_transport::Link>) -> Result<Self, Error> {
-        Self::greet(link, config()).await
+        let connection = Self::greet(link, config()).await?;
+        Ok(Self { shared: Arc::new(Closing { line: Line::Fixed(connection) }) })
     }
 
     async fn greet(
         link: Box<dyn procall_transport::Link>,
         config: procall_proto::Config,
-    ) -> Result<Self, Error> {
-        use crate::connection::{Connection, Serves, Side};
-
-        let connection = Connection::for_task(link, Side::Initiator, config, Serves::Nothing)?;
-        crate::driver::drive(&connection, crate::driver::Server::Nobody)?;
-        // Made before the wait, so that giving up the wait closes the connection.
-        let client = Self { shared: Arc::new(Closing { connection }) };
-        std::future::poll_fn(|cx| client.connection().poll_ready(cx.waker())).await?;
-        Ok(client)
+    ) -> Result<crate::connection::Connection, Error> {
+        /// Closes a connection whose greeting is given up.
+        struct Guard(Option<crate::connection::Connection>);
+        impl Drop for Guard {
+            fn drop(&mut self) {
+                if let Some(connection) = &self.0 {
+                    connection.close();
+                }
+            }
+        }
+        let connection = connect(link, config)?;
+        let mut guard = Guard(Some(connection.clone()));
+        std::future::poll_fn(|cx| connection.poll_ready(cx.waker())).await?;
+        guard.0 = None;
+        Ok(connection)
     }
 
-    /// The connection below.
-    pub fn connection(&self) -> &crate::connection::Connection {
-        &self.shared.connection
+    /// The connection below: that of this moment, when it leads to an engine.
+    pub fn connection(&self) -> crate::connection::Connection {
+        self.shared.line.connection()
+    }
+
+    pub(crate) fn channel(&self) -> &dyn Channel {
+        self.shared.line.channel()
     }
 
     /// Calls a method; await the call, or set its options first.
@@ -160,12 +181,12 @@ impl Client {
 
     /// Sends a notification: at most once, never answered.
     pub fn notify(&self, method: &str, params: impl Serialize) -> Result<(), Error> {
-        notify(&self.shared.connection, method, params)
+        notify(self.channel(), method, params)
     }
 
     /// What was counted of the calls on this client's connection.
     pub fn metrics(&self) -> crate::metrics::Metrics {
-        self.shared.connection.metrics()
+        self.channel().metrics()
     }
 
     /// What the service at the other end offers.
@@ -175,8 +196,21 @@ impl Client {
 
     /// Closes the connection: calls in flight end with CLOSED.
     pub fn close(&self) {
-        self.shared.connection.close();
+        self.shared.line.close();
     }
+}
+
+/// A connection that a task of the current runtime reads.
+#[cfg(feature = "tokio")]
+fn connect(
+    link: Box<dyn procall_transport::Link>,
+    config: procall_proto::Config,
+) -> Result<crate::connection::Connection, Error> {
+    use crate::connection::{Connection, Serves, Side};
+
+    let connection = Connection::for_task(link, Side::Initiator, config, Serves::Nothing)?;
+    crate::driver::drive(&connection, crate::driver::Server::Nobody)?;
+    Ok(connection)
 }
 
 /// Sends a notification on anything that takes calls: at most once, never answered.

@@ -37,7 +37,8 @@ pub fn coalesce<R>(f: impl FnOnce() -> R) -> R {
     struct Release;
     impl Drop for Release {
         fn drop(&mut self) {
-            for shared in HELD.take().into_iter().flatten() {
+            let held = HELD.try_with(RefCell::take);
+            for shared in held.ok().flatten().into_iter().flatten() {
                 let mut after = After::default();
                 let mut state = shared.lock();
                 state.settle(&mut after);
@@ -47,7 +48,9 @@ pub fn coalesce<R>(f: impl FnOnce() -> R) -> R {
             }
         }
     }
-    if HELD.with_borrow(Option::is_some) {
+    // A thread that ends has no place for them any more: everything leaves at once.
+    let nested = HELD.try_with(|held| held.borrow().is_some());
+    if nested.unwrap_or(true) {
         return f();
     }
     HELD.set(Some(Vec::new()));
@@ -57,11 +60,14 @@ pub fn coalesce<R>(f: impl FnOnce() -> R) -> R {
 
 /// Whether this connection sends later; then it is remembered.
 pub(super) fn holds(shared: &Arc<Shared>) -> bool {
-    HELD.with_borrow_mut(|held| {
-        let Some(held) = held else { return false };
+    let remembered = HELD.try_with(|held| {
+        let mut held = held.borrow_mut();
+        let Some(held) = held.as_mut() else { return false };
         if !held.iter().any(|other| Arc::ptr_eq(other, shared)) {
             held.push(shared.clone());
         }
         true
-    })
+    });
+    // While a thread's own things are taken down, nothing can be remembered.
+    remembered.unwrap_or(false)
 }

@@ -45,6 +45,9 @@ use crate::registration::Registration;
 /// Why a connection can be made of any link.
 const DUPLICATE: &str = "a descriptor can be duplicated unless the process has run out of them";
 
+/// Named among the features of a peer that hands calls on to others.
+pub const ROUTER: &str = "router";
+
 /// Which side of the link this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
@@ -278,6 +281,11 @@ impl Connection {
     /// What the peer said of itself in the handshake.
     pub fn peer(&self) -> Option<procall_proto::PeerInfo> {
         self.shared.lock().session.peer().cloned()
+    }
+
+    /// Whether the peer hands calls on to others, so that it may be restarted while they live.
+    pub fn leads_to_router(&self) -> bool {
+        self.peer().is_some_and(|peer| peer.features.iter().any(|feature| feature == ROUTER))
     }
 
     /// What the peer serves, if it has told.

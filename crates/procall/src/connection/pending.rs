@@ -27,6 +27,23 @@ pub enum Deadline {
     Never,
 }
 
+impl Deadline {
+    /// The time that a call has whose maker has `inherited` left, and whether that covers only a stream's opening.
+    pub fn within(self, inherited: Option<Duration>) -> (Option<Duration>, bool) {
+        let (own, opening) = match self {
+            Self::Default => (Some(Duration::from_secs(30)), true),
+            Self::Opening(time) => (Some(time), true),
+            Self::After(time) => (Some(time), false),
+            Self::Never => (None, false),
+        };
+        match (own, inherited) {
+            (Some(own), Some(inherited)) if inherited < own => (Some(inherited), false),
+            (Some(own), _) => (Some(own), opening),
+            (None, inherited) => (inherited, false),
+        }
+    }
+}
+
 /// What happens to a pool's worker that is still busy with a call when the caller's deadline passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnTimeout {
