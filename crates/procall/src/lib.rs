@@ -68,14 +68,14 @@ pub use registration::{MethodInfo, Registration, Shape};
 pub use schema::Validator;
 #[cfg(feature = "tokio")]
 pub use server::Server;
-#[cfg(feature = "tokio")]
-pub use service::Onlooker;
 #[doc(hidden)]
 pub use service::Parameter;
 pub use service::{
     Answer, Arguments, Arrival, Bound, Calls, Function, Handler, MethodTable, Params, PulledCall,
     Service, Signature, Target, WithContext, similar,
 };
+#[cfg(feature = "tokio")]
+pub use service::{Onlooker, Relaying};
 pub use stream::Stream;
 
 #[doc = include_str!("service.md")]

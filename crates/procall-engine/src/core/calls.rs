@@ -1,7 +1,7 @@
 //! From a call that arrived to the worker that gets it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -62,9 +62,12 @@ impl Core {
             let ticket =
                 Ticket::new(self.number(), (client, &from), method, incoming, body, &wishes, aim);
             let ticket = Arc::new(ticket);
+            state.calls.insert(ticket.number, Arc::downgrade(&ticket));
             let claim = state.claim_at_once(&ticket, self.settings.policy);
             if claim.is_none() {
-                self.enqueue(&mut state, ticket.clone())?;
+                self.enqueue(&mut state, ticket.clone()).inspect_err(|_| {
+                    state.calls.remove(&ticket.number);
+                })?;
             }
             (ticket, claim)
         };
@@ -77,13 +80,24 @@ impl Core {
             None => {
                 self.hurry.notify_one();
                 let queued: Box<dyn Queued> =
-                    Box::new(Waiting { core: self.clone(), ticket, over: false });
+                    Box::new(Waiting { core: self.clone(), ticket: ticket.clone(), over: false });
                 self.hand_over();
                 Started::from(queued)
             }
         };
-        connection.answer_with(id, incoming.shape(), started, passage);
+        ticket.set_relaying(connection.answer_with(id, incoming.shape(), started, passage));
         Ok(())
+    }
+
+    /// Ends a call on its way: its caller is told so, its worker asked to cancel it. False when there is none of this number.
+    pub(crate) fn cancel(&self, number: u64) -> bool {
+        let ticket = self.lock().calls.get(&number).and_then(Weak::upgrade);
+        ticket.is_some_and(|ticket| {
+            let started = ticket.chosen().started.is_some();
+            let executed = if started { Executed::Maybe } else { Executed::No };
+            let error = Error::new(ErrorCode::Cancelled, "the call was cancelled at the engine");
+            ticket.stop(error.with_executed(executed))
+        })
     }
 
     fn start(&self, ticket: &Ticket, claim: &Claim) -> Result<Pending, Error> {

@@ -26,7 +26,7 @@ pub use calls::{Calls, PulledCall};
 pub use handler::{Answer, Arrival, Handler};
 pub use params::{Bound, Params, Signature};
 #[cfg(feature = "tokio")]
-pub use relayed::Onlooker;
+pub use relayed::{Onlooker, Relaying};
 pub use table::{MethodTable, Target, similar};
 pub use typed::{Arguments, Function, Parameter, WithContext};
 
