@@ -58,7 +58,7 @@ pub use listener::Listener;
 pub use messages::{Message, Messages, MessagesBuilder, Reply, messages};
 pub use metrics::{Ending, Latency, Meter, Metrics};
 pub use procall_proto::{
-    Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Heartbeat, Limits,
+    Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Flags, Heartbeat, Limits,
 };
 pub use procall_proto::{buffer, json, scan, wire};
 pub use procall_transport as transport;
