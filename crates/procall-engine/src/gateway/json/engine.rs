@@ -135,16 +135,13 @@ impl Gate {
 
     /// Answers what could not be read, in the way that whoever sent it waits for.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
-        let error = |code| Error::new(code, refusal.problem.clone()).with_executed(Executed::No);
-        match (refusal.tag.as_deref(), &refusal.id) {
-            (Some("call" | "invokefunctionmessage"), Some(id)) => {
-                let text = self.peer.failure(id, &error(ErrorCode::InvalidArgument));
-                self.wire.send(text);
-            }
-            (Some("result" | "error"), Some(id))
-                if self.answered(id, Err(unreadable(&refusal.problem))) => {}
-            (_, id) => self.complain(id.as_ref(), &error(ErrorCode::ProtocolError)),
+        if let (Some("result" | "error"), Some(id)) = (refusal.tag.as_deref(), &refusal.id)
+            && self.answered(id, Err(unreadable(&refusal.problem)))
+        {
+            return;
         }
+        let text = self.peer.refused(refusal);
+        self.wire.send(text);
     }
 
     fn complain(&mut self, id: Option<&JsonId>, error: &Error) {

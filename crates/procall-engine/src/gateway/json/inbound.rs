@@ -202,9 +202,11 @@ impl Gate {
     /// Nobody waits for the answer any more. What the peer makes of it is not known, and not waited for.
     fn give_up(&mut self, place: usize) {
         let Some(call) = self.served.get(place) else { return };
-        let late = self.native.remaining(call.id).is_some_and(|left| left.is_zero());
-        let (code, reason) =
-            if late { (ErrorCode::DeadlineExceeded, 1) } else { (ErrorCode::Cancelled, 0) };
+        let (code, reason) = if self.native.is_late(call.id) {
+            (ErrorCode::DeadlineExceeded, 1)
+        } else {
+            (ErrorCode::Cancelled, 0)
+        };
         self.tell_cancelled(place, reason);
         let Some(call) = self.served.get(place) else { return };
         let error = Error::new(code, "the peer was working on the call when it was given up");

@@ -27,10 +27,12 @@ mod wire;
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use procall::json::JsonMessage;
 use procall::transport::{Link, PeerCredentials};
-use procall::{Error, ErrorCode, Readiness};
+use procall::{Error, Readiness};
 
 pub(crate) use object::{Object, params_from_json, result_to_json};
 
@@ -42,7 +44,6 @@ use self::task::{Gate, Parts};
 use self::wire::Wire;
 use super::Host;
 use crate::facts::{Facts, Speaks};
-use procall::json::JsonMessage;
 
 /// How long a peer of the roadmap dialect, and one that has said nothing of sense yet, may be silent with no call under way.
 pub(crate) const IDLE: Duration = Duration::from_secs(600);
@@ -121,27 +122,25 @@ async fn first_of_sense(
     drop(first);
     loop {
         let Received::Refused(refused) = received else { return Some(received) };
-        let error = Error::new(ErrorCode::ProtocolError, refused.problem);
-        let id = refused.id.as_ref();
-        wire.send(Peer::new().error(id, error.code().name(), &error));
+        wire.send(Peer::new().refused(&refused));
         received = poll_fn(|cx| {
             loop {
                 if wire.flush().is_err() {
-                    return std::task::Poll::Ready(None);
+                    return Poll::Ready(None);
                 }
                 if wire.has_room() {
                     match wire.receive() {
                         Ok(Some(bytes)) => {
-                            return std::task::Poll::Ready(Some(Received::read(bytes, false)));
+                            return Poll::Ready(Some(Received::read(bytes, false)));
                         }
                         Ok(None) => {}
-                        Err(_) => return std::task::Poll::Ready(None),
+                        Err(_) => return Poll::Ready(None),
                     }
                 }
                 match readiness.poll_news(cx) {
-                    std::task::Poll::Ready(Ok(())) => {}
-                    std::task::Poll::Ready(Err(_)) => return std::task::Poll::Ready(None),
-                    std::task::Poll::Pending => return std::task::Poll::Pending,
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(None),
+                    Poll::Pending => return Poll::Pending,
                 }
             }
         })

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use procall::json::JsonId;
-use procall::{Error, Progress, Shape};
+use procall::{Error, ErrorCode, Executed, Progress, Shape};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::object::{Object, id_json, quoted};
+use super::read::Refusal;
 
 /// Who speaks when the engine itself has something to say to a peer that expects a sender: the nil UUID.
 const ENGINE: Uuid = Uuid::nil();
@@ -129,6 +130,20 @@ impl Peer {
             None => self.seed.then(|| quoted(&Uuid::new_v4().to_string())),
         };
         self.begin("error", id.as_deref()).error(code, error, &["type", "id", "from"]).finish()
+    }
+
+    /// The answer to what could not be read: the outcome of a call, where it was one.
+    pub(super) fn refused(&self, refusal: &Refusal) -> String {
+        let error = |code| Error::new(code, refusal.problem.clone()).with_executed(Executed::No);
+        match (refusal.tag.as_deref(), &refusal.id) {
+            (Some("call" | "invokefunctionmessage"), Some(id)) => {
+                self.failure(id, &error(ErrorCode::InvalidArgument))
+            }
+            (_, id) => {
+                let error = error(ErrorCode::ProtocolError);
+                self.error(id.as_ref(), error.code().name(), &error)
+            }
+        }
     }
 
     pub(super) fn pong(&self, nonce: u64) -> String {

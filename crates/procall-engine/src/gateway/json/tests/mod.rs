@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use self::engine::{Attached, TestEngine};
+use self::engine::TestEngine;
 use super::{Counters, IDLE, serve_with};
 
 /// Longer than anything here takes.
