@@ -121,11 +121,9 @@ impl Gate {
             return true;
         }
         self.engines_turn = !self.engines_turn;
-        if self.engines_turn {
-            self.step_engine() || self.step_peer()
-        } else {
-            self.step_peer() || self.step_engine()
-        }
+        (self.engines_turn && self.step_engine())
+            || self.step_peer()
+            || (!self.engines_turn && self.step_engine())
     }
 
     fn step_engine(&mut self) -> bool {

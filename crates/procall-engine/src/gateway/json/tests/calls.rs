@@ -82,7 +82,7 @@ async fn a_deadline_and_a_cancel_end_a_call() {
 #[tokio::test]
 async fn what_json_cannot_say_is_a_typed_error_for_the_caller() {
     let engine = TestEngine::new();
-    let mut client = Client::connect(&engine).await;
+    let mut client = Client::with(&engine, IDLE, 1 << 20).await;
     client.register_seed().await;
     let failed = client.ask(json!({"type": "call", "id": 1, "method": "nan"})).await;
     assert_eq!(

@@ -162,7 +162,7 @@ impl OnePeer {
             },
             "echo" => Ok(encoded(params)),
             "nan" => Ok(vec![0xcb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0]),
-            "large" => Ok(encoded(&json!("x".repeat(65 << 20)))),
+            "large" => Ok(encoded(&json!("x".repeat(1 << 20)))),
             "late" => Err(Error::new(ErrorCode::DeadlineExceeded, "too late")),
             "procall.engine.self" => {
                 let label = self.label.lock().unwrap().clone();

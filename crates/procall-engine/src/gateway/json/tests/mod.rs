@@ -38,15 +38,19 @@ struct Client {
 
 impl Client {
     async fn connect(engine: &Arc<TestEngine>) -> Self {
-        Self::with_idle(engine, IDLE).await
+        Self::with(engine, IDLE, 64 << 20).await
     }
 
     async fn with_idle(engine: &Arc<TestEngine>, idle: Duration) -> Self {
+        Self::with(engine, idle, 64 << 20).await
+    }
+
+    async fn with(engine: &Arc<TestEngine>, idle: Duration, max_message: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (client, accepted) =
             tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let (server, address) = accepted.unwrap();
-        let options = LinkOptions { max_message: 64 << 20, ..LinkOptions::default() };
+        let options = LinkOptions { max_message, ..LinkOptions::default() };
         let link = TcpLink::from_fd(OwnedFd::from(server.into_std().unwrap()), &options).unwrap();
         let host = engine.clone();
         let gateway = tokio::spawn(async move {
