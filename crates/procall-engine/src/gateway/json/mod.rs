@@ -129,16 +129,14 @@ async fn first_of_sense(
                     return Poll::Ready(None);
                 }
                 if wire.has_room() {
-                    match wire.receive() {
-                        Ok(Some(bytes)) => {
-                            return Poll::Ready(Some(Received::read(bytes, false)));
-                        }
+                    match wire.receive(|bytes| Received::read(bytes, false)) {
+                        Ok(Some(received)) => return Poll::Ready(Some(received)),
                         Ok(None) => {}
                         Err(_) => return Poll::Ready(None),
                     }
                 }
                 match readiness.poll_news(cx) {
-                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Ok(())) => wire.note_news(),
                     Poll::Ready(Err(_)) => return Poll::Ready(None),
                     Poll::Pending => return Poll::Pending,
                 }

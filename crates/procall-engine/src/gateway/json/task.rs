@@ -146,8 +146,8 @@ impl Gate {
             return true;
         }
         let roadmap = self.is_roadmap();
-        let received = match self.wire.receive() {
-            Ok(Some(bytes)) => Received::read(bytes, roadmap),
+        let received = match self.wire.receive(|bytes| Received::read(bytes, roadmap)) {
+            Ok(Some(received)) => received,
             Ok(None) => return false,
             Err(_) => {
                 // Whatever ended it: the peer is gone.
@@ -239,7 +239,7 @@ impl Future for Gate {
                 continue;
             }
             match this.readiness.poll_news(cx) {
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(())) => this.wire.note_news(),
                 // The runtime is shutting down.
                 Poll::Ready(Err(_)) => return Poll::Ready(this.end()),
                 Poll::Pending => break,

@@ -10,15 +10,13 @@ pub(super) struct Wire {
     link: Box<dyn Link>,
     /// Few: who produces messages asks [`has_room`](Self::has_room) first, and one piece of news makes a handful.
     waiting: VecDeque<String>,
+    /// Something has happened at the link since it was last looked at in earnest.
+    news: bool,
 }
 
 impl Wire {
     pub(super) fn new(link: Box<dyn Link>) -> Self {
-        Self { link, waiting: VecDeque::new() }
-    }
-
-    pub(super) fn link(&self) -> &dyn Link {
-        &*self.link
+        Self { link, waiting: VecDeque::new(), news: false }
     }
 
     /// Whether a message of so many bytes may be sent at all.
@@ -54,8 +52,26 @@ impl Wire {
         }
     }
 
-    pub(super) fn receive(&mut self) -> Result<Option<&[u8]>, LinkError> {
-        self.link.receive()
+    /// The link's readiness has fired.
+    pub(super) fn note_news(&mut self) {
+        self.news = true;
+    }
+
+    /// Reads the next message, if there is one.
+    ///
+    /// A link that found little the last time leaves the next look to its readiness. That has fired perhaps while nobody was reading, and does
+    /// so only once: then the link is asked a second time.
+    pub(super) fn receive<R>(
+        &mut self,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, LinkError> {
+        loop {
+            match self.link.receive()? {
+                Some(bytes) => return Ok(Some(read(bytes))),
+                None if std::mem::take(&mut self.news) => {}
+                None => return Ok(None),
+            }
+        }
     }
 
     /// Sends what the kernel takes now, and hangs up.

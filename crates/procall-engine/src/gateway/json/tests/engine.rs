@@ -30,6 +30,8 @@ pub(super) enum News {
     Held(CallId),
     /// What it registered.
     Registered(Registration),
+    /// It registers as `held`, which nobody answers unless the test does.
+    Registering(CallId, Registration),
     Closed,
 }
 
@@ -215,6 +217,11 @@ impl RawService for OnePeer {
 
     fn registers(&self, connection: &Connection) {
         let Some((id, registration)) = connection.take_registration() else { return };
+        if let Ok(held) = &registration
+            && held.name == "held"
+        {
+            return self.tell(News::Registering(id, held.clone()));
+        }
         let checked = registration.and_then(|registration| {
             let wrong = registration.methods.iter().enumerate().flat_map(|(at, method)| {
                 let schemas = [

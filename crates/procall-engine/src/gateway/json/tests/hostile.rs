@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::engine::outcome;
+use super::engine::{News, outcome};
 use super::*;
 
 #[tokio::test]
@@ -273,4 +273,21 @@ fn notifications_beyond_those_that_may_wait_are_dropped_and_counted() {
     }
     let waiting = std::iter::from_fn(|| inbox.take()).count() as u64;
     assert_eq!((waiting, inbox.dropped()), (256, 44));
+}
+
+#[tokio::test]
+async fn what_comes_while_a_registration_is_under_way_is_read_afterwards() {
+    let engine = TestEngine::new();
+    let mut client = Client::connect(&engine).await;
+    client.send(json!({"type": "register", "id": 1, "name": "held", "methods": []})).await;
+    let mut peer = engine.attached().await;
+    let News::Registering(id, registration) = peer.next().await else { panic!("it registers") };
+    client.send(json!({"type": "call", "id": 2, "method": "add", "params": [1, 2]})).await;
+    // The gateway hears of it, and leaves it.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    peer.connection.answer_registration(id, Ok(Arc::new(registration)));
+    assert_eq!(client.next().await["type"], "registered");
+    assert_eq!(client.next().await["result"], 3.0);
 }
