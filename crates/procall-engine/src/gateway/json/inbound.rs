@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::inbox::Arrival;
+use super::names;
 use super::object::{quoted, result_to_json, value_from_json, value_to_json};
 use super::outbound::{Items, or_nil};
 use super::peer::{self, Forwarded};
@@ -43,7 +44,10 @@ impl Gate {
     /// Sends a call or a notification to the peer.
     pub(super) fn forward(&mut self, arrival: Arrival) {
         let meta = metadata(&arrival.meta);
-        let params = value_to_json(arrival.encoding, &arrival.body, "the params");
+        let names = self.names.get(&arrival.method);
+        let named = names.and_then(|names| names::by_name(names, arrival.encoding, &arrival.body));
+        let body = named.as_deref().unwrap_or(&arrival.body);
+        let params = value_to_json(arrival.encoding, body, "the params");
         let Some(id) = arrival.id else {
             return self.forward_notification(&arrival, params, &meta);
         };

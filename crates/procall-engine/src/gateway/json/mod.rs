@@ -7,12 +7,14 @@
 //!   `name` the peer has: names are labels, a second `example_client` gets a suffix. Where it is refused, the error's `fields` have paths such
 //!   as `/methods/3/params_schema`.
 //! - A call of the peer's has the metadata `to` when it names one; a call to the peer has the metadata `from`, the caller's id.
-//! - A notification of the peer's has the metadata `to`, or `broadcast: true` when it names nobody. One for the peer keeps `broadcast`.
+//! - A notification of the peer's has the metadata `to`, or `broadcast: true` when it names nobody. One for everybody keeps `broadcast`
+//!   on its way to the peer.
 //! - The end of the link closes the connection.
 
 mod engine;
 mod inbound;
 mod inbox;
+mod names;
 mod object;
 mod outbound;
 mod peer;

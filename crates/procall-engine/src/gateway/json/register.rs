@@ -6,6 +6,7 @@ use procall::json::{self, JsonId};
 use procall::{CallOptions, Encoding, Error, ErrorCode, Executed, Pending, Registration, Request};
 use serde_json::{Map, Value};
 
+use super::names::{self, Names};
 use super::object::{Object, id_json};
 use super::ready::Key;
 use super::task::Gate;
@@ -18,6 +19,7 @@ pub(super) const SELF: &str = "procall.engine.self";
 pub(super) struct Registering {
     id: Option<JsonId>,
     document: Map<String, Value>,
+    names: Names,
     /// Asks who the peer is to others, once the registration stands.
     asking: Option<Pending>,
     waker: Waker,
@@ -25,12 +27,18 @@ pub(super) struct Registering {
 
 impl Gate {
     /// Tells the engine what the peer serves.
-    pub(super) fn register(&mut self, id: Option<JsonId>, from: Option<String>, document: &[u8]) {
-        let read = read(document, from.as_deref());
-        let (document, registration) = match read {
+    pub(super) fn register(&mut self, id: Option<JsonId>, from: Option<String>, bytes: &[u8]) {
+        let read = read(bytes, from.as_deref());
+        let (document, mut registration) = match read {
             Ok(read) => read,
             Err(error) => return self.refuse(id.as_ref(), &error),
         };
+        let names = names::read(bytes);
+        for method in &mut registration.methods {
+            if let Some(names) = names.get(&method.name) {
+                method.params.clone_from(names);
+            }
+        }
         self.peer.from = from.is_some() && !document.contains_key("name");
         self.peer.seed |= id.is_none() && !self.peer.hello;
         if let Some(hears) = document.get("broadcasts").and_then(Value::as_bool) {
@@ -40,7 +48,7 @@ impl Gate {
             return self.refuse(id.as_ref(), &error);
         }
         let waker = self.ready.signal(Key::Registration);
-        self.registering = Some(Registering { id, document, asking: None, waker });
+        self.registering = Some(Registering { id, document, names, asking: None, waker });
         self.keys.push_back(Key::Registration);
     }
 
@@ -76,7 +84,8 @@ impl Gate {
     }
 
     fn registration_stands(&mut self, known: &Map<String, Value>) {
-        let Some(Registering { id, document, .. }) = self.registering.take() else { return };
+        let Some(Registering { id, document, names, .. }) = self.registering.take() else { return };
+        self.names = names;
         let own = |name| document.get(name).and_then(Value::as_str).map(str::to_owned);
         let label = known.get("name").and_then(Value::as_str).map(str::to_owned);
         self.peer.label = label.filter(|label| !label.is_empty()).or_else(|| own("name"));

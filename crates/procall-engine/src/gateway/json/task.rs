@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 use super::Counters;
 use super::inbound::Inbound;
 use super::inbox::Inbox;
+use super::names::Names;
 use super::object::Object;
 use super::outbound::{Asked, Asker, Outbound};
 use super::peer::Peer;
@@ -48,6 +49,8 @@ pub(super) struct Gate {
     pub(super) late: VecDeque<String>,
     pub(super) late_ids: HashSet<String>,
     pub(super) registering: Option<Registering>,
+    /// The parameters of what the peer serves, where it takes them by name only.
+    pub(super) names: Names,
     /// The rest of a batch.
     backlog: VecDeque<JsonMessage>,
     pub(super) counters: Counters,
@@ -92,6 +95,7 @@ impl Gate {
             late: VecDeque::new(),
             late_ids: HashSet::new(),
             registering: None,
+            names: Names::new(),
             backlog: VecDeque::new(),
             counters: Counters::default(),
             over: false,

@@ -29,7 +29,7 @@ pub(crate) struct Asker {
     /// JSON, as it came.
     id: String,
     form: Form,
-    /// As text, for error messages; JSON when it is none.
+    /// As text, for error messages; JSON when it is none, empty when nothing could be read.
     method: String,
     /// The field of the request that is wrong.
     field: Option<&'static str>,
@@ -87,7 +87,7 @@ impl Request {
 
     /// What is not JSON, or no object.
     pub(crate) fn unreadable(problem: String) -> Self {
-        let method = "None".to_owned();
+        let method = String::new();
         let asker = Asker { id: "null".to_owned(), form: Form::New, method, field: None };
         Self { asker, call: Err(bad(problem)) }
     }
@@ -172,6 +172,9 @@ impl Asker {
         let details = Object::new();
         if let Some(field) = self.field {
             return details.text("field", field).finish();
+        }
+        if self.method.is_empty() {
+            return details.finish();
         }
         if let ErrorCode::NotFound | ErrorCode::HandlerError | ErrorCode::Internal = error.code() {
             return details.text("method", &self.method).finish();

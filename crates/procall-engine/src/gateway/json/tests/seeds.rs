@@ -77,6 +77,13 @@ async fn the_fourth_generation_is_called() {
         assert_eq!(error.remote_type(), Some(code));
     }
 
+    // Its handler takes names only, whatever the caller gives.
+    let call = peer.call("math.add", json!([1, 2]));
+    let asked = client.next().await;
+    assert_eq!(asked["params"], json!({"a": 1, "b": 2}));
+    client.send(json!({"type": "result", "id": asked["id"], "ok": true, "result": 3})).await;
+    assert_eq!(outcome(call).await.unwrap(), json!(3));
+
     // No params are null, for the field must be there.
     let call = peer.call("math.add", Value::Null);
     let asked = client.next().await;
