@@ -153,6 +153,7 @@ test-examples: build-python build-node setup-examples wheel
 	@$(WITH_PYTHON) examples/01-hello/run
 	@$(WITH_PYTHON) examples/02-workers/run
 	@$(WITH_PYTHON) examples/03-connect/run
+	@$(WITH_PYTHON) examples/04-engine/run
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
 	@$(WITH_PYTHON) tests/pairs/run
 

@@ -66,8 +66,9 @@ async def call_with_asyncio(address: Address) -> None:
                 agrees(expected, await client.call(method, params))
             except RemoteError as error:
                 agrees(expected, error)
-        results = await asyncio.gather(*(client.call("add", [n, n]) for n in range(500)))
-        assert results == [2 * n for n in range(500)]
+        # All at once; a server may refuse what is more than it lets wait.
+        results = await asyncio.gather(*(client.call("add", [n, n]) for n in range(100)))
+        assert results == [2 * n for n in range(100)]
 
 
 def send_what_nobody_should(address: Address) -> None:

@@ -115,9 +115,12 @@ def result_of(response: dict[str, Any]) -> Any:
     )
 
 
-def parse_address(arguments: list[str]) -> tuple[str, int]:
-    host, _, port = (arguments[1] if len(arguments) > 1 else "127.0.0.1:5000").rpartition(":")
-    return host, int(port)
+def parse_address(arguments: list[str], port: int = 5000) -> tuple[str, int]:
+    """What the command line says, or this port here."""
+    if len(arguments) < 2:
+        return "127.0.0.1", port
+    host, _, text = arguments[1].rpartition(":")
+    return host, int(text)
 
 
 if __name__ == "__main__":
