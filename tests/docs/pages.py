@@ -15,7 +15,7 @@ OTHERS = {"text", "json", "toml", "rust", "ini", "proto"}
 
 FLAGS = {"fails", "prints", "says", "stop"}
 NAMED = {"file", "serve", "run"}
-TEXTS = {"before", "after", "not run", "with"}
+TEXTS = {"before", "after", "not run", "with", "by"}
 MARK = re.compile(r"<!--\s*(.*?)\s*-->", re.DOTALL)
 
 
@@ -118,9 +118,11 @@ def check(block: Block) -> None:
     marks = set(block.marks)
     told = marks & {"prints", "says"}
     if block.language in LANGUAGES:
-        if told:
+        if told or "by" in marks:
             raise Wrong(f"line {block.line}: what is printed stands in a block of text")
         if len(marks & {*NAMED, "not run"}) > 1:
             raise Wrong(f"line {block.line}: a block has one of {sorted(marks)}")
-    elif marks - {"prints", "says", "stop"} or (told and block.language != "text"):
+    elif marks - {"prints", "says", "stop", "by"} or (told and block.language != "text"):
         raise Wrong(f"line {block.line}: these marks are for code: {sorted(marks)}")
+    elif "by" in marks and not told:
+        raise Wrong(f"line {block.line}: what is printed by this: `prints` or `says`")

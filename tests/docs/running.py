@@ -175,14 +175,25 @@ class Page:
         """Compares what the last program printed with what the page says."""
         if not {"prints", "says"} & set(block.marks):
             return ""
+        if "by" in block.marks:
+            self.last = self.hidden(*block.marks["by"].split("\n", 1))
         if self.last is None:
             raise Wrong("nothing has run before")
         if "prints" in block.marks:
             if not pattern(block.code).fullmatch(self.last.stdout.strip()):
-                raise Wrong(f"the page says\n{block.code}\nand it printed\n{self.last.stdout}")
+                raise Wrong(f"the page says\n{block.code}\nand it printed\n{self.last.stdout}{self.last.stderr}")
         elif not pattern(block.code).search(self.last.stderr):
             raise Wrong(f"the page says\n{block.code}\nand it said\n{self.last.stderr}")
         return "printed"
+
+    def hidden(self, name: str, code: str) -> subprocess.CompletedProcess[str]:
+        """Runs what readers do not see; it may fail, because what it says is compared."""
+        path = self.folder / name.strip()
+        path.write_text(code + "\n")
+        endings = {ending: language for language, ending in LANGUAGES.items()}
+        if path.suffix[1:] not in endings:
+            raise Wrong(f"no language is known by the end of {name}")
+        return self.run(self.command(Block(0, endings[path.suffix[1:]], code), path))
 
     def end(self) -> None:
         while self.services:
