@@ -1,0 +1,31 @@
+//! The Rust caller: `many-caller WORKER`
+
+use procall_pool::Pool;
+use std::sync::mpsc;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), procall::Error> {
+    let worker = std::env::args().nth(1).unwrap_or_else(|| "../python/worker.py".to_owned());
+    let pool = Pool::spawn(worker).workers(2).start().await?;
+
+    // Calls that are started together, and their results later: `into_future` starts a call.
+    let words = ["one", "three", "eleven"];
+    let calls = words.map(|word| pool.call::<u64>("size", (word,)).into_future());
+    let mut sum = 0;
+    for call in calls {
+        sum += call.await?;
+    }
+    println!("submit: {sum}");
+
+    // How far a call has come. At most ten reports a second travel.
+    let (reports, told) = mpsc::channel();
+    let learned: String = pool
+        .call("learn", (3,))
+        .on_progress(move |progress| {
+            // Nobody listens any more once the first report was taken.
+            let _ = reports.send((progress.done, progress.total));
+        })
+        .await?;
+    println!("progress: {learned} after {:?}", told.recv().ok());
+    pool.stop().await
+}
