@@ -25,7 +25,7 @@ MDBOOK_VERSION := 0.5.4
 CARGO_TARGET_DIR ?= target
 TARGET := $(CARGO_TARGET_DIR)
 # Programs that use the Node package of this checkout.
-EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples/demo tests/pairs
+EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples examples/demo tests/docs tests/pairs
 # Python workers find the package where an active virtual environment has it.
 WITH_PYTHON := PATH="$(VENV_BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 
@@ -143,16 +143,24 @@ test-python: build-python
 test-node: build-node
 	cd $(NODE_DIR) && node --test
 
-# Every caller with every worker, and the main job on the documents of this repository.
+# Every caller with every worker, the main job on the documents of this repository, and the code of the documentation.
 .PHONY: test-examples
 test-examples: build-python build-node setup-examples wheel
-	cargo build --locked -p hello -p workers -p connect -p pairs -p procall-demo -p procall-cli
+	cargo build --locked -p hello -p workers -p connect -p examples -p pairs -p procall-demo -p procall-cli
 	@$(WITH_PYTHON) tests/first-minutes/run
 	@$(WITH_PYTHON) tests/packages-node/run
 	@$(WITH_PYTHON) tests/packages/run
 	@$(WITH_PYTHON) examples/01-hello/run
 	@$(WITH_PYTHON) examples/02-workers/run
 	@$(WITH_PYTHON) examples/03-connect/run
+	@$(WITH_PYTHON) examples/04-calculator/run
+	@$(WITH_PYTHON) examples/05-streams/run
+	@$(WITH_PYTHON) examples/06-errors/run
+	@$(WITH_PYTHON) examples/07-map-and-progress/run
+	@$(WITH_PYTHON) examples/08-schemas/run
+	@$(WITH_PYTHON) examples/09-cancel-and-deadlines/run
+	@$(WITH_PYTHON) examples/10-output-and-events/run
+	@$(WITH_PYTHON) tests/docs/run
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
 	@$(WITH_PYTHON) tests/pairs/run
 

@@ -27,8 +27,15 @@ async fn main() -> Result<(), procall::Error> {
         println!("{}", error.message());
     }
     while let Some(event) = events.next(None) {
-        println!("event: {}", format!("{:?}", event.happening).to_lowercase());
-        if event.happening == Happening::Ready {
+        let what = match event.happening {
+            Happening::Exited { .. } => "exited",
+            Happening::Restarting { .. } => "restarting",
+            Happening::Started => "started",
+            Happening::Ready => "ready",
+            _ => "something else",
+        };
+        println!("event: {what}");
+        if what == "ready" {
             break;
         }
     }
