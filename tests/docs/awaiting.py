@@ -12,6 +12,6 @@ from pathlib import Path
 path = sys.argv[1]
 sys.path[0] = ""
 code = compile(Path(path).read_text(), path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-result = eval(code, sys.modules["__main__"].__dict__)  # noqa: S307
+result = eval(code, sys.modules["__main__"].__dict__)
 if inspect.iscoroutine(result):
     asyncio.run(result)

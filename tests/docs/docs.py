@@ -14,7 +14,11 @@ from running import ROOT, Page
 
 def pages() -> list[Path]:
     """All that readers get."""
-    readmes = [ROOT / "README.md", ROOT / "bindings/python/README.md", ROOT / "bindings/node/README.md"]
+    readmes = [
+        ROOT / "README.md",
+        ROOT / "bindings/python/README.md",
+        ROOT / "bindings/node/README.md",
+    ]
     return readmes + sorted((ROOT / "docs" / "src").rglob("*.md"))
 
 

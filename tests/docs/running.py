@@ -21,7 +21,7 @@ LISTENS = re.compile(r"listening at|^procall call ", re.MULTILINE)
 
 
 def environment(place: Path) -> dict[str, str]:
-    """Of the programs of a page: the packages of this checkout, and a runtime directory of its own."""
+    """Of the programs of a page: this checkout's packages, a runtime directory of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PROCALL_")}
     return {
         **kept,
@@ -181,7 +181,8 @@ class Page:
             raise Wrong("nothing has run before")
         if "prints" in block.marks:
             if not pattern(block.code).fullmatch(self.last.stdout.strip()):
-                raise Wrong(f"the page says\n{block.code}\nand it printed\n{self.last.stdout}{self.last.stderr}")
+                printed = self.last.stdout + self.last.stderr
+                raise Wrong(f"the page says\n{block.code}\nand it printed\n{printed}")
         elif not pattern(block.code).search(self.last.stderr):
             raise Wrong(f"the page says\n{block.code}\nand it said\n{self.last.stderr}")
         return "printed"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import docs
 import pytest
 from pages import Wrong, read
+
+import docs
 
 
 def attempt(folder: Path, text: str) -> str:
@@ -19,16 +20,19 @@ def attempt(folder: Path, text: str) -> str:
 
 GOOD = {
     "it prints": "FENCEpython\nprint(1)\nFENCE\n\n<!-- prints -->\nFENCEtext\n1\nFENCE\n",
-    "anything": "FENCEjs\nconsole.log('a b c')\nFENCE\n<!-- prints -->\nFENCEtext\na ... c\nFENCE\n",
+    "anything": "FENCEjs\nconsole.log('a b c')\nFENCE\n"
+    "<!-- prints -->\nFENCEtext\na ... c\nFENCE\n",
     "some lines": "FENCEsh\nseq 9\nFENCE\n<!-- prints -->\nFENCEtext\n1\n...\n9\nFENCE\n",
     "it fails": "<!-- fails -->\nFENCEpython\nraise ValueError('so')\nFENCE\n"
     "<!-- says -->\nFENCEtext\nValueError: so\nFENCE\n",
-    "around": "<!-- before: a = 1 -->\n<!-- after: assert b == 2 -->\nFENCEpython\nb = a + 1\nFENCE\n",
+    "around": "<!-- before: a = 1 -->\n<!-- after: assert b == 2 -->\n"
+    "FENCEpython\nb = a + 1\nFENCE\n",
     "a file": "<!-- file: one.py -->\nFENCEpython\nONE = 1\nFENCE\n"
     "FENCEpython\nfrom one import ONE\nFENCE\n",
     "a hidden file": "<!-- with: two.py\nTWO = 2\n-->\nFENCEpython\nimport two\nFENCE\n",
     "it awaits": "FENCEpython\nimport asyncio\nawait asyncio.sleep(0)\nFENCE\n",
-    "not run": "<!-- not run: there is no such thing -->\nFENCEpython\nimport nothing_at_all\nFENCE\n",
+    "not run": "<!-- not run: there is no such thing -->\n"
+    "FENCEpython\nimport nothing_at_all\nFENCE\n",
     "by": "<!-- by: a.py\nprint(3)\n-->\n<!-- prints -->\nFENCEtext\n3\nFENCE\n",
     "served": "<!-- serve: one.py -->\nFENCEpython\nimport procall\n\n"
     "procall.Service('one').run()\nFENCE\nFENCEpython\nimport procall\n\n"

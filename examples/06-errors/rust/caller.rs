@@ -21,10 +21,10 @@ async fn main() -> Result<(), Error> {
     let pool = Pool::spawn(worker).workers(1).start().await?;
 
     // A declared error comes with its own members.
-    if let Err(error) = pool.call::<u32>("width", ("notes.txt",)).await {
-        if let Some(NotAnImage { path }) = error.details() {
-            println!("not an image: {path}");
-        }
+    if let Err(error) = pool.call::<u32>("width", ("notes.txt",)).await
+        && let Some(NotAnImage { path }) = error.details()
+    {
+        println!("not an image: {path}");
     }
 
     let wrong = [

@@ -1,7 +1,8 @@
 //! The Rust caller: `many-caller WORKER`
 
-use procall_pool::Pool;
 use std::sync::mpsc;
+
+use procall_pool::Pool;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), procall::Error> {
@@ -18,12 +19,12 @@ async fn main() -> Result<(), procall::Error> {
     println!("submit: {sum}");
 
     // How far a call has come. At most ten reports a second travel.
-    let (reports, told) = mpsc::channel();
+    let (reports, told) = mpsc::sync_channel(16);
     let learned: String = pool
         .call("learn", (3,))
         .on_progress(move |progress| {
-            // Nobody listens any more once the first report was taken.
-            let _ = reports.send((progress.done, progress.total));
+            // Only the first report is wanted; those that find no room may go.
+            let _ = reports.try_send((progress.done, progress.total));
         })
         .await?;
     println!("progress: {learned} after {:?}", told.recv().ok());

@@ -7,13 +7,13 @@ use procall_pool::{Happening, Pool};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), procall::Error> {
     let worker = std::env::args().nth(1).unwrap_or_else(|| "../python/worker.py".to_owned());
-    let (say, said) = mpsc::channel();
+    let (say, said) = mpsc::sync_channel(16);
     let pool = Pool::spawn(worker)
         .workers(1)
         .name("greeter")
         .on_output(move |line| {
-            // Nobody listens any more once the first line was taken.
-            let _ = say.send(line.to_string());
+            // Only the first line is wanted; those that find no room may go.
+            let _ = say.try_send(line.to_string());
         })
         .start()
         .await?;
