@@ -66,6 +66,15 @@ def both_ways(pool):
         assert list(call) == [], "an item of nothing"
 
 
+def error_of(pool, method, *args):
+    """The error of a call, which must fail."""
+    try:
+        back = pool.call(method, *args)
+    except procall.Error as error:
+        return error
+    raise AssertionError(f"{str(args)[:80]} became {str(back)[:80]}")
+
+
 def refusals(pool):
     wrong = []
     for entry in REFUSED:
@@ -73,21 +82,13 @@ def refusals(pool):
             value = native(entry["value"]) if "value" in entry else None
         except Inexpressible:
             continue
-        if value is None:
-            continue
-        try:
-            pool.call("echo", value)
-        except procall.InvalidArgument as error:
-            if error.executed != "no":
-                wrong.append(f"{entry['name']}: executed {error.executed}")
-        else:
-            wrong.append(f"{entry['name']}: it came back")
-    try:
-        pool.call("too_large")
-    except procall.InvalidResult as error:
-        assert error.executed == "yes", error.executed
-    else:
-        wrong.append("2^64 as a result: it came back")
+        if value is not None:
+            error = error_of(pool, "echo", value)
+            if (error.code, error.executed) != ("INVALID_ARGUMENT", "no"):
+                wrong.append(f"{entry['name']}: {error}")
+    error = error_of(pool, "too_large")
+    if (error.code, error.executed) != ("INVALID_RESULT", "yes"):
+        wrong.append(f"2^64 as a result: {error}")
     assert not wrong, wrong
     # Nobody has been harmed.
     assert pool.call("add", 1, 2) == 3
