@@ -218,10 +218,7 @@ fn made<'py>(
     let bytes = PyBytes::new(py, packed);
     let shape = PyTuple::new(py, shape)?;
     let numpy = match loaded(py, "numpy")? {
-        Some(numpy) => match numpy_dtype(py, dtype)? {
-            Some(name) => Some((numpy, name)),
-            None => None,
-        },
+        Some(numpy) => numpy_dtype(py, dtype)?.map(|name| (numpy, name)),
         None => None,
     };
     if let Some((numpy, name)) = numpy {

@@ -28,16 +28,12 @@ pub(super) fn look(bytes: &[u8]) -> Result<Look, String> {
                 keys.add(key)?;
             }
         }
-        let opened = step(bytes, &mut at, &mut look);
-        match opened {
-            Some((len @ 1.., map)) => {
-                if map {
-                    maps.push(Keys::new(len));
-                }
-                stack.push((len, map));
-                continue;
+        if let Some((len @ 1.., map)) = step(bytes, &mut at, &mut look) {
+            if map {
+                maps.push(Keys::new(len));
             }
-            Some((0, _)) | None => {}
+            stack.push((len, map));
+            continue;
         }
         // What was read completes the containers around it.
         loop {

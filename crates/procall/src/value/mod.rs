@@ -43,9 +43,9 @@ pub enum Value {
     /// Bytes.
     Bytes(Vec<u8>),
     /// Values in a row.
-    Array(Vec<Value>),
+    Array(Vec<Self>),
     /// Keys and values in their order. A key that stands twice cannot be sent.
-    Map(Vec<(String, Value)>),
+    Map(Vec<(String, Self)>),
     /// An array of numbers.
     Buffer(TypedBuffer),
 }
