@@ -50,6 +50,7 @@ def test_an_environment_in_which_the_program_runs_is_the_workers_too(tmp_path: P
         ("a.py", {}, "interpreter"),
         ("a.py", {"env": {"OTHER": ""}}, "interpreter"),
         ("a.py", {"env": {"VIRTUAL_ENV": "/venv"}}, "default_python"),
+        ("a.py", {"interpreter": sys.executable}, "interpreter"),
         ("a.mjs", {}, None),
         (["python", "a.py"], {}, None),
     ],
