@@ -307,6 +307,8 @@ fn bind(
     let count =
         (0..names.len()).rev().find(|&at| bound.value(at).is_some()).map_or(0, |last| last + 1);
     let mut arguments = Vec::with_capacity(body.len() + 8);
+    // No body of a peer begins so: only behind this may an argument be missing.
+    arguments.push(MISSING);
     write_array_head(count, &mut arguments);
     for at in 0..count {
         arguments.extend_from_slice(bound.value(at).unwrap_or(&[MISSING]));

@@ -132,10 +132,13 @@ function withoutFirst({ names, required, variadic }: Signature): Signature {
 
 /** What is registered of a method. */
 export function infoOf(service: string, method: Method): Record<string, unknown> {
-  const { options } = method;
+  const { options, signature } = method;
+  const named = !signature.variadic && !signature.names.includes("");
   return {
     name: method.name.includes(".") ? method.name : `${service}.${method.name}`,
     description: options.description,
+    // By these, callers may give some arguments by position and others by name.
+    params: named ? signature.names : undefined,
     params_schema: method.paramsSchema,
     result_schema: method.resultSchema,
     idempotent: options.idempotent === true,

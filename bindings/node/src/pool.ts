@@ -47,7 +47,7 @@ export interface PoolOptions extends Listeners {
   readonly env?: Readonly<Record<string, string>>;
   /** The workers' working directory. */
   readonly cwd?: string;
-  /** What runs the file, instead of what its extension says. */
+  /** What runs the file, instead of what its extension says: a program, or the folder of a virtual environment of Python. */
   readonly interpreter?: string;
   /** The pool's name: its workers are called `name/1`, `name/2` and so on. */
   readonly name?: string;

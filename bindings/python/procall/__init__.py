@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from procall._options import PoolOptions as PoolOptions
     from procall._pool import Pool as Pool
     from procall._raised import register_error as register_error
+    from procall._typed import TypedBuffer as TypedBuffer
     from procall._workers import Answer as Answer
     from procall._workers import Event as Event
     from procall._workers import Outcome as Outcome
@@ -94,6 +95,7 @@ else:
         "PoolOptions": "procall._options",
         "Pool": "procall._pool",
         "register_error": "procall._raised",
+        "TypedBuffer": "procall._typed",
         "Answer": "procall._workers",
         "Event": "procall._workers",
         "Outcome": "procall._workers",
@@ -155,6 +157,7 @@ __all__ = [
     "SpawnFailed",
     "Stats",
     "Stream",
+    "TypedBuffer",
     "Unauthenticated",
     "Unavailable",
     "VersionMismatch",

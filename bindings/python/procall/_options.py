@@ -66,7 +66,14 @@ class PoolOptions(TypedDict, total=False):
     cwd: str | os.PathLike[str] | None
     """The workers' working directory: this process's own."""
     interpreter: str | os.PathLike[str] | None
-    """What runs the file: for ``.py`` the interpreter that runs this, else what fits its name."""
+    """What runs the file: a program, or the folder of a virtual environment. Without it, a ``.py``
+    file runs with the interpreter that runs this; where that is no virtual environment, a ``.venv``
+    in the file's folder or above it goes first. Other files run with what fits their name.
+    """
+    default_python: str | os.PathLike[str] | None
+    """What runs a ``.py`` file when no virtual environment is active and none lies beside the file
+    or above it: the interpreter that runs this.
+    """
     name: str | None
     """The pool's name; its workers are ``name/1``, ``name/2`` and so on. Without it, that of the
     file or program.

@@ -115,6 +115,7 @@ _SIMPLE: dict[Any, tuple[dict[str, Any], int, str]] = {
 
 _LISTS = ("list", "Sequence", "MutableSequence", "Iterable", "Collection")
 _DICTS = ("dict", "Mapping", "MutableMapping")
+_ARRAYS = (("numpy", "ndarray"), ("array", "array"), ("procall", "TypedBuffer"))
 _INSTEAD = {
     "set": "list[...]",
     "frozenset": "list[...]",
@@ -251,7 +252,7 @@ def _class(hint: type) -> Hint:
     if issubclass(hint, tuple) and hasattr(hint, "_fields"):
         return _named_tuple(hint)
     home = hint.__module__.partition(".")[0]
-    if hint is memoryview or (home, hint.__name__) in (("numpy", "ndarray"), ("array", "array")):
+    if hint is memoryview or (home, hint.__name__) in _ARRAYS:
         # An array of typed items, which arrives as itself.
         return Hint({})
     if hint.__name__ in _LISTS and home in ("collections", "typing"):

@@ -209,5 +209,9 @@ def plan(program: Program, options: PoolOptions) -> tuple[Program, dict[str, Any
         and told.get("interpreter") is None
     ):
         # Workers run with the interpreter that runs this, and so with what is installed for it.
-        told["interpreter"] = sys.executable or None
+        # Where that is no virtual environment, one that lies beside the file goes first.
+        active = sys.prefix != sys.base_prefix and "VIRTUAL_ENV" not in (told.get("env") or {})
+        which = "interpreter" if active else "default_python"
+        if told.get(which) is None:
+            told[which] = sys.executable or None
     return program, told

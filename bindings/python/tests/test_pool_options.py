@@ -84,6 +84,7 @@ def test_all_options_at_once(tmp_path: pathlib.Path) -> None:
         "env": {"COLOUR": "red"},
         "cwd": tmp_path,
         "interpreter": None,
+        "default_python": None,
         "name": "x",
         "ready_timeout": float("inf"),
         "finish_timeout": 10,

@@ -99,10 +99,26 @@ impl PoolBuilder {
         self
     }
 
-    /// What runs the file, instead of what its extension says: a name on PATH, or a path.
+    /// What runs the file, instead of what its extension says: a name on PATH, a path, or the folder of a virtual environment of Python.
+    /// A `.ts` file that is given to Node still gets what Node needs for it.
     pub fn interpreter(mut self, program: impl Into<OsString>) -> Self {
         if let Wanted::File { interpreter, .. } = &mut self.wanted {
             *interpreter = Some(program.into());
+        }
+        self
+    }
+
+    /// What runs a `.py` file when no virtual environment is active and none lies beside the file: a name on PATH, or a path. Without it, `python3`.
+    ///
+    /// ```
+    /// use procall_pool::Pool;
+    ///
+    /// let builder = Pool::spawn("calc.py").default_python("/usr/bin/python3.13");
+    /// # let _ = builder;
+    /// ```
+    pub fn default_python(mut self, program: impl Into<OsString>) -> Self {
+        if let Wanted::File { python, .. } = &mut self.wanted {
+            *python = Some(program.into());
         }
         self
     }

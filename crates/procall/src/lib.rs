@@ -30,6 +30,7 @@ mod server;
 mod service;
 mod stream;
 pub mod surroundings;
+mod value;
 
 pub use bytes::Bytes;
 pub use channel::{Channel, Queued, Started};
@@ -68,6 +69,7 @@ pub use service::{
     Service, Signature, Target, WithContext, similar,
 };
 pub use stream::Stream;
+pub use value::{Element, TypedBuffer, Value};
 
 #[doc = include_str!("service.md")]
 #[cfg(feature = "macros")]

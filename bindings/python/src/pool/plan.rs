@@ -37,6 +37,7 @@ pub(super) fn builder(
     }
     builder = set(builder, given.path("cwd")?, PoolBuilder::cwd);
     builder = set(builder, given.path("interpreter")?, PoolBuilder::interpreter);
+    builder = set(builder, given.path("default_python")?, PoolBuilder::default_python);
     builder = set(builder, given.text("name")?, PoolBuilder::name);
     builder = set(builder, given.seconds("ready_timeout")?, PoolBuilder::ready_timeout);
     builder = set(builder, given.seconds("finish_timeout")?, PoolBuilder::finish_timeout);

@@ -129,6 +129,12 @@ impl Worker {
         }
     }
 
+    /// What to do about a start that failed, where its last words tell.
+    fn advice(&self, scene: &Scene<'_>) -> Option<String> {
+        let process = self.process.as_ref()?;
+        spawn::advice(scene.launch, &scene.core.last_words(self.index, process.child.pid()))
+    }
+
     /// It registered and answered.
     pub(super) fn become_ready(&mut self, scene: &mut Scene<'_>, connection: Connection) {
         let registration = connection.peer_registration();
@@ -374,7 +380,10 @@ impl Worker {
         self.vacate(scene, &reason, lost);
         scene.core.event_of(self.index, Some(pid), Happening::Exited { reason: reason.clone() });
         let stage = std::mem::replace(&mut self.stage, Stage::Stopped);
-        let what = if was_ready { reason } else { format!("{reason} before it was ready") };
+        let mut what = if was_ready { reason } else { format!("{reason} before it was ready") };
+        if !was_ready && let Some(advice) = self.advice(scene) {
+            what = format!("{what}: {advice}");
+        }
         let error = self.error(scene, ErrorCode::SpawnFailed, &what);
         if let Stage::Starting(starting) = stage {
             starting.close(scene);
