@@ -15,6 +15,13 @@ export interface OutputLine {
   readonly text: string;
   /** The line was longer: the next one goes on where this one stops. */
   readonly unfinished: boolean;
+  /**
+   * The call that printed it, by its number at the worker, when that is known: no other call was running there, nor had one run since its
+   * output was last read to the end. What goes on after its call is taken for that of whoever is running.
+   */
+  readonly call?: number;
+  /** The method of that call. */
+  readonly method?: string;
 }
 
 /** Something that happened to a worker. */

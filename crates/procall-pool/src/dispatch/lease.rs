@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
-use procall::{ErrorCode, Lease, OnTimeout};
+use procall::{CallId, ErrorCode, Lease, OnTimeout};
 
 use super::{Busyness, Gate};
 use crate::core::Core;
@@ -17,11 +17,34 @@ pub(crate) struct SeatLease {
     core: Weak<Core>,
     index: usize,
     generation: u64,
+    /// The last call that began here while no other was running: its number at the seat, and on the connection.
+    alone: Mutex<(u64, CallId)>,
 }
 
 impl SeatLease {
     pub(crate) fn new(core: &Arc<Core>, index: usize, generation: u64) -> Arc<Self> {
-        Arc::new(Self { core: Arc::downgrade(core), index, generation })
+        Arc::new(Self { core: Arc::downgrade(core), index, generation, alone: Mutex::default() })
+    }
+
+    /// One of no pool.
+    #[cfg(test)]
+    pub(super) fn detached(core: Weak<Core>) -> Arc<Self> {
+        Arc::new(Self { core, index: 0, generation: 0, alone: Mutex::default() })
+    }
+
+    /// A call that began alone has its number on the connection now.
+    pub(super) fn note_started(&self, number: u64, id: CallId) {
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        // A thread that was held up here must not speak for a call long gone.
+        if number > alone.0 {
+            *alone = (number, id);
+        }
+    }
+
+    /// The number of a call on the connection, where it is known already.
+    pub(super) fn started(&self, number: u64) -> Option<CallId> {
+        let alone = *self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        (alone.0 == number).then_some(alone.1)
     }
 }
 

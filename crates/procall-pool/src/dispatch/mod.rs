@@ -8,17 +8,19 @@ mod lease;
 mod queue;
 mod route;
 mod seat;
+mod speaker;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use procall::{
-    CallOptions, Connection, Deadline, Error, ErrorCode, Executed, Lease, Registration, Request,
-    Started,
+    CallOptions, Connection, Deadline, Error, ErrorCode, Executed, Lease, Pending, Registration,
+    Request, Started,
 };
 
 pub(crate) use lease::SeatLease;
 pub(crate) use seat::{Busyness, Seat};
+pub(crate) use speaker::{Before, Outlets};
 
 use lease::CallLease;
 use queue::{Entry, Queue, QueuedCall};
@@ -76,6 +78,25 @@ struct Claim {
     lease: Arc<SeatLease>,
     /// Calls that this process was given, this one included.
     served: u64,
+    /// No other call was running there.
+    alone: bool,
+}
+
+/// A slot as the seat gives it.
+struct Claimed {
+    connection: Connection,
+    lease: Arc<SeatLease>,
+    served: u64,
+    alone: bool,
+}
+
+impl Claim {
+    /// The call was sent: what it prints can be told to be its own.
+    fn note_started(&self, started: &Result<Pending, Error>) {
+        if let (true, Ok(pending)) = (self.alone, started) {
+            self.lease.note_started(self.served, pending.id());
+        }
+    }
 }
 
 impl Dispatch {
@@ -125,7 +146,7 @@ impl Core {
                 return Err(state.no_entry());
             }
             let route = state.route(&request.options)?;
-            let Some(claim) = state.claim_next(route) else {
+            let Some(claim) = state.claim_next(route, request.method) else {
                 return self.enqueue(state, request, route);
             };
             drop(state);
@@ -134,6 +155,7 @@ impl Core {
             let mut sent = request.clone();
             (sent.options.key, sent.options.to) = (None, None);
             let started = claim.connection.start_leased(sent, lease, Duration::ZERO);
+            claim.note_started(&started);
             if self.note_started(route) {
                 self.hand_over();
             }
@@ -250,7 +272,7 @@ impl Core {
                 self.nudge_drain();
                 continue;
             };
-            let Some(claim) = state.claim(route) else {
+            let Some(claim) = state.claim(route, entry.method()) else {
                 // There was room a line ago, under this same lock.
                 state.queue.put_back(number, entry);
                 return;
@@ -263,6 +285,7 @@ impl Core {
             let started = procall::with_remaining(None, || {
                 claim.connection.start_leased(request, lease, entry.waited(now))
             });
+            claim.note_started(&started);
             let route = entry.route();
             match started {
                 Err(error) if is_unreachable(&error) => match self.pass_over(&claim, route) {
@@ -379,25 +402,25 @@ impl Core {
 
 impl State {
     /// Takes a slot of a worker that a new call may go to.
-    fn claim_next(&mut self, route: Route) -> Option<Claim> {
+    fn claim_next(&mut self, route: Route, method: &str) -> Option<Claim> {
         if !self.queue.is_empty() && self.queue.is_ahead_of(route) {
             return None;
         }
-        self.claim(route)
+        self.claim(route, method)
     }
 
     /// Takes a slot of a worker on this route that has one.
-    fn claim(&mut self, route: Route) -> Option<Claim> {
+    fn claim(&mut self, route: Route, method: &str) -> Option<Claim> {
         let index = match route.seat() {
             Some(index) => Some(index).filter(|&index| self.has_room(route, index)),
             None => self.pick(),
         }?;
         let seat = &mut self.seats[index];
-        let (connection, lease, served) = seat.claim()?;
+        let Claimed { connection, lease, served, alone } = seat.claim(method)?;
         let (generation, losses) = (seat.generation, seat.losses);
         self.last_picked = index;
         self.starting.extend(route.key());
-        Some(Claim { index, generation, losses, connection, lease, served })
+        Some(Claim { index, generation, losses, connection, lease, served, alone })
     }
 
     /// The first call in the queue that a worker has room for.

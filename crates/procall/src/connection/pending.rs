@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Options, Time};
+use procall_proto::{Blocked, Body, CallId, Encoding, ErrorCode, Executed, Options, Time};
 
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use super::wait::{Interrupt, WaitError};
@@ -162,7 +162,7 @@ impl Connection {
             let began =
                 Time::from_nanos(now.as_nanos().saturating_sub(nanos(counted.unwrap_or_default())));
             state.slots.insert(Slot { id, lease: lease.clone(), began, ..Slot::default() });
-            Ok(token)
+            Ok((token, id))
         };
         let result = self.shared.with_call(hold, |state| {
             let started = start(state);
@@ -175,7 +175,7 @@ impl Connection {
             started
         });
         match result {
-            Ok(token) => Ok(Pending { shared: self.shared.clone(), token, done: false }),
+            Ok((token, id)) => Ok(Pending { shared: self.shared.clone(), token, id, done: false }),
             Err(error) => {
                 if let Some(lease) = lease {
                     lease.release();
@@ -193,10 +193,16 @@ impl Connection {
 pub struct Pending {
     shared: Arc<Shared>,
     token: usize,
+    id: CallId,
     done: bool,
 }
 
 impl Pending {
+    /// The number of the call on its connection, as its handler knows it too.
+    pub fn id(&self) -> CallId {
+        self.id
+    }
+
     /// Waits on this thread for the reply, reading the link itself when nobody else does.
     pub fn wait(self) -> Result<Encoded, Error> {
         self.wait_interruptibly(&mut || false)
