@@ -41,7 +41,7 @@ export interface PoolEvent {
 
 /** Functions that are told of a pool. */
 export interface Listeners {
-  /** Told every line that a worker prints; without it, lines are only kept for error messages. */
+  /** Told every line that a worker prints, instead of standard error; see `showOutput`. */
   readonly onOutput?: (line: OutputLine) => void;
   /** Told what happens to the workers, from the first start on. */
   readonly onEvent?: (event: PoolEvent) => void;

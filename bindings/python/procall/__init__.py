@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from procall._options import PoolOptions as PoolOptions
     from procall._pool import Pool as Pool
     from procall._raised import register_error as register_error
+    from procall._tqdm import tqdm as tqdm
     from procall._workers import Answer as Answer
     from procall._workers import Event as Event
     from procall._workers import Outcome as Outcome
@@ -94,6 +95,7 @@ else:
         "PoolOptions": "procall._options",
         "Pool": "procall._pool",
         "register_error": "procall._raised",
+        "tqdm": "procall._tqdm",
         "Answer": "procall._workers",
         "Event": "procall._workers",
         "Outcome": "procall._workers",
@@ -165,6 +167,7 @@ __all__ = [
     "connect",
     "method",
     "register_error",
+    "tqdm",
 ]
 
 
