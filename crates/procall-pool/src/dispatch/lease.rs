@@ -1,8 +1,8 @@
 //! The slot that a call holds at its worker, until the worker is done with it.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use procall::{CallId, ErrorCode, Lease, OnTimeout};
@@ -11,40 +11,49 @@ use super::{Busyness, Gate};
 use crate::core::Core;
 use crate::policy::Cause;
 
+/// No call has this number.
+const UNKNOWN: CallId = CallId::MAX;
+
 /// One for each process that sat at a seat, shared by all its calls: claiming a slot allocates nothing.
 #[derive(Debug)]
 pub(crate) struct SeatLease {
     core: Weak<Core>,
     index: usize,
     generation: u64,
-    /// The last call that began here while no other was running: its number at the seat, and on the connection.
-    alone: Mutex<(u64, CallId)>,
+    /// The number on the connection of the last call that began here while no other was running. It is set before the call is sent, so
+    /// before the call can end, and before the next one can begin alone.
+    alone: AtomicU64,
 }
 
 impl SeatLease {
     pub(crate) fn new(core: &Arc<Core>, index: usize, generation: u64) -> Arc<Self> {
-        Arc::new(Self { core: Arc::downgrade(core), index, generation, alone: Mutex::default() })
+        Arc::new(Self {
+            core: Arc::downgrade(core),
+            index,
+            generation,
+            alone: AtomicU64::new(UNKNOWN),
+        })
     }
 
     /// One of no pool.
     #[cfg(test)]
     pub(super) fn detached(core: Weak<Core>) -> Arc<Self> {
-        Arc::new(Self { core, index: 0, generation: 0, alone: Mutex::default() })
+        Arc::new(Self { core, index: 0, generation: 0, alone: AtomicU64::new(UNKNOWN) })
     }
 
-    /// A call that began alone has its number on the connection now.
-    pub(super) fn note_started(&self, number: u64, id: CallId) {
-        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
-        // A thread that was held up here must not speak for a call long gone.
-        if number > alone.0 {
-            *alone = (number, id);
-        }
+    /// A call begins alone: its number is not known yet.
+    pub(super) fn begin_alone(&self) {
+        self.alone.store(UNKNOWN, Ordering::Release);
     }
 
-    /// The number of a call on the connection, where it is known already.
-    pub(super) fn started(&self, number: u64) -> Option<CallId> {
-        let alone = *self.alone.lock().unwrap_or_else(PoisonError::into_inner);
-        (alone.0 == number).then_some(alone.1)
+    /// Where the number of a call that begins alone goes.
+    pub(super) fn number(&self) -> &AtomicU64 {
+        &self.alone
+    }
+
+    /// The number of the last call that began alone, where it is known already.
+    pub(super) fn alone(&self) -> Option<CallId> {
+        Some(self.alone.load(Ordering::Acquire)).filter(|&id| id != UNKNOWN)
     }
 }
 

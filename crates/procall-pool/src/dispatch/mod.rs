@@ -10,12 +10,13 @@ mod route;
 mod seat;
 mod speaker;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use procall::{
-    CallOptions, Connection, Deadline, Error, ErrorCode, Executed, Lease, Pending, Registration,
-    Request, Started,
+    CallOptions, Connection, Deadline, Error, ErrorCode, Executed, Lease, Registration, Request,
+    Started,
 };
 
 pub(crate) use lease::SeatLease;
@@ -91,11 +92,9 @@ struct Claimed {
 }
 
 impl Claim {
-    /// The call was sent: what it prints can be told to be its own.
-    fn note_started(&self, started: &Result<Pending, Error>) {
-        if let (true, Ok(pending)) = (self.alone, started) {
-            self.lease.note_started(self.served, pending.id());
-        }
+    /// Where the call's number goes when what it prints can be told to be its own.
+    fn number(&self) -> Option<&AtomicU64> {
+        self.alone.then(|| self.lease.number())
     }
 }
 
@@ -154,8 +153,8 @@ impl Core {
             // Without metadata the copy of the request allocates nothing. What the pool has obeyed is nothing to the worker.
             let mut sent = request.clone();
             (sent.options.key, sent.options.to) = (None, None);
-            let started = claim.connection.start_leased(sent, lease, Duration::ZERO);
-            claim.note_started(&started);
+            let started =
+                claim.connection.start_leased(sent, lease, Duration::ZERO, claim.number());
             if self.note_started(route) {
                 self.hand_over();
             }
@@ -283,9 +282,8 @@ impl Core {
             let request = Request { method: entry.method(), body: entry.body(), options };
             // The deadline of whatever this thread happens to serve is not this call's.
             let started = procall::with_remaining(None, || {
-                claim.connection.start_leased(request, lease, entry.waited(now))
+                claim.connection.start_leased(request, lease, entry.waited(now), claim.number())
             });
-            claim.note_started(&started);
             let route = entry.route();
             match started {
                 Err(error) if is_unreachable(&error) => match self.pass_over(&claim, route) {

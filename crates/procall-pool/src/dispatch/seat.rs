@@ -152,6 +152,9 @@ impl Seat {
         let occupant = self.occupant.as_mut()?;
         occupant.speaker.begin(method, self.in_flight);
         let alone = self.in_flight == 0;
+        if alone {
+            occupant.lease.begin_alone();
+        }
         self.in_flight += 1;
         self.calls += 1;
         occupant.served += 1;

@@ -1,10 +1,11 @@
 //! A call of ours, from its start to its outcome.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Blocked, Body, CallId, Encoding, ErrorCode, Executed, Options, Time};
+use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Options, Time};
 
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use super::wait::{Interrupt, WaitError};
@@ -97,23 +98,24 @@ impl Connection {
     ///
     /// A call made by a handler inherits what is left of the handler's own deadline when that is less.
     pub fn start(&self, request: Request<'_>) -> Result<Pending, Error> {
-        self.start_call(request, None, false, None)
+        self.start_call(request, None, false, None, None)
     }
 
     /// The same for a pool, which counts beginnings and refusals itself: `lease` is released when the peer is done with the call, which waited
-    /// for a worker for so long.
+    /// for a worker for so long. `number` is set to the call's id before its message leaves, so that whatever the peer does for it comes later.
     pub fn start_leased(
         &self,
         request: Request<'_>,
         lease: Arc<dyn Lease>,
         waited: Duration,
+        number: Option<&AtomicU64>,
     ) -> Result<Pending, Error> {
-        self.start_call(request, Some(lease), false, Some(waited))
+        self.start_call(request, Some(lease), false, Some(waited), number)
     }
 
     /// Starts a call whose message stays here until somebody sends, or waits for, anything on this connection.
     pub fn start_held(&self, request: Request<'_>) -> Result<Pending, Error> {
-        self.start_call(request, None, true, None)
+        self.start_call(request, None, true, None, None)
     }
 
     /// Sends the messages of calls that were started with [`start_held`](Self::start_held).
@@ -127,6 +129,7 @@ impl Connection {
         lease: Option<Arc<dyn Lease>>,
         hold: bool,
         counted: Option<Duration>,
+        number: Option<&AtomicU64>,
     ) -> Result<Pending, Error> {
         let now = clock::now();
         let options = &request.options;
@@ -162,7 +165,10 @@ impl Connection {
             let began =
                 Time::from_nanos(now.as_nanos().saturating_sub(nanos(counted.unwrap_or_default())));
             state.slots.insert(Slot { id, lease: lease.clone(), began, ..Slot::default() });
-            Ok((token, id))
+            if let Some(number) = number {
+                number.store(id, Ordering::Release);
+            }
+            Ok(token)
         };
         let result = self.shared.with_call(hold, |state| {
             let started = start(state);
@@ -175,7 +181,7 @@ impl Connection {
             started
         });
         match result {
-            Ok((token, id)) => Ok(Pending { shared: self.shared.clone(), token, id, done: false }),
+            Ok(token) => Ok(Pending { shared: self.shared.clone(), token, done: false }),
             Err(error) => {
                 if let Some(lease) = lease {
                     lease.release();
@@ -193,16 +199,10 @@ impl Connection {
 pub struct Pending {
     shared: Arc<Shared>,
     token: usize,
-    id: CallId,
     done: bool,
 }
 
 impl Pending {
-    /// The number of the call on its connection, as its handler knows it too.
-    pub fn id(&self) -> CallId {
-        self.id
-    }
-
     /// Waits on this thread for the reply, reading the link itself when nobody else does.
     pub fn wait(self) -> Result<Encoded, Error> {
         self.wait_interruptibly(&mut || false)
@@ -512,7 +512,7 @@ mod tests {
         };
         let request = Request::new("add", Encoding::None, &[]).with_options(wrong);
         let lease = Arc::new(Counted::default());
-        let refused = connection.start_leased(request.clone(), lease.clone(), Duration::ZERO);
+        let refused = connection.start_leased(request.clone(), lease.clone(), Duration::ZERO, None);
         assert_eq!(refused.unwrap_err().code(), ErrorCode::InvalidArgument);
         assert_eq!(lease.0.load(Ordering::Relaxed), 1);
 
