@@ -20,7 +20,7 @@ export interface OutputLine {
    * output was last read to the end. What goes on after its call is taken for that of whoever is running.
    */
   readonly call?: number;
-  /** The method of that call. */
+  /** The method of that call, as its caller named it. */
   readonly method?: string;
 }
 

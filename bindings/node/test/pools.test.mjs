@@ -93,7 +93,7 @@ describe("pools", { timeout: 60_000 }, () => {
     const events = pool.events();
     await pool.calc.print("hello");
     await both.promise;
-    assert.deepEqual(lines.sort(), [["stderr", "err hello", "worker/1", "print"], ["stdout", "hello", "worker/1", "print"]]);
+    assert.deepEqual(lines.sort(), [["stderr", "err hello", "worker/1", "calc.print"], ["stdout", "hello", "worker/1", "calc.print"]]);
     await pool.stop();
     const seen = [];
     for await (const event of events) seen.push(event.what);

@@ -96,9 +96,7 @@ class SmallBar:
         self.n: int | float = 0
         self.total: int | float | None = total
         # A program without standard error has None there.
-        self._shown = (
-            SmallBar._drawing is None and sys.stderr is not None and sys.stderr.isatty()
-        )
+        self._shown = SmallBar._drawing is None and sys.stderr is not None and sys.stderr.isatty()
         if self._shown:
             SmallBar._drawing = self
         self.refresh()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 from procall import _progress
 from procall._native import reporter
 
@@ -9,19 +11,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
-    from typing import Any, Generic, Self, TypeVar
+    from typing import Any, Self
 
-    T = TypeVar("T")
-    Base = Generic
-else:
-    T = Any = object()
-
-    class Base:
-        def __class_getitem__(cls, item):
-            return cls
+T = TypeVar("T")
 
 
-class tqdm(Base[T]):
+class tqdm(Generic[T]):
     """Reports to the caller how far a handler's loop has come; elsewhere it only iterates.
 
     In a handler it may stand where ``tqdm.tqdm`` would: what the caller sees is up to the caller,

@@ -89,10 +89,10 @@ class OutputLine:
         self.call = call
         """The call that printed it, by the number that ``Context.log`` shows, when that is known:
         no other call was running at the worker, nor had one run since its output was last read to
-        the end. What a thread prints that outlives its call is taken for that of whoever is running.
+        the end. What a thread prints that outlives its call is taken for that of whoever runs.
         """
         self.method = method
-        """The method of that call."""
+        """The method of that call, as its caller named it."""
 
     def __str__(self) -> str:
         return f"{self.worker} | {self.text}"

@@ -66,7 +66,7 @@ def outside() -> str:
 
 @working.method
 def say(text: str) -> None:
-    # Neither ends a line nor flushes: Python does when its output is unbuffered, as the pool has it.
+    # Without a flush: the pool has the output of its workers unbuffered.
     print(text)
 
 

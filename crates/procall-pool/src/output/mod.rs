@@ -51,7 +51,7 @@ pub struct OutputLine {
     /// had one run since its output was last read to the end. Threads that outlive their call, and notifications, speak for whoever is
     /// running.
     pub call: Option<CallId>,
-    /// The method of that call.
+    /// The method of that call, as its caller named it.
     pub method: Option<Arc<str>>,
 }
 
