@@ -31,7 +31,8 @@ fn lines_say_which_call_printed_them_for_whoever_asks() {
     let (before, number) = line.split(" |").next().unwrap().rsplit_once(' ').unwrap();
     assert!(before.starts_with("calc/1 #") && number == "calc.print", "{line}");
     let home = Home::new();
-    let run = home.run(&["--workers", "1", "--json"]);
+    let run = home.start(&["run", "./calc", "--workers", "1", "--json"]);
+    run.expect("\"serving\"");
     home.procall(&["call", "print", "line=hello"]).ok();
     let line: serde_json::Value = serde_json::from_str(&run.expect("hello")).unwrap();
     assert_eq!(line["method"], "calc.print", "{line}");
