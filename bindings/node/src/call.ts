@@ -2,6 +2,7 @@
 
 import { inspect } from "node:util";
 
+import { type Reporter, reporterOf } from "./bar.js";
 import type { Context } from "./context.js";
 import { type KnownErrors, revived } from "./declared.js";
 import { ProcallError, UnencodableError } from "./errors.js";
@@ -38,8 +39,15 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** The method may run more than once without harm. */
   readonly idempotent?: boolean;
-  /** Told how far the handler has come, ten times a second at most. */
-  readonly onProgress?: (progress: Progress) => void;
+  /**
+   * Told how far the handler has come, ten times a second at most; `true` draws a bar on standard error where that is a terminal.
+   *
+   * ```ts
+   * await pool.call("train", ["model.bin"], { progress: true });
+   * await pool.call("train", ["model.bin"], { progress: ({ done, total, text }) => console.log(done, total, text) });
+   * ```
+   */
+  readonly progress?: boolean | ((progress: Progress) => void);
   /** The handler that makes this call: the call has no more time than the handler has left, and ends when the handler is cancelled. */
   readonly context?: Context;
   /** Values that this side sends while the call runs, for methods that take a stream. */
@@ -143,6 +151,7 @@ export abstract class Running implements Operation {
   protected id = -1;
   private sender: Sender | undefined;
   private waiting: Waiting | undefined;
+  private report: Reporter | undefined;
   private readonly signals: AbortSignal[] = [];
   private readonly onAbort = (): void => {
     if (this.waiting !== undefined) {
@@ -165,6 +174,7 @@ export abstract class Running implements Operation {
     const { options } = this;
     let flags = itemsOut ? n.ITEMS_OUT : 0;
     if (options !== undefined) {
+      this.report = reporterOf(options.progress, method, "({ done, total, text })", (call) => (done, total, text = "") => call({ done, total, text }));
       flags |= this.prepare(options);
     }
     const timeout = timeoutOf(options);
@@ -257,7 +267,7 @@ export abstract class Running implements Operation {
     return (
       (options.items === undefined ? 0 : n.ITEMS_IN) |
       (options.idempotent === true ? n.IDEMPOTENT : 0) |
-      (options.onProgress === undefined ? 0 : n.WANTS_PROGRESS) |
+      (this.report === undefined ? 0 : n.WANTS_PROGRESS) |
       routing(options) |
       onTimeoutOf(options.onTimeout)
     );
@@ -298,6 +308,9 @@ export abstract class Running implements Operation {
   /** Nothing more comes. */
   private over(): void {
     this.id = -1;
+    const { report } = this;
+    // Behind the last report.
+    if (report !== undefined) queueMicrotask(() => report.end());
     this.sender?.sent(true);
     this.stopListening();
     this.target.gate?.leave();
@@ -312,7 +325,7 @@ export abstract class Running implements Operation {
       case n.PROGRESS: {
         const [done, total, text] = value() as [number, number | null, string];
         // Not from here: what it throws is its own affair, not that of the other events.
-        queueMicrotask(() => this.options?.onProgress?.({ done, total: total ?? undefined, text }));
+        queueMicrotask(() => this.report?.tell(done, total ?? undefined, text));
         return false;
       }
       case n.SENT:

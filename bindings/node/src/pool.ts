@@ -49,6 +49,11 @@ export interface PoolOptions extends Listeners {
   readonly cwd?: string;
   /** What runs the file, instead of what its extension says: a program, or the folder of a virtual environment of Python. */
   readonly interpreter?: string;
+  /**
+   * Whether what workers print goes to standard error, with their names before it, in colour on a terminal unless `NO_COLOR` is set: yes, unless
+   * `onOutput` takes the lines. The last ones are kept for errors either way.
+   */
+  readonly showOutput?: boolean;
   /** The pool's name: its workers are called `name/1`, `name/2` and so on. */
   readonly name?: string;
   /** Calls that may wait for a worker, 256. The next one is refused with OVERLOADED. */

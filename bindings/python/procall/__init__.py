@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from procall._options import PoolOptions as PoolOptions
     from procall._pool import Pool as Pool
     from procall._raised import register_error as register_error
+    from procall._tqdm import tqdm as tqdm
     from procall._typed import TypedBuffer as TypedBuffer
     from procall._workers import Answer as Answer
     from procall._workers import Event as Event
@@ -95,6 +96,7 @@ else:
         "PoolOptions": "procall._options",
         "Pool": "procall._pool",
         "register_error": "procall._raised",
+        "tqdm": "procall._tqdm",
         "TypedBuffer": "procall._typed",
         "Answer": "procall._workers",
         "Event": "procall._workers",
@@ -168,6 +170,7 @@ __all__ = [
     "connect",
     "method",
     "register_error",
+    "tqdm",
 ]
 
 

@@ -50,13 +50,15 @@ class Base:
         to: str | None = None,
         on_timeout: Literal["return", "restart"] | None = None,
         meta: dict[str, Any] | None = None,
-        on_progress: Callable[[int, int | None, str], object] | None = None,
+        progress: bool | Callable[[int, int | None, str], object] | None = None,
     ) -> Self:
         """The same, with other options for its calls. What is not given stays as it is.
 
         ``deadline`` is in seconds, ``None`` is no deadline, and the default is 30 s. With
         ``idempotent=True`` a call may run more than once without harm. ``meta`` travels with each
-        call. ``on_progress`` is called with ``(done, total, text)``.
+        call. ``progress`` says who hears how far a handler has come, at most ten times a second:
+        a function of ``(done, total, text)``, or ``True`` for a bar on standard error where that is
+        a terminal, tqdm's if the program has imported tqdm.
 
         Three options are for pools, and have no effect on a single connection. Calls with the same
         ``key`` go to the same worker and start in the order of sending; when that worker is lost,
@@ -72,6 +74,7 @@ class Base:
             user.sessions.login("ada")
             user.sessions.put("basket", 3)  # where she has logged in
             pool.options(to="calc/2").calc.clear()
+            pool.options(progress=True).calc.train("model.bin")
             pool.options(deadline=60, on_timeout="restart").calc.train("model.bin")
         """
         seconds = None if deadline is ... else float("inf") if deadline is None else deadline
@@ -87,7 +90,7 @@ class Base:
                 "to": to,
                 "on_timeout": on_timeout,
                 "meta": meta,
-                "on_progress": on_progress,
+                "progress": progress,
             }
         )
         return other

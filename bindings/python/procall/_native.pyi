@@ -38,6 +38,13 @@ class Method:
     @property
     def __name__(self) -> str: ...
 
+class Reporter:
+    """Reports the progress of the call that it was made in."""
+
+    def progress(self, done: int, total: int | None = None, text: str = "") -> None: ...
+
+def reporter() -> Reporter | None: ...
+
 class Caller:
     """What clients and pools call through: a channel, and how its calls are made."""
 

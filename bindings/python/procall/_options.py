@@ -87,4 +87,6 @@ class PoolOptions(TypedDict, total=False):
     stop_timeout: float | None
     """How long a worker without calls may take to exit before it is killed: 5."""
     show_output: bool | None
-    """Whether what workers print goes to standard error: ``True``."""
+    """Whether what workers print goes to standard error, with their names before it, in colour on a
+    terminal unless ``NO_COLOR`` is set: ``True``. The last lines are kept either way.
+    """

@@ -69,15 +69,30 @@ class WorkerInfo:
 class OutputLine:
     """A line that a worker printed."""
 
-    __slots__ = ("pid", "stream", "text", "worker")
+    __slots__ = ("call", "method", "pid", "stream", "text", "worker")
 
-    def __init__(self, worker: str, pid: int, stream: str, text: str) -> None:
+    def __init__(
+        self,
+        worker: str,
+        pid: int,
+        stream: str,
+        text: str,
+        call: int | None = None,
+        method: str | None = None,
+    ) -> None:
         self.worker = worker
         """As in ``calc/2``."""
         self.pid = pid
         self.stream = stream
         """``stdout`` or ``stderr``."""
         self.text = text
+        self.call = call
+        """The call that printed it, by the number that ``Context.log`` shows, when that is known:
+        no other call was running at the worker, nor had one run since its output was last read to
+        the end. What a thread prints that outlives its call is taken for that of whoever runs.
+        """
+        self.method = method
+        """The method of that call, as its caller named it."""
 
     def __str__(self) -> str:
         return f"{self.worker} | {self.text}"

@@ -59,6 +59,15 @@ def test_arguments_that_are_no_tuple(pool: procall.Pool, wrong: object) -> None:
         list(pool.map("echo", [wrong]))  # type: ignore[list-item]
 
 
+def left_nothing_running(happened: list[str]) -> bool:
+    """Whether what began was cancelled; what was cancelled before it began has left no trace."""
+    began, cancelled = (
+        {line.removeprefix(word) for line in happened if line.startswith(word)}
+        for word in ("began ", "cancelled ")
+    )
+    return began == cancelled
+
+
 def test_an_error_ends_a_map() -> None:
     with procall.Pool(LOOP, workers=1, show_output=False) as pool:
         results = pool.map("slow", [(1,), ("fine",), ("left",)])
@@ -66,8 +75,10 @@ def test_an_error_ends_a_map() -> None:
             next(results)
         with pytest.raises(StopIteration):
             next(results)
-        while {"cancelled fine", "cancelled left"} - set(pool.what_happened()):
+        while pool.workers()[0].in_flight:
             pass
+        assert left_nothing_running(pool.what_happened())
+        assert pool.metrics().cancelled_requests == 2
 
 
 def test_leaving_a_map_early_cancels_what_is_under_way(tmp_path: pathlib.Path) -> None:
@@ -130,8 +141,9 @@ async def test_asyncio_map_errors_and_early_ends() -> None:
         results = pool.map("slow", [(1,), ("fine",)])
         with pytest.raises(procall.InvalidArgument):
             await anext(results)
-        while "cancelled fine" not in await pool.what_happened():
-            pass
+        while pool.workers()[0].in_flight:
+            await asyncio.sleep(0)
+        assert left_nothing_running(await pool.what_happened())
         results = pool.map("slow", [("early",)])
         task = asyncio.ensure_future(anext(results))
         while "began early" not in await pool.what_happened():
@@ -200,7 +212,10 @@ async def test_the_bar_is_tqdms_when_the_program_has_it(
 def test_the_text_of_the_bar() -> None:
     bar = SmallBar("add", 40)
     bar.update(10)
-    assert bar.text(2.0) == "add:  25%|███████                       | 10/40 [00:02, 5.0/s]"
+    assert bar.text(2.0) == "add:  25%|███████                       | 10/40 [00:02<00:06, 5.0/s]"
+    bar.set_postfix_str("a\x1b[2Jb", False)
+    assert bar.text(2.0).endswith("| 10/40 [00:02<00:06, 5.0/s, a [2Jb]")
+    assert SmallBar("add", 40).text(3700).endswith("| 0/40 [1:01:40<?, ?/s]")
     unknown = SmallBar("add", None)
     unknown.update(3)
     assert unknown.text(61) == "add: 3 [01:01, 0.0/s]"

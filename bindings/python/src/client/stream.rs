@@ -7,6 +7,7 @@ use procall::{Blocked, Encoded, Encoding, Shape, Started};
 use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration};
 use pyo3::prelude::*;
 
+use super::report::Report;
 use crate::convert;
 use crate::error;
 use crate::hub::{Hub, Operation, Wait};
@@ -17,6 +18,7 @@ use crate::wait::wait;
 pub(crate) struct Stream {
     stage: Mutex<Stage>,
     shape: Shape,
+    report: Option<Report>,
 }
 
 enum Stage {
@@ -27,8 +29,16 @@ enum Stage {
 }
 
 impl Stream {
-    pub(super) fn new(started: Started, shape: Shape) -> Self {
-        Self { stage: Mutex::new(Stage::Open(started)), shape }
+    pub(super) fn new(started: Started, shape: Shape, report: Option<Report>) -> Self {
+        Self { stage: Mutex::new(Stage::Open(started)), shape, report }
+    }
+
+    /// Tells of progress until there is something else.
+    fn follow(&self, py: Python<'_>, started: Started) -> PyResult<Started> {
+        match &self.report {
+            Some(report) => report.follow(py, started).inspect_err(|_| _ = self.swap(Stage::Over)),
+            None => Ok(started),
+        }
     }
 
     fn swap(&self, next: Stage) -> Stage {
@@ -57,7 +67,8 @@ impl Stream {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some(mut started) = self.take()? else { return Ok(None) };
+        let Some(started) = self.take()? else { return Ok(None) };
+        let mut started = self.follow(py, started)?;
         let waited = wait(py, |interrupt| {
             let item = started.wait_item(interrupt);
             (item, started)
@@ -116,6 +127,7 @@ impl Stream {
         };
         self.swap(Stage::Over);
         started.end_items();
+        started = self.follow(py, started)?;
         let reply = wait(py, |interrupt| started.wait_interruptibly(interrupt))?;
         reply.map_err(|error| error::raise(py, &error)).and_then(|reply| read(py, &reply))
     }
@@ -142,12 +154,19 @@ impl Stream {
 pub(crate) struct AsyncStream {
     started: Arc<Mutex<Option<Started>>>,
     shape: Shape,
+    report: Option<Arc<Report>>,
     hub: Py<Hub>,
 }
 
 impl AsyncStream {
-    pub(super) fn new(started: Started, shape: Shape, hub: Py<Hub>) -> Self {
-        Self { started: Arc::new(Mutex::new(Some(started))), shape, hub }
+    pub(super) fn new(
+        started: Started,
+        shape: Shape,
+        report: Option<Report>,
+        hub: Py<Hub>,
+    ) -> Self {
+        let started = Arc::new(Mutex::new(Some(started)));
+        Self { started, shape, report: report.map(Arc::new), hub }
     }
 
     fn wait(&self, py: Python<'_>, operation: impl Operation + 'static) -> Wait {
@@ -162,7 +181,7 @@ impl AsyncStream {
     }
 
     fn __anext__(&self, py: Python<'_>) -> Wait {
-        self.wait(py, NextItem(self.started.clone()))
+        self.wait(py, NextItem(self.started.clone(), self.report.clone()))
     }
 
     fn send(&self, value: &Bound<'_, PyAny>) -> PyResult<Wait> {
@@ -181,7 +200,7 @@ impl AsyncStream {
             return Err(PyRuntimeError::new_err("the answer is a stream; iterate over it"));
         }
         self.finish();
-        Ok(self.wait(py, Reply(self.started.clone())))
+        Ok(self.wait(py, Reply(self.started.clone(), self.report.clone())))
     }
 
     fn close(&self) {
@@ -210,10 +229,28 @@ fn lock(started: &Mutex<Option<Started>>) -> std::sync::MutexGuard<'_, Option<St
     started.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct NextItem(Arc<Mutex<Option<Started>>>);
+/// Tells of the progress that has come. Whoever is told may use the stream, so that it is not held meanwhile; an exception ends it.
+fn follow(
+    py: Python<'_>,
+    started: &Mutex<Option<Started>>,
+    report: Option<&Report>,
+    waker: &Waker,
+) -> PyResult<()> {
+    let Some(report) = report else { return Ok(()) };
+    loop {
+        let polled = lock(started).as_mut().map(|started| started.poll_progress(waker));
+        let Some(Poll::Ready(Some(progress))) = polled else { return Ok(()) };
+        report.tell(py, progress).inspect_err(|_| drop(lock(started).take()))?;
+    }
+}
+
+struct NextItem(Arc<Mutex<Option<Started>>>, Option<Arc<Report>>);
 
 impl Operation for NextItem {
     fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
+        if let Err(error) = follow(py, &self.0, self.1.as_deref(), waker) {
+            return Poll::Ready(Err(error));
+        }
         let mut started = lock(&self.0);
         let polled = match started.as_mut() {
             Some(started) => started.poll_item(waker),
@@ -244,10 +281,13 @@ impl Operation for SendItem {
     }
 }
 
-struct Reply(Arc<Mutex<Option<Started>>>);
+struct Reply(Arc<Mutex<Option<Started>>>, Option<Arc<Report>>);
 
 impl Operation for Reply {
     fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
+        if let Err(error) = follow(py, &self.0, self.1.as_deref(), waker) {
+            return Poll::Ready(Err(error));
+        }
         let mut started = lock(&self.0);
         let Some(call) = started.as_mut() else {
             return Poll::Ready(Err(PyRuntimeError::new_err(

@@ -1,6 +1,7 @@
 //! A call of ours, from its start to its outcome.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -97,23 +98,24 @@ impl Connection {
     ///
     /// A call made by a handler inherits what is left of the handler's own deadline when that is less.
     pub fn start(&self, request: Request<'_>) -> Result<Pending, Error> {
-        self.start_call(request, None, false, None)
+        self.start_call(request, None, false, None, None)
     }
 
     /// The same for a pool, which counts beginnings and refusals itself: `lease` is released when the peer is done with the call, which waited
-    /// for a worker for so long.
+    /// for a worker for so long. `number` is set to the call's id before its message leaves, so that whatever the peer does for it comes later.
     pub fn start_leased(
         &self,
         request: Request<'_>,
         lease: Arc<dyn Lease>,
         waited: Duration,
+        number: Option<&AtomicU64>,
     ) -> Result<Pending, Error> {
-        self.start_call(request, Some(lease), false, Some(waited))
+        self.start_call(request, Some(lease), false, Some(waited), number)
     }
 
     /// Starts a call whose message stays here until somebody sends, or waits for, anything on this connection.
     pub fn start_held(&self, request: Request<'_>) -> Result<Pending, Error> {
-        self.start_call(request, None, true, None)
+        self.start_call(request, None, true, None, None)
     }
 
     /// Sends the messages of calls that were started with [`start_held`](Self::start_held).
@@ -127,6 +129,7 @@ impl Connection {
         lease: Option<Arc<dyn Lease>>,
         hold: bool,
         counted: Option<Duration>,
+        number: Option<&AtomicU64>,
     ) -> Result<Pending, Error> {
         let now = clock::now();
         let options = &request.options;
@@ -162,6 +165,9 @@ impl Connection {
             let began =
                 Time::from_nanos(now.as_nanos().saturating_sub(nanos(counted.unwrap_or_default())));
             state.slots.insert(Slot { id, lease: lease.clone(), began, ..Slot::default() });
+            if let Some(number) = number {
+                number.store(id, Ordering::Release);
+            }
             Ok(token)
         };
         let result = self.shared.with_call(hold, |state| {
@@ -506,7 +512,7 @@ mod tests {
         };
         let request = Request::new("add", Encoding::None, &[]).with_options(wrong);
         let lease = Arc::new(Counted::default());
-        let refused = connection.start_leased(request.clone(), lease.clone(), Duration::ZERO);
+        let refused = connection.start_leased(request.clone(), lease.clone(), Duration::ZERO, None);
         assert_eq!(refused.unwrap_err().code(), ErrorCode::InvalidArgument);
         assert_eq!(lease.0.load(Ordering::Relaxed), 1);
 
