@@ -18,6 +18,8 @@ VENV := .venv
 VENV_BIN := $(CURDIR)/$(VENV)/bin
 PYTHON_DIR := bindings/python
 NODE_DIR := bindings/node
+PYTHON_TYPING := $(PYTHON_DIR)/tests/typing
+PYRIGHT := $(PYTHON_TYPING)/node_modules/.bin/pyright
 # What maturin puts into a wheel beside the package, when it is there under this name: `scripts` becomes the environment's `bin`.
 WHEEL_DATA := $(PYTHON_DIR)/procall._native.data
 MDBOOK_VERSION := 0.5.4
@@ -94,7 +96,7 @@ docs: setup-system ## build the book and the Rust reference
 .PHONY: clean
 clean: ## remove everything that was made
 	rm -rf target fuzz/target docs/book bench-results dist $(WHEEL_DATA) $(VENV)
-	rm -rf $(EXAMPLES:=/node_modules)
+	rm -rf $(EXAMPLES:=/node_modules) $(PYTHON_TYPING)/node_modules
 	rm -rf $(NODE_DIR)/node_modules $(NODE_DIR)/dist $(NODE_DIR)/*.node $(PYTHON_DIR)/procall/*.so
 	find . -name .git -prune -o \( -name __pycache__ -o -name .pytest_cache -o -name .mypy_cache \
 		-o -name .ruff_cache -o -name .hypothesis -o -name '*.egg-info' \) -type d -prune -exec rm -rf {} +
@@ -117,12 +119,17 @@ check-repository: setup-system
 	cargo xtask leftovers
 	cargo xtask duplicates
 
+# Types are checked by both checkers that people use, and the declarations of the native module against the module.
 .PHONY: check-python
-check-python: setup-python
+check-python: build-python $(PYTHON_TYPING)/node_modules/.package-lock.json
 	$(VENV_BIN)/ruff check $(RUFF_CONFIG) $(PYTHON_SOURCES)
 	$(VENV_BIN)/ruff format --check $(RUFF_CONFIG) $(PYTHON_SOURCES)
 	cd $(PYTHON_DIR) && $(VENV_BIN)/mypy --strict procall
 	cd $(PYTHON_DIR) && $(VENV_BIN)/mypy --strict --warn-unused-ignores tests/typing
+	cd $(PYTHON_DIR) && $(VENV_BIN)/stubtest procall._native --ignore-positional-only --concise --allowlist tests/typing/native.allow
+	$(WITH_PYTHON) $(PYRIGHT) -p $(PYTHON_TYPING)
+	$(WITH_PYTHON) $(PYRIGHT) --verifytypes procall --ignoreexternal >$(PYTHON_TYPING)/node_modules/found.txt \
+		|| { cat $(PYTHON_TYPING)/node_modules/found.txt; exit 1; }
 
 # The declarations of the native addon are written by its build.
 .PHONY: check-node

@@ -6,7 +6,7 @@ from procall import _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from types import EllipsisType, TracebackType
     from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
@@ -142,6 +142,11 @@ class Calls(Base):
 
         @overload
         def submit(self, method: str, /, *args: Any, **kwargs: Any) -> Future[Any]: ...
+        # What an async function of that name gives is what arrives, not the coroutine.
+        @overload
+        def submit(
+            self, method: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+        ) -> Future[R]: ...
         @overload
         def submit(
             self, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
@@ -178,6 +183,16 @@ class Calls(Base):
             progress: bool = False,
             ahead: int = 64,
         ) -> Iterator[Any]: ...
+        @overload
+        def map(
+            self,
+            method: Callable[..., Coroutine[Any, Any, R]],
+            arguments: Iterable[Sequence[Any]],
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> Iterator[R]: ...
         @overload
         def map(
             self,

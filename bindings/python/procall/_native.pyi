@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from concurrent.futures import Future
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, final
 
 from procall._signature import Description
 
 VERSION: str
 
+@final
 class Hub:
     """The connections that one event loop watches."""
 
@@ -22,14 +23,16 @@ class Hub:
 
 def forked() -> None: ...
 
+@final
 class Wait(Coroutine[Any, Any, Any]):
     """Something an event loop can wait for: a coroutine in all that asyncio asks of one."""
 
     def __await__(self) -> Any: ...
-    def send(self, value: Any, /) -> Any: ...
+    def send(self, _value: Any, /) -> Any: ...
     def throw(self, kind: Any, value: Any = None, traceback: Any = None, /) -> Any: ...
     def close(self) -> None: ...
 
+@final
 class Method:
     """A method of the other side, as a callable. Its attributes are methods too."""
 
@@ -38,6 +41,7 @@ class Method:
     @property
     def __name__(self) -> str: ...
 
+@final
 class Caller:
     """What clients and pools call through: a channel, and how its calls are made."""
 
@@ -69,6 +73,7 @@ class Caller:
     def with_options(self, options: dict[str, Any], /) -> Caller: ...
     def close(self) -> None: ...
 
+@final
 class Stream(Iterator[Any]):
     """A call with streams. Leaving it early, by ``close``, ``with`` or by forgetting it, cancels
     the call.
@@ -97,6 +102,7 @@ class Stream(Iterator[Any]):
         /,
     ) -> None: ...
 
+@final
 class AsyncStream(AsyncIterator[Any]):
     """The same for asyncio. Reading and sending may go on in different tasks."""
 
@@ -126,6 +132,7 @@ class AsyncStream(AsyncIterator[Any]):
         /,
     ) -> None: ...
 
+@final
 class Submitted:
     """A call under way. Forgotten, it is cancelled."""
 
@@ -140,6 +147,7 @@ class Submitted:
         outcome already.
         """
 
+@final
 class Peer:
     """Who is at the other side, as it says itself."""
 
@@ -155,6 +163,7 @@ class Peer:
     def pid(self) -> int:
         """Its process; 0 when it does not say."""
 
+@final
 class Context:
     """The facts of a call, for a handler that has a parameter of this type."""
 
@@ -186,6 +195,21 @@ class Context:
     def progress(self, done: int, total: int | None = None, text: str = "") -> None:
         """Tells the caller how far the work has come. At most ten reports a second travel."""
 
+@final
+class Items(Iterator[Any]):
+    """The stream that a caller sends, for a plain handler."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
+
+@final
+class AsyncItems(AsyncIterator[Any]):
+    """The same for an async handler."""
+
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Wait: ...
+
+@final
 class Call:
     """A call in the hands of the event loop or of another thread."""
 
@@ -202,6 +226,7 @@ class Call:
     def fail(self, raised: BaseException, /) -> None: ...
     def cancelled(self) -> None: ...
 
+@final
 class Server:
     """A described service, and the place its calls come from."""
 
@@ -231,6 +256,7 @@ class Server:
     @staticmethod
     def set_current(variable: ContextVar[Call | None], /) -> None: ...
 
+@final
 class Pool:
     """A running pool."""
 
@@ -261,11 +287,30 @@ class Pool:
     def stop(self) -> None: ...
     def stop_soon(self, hub: Hub, /) -> Wait: ...
     def close(self) -> None: ...
-    def events(self, hub: Hub | None, /) -> Any: ...
-    def output(self, index: int, count: int, /) -> list[tuple[str, int, str, str]]: ...
+    def events(self, hub: Hub | None, /) -> Any:
+        """``Events``, or with a hub ``AsyncEvents``."""
+
+    def output(
+        self, index: int, count: int, /
+    ) -> list[tuple[str, int, Literal["stdout", "stderr"], str]]: ...
+
+@final
+class Events(Iterator[tuple[str, int, int | None, str, str]]):
+    """What happens to a pool's workers: worker, index, process, kind, sentence."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[str, int, int | None, str, str]: ...
+
+@final
+class AsyncEvents(AsyncIterator[tuple[str, int, int | None, str, str]]):
+    """The same for asyncio."""
+
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Wait: ...
 
 def connect(target: str, timeout: float | None, /) -> Caller: ...
 
+@final
 class Finder:
     """The search for a service, for event loops."""
 
@@ -282,6 +327,7 @@ class Finder:
     def unanswered(self) -> Exception:
         """The error when it did not."""
 
+@final
 class Found:
     """A service that was found and is not greeted yet."""
 

@@ -8,7 +8,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
+    from typing import Any, Literal
 
     from procall import _native
     from procall._errors import Error
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from procall._options import PoolOptions
 
     Program = str | os.PathLike[str] | Sequence[str]
+    WorkerState = Literal["starting", "ready", "busy", "draining", "backoff", "failed", "stopped"]
+    EventKind = Literal[
+        "started",
+        "ready",
+        "suspected",
+        "recovered",
+        "draining",
+        "replacing",
+        "exited",
+        "restarting",
+        "failed",
+        "stopped",
+    ]
 
 
 class WorkerInfo:
@@ -41,8 +54,8 @@ class WorkerInfo:
     """As in ``calc/2``."""
     pid: int | None
     """Its process, while there is one."""
-    state: str
-    """``starting``, ``ready``, ``busy``, ``draining``, ``backoff``, ``failed`` or ``stopped``."""
+    state: WorkerState
+    """What it does now."""
     calls: int
     """Calls it was given, across its restarts."""
     in_flight: int
@@ -71,12 +84,21 @@ class OutputLine:
 
     __slots__ = ("pid", "stream", "text", "worker")
 
-    def __init__(self, worker: str, pid: int, stream: str, text: str) -> None:
+    worker: str
+    """As in ``calc/2``."""
+    pid: int
+    """The process that printed it."""
+    stream: Literal["stdout", "stderr"]
+    """Where it printed it."""
+    text: str
+    """The line, without its end."""
+
+    def __init__(
+        self, worker: str, pid: int, stream: Literal["stdout", "stderr"], text: str
+    ) -> None:
         self.worker = worker
-        """As in ``calc/2``."""
         self.pid = pid
         self.stream = stream
-        """``stdout`` or ``stderr``."""
         self.text = text
 
     def __str__(self) -> str:
@@ -91,16 +113,24 @@ class Event:
 
     __slots__ = ("index", "kind", "pid", "text", "worker")
 
-    def __init__(self, worker: str, index: int, pid: int | None, kind: str, text: str) -> None:
+    worker: str
+    """As in ``calc/2``."""
+    index: int
+    """Its place in the pool, from 0."""
+    pid: int | None
+    """Its process, while there is one."""
+    kind: EventKind
+    """What happened."""
+    text: str
+    """The same in one sentence."""
+
+    def __init__(
+        self, worker: str, index: int, pid: int | None, kind: EventKind, text: str
+    ) -> None:
         self.worker = worker
-        """As in ``calc/2``."""
         self.index = index
-        """Its place in the pool, from 0."""
         self.pid = pid
         self.kind = kind
-        """``started``, ``ready``, ``suspected``, ``recovered``, ``draining``, ``replacing``,
-        ``exited``, ``restarting``, ``failed`` or ``stopped``.
-        """
         self.text = text
 
     def __str__(self) -> str:

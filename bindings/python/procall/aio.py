@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary, ref
 
 from procall import _native
 from procall._client import Base
+from procall._native import AsyncStream as Stream
 from procall._workers import Answer, Event, Watched, plan
 
 TYPE_CHECKING = False
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
         Sequence,
     )
     from types import TracebackType
-    from typing import Any, Self, Unpack
+    from typing import Any, Self, TypeVar, Unpack, overload
 
     from procall._methods import MethodInfo
-    from procall._native import AsyncStream
     from procall._options import PoolOptions
     from procall._workers import Outcome, Program
 
-__all__ = ["Client", "Pool", "connect"]
+    Arguments = Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]]
+    R = TypeVar("R")
+
+__all__ = ["Client", "Pool", "Stream", "connect"]
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, _native.Hub] = WeakKeyDictionary()
 
@@ -53,24 +56,57 @@ class Calls(Base):
         awaitable: Awaitable[Any] = self._caller.call(method, args, kwargs)
         return awaitable
 
-    def stream(self, method: str, /, *args: Any, **kwargs: Any) -> AsyncStream:
+    def stream(self, method: str, /, *args: Any, **kwargs: Any) -> Stream:
         """Calls a method whose result is a stream, for ``async for``. Closing it early cancels the
         call.
         """
-        stream: AsyncStream = self._caller.stream(method, args, kwargs)
+        stream: Stream = self._caller.stream(method, args, kwargs)
         return stream
 
-    def duplex(self, method: str, /, *args: Any, **kwargs: Any) -> AsyncStream:
+    def duplex(self, method: str, /, *args: Any, **kwargs: Any) -> Stream:
         """Calls a method that takes a stream: ``await send``, then ``finish`` and iterate, or
         ``await result()``.
         """
-        stream: AsyncStream = self._caller.duplex(method, args, kwargs)
+        stream: Stream = self._caller.duplex(method, args, kwargs)
         return stream
+
+    if TYPE_CHECKING:
+
+        @overload
+        def map(
+            self,
+            method: str,
+            arguments: Arguments,
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> AsyncGenerator[Any, None]: ...
+        @overload
+        def map(
+            self,
+            method: Callable[..., Coroutine[Any, Any, R]],
+            arguments: Arguments,
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> AsyncGenerator[R, None]: ...
+        @overload
+        def map(
+            self,
+            method: Callable[..., R],
+            arguments: Arguments,
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> AsyncGenerator[R, None]: ...
 
     def map(
         self,
-        method: str,
-        arguments: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]],
+        method: Callable[..., Any] | str,
+        arguments: Arguments,
         /,
         *,
         progress: bool = False,
@@ -275,7 +311,7 @@ async def _events(events: Any) -> AsyncGenerator[Event, None]:
 
 async def _map(
     name: str,
-    arguments: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]],
+    arguments: Arguments,
     start: Callable[[Sequence[Any]], Awaitable[Any]],
     ahead: int,
     progress: bool,
