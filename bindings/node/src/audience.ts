@@ -35,9 +35,9 @@ export interface PoolEvent {
 /** Functions that are told of a pool. */
 export interface Listeners {
   /** Told every line that a worker prints; without it, lines are only kept for error messages. */
-  readonly onOutput?: (line: OutputLine) => void;
+  readonly onOutput?: ((line: OutputLine) => void) | undefined;
   /** Told what happens to the workers, from the first start on. */
-  readonly onEvent?: (event: PoolEvent) => void;
+  readonly onEvent?: ((event: PoolEvent) => void) | undefined;
 }
 
 /** Hears what happens in a pool. */

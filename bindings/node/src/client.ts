@@ -184,16 +184,16 @@ export interface ConnectOptions {
   /**
    * How long the service may take to be there and to answer, in milliseconds; 5 s. Zero is one look, `Infinity` waits without end.
    */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Aborting it ends the search. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /**
    * Error classes that the service's methods declare: a failure of one of these names is an instance of the class, made without its constructor,
    * with the message and the fields of the original; its `cause` is the {@link ProcallError}.
    */
-  readonly errors?: readonly ErrorClass[];
+  readonly errors?: readonly ErrorClass[] | undefined;
   /** The handler that connects: the search takes no more time than the handler has left, and ends when the handler is cancelled. */
-  readonly context?: Context;
+  readonly context?: Context | undefined;
 }
 
 class Connecting implements Operation {

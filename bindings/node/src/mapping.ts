@@ -9,7 +9,7 @@ import { ProcallError } from "./errors.js";
 /** How many calls are to be made. */
 export interface MapOptions extends Omit<CallOptions, "items" | "onProgress"> {
   /** Calls under way, and answers that wait for those before them; twice the workers, 16 at least. No more items than these are read ahead. */
-  readonly lookAhead?: number;
+  readonly lookAhead?: number | undefined;
   /** Told how many answers were taken, and of how many, when that is known; `true` draws a bar on a terminal's standard error. */
   readonly progress?: boolean | ((done: number, total: number | undefined) => void);
 }

@@ -25,56 +25,56 @@ export interface PoolOptions extends Listeners {
    * How many processes; as many as this process may use processors. With `{ min, max }` the pool is elastic: `min` processes are always there,
    * another one is started when a call has waited for 50 ms, up to `max`, and ended again when it has had nothing to do for `idleTimeoutMs`.
    */
-  readonly workers?: number | { readonly min: number; readonly max: number };
+  readonly workers?: number | { readonly min: number; readonly max: number } | undefined;
   /** How long a worker beyond the smallest number of an elastic pool may be idle, 60 s. */
-  readonly idleTimeoutMs?: number;
+  readonly idleTimeoutMs?: number | undefined;
   /**
    * Which of several workers with room gets the next call. `"idle_first"`, the default: the one with the fewest calls in hand, of equal ones the
    * first, so that under light load the same few do the work and their caches stay warm. `"least_loaded"`: the one with the smallest share of
    * its slots taken, of equal ones that which has had the fewest calls. `"round_robin"`: one after the other.
    */
-  readonly dispatch?: "idle_first" | "least_loaded" | "round_robin";
+  readonly dispatch?: "idle_first" | "least_loaded" | "round_robin" | undefined;
   /**
    * A worker that has had so many calls is replaced by a new process; never by default. It finishes its calls first, and no more than one worker
    * of a pool is replaced at a time.
    */
-  readonly maxCalls?: number;
+  readonly maxCalls?: number | undefined;
   /** The same for one whose resident memory is above so many bytes, looked at once a second: a number, or a text such as `"2GiB"`. */
-  readonly maxMemory?: number | string;
+  readonly maxMemory?: number | string | undefined;
   /** Arguments of the program. There is no shell: they arrive as they are. */
-  readonly args?: readonly string[];
+  readonly args?: readonly string[] | undefined;
   /** Variables of the workers' environment, beside this process's own. */
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** The workers' working directory. */
-  readonly cwd?: string;
+  readonly cwd?: string | undefined;
   /** What runs the file, instead of what its extension says. */
-  readonly interpreter?: string;
+  readonly interpreter?: string | undefined;
   /** The pool's name: its workers are called `name/1`, `name/2` and so on. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Calls that may wait for a worker, 256. The next one is refused with OVERLOADED. */
-  readonly queue?: number;
+  readonly queue?: number | undefined;
   /** Calls that one worker gets at once, instead of what it registered. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /** How long a worker may take until it is ready, 30 s. */
-  readonly readyTimeoutMs?: number;
+  readonly readyTimeoutMs?: number | undefined;
   /** How long calls may take to finish when a worker is stopped or restarted, 10 s. */
-  readonly finishTimeoutMs?: number;
+  readonly finishTimeoutMs?: number | undefined;
   /** How long a worker without calls may take to exit, 5 s. */
-  readonly stopTimeoutMs?: number;
+  readonly stopTimeoutMs?: number | undefined;
   /** Whether workers are asked for a sign of life every 5 s; true. */
-  readonly heartbeat?: boolean;
+  readonly heartbeat?: boolean | undefined;
   /** Whether and when a worker that has gone is started again. */
   readonly restart?: {
-    readonly backoffMs?: number;
-    readonly maxBackoffMs?: number;
-    readonly maxRestarts?: number;
-    readonly windowMs?: number;
-    readonly maxUnready?: number;
-  };
+    readonly backoffMs?: number | undefined;
+    readonly maxBackoffMs?: number | undefined;
+    readonly maxRestarts?: number | undefined;
+    readonly windowMs?: number | undefined;
+    readonly maxUnready?: number | undefined;
+  } | undefined;
   /** Error classes that the workers' methods declare, as {@link ConnectOptions.errors}. */
-  readonly errors?: readonly ErrorClass[];
+  readonly errors?: readonly ErrorClass[] | undefined;
   /** Aborting it gives the start up. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** How a call to all workers is to be made. */

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
+import * as before from "@sinclair/typebox";
 import { connect, method, Service, service } from "procall";
+import * as typebox from "typebox";
 import * as z from "zod";
 
 import { folder, serve } from "../testing/serving.mjs";
@@ -20,7 +22,13 @@ const objects = {
     properties: { a: { type: "number" }, b: { type: "number" }, tags: { type: "array", items: { type: "string" } } },
     required: ["a"],
   },
+  TypeBox: byTypeBox(typebox),
+  "TypeBox before 1.0": byTypeBox(before),
 };
+
+function byTypeBox({ Type }) {
+  return Type.Object({ a: Type.Number(), b: Type.Optional(Type.Number()), tags: Type.Optional(Type.Array(Type.String())) });
+}
 
 describe("described methods", { timeout: 60_000 }, () => {
   for (const [make, input] of Object.entries(objects)) {
