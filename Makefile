@@ -83,6 +83,15 @@ wheel: setup-python ## the Python package with the command `procall`, for pip, i
 		--out $(CURDIR)/dist $(if $(RELEASE),--release) || { rm -rf $(CURDIR)/$(WHEEL_DATA); exit 1; }
 	rm -rf $(WHEEL_DATA)
 
+.PHONY: tarball
+tarball: build-node ## the Node package with the command `procall`, for npm, into dist
+	cargo build --locked -p procall-cli $(if $(RELEASE),--release)
+	install -D $(TARGET)/$(if $(RELEASE),release,debug)/procall $(NODE_DIR)/bin/procall
+	strip --strip-debug $(NODE_DIR)/bin/procall
+	mkdir -p dist
+	cd $(NODE_DIR) && npm pack --silent --pack-destination $(CURDIR)/dist || { rm -rf $(CURDIR)/$(NODE_DIR)/bin; exit 1; }
+	rm -rf $(NODE_DIR)/bin
+
 .PHONY: docs
 docs: setup-system ## build the book and the Rust reference
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps

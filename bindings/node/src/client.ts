@@ -23,11 +23,19 @@ export interface Registration {
 
 /** What is known of one method. */
 export interface MethodInfo {
+  /** Full name, such as `calc.add`. */
   readonly name: string;
+  /** What it does. */
   readonly description?: string;
+  /** Names of its parameters in their order, when they are told. */
+  readonly params?: readonly string[];
+  /** JSON Schema of the params: an object with one property a parameter. */
   readonly params_schema?: unknown;
+  /** JSON Schema of the result, or of one item when the result is a stream. */
   readonly result_schema?: unknown;
+  /** It may run more than once without harm. */
   readonly idempotent: boolean;
+  /** Which sides send a stream. */
   readonly shape: "unary" | "items_out" | "items_in" | "duplex";
 }
 

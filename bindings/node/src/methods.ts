@@ -136,9 +136,17 @@ export function infoOf(service: string, method: Method): Record<string, unknown>
   return {
     name: method.name.includes(".") ? method.name : `${service}.${method.name}`,
     description: options.description,
+    params: namesOf(method),
     params_schema: method.paramsSchema,
     result_schema: method.resultSchema,
     idempotent: options.idempotent === true,
     shape: method.itemsIn ? (method.itemsOut ? "duplex" : "items_in") : method.itemsOut ? "items_out" : "unary",
   };
+}
+
+/** The names of the parameters, so that others may send them either way; none where the schema does not know them one by one. */
+function namesOf({ signature: { names, variadic }, paramsSchema }: Method): readonly string[] | undefined {
+  const properties = paramsSchema?.["properties"];
+  if (variadic || typeof properties !== "object" || properties === null) return undefined;
+  return names.every((name) => Object.hasOwn(properties, name)) ? names : undefined;
 }

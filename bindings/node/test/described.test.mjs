@@ -31,6 +31,29 @@ function byTypeBox({ Type }) {
 }
 
 describe("described methods", { timeout: 60_000 }, () => {
+  it("are registered with the names of their parameters, where those are known", async (t) => {
+    const { client } = await serve(t, {
+      plain: (a, b = 1) => [a, b],
+      none: () => null,
+      rest: (a, ...more) => [a, more],
+      destructured: ({ a }, b) => [a, b],
+      tuple: method({ input: z.tuple([z.number(), z.number()]) }, (base, exponent) => base ** exponent),
+      whole: method({ input: { type: "object" } }, (settings) => settings),
+      one: method({ input: z.string() }, (text) => text),
+    });
+    const { methods } = await client.methods();
+    const told = Object.fromEntries(methods.map(({ name, params }) => [name.replace("test.", ""), params]));
+    assert.deepEqual(told, {
+      plain: ["a", "b"],
+      none: undefined,
+      rest: undefined,
+      destructured: undefined,
+      tuple: ["base", "exponent"],
+      whole: undefined,
+      one: ["text"],
+    });
+  });
+
   for (const [make, input] of Object.entries(objects)) {
     it(`take one object of ${make}`, async (t) => {
       const { client } = await serve(t, { add: method({ input }, ({ a, b = 10 }) => a + b) });
@@ -40,6 +63,7 @@ describe("described methods", { timeout: 60_000 }, () => {
       assert.equal(await client.call("add", [1, 2]), 3);
       const { methods } = await client.methods();
       assert.deepEqual(Object.keys(methods[0].params_schema.properties), ["a", "b", "tags"]);
+      assert.deepEqual(methods[0].params, ["a", "b", "tags"]);
     });
 
     it(`name every field that ${make} has something against`, async (t) => {
