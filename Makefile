@@ -106,7 +106,7 @@ docs: setup-system ## build the book and the Rust reference
 clean: ## remove everything that was made
 	rm -rf target fuzz/target docs/book bench-results dist $(WHEEL_DATA) $(VENV)
 	rm -rf $(EXAMPLES:=/node_modules) $(PYTHON_TYPING)/node_modules
-	rm -rf $(NODE_DIR)/node_modules $(NODE_DIR)/dist $(NODE_DIR)/*.node $(PYTHON_DIR)/procall/*.so
+	rm -rf $(NODE_DIR)/node_modules $(NODE_DIR)/dist $(NODE_DIR)/bin $(NODE_DIR)/*.node $(PYTHON_DIR)/procall/*.so
 	find . -name .git -prune -o \( -name __pycache__ -o -name .pytest_cache -o -name .mypy_cache \
 		-o -name .ruff_cache -o -name .hypothesis -o -name '*.egg-info' \) -type d -prune -exec rm -rf {} +
 
@@ -161,11 +161,10 @@ test-node: build-node
 
 # Every caller with every worker, and the main job on the documents of this repository.
 .PHONY: test-examples
-test-examples: build-python build-node setup-examples wheel
+test-examples: build-python build-node setup-examples wheel tarball
 	cargo build --locked -p hello -p workers -p connect -p pairs -p procall-demo -p procall-cli
 	@$(WITH_PYTHON) tests/first-minutes/run
 	@$(WITH_PYTHON) tests/packages-node/run
-	@$(WITH_PYTHON) tests/packages/run
 	@$(WITH_PYTHON) examples/01-hello/run
 	@$(WITH_PYTHON) examples/02-workers/run
 	@$(WITH_PYTHON) examples/03-connect/run
