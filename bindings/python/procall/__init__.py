@@ -17,7 +17,7 @@ Its caller::
     import procall
 
     with procall.connect("calc") as calc:
-        calc.add(1, 2)
+        calc.add(1, 2)  # 3
 
 The same names for asyncio are in ``procall.aio``.
 """

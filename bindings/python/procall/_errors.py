@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
 
 class FieldError:
-    """One argument that was wrong: where, and what is wrong with it."""
+    """One argument that was wrong: where, and what is wrong with it.
+
+    ::
+
+        try:
+            calc.add(1, "x")
+        except procall.InvalidArgument as error:
+            for field in error.fields:
+                print(field.path, field.message)  # b must be int, not str
+    """
 
     __slots__ = ("message", "path")
 
@@ -43,6 +52,13 @@ class Error(Exception):
     """Why a call, a connection or a pool failed. All of Procall's exceptions derive from it.
 
     A handler may raise one too: its caller then gets the same code.
+
+    ::
+
+        try:
+            calc.add(1, "x")
+        except procall.Error as error:
+            print(error.code, error.executed, error.message)  # INVALID_ARGUMENT, no, ...
     """
 
     code: str = "INTERNAL"

@@ -77,6 +77,21 @@ class Caller:
 class Stream(Iterator[Any]):
     """A call with streams. Leaving it early, by ``close``, ``with`` or by forgetting it, cancels
     the call.
+
+    ::
+
+        with calc.stream("count", 1000) as numbers:
+            for number in numbers:
+                if number == 2:
+                    break
+        with calc.duplex("doubled") as numbers:
+            numbers.send(1)
+            numbers.finish()
+            list(numbers)  # [2]
+        numbers = calc.duplex("total")
+        numbers.send(1)
+        numbers.result()  # 1
+        numbers.close()
     """
 
     def __iter__(self) -> Self: ...
@@ -104,7 +119,24 @@ class Stream(Iterator[Any]):
 
 @final
 class AsyncStream(AsyncIterator[Any]):
-    """The same for asyncio. Reading and sending may go on in different tasks."""
+    """The same for asyncio. Reading and sending may go on in different tasks.
+
+    ::
+
+        async with calc.stream("count", 1000) as numbers:
+            async for number in numbers:
+                if number == 2:
+                    break
+        numbers = calc.duplex("doubled")
+        await numbers.send(1)
+        numbers.finish()
+        [number async for number in numbers]  # [2]
+        await numbers.aclose()
+        numbers = calc.duplex("total")
+        await numbers.send(1)
+        await numbers.result()  # 1
+        numbers.close()
+    """
 
     def __aiter__(self) -> Self: ...
     def __anext__(self) -> Wait: ...
@@ -122,7 +154,9 @@ class AsyncStream(AsyncIterator[Any]):
     def close(self) -> None:
         """Cancels what is left of the call."""
 
-    def aclose(self) -> Wait: ...
+    def aclose(self) -> Wait:
+        """Cancels what is left of the call; for ``contextlib.aclosing``."""
+
     async def __aenter__(self) -> Self: ...
     async def __aexit__(
         self,
@@ -149,7 +183,19 @@ class Submitted:
 
 @final
 class Peer:
-    """Who is at the other side, as it says itself."""
+    """Who is at the other side, as it says itself.
+
+    ::
+
+        service = procall.Service("calc")
+
+        @service.method
+        def whoami(ctx: procall.Context) -> str:
+            caller = ctx.caller
+            return f"{caller.name} {caller.runtime} {caller.pid}"
+
+        service.run()
+    """
 
     @property
     def name(self) -> str:
@@ -165,7 +211,23 @@ class Peer:
 
 @final
 class Context:
-    """The facts of a call, for a handler that has a parameter of this type."""
+    """The facts of a call, for a handler that has a parameter of this type.
+
+    ::
+
+        calc = procall.Service("calc")
+
+        @calc.method
+        def train(ctx: procall.Context, epochs: int) -> str:
+            ctx.log(f"{ctx.method} for {ctx.caller.pid}, {ctx.remaining} s left")
+            for epoch in range(epochs):
+                if ctx.cancelled:
+                    break
+                ctx.progress(epoch + 1, epochs, "training")
+            return ctx.meta.get("model", "model.bin")
+
+        calc.run()
+    """
 
     @property
     def method(self) -> str:

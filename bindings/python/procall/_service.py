@@ -42,7 +42,16 @@ class Service:
         Calc("calc").run()
 
     A generator gives a stream. Hints become the schema that callers see, and arguments of wrong
-    types never reach the function.
+    types never reach the function::
+
+        calc = procall.Service("calc", description="Sums", threads=2)
+
+        @calc.method(description="Adds two numbers.")
+        def add(a: int, b: int) -> int:
+            return a + b
+
+        calc.register("length", len)
+        print(calc.name, calc.address, calc.document()["methods"])
     """
 
     def __init__(
@@ -165,6 +174,15 @@ class Service:
         """Makes the public methods of an object methods: those that its class itself defines, and
         whose names do not begin with ``_``. ``run`` and ``stop`` are left out, and what is
         inherited; ``procall.method`` gives one of them options.
+
+        ::
+
+            class Sums:
+                def add(self, a: int, b: int) -> int:
+                    return a + b
+
+            service = procall.Service("calc")
+            service.include(Sums())
         """
         self._include(instance)
 
@@ -218,6 +236,12 @@ class Service:
         The surroundings decide how: started by a pool, as its worker; by hand, listening at
         ``listen``, at ``PROCALL_LISTEN``, or at the place where ``procall.connect`` finds this
         service by name.
+
+        ::
+
+            service = procall.Service("calc")
+            service.register("add", lambda a, b: a + b)
+            service.run()
         """
         if self._threads or any(method.is_async for method in self._settled()):
             from procall import _serving
@@ -237,21 +261,38 @@ class Service:
         run on a thread of the client's own, one at a time unless the service has ``threads``.
         ``close`` or the end of ``with`` ends it; several may be open at once::
 
+            service = procall.Service("calc")
+            service.register("add", lambda a, b: a + b)
             with service.client() as calc:
-                assert calc.add(1, 2) == 3
+                calc.add(1, 2)  # 3
         """
         from procall._local import client
 
         return client(self)
 
     def aio_client(self) -> Opening:
-        """The same for asyncio: ``async with service.aio_client() as calc``."""
+        """The same for asyncio.
+
+        ::
+
+            service = procall.Service("calc")
+            service.register("add", lambda a, b: a + b)
+            async with service.aio_client() as calc:
+                await calc.add(1, 2)  # 3
+        """
         from procall._local import aio_client
 
         return aio_client(self)
 
     def stop(self) -> None:
-        """Ends ``run``, from any thread: calls in flight may finish, new ones are refused."""
+        """Ends ``run``, from any thread: calls in flight may finish, new ones are refused.
+
+        ::
+
+            service = procall.Service("calc")
+            service.register("stop", service.stop)
+            service.run()
+        """
         if self._server is not None:
             self._server.stop()
 

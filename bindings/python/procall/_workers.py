@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 
 
 class WorkerInfo:
-    """What is known of one worker."""
+    """What is known of one worker.
+
+    ::
+
+        for worker in pool.workers():
+            print(worker.name, worker.state, worker.pid)  # calc/1 ready 4131
+    """
 
     __slots__ = (
         "calls",
@@ -80,7 +86,13 @@ class WorkerInfo:
 
 
 class OutputLine:
-    """A line that a worker printed."""
+    """A line that a worker printed.
+
+    ::
+
+        for line in pool.output(0, count=20):
+            print(line.worker, line.stream, line.text)
+    """
 
     __slots__ = ("pid", "stream", "text", "worker")
 
@@ -109,7 +121,16 @@ class OutputLine:
 
 
 class Event:
-    """Something that happened to a worker."""
+    """Something that happened to a worker.
+
+    ::
+
+        events = pool.events()
+        pool.stop()
+        for event in events:
+            if event.kind == "exited":
+                print(event.worker, event.text)
+    """
 
     __slots__ = ("index", "kind", "pid", "text", "worker")
 
@@ -141,7 +162,14 @@ class Event:
 
 
 class Outcome:
-    """What became of one call of a batch."""
+    """What became of one call of a batch.
+
+    ::
+
+        good, bad = calc.batch([("add", (1, 2)), ("add", (1, "x"))])
+        good.result()  # 3
+        print(bad.error)
+    """
 
     __slots__ = ("_value", "error")
 
@@ -166,7 +194,13 @@ class Outcome:
 
 
 class Answer(Outcome):
-    """One worker's part in a broadcast."""
+    """One worker's part in a broadcast.
+
+    ::
+
+        for answer in pool.broadcast("reload", "model.bin"):
+            print(answer.worker, answer.error or answer.result())
+    """
 
     __slots__ = ("worker",)
 

@@ -66,6 +66,13 @@ class Calls(Base):
     def duplex(self, method: str, /, *args: Any, **kwargs: Any) -> Stream:
         """Calls a method that takes a stream: ``await send``, then ``finish`` and iterate, or
         ``await result()``.
+
+        ::
+
+            async with calc.duplex("total") as numbers:
+                for number in (1, 2, 3):
+                    await numbers.send(number)
+                print(await numbers.result())  # 6
         """
         stream: Stream = self._caller.duplex(method, args, kwargs)
         return stream
@@ -123,8 +130,8 @@ class Calls(Base):
 
         ::
 
-            async for size in pool.map("thumbnail", ((path,) for path in paths), progress=True):
-                ...
+            async for width in pool.map("images.width", [("a.png",), ("b.png",)], progress=True):
+                print(width)
         """
         from procall import _ahead
 
@@ -159,7 +166,13 @@ class Calls(Base):
         return read(self._caller.registration() or await self.call("procall.methods"))
 
     async def close(self) -> None:
-        """Ends it at once: calls that wait or run end with ``Closed``."""
+        """Ends it at once: calls that wait or run end with ``Closed``.
+
+        ::
+
+            calc = await procall.aio.connect("calc")
+            await calc.close()
+        """
         self._caller.close()
 
     async def _leave(self, failed: bool) -> None:
@@ -181,7 +194,19 @@ class Client(Calls):
     """A connection to a service. Its attributes are the service's methods: ``await calc.add(1,
     2)``.
 
-    It belongs to the event loop that it was made in.
+    It belongs to the event loop that it was made in::
+
+        async with procall.aio.connect("calc") as calc:
+            await calc.add(1, 2)  # 3
+            await calc.call("add", 1, b=2)  # 3
+            async for n in calc.stream("count", 3):
+                print(n)
+            calc.notify("log", "hello")
+            for method in await calc.methods():
+                print(method.name, method.description)
+            print(calc.metrics().latency.p99)
+
+    The end of ``async with`` is ``await calc.close()``.
     """
 
 
@@ -230,6 +255,11 @@ def connect(target: str, *, timeout: float | None = 5.0) -> Opening:
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. The event loop runs on meanwhile.
+
+    ::
+
+        async with procall.aio.connect("calc", timeout=30) as calc:
+            await calc.add(1, 2)  # 3
     """
     return Opening(lambda: _connect(target, timeout))
 
@@ -240,9 +270,18 @@ class Pool(Watched, Calls):
     ::
 
         async with procall.aio.Pool("calc.py", workers=4) as pool:
-            await pool.calc.add(1, 2)
+            await pool.calc.add(1, 2)  # 3
+            await pool.call("add", 1, 2)  # 3
+            async for n in pool.stream("count", 3):
+                print(n)
+            pool.notify("log", "hello")
+            await pool.restart()  # one after the other; no call is lost
+            print(await pool.methods(), pool.metrics(), pool.health(), pool.workers())
+            print(pool.stats(), pool.output(0))
+            await pool.drain()
 
-    The options are those of ``procall.Pool``. ``await procall.aio.Pool(...)`` starts it too.
+    The options are those of ``procall.Pool``. ``await procall.aio.Pool(...)`` starts it too, and
+    ``await pool.stop()`` is the end of ``async with``.
     """
 
     def __init__(self, program: Program, **options: Unpack[PoolOptions]) -> None:
@@ -277,7 +316,15 @@ class Pool(Watched, Calls):
         return answers
 
     def events(self) -> AsyncGenerator[Event, None]:
-        """What happens to the workers from now on; ends when the pool has stopped."""
+        """What happens to the workers from now on; ends when the pool has stopped.
+
+        ::
+
+            events = pool.events()
+            await pool.stop()
+            async for event in events:
+                print(event)
+        """
         return _events(self._pool.events(running_hub()))
 
     async def restart(self, worker: int | None = None) -> None:
