@@ -39,7 +39,18 @@ export interface MethodInfo {
   readonly shape: "unary" | "items_out" | "items_in" | "duplex";
 }
 
-/** What every client has beside the methods of its service. A method of one of these names is called with {@link call}. */
+/**
+ * What every client has beside the methods of its service. A method of one of these names is called with {@link call}.
+ *
+ * ```ts
+ * const sum = await client.call<number>("add", [1, 2], { deadlineMs: 80, idempotent: true });
+ * for await (const n of client.stream<number>("count", [5])) console.log(n);
+ * client.notify("log", ["hello"]);
+ * const { name, methods } = await client.methods();
+ * console.log(name, methods.map(({ name, params }) => `${name}(${params})`));
+ * client.close();
+ * ```
+ */
 export interface ClientBase {
   /** Calls a method that answers with one value. An array binds by position, an object by name. */
   call<R = unknown>(method: string, params?: Params, options?: CallOptions): Promise<R>;

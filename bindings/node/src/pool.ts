@@ -85,7 +85,7 @@ export type BroadcastOptions = Omit<CallOptions, "key" | "to" | "items">;
  *
  * ```ts
  * for (const answer of await pool.broadcast("reload")) {
- *   if ("error" in answer) console.error(answer.worker, answer.error.message);
+ *   if (answer.error !== undefined) console.error(answer.worker, answer.error.message);
  *   else console.log(answer.worker, answer.value);
  * }
  * ```
@@ -129,7 +129,19 @@ function step(begin: (id: number) => void): Promise<number> {
   return new Promise((resolve) => void new Step(resolve, begin));
 }
 
-/** What a pool has beside the services of its workers. */
+/**
+ * What a pool has beside the services of its workers.
+ *
+ * ```ts
+ * const sum = await pool.call<number>("add", [1, 2], { deadlineMs: 80 });
+ * for await (const n of pool.stream<number>("count", [5])) console.log(n);
+ * pool.notify("log", ["hello"]);
+ * const { methods } = await pool.methods();
+ * await pool.restart();                        // one after the other; no call is lost
+ * await pool.drain();
+ * await pool.stop();                           // or pool.close(), which waits for nothing
+ * ```
+ */
 export class PoolBase implements ClientBase {
   readonly #caller: Caller;
   readonly #channel: number;
@@ -260,7 +272,13 @@ export class PoolBase implements ClientBase {
     return decode(registration) as Registration;
   }
 
-  /** What is known of each worker; once the pool is stopped, the last of it. */
+  /**
+   * What is known of each worker; once the pool is stopped, the last of it.
+   *
+   * ```ts
+   * for (const { name, state, pid } of pool.workers()) console.log(name, state, pid);
+   * ```
+   */
   workers(): WorkerInfo[] {
     return this.#known((channel) => native.workers(channel), ({ workers }) => [...workers]);
   }
@@ -289,7 +307,14 @@ export class PoolBase implements ClientBase {
     return this.#known((channel) => native.health(channel), ({ health }) => health);
   }
 
-  /** All there is to know at once: the counts, the health, and each worker. */
+  /**
+   * All there is to know at once: the counts, the health, and each worker.
+   *
+   * ```ts
+   * const { metrics, health, workers } = pool.stats();
+   * console.log(metrics.totalRequests, health.text, workers.map(({ name, state }) => `${name} ${state}`));
+   * ```
+   */
   stats(): PoolStats {
     return this.#known((channel) => native.stats(channel), (last) => last);
   }
@@ -301,7 +326,13 @@ export class PoolBase implements ClientBase {
     return n.calling(() => now(this.#channel));
   }
 
-  /** What happens to the workers from now on; ends with the pool. */
+  /**
+   * What happens to the workers from now on; ends with the pool.
+   *
+   * ```ts
+   * for await (const { what, worker, text } of pool.events()) if (what === "exited") console.error(worker, text);
+   * ```
+   */
   events(): AsyncIterableIterator<PoolEvent> {
     return this.#audience.events();
   }
