@@ -8,13 +8,23 @@ from procall._signature import Description
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, TypeVar, overload
+    from typing import Any, TypedDict, TypeVar, Unpack, overload
 
     from procall._client import Client
     from procall.aio import Opening
 
     Function = TypeVar("Function", bound=Callable[..., Any])
     Raises = type[Exception] | Sequence[type[Exception]]
+
+    class MethodOptions(TypedDict, total=False):
+        """The options of ``Service.method``, which ``procall.method`` has too."""
+
+        name: str | None
+        idempotent: bool
+        description: str | None
+        raises: Raises
+        request_model: type | None
+
 
 ASYNC_CONCURRENCY = 128
 """Calls that a worker whose handlers are all async takes at once; one with plain handlers takes
@@ -98,16 +108,7 @@ class Service:
         def method(self, function: Function, /) -> Function: ...
 
         @overload
-        def method(
-            self,
-            /,
-            *,
-            name: str | None = None,
-            idempotent: bool = False,
-            description: str | None = None,
-            raises: Raises = (),
-            request_model: type | None = None,
-        ) -> Callable[[Function], Function]: ...
+        def method(self, /, **options: Unpack[MethodOptions]) -> Callable[[Function], Function]: ...
 
     def method(
         self,
@@ -316,14 +317,7 @@ if TYPE_CHECKING:
     def method(function: Function, /) -> Function: ...
 
     @overload
-    def method(
-        *,
-        name: str | None = None,
-        idempotent: bool = False,
-        description: str | None = None,
-        raises: Raises = (),
-        request_model: type | None = None,
-    ) -> Callable[[Function], Function]: ...
+    def method(**options: Unpack[MethodOptions]) -> Callable[[Function], Function]: ...
 
 
 def method(function: Any = None, /, **options: Any) -> Any:
