@@ -42,9 +42,9 @@ export interface PoolEvent {
 /** Functions that are told of a pool. */
 export interface Listeners {
   /** Told every line that a worker prints, instead of standard error; see `showOutput`. */
-  readonly onOutput?: (line: OutputLine) => void;
+  readonly onOutput?: ((line: OutputLine) => void) | undefined;
   /** Told what happens to the workers, from the first start on. */
-  readonly onEvent?: (event: PoolEvent) => void;
+  readonly onEvent?: ((event: PoolEvent) => void) | undefined;
 }
 
 /** Hears what happens in a pool. */

@@ -34,11 +34,11 @@ export interface CallOptions {
   /**
    * When to give up, in milliseconds; `null` is never. The default is 30 s: for a value until it is here, for a stream until its first item.
    */
-  readonly deadlineMs?: number | null;
+  readonly deadlineMs?: number | null | undefined;
   /** Aborting it cancels the call. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** The method may run more than once without harm. */
-  readonly idempotent?: boolean;
+  readonly idempotent?: boolean | undefined;
   /**
    * Told how far the handler has come, ten times a second at most; `true` draws a bar on standard error where that is a terminal.
    *
@@ -47,13 +47,13 @@ export interface CallOptions {
    * await pool.call("train", ["model.bin"], { progress: ({ done, total, text }) => console.log(done, total, text) });
    * ```
    */
-  readonly progress?: boolean | ((progress: Progress) => void);
+  readonly progress?: (boolean | ((progress: Progress) => void)) | undefined;
   /** The handler that makes this call: the call has no more time than the handler has left, and ends when the handler is cancelled. */
-  readonly context?: Context;
+  readonly context?: Context | undefined;
   /** Values that this side sends while the call runs, for methods that take a stream. */
-  readonly items?: AsyncIterable<unknown> | Iterable<unknown>;
+  readonly items?: AsyncIterable<unknown> | Iterable<unknown> | undefined;
   /** Facts that travel with the call. */
-  readonly meta?: Readonly<Record<string, unknown>>;
+  readonly meta?: Readonly<Record<string, unknown>> | undefined;
   /**
    * For pools: calls with the same key go to the same worker, in the order of sending, so that it can keep what belongs to the key. When that
    * worker is lost, the next call with the key fails with WORKER_LOST, `executed: "no"`, once; the one after it begins anew at another process.
@@ -63,18 +63,18 @@ export interface CallOptions {
    * await pool.call("add_to_cart", ["apple"], { key: "user-7" });
    * ```
    */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /**
    * For pools: the one worker that is to get the call, by its name such as `calc/2`; the call waits when that one is busy. It goes before `key`.
    * A single connection takes no notice of it.
    */
-  readonly to?: string;
+  readonly to?: string | undefined;
   /**
    * For pools: what happens to a worker that is still busy with the call when its deadline passes. `"return"`, the default, asks it to cancel and
    * gives it no other call in that slot until it is done; `"restart"` starts it anew, at once when it has no other call, else when those are done.
    * A single connection takes no notice of it.
    */
-  readonly onTimeout?: "return" | "restart";
+  readonly onTimeout?: "return" | "restart" | undefined;
 }
 
 /** How a notification is to be sent. */

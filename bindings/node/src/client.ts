@@ -23,15 +23,34 @@ export interface Registration {
 
 /** What is known of one method. */
 export interface MethodInfo {
+  /** Full name, such as `calc.add`. */
   readonly name: string;
+  /** What it does. */
   readonly description?: string;
+  /** Names of its parameters in their order, when they are told. */
+  readonly params?: readonly string[];
+  /** JSON Schema of the params: an object with one property a parameter. */
   readonly params_schema?: unknown;
+  /** JSON Schema of the result, or of one item when the result is a stream. */
   readonly result_schema?: unknown;
+  /** It may run more than once without harm. */
   readonly idempotent: boolean;
+  /** Which sides send a stream. */
   readonly shape: "unary" | "items_out" | "items_in" | "duplex";
 }
 
-/** What every client has beside the methods of its service. A method of one of these names is called with {@link call}. */
+/**
+ * What every client has beside the methods of its service. A method of one of these names is called with {@link call}.
+ *
+ * ```ts
+ * const sum = await client.call<number>("add", [1, 2], { deadlineMs: 80, idempotent: true });
+ * for await (const n of client.stream<number>("count", [5])) console.log(n);
+ * client.notify("log", ["hello"]);
+ * const { name, methods } = await client.methods();
+ * console.log(name, methods.map(({ name, params }) => `${name}(${params})`));
+ * client.close();
+ * ```
+ */
 export interface ClientBase {
   /** Calls a method that answers with one value. An array binds by position, an object by name. */
   call<R = unknown>(method: string, params?: Params, options?: CallOptions): Promise<R>;
@@ -184,16 +203,16 @@ export interface ConnectOptions {
   /**
    * How long the service may take to be there and to answer, in milliseconds; 5 s. Zero is one look, `Infinity` waits without end.
    */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Aborting it ends the search. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /**
    * Error classes that the service's methods declare: a failure of one of these names is an instance of the class, made without its constructor,
    * with the message and the fields of the original; its `cause` is the {@link ProcallError}.
    */
-  readonly errors?: readonly ErrorClass[];
+  readonly errors?: readonly ErrorClass[] | undefined;
   /** The handler that connects: the search takes no more time than the handler has left, and ends when the handler is cancelled. */
-  readonly context?: Context;
+  readonly context?: Context | undefined;
 }
 
 class Connecting implements Operation {

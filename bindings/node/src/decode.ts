@@ -253,7 +253,18 @@ function narrow(value: bigint): number | bigint {
   return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
 }
 
-/** The value that bytes are. */
+/**
+ * The value that bytes are; throws {@link UndecodableError} where they are none.
+ *
+ * ```ts
+ * const value: unknown = decode(encode({ a: 1 }));            // { a: 1 }
+ * try {
+ *   decode(new Uint8Array([0xc1]));
+ * } catch (error) {
+ *   if (error instanceof UndecodableError) console.log(error.message);
+ * }
+ * ```
+ */
 export function decode(bytes: Uint8Array): unknown {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return new Reader().value(buffer, 0, buffer.length);

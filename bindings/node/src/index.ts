@@ -27,5 +27,6 @@ export type { Dynamic, MethodsOf, Remote, StreamCalls, Streams, TypedCall } from
 export { type Running, type RunOptions, Service, service, type ServiceOptions } from "./service.js";
 export type { Schema } from "./signature.js";
 export type { AnySchema, StandardSchema } from "./validation.js";
+export type { Infer } from "./infer.js";
 export { Stream } from "./stream.js";
 export { type Dtype, DTYPES, type NumberArray, TypedBuffer } from "./typed.js";

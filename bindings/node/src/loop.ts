@@ -41,9 +41,9 @@ export interface IncomingCall {
 
 /** What of a call's options the command carries; the key and the worker are there when `flags` say so. */
 export interface CommandOptions {
-  readonly meta?: Readonly<Record<string, unknown>>;
-  readonly key?: string;
-  readonly to?: string;
+  readonly meta?: Readonly<Record<string, unknown>> | undefined;
+  readonly key?: string | undefined;
+  readonly to?: string | undefined;
 }
 
 /** Params that were encoded when the call was made, because it had to wait. */

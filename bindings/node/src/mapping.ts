@@ -9,7 +9,7 @@ import { ProcallError } from "./errors.js";
 /** How many calls are to be made. */
 export interface MapOptions extends Omit<CallOptions, "items" | "progress"> {
   /** Calls under way, and answers that wait for those before them; twice the workers, 16 at least. No more items than these are read ahead. */
-  readonly lookAhead?: number;
+  readonly lookAhead?: number | undefined;
   /** Told how many answers were taken, and of how many, when that is known; `true` draws a bar on a terminal's standard error. */
   readonly progress?: boolean | ((done: number, total: number | undefined) => void);
 }
@@ -35,6 +35,12 @@ type Begin<T, R> = (item: T, signal: AbortSignal) => Promise<R>;
 /**
  * The answers of many calls, in the order of their items. Nothing is read or called before the first answer is asked for. Leaving a `for await`
  * early cancels the calls under way, and so does the first error.
+ *
+ * ```ts
+ * const sums = pool.map<number>("add", [[1, 2], { a: 3, b: 4 }], { lookAhead: 8 });
+ * for await (const sum of sums) console.log(sum);
+ * const all: number[] = await pool.map<number>("add", [[1, 2]]).toArray();
+ * ```
  */
 export class Mapped<R> implements AsyncIterableIterator<R> {
   readonly #answers: AsyncGenerator<R, void, undefined>;

@@ -17,7 +17,7 @@ Its caller::
     import procall
 
     with procall.connect("calc") as calc:
-        calc.add(1, 2)
+        calc.add(1, 2)  # 3
 
 The same names for asyncio are in ``procall.aio``.
 """
@@ -106,13 +106,13 @@ else:
     }
 
     def __getattr__(name):
-        from importlib import import_module
-
+        # With names to import from it, `__import__` gives the inner module. It is what there is
+        # without importing `importlib`.
         if name == "aio":
-            return import_module("procall.aio")
+            return __import__("procall.aio", fromlist=["connect"])
         if name.startswith("_"):
             raise AttributeError(f"module 'procall' has no attribute {name!r}")
-        module = import_module(_PLACES.get(name, "procall._errors"))
+        module = __import__(_PLACES.get(name, "procall._errors"), fromlist=[name])
         try:
             value = getattr(module, name)
         except AttributeError:

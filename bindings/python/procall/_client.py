@@ -6,7 +6,7 @@ from procall import _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from types import EllipsisType, TracebackType
     from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
@@ -73,9 +73,9 @@ class Base:
             user = pool.options(key="user-7")
             user.sessions.login("ada")
             user.sessions.put("basket", 3)  # where she has logged in
-            pool.options(to="calc/2").calc.clear()
-            pool.options(progress=True).calc.train("model.bin")
-            pool.options(deadline=60, on_timeout="restart").calc.train("model.bin")
+            pool.options(to="calc/2").calc.reload("model.bin")
+            pool.options(progress=True).calc.train(3)
+            pool.options(deadline=60, on_timeout="restart").calc.train(3)
         """
         seconds = None if deadline is ... else float("inf") if deadline is None else deadline
         other = type(self).__new__(type(self))
@@ -101,12 +101,13 @@ class Base:
 
         ::
 
+            from typing import Protocol
+
             class Calc(Protocol):
                 def add(self, a: int, b: int) -> int: ...
 
-
-            calc = procall.connect("calc").as_(Calc)
-            calc.add(1, 2)  # an int, for whoever checks types
+            with procall.connect("calc") as calc:
+                calc.as_(Calc).add(1, 2)  # an int, for whoever checks types
         """
         typed: Any = self
         return typed  # type: ignore[no-any-return]
@@ -137,7 +138,15 @@ class Calls(Base):
         return stream
 
     def duplex(self, method: str, /, *args: Any, **kwargs: Any) -> Stream:
-        """Calls a method that takes a stream: ``send``, ``finish``, then iterate; or ``result``."""
+        """Calls a method that takes a stream: ``send``, ``finish``, then iterate; or ``result``.
+
+        ::
+
+            with calc.duplex("total") as numbers:
+                for number in (1, 2, 3):
+                    numbers.send(number)
+                print(numbers.result())  # 6
+        """
         stream: Stream = self._caller.duplex(method, args, kwargs)
         return stream
 
@@ -145,6 +154,11 @@ class Calls(Base):
 
         @overload
         def submit(self, method: str, /, *args: Any, **kwargs: Any) -> Future[Any]: ...
+        # What an async function of that name gives is what arrives, not the coroutine.
+        @overload
+        def submit(
+            self, method: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+        ) -> Future[R]: ...
         @overload
         def submit(
             self, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
@@ -160,8 +174,10 @@ class Calls(Base):
 
         ::
 
+            from concurrent.futures import as_completed
+
             futures = [pool.submit("add", n, n) for n in range(10)]
-            for future in concurrent.futures.as_completed(futures):
+            for future in as_completed(futures):
                 print(future.result())
         """
         from procall._ahead import name_of
@@ -181,6 +197,16 @@ class Calls(Base):
             progress: bool = False,
             ahead: int = 64,
         ) -> Iterator[Any]: ...
+        @overload
+        def map(
+            self,
+            method: Callable[..., Coroutine[Any, Any, R]],
+            arguments: Iterable[Sequence[Any]],
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> Iterator[R]: ...
         @overload
         def map(
             self,
@@ -212,8 +238,8 @@ class Calls(Base):
 
         ::
 
-            for size in pool.map("thumbnail", ((path,) for path in paths), progress=True):
-                ...
+            for width in pool.map("images.width", [("a.png",), ("b.png",)], progress=True):
+                print(width)
         """
         from procall import _ahead
 
@@ -259,7 +285,13 @@ class Calls(Base):
         return read(self._caller.registration() or self.call("procall.methods"))
 
     def close(self) -> None:
-        """Ends it at once: calls that wait or run end with ``Closed``."""
+        """Ends it at once: calls that wait or run end with ``Closed``.
+
+        ::
+
+            calc = procall.connect("calc")
+            calc.close()
+        """
         self._caller.close()
 
     def _leave(self, failed: bool) -> None:
@@ -278,7 +310,21 @@ class Calls(Base):
 
 
 class Client(Calls):
-    """A connection to a service. Its attributes are the service's methods: ``calc.add(1, 2)``."""
+    """A connection to a service. Its attributes are the service's methods: ``calc.add(1, 2)``.
+
+    ::
+
+        with procall.connect("calc") as calc:
+            calc.add(1, 2)  # 3
+            calc.call("add", 1, b=2)  # 3
+            list(calc.stream("count", 3))  # [0, 1, 2]
+            calc.notify("log", "hello")
+            for method in calc.methods():
+                print(method.name, method.description)
+            print(calc.metrics().latency.p99)
+
+    The end of ``with`` is ``calc.close()``.
+    """
 
 
 def connect(target: str, *, timeout: float | None = 5.0) -> Client:
@@ -287,5 +333,10 @@ def connect(target: str, *, timeout: float | None = 5.0) -> Client:
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. Ctrl-C ends the wait.
+
+    ::
+
+        with procall.connect("calc", timeout=30) as calc:
+            calc.add(1, 2)  # 3
     """
     return Client(_native.connect(target, timeout))

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 class Latency:
     """Seconds from the start of a call to its end, the wait for a worker included; all 0 before the
     first has ended.
+
+    ::
+
+        calc.add(1, 2)
+        latency = calc.metrics().latency
+        assert 0 < latency.p50 <= latency.p99 <= latency.max
     """
 
     mean: float

@@ -8,7 +8,13 @@ if TYPE_CHECKING:
 
 
 class MethodInfo:
-    """One method, as its service has described it."""
+    """One method, as its service has described it.
+
+    ::
+
+        for method in calc.methods():
+            print(method.name, method.params, method.shape)  # calc.add ['a', 'b'] unary
+    """
 
     __slots__ = (
         "description",

@@ -14,8 +14,9 @@ class PoolOptions(TypedDict, total=False):
 
     ::
 
-        def start(**options: Unpack[procall.PoolOptions]) -> procall.Pool:
-            return procall.Pool("calc.py", **options)
+        options: procall.PoolOptions = {"workers": 2, "max_memory": "2GiB"}
+        with procall.Pool("calc.py", **options) as pool:
+            pool.calc.add(1, 2)  # 3
 
     All times are in seconds, and ``float("inf")`` is for ever.
     """

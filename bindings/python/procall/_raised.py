@@ -35,10 +35,11 @@ def register_error(error: Any = None, /, *, name: str | None = None) -> Any:
         class NotAnImage(Exception):
             path: str
 
-        try:
-            images.width("notes.txt")
-        except NotAnImage as error:
-            print(error.path)
+        with procall.connect("calc") as calc:
+            try:
+                calc.images.width("notes.txt")
+            except NotAnImage as error:
+                print(error.path)  # notes.txt
     """
 
     def register(error: Any) -> Any:

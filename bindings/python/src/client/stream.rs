@@ -13,7 +13,23 @@ use crate::error;
 use crate::hub::{Hub, Operation, Wait};
 use crate::wait::wait;
 
-/// A call with streams, for blocking code. Leaving it early cancels the call.
+/// A call with streams. Leaving it early, by ``close``, ``with`` or by forgetting it, cancels
+/// the call.
+///
+/// ::
+///
+///     with calc.stream("count", 1000) as numbers:
+///         for number in numbers:
+///             if number == 2:
+///                 break
+///     with calc.duplex("doubled") as numbers:
+///         numbers.send(1)
+///         numbers.finish()
+///         list(numbers)  # [2]
+///     numbers = calc.duplex("total")
+///     numbers.send(1)
+///     numbers.result()  # 1
+///     numbers.close()
 #[pyclass(frozen, module = "procall._native")]
 pub(crate) struct Stream {
     stage: Mutex<Stage>,
@@ -149,7 +165,23 @@ impl Stream {
     }
 }
 
-/// The same for asyncio. Reading and writing may go on in different tasks.
+/// The same for asyncio. Reading and sending may go on in different tasks.
+///
+/// ::
+///
+///     async with calc.stream("count", 1000) as numbers:
+///         async for number in numbers:
+///             if number == 2:
+///                 break
+///     numbers = calc.duplex("doubled")
+///     await numbers.send(1)
+///     numbers.finish()
+///     [number async for number in numbers]  # [2]
+///     await numbers.aclose()
+///     numbers = calc.duplex("total")
+///     await numbers.send(1)
+///     await numbers.result()  # 1
+///     numbers.close()
 #[pyclass(frozen, module = "procall._native")]
 pub(crate) struct AsyncStream {
     started: Arc<Mutex<Option<Started>>>,
@@ -184,17 +216,21 @@ impl AsyncStream {
         self.wait(py, NextItem(self.started.clone(), self.report.clone()))
     }
 
+    /// Sends one item once there is room; awaited, it is false when the other side wants no
+    /// more.
     fn send(&self, value: &Bound<'_, PyAny>) -> PyResult<Wait> {
         let item = write(value)?;
         Ok(self.wait(value.py(), SendItem(self.started.clone(), item)))
     }
 
+    /// Says that no more items will be sent.
     fn finish(&self) {
         if let Some(started) = lock(&self.started).as_mut() {
             started.end_items();
         }
     }
 
+    /// Finishes, and waits for the value that the call gives.
     fn result(&self, py: Python<'_>) -> PyResult<Wait> {
         if self.shape.items_out() {
             return Err(PyRuntimeError::new_err("the answer is a stream; iterate over it"));
@@ -203,11 +239,13 @@ impl AsyncStream {
         Ok(self.wait(py, Reply(self.started.clone(), self.report.clone())))
     }
 
+    /// Cancels what is left of the call.
     fn close(&self) {
         let started = lock(&self.started).take();
         drop(started);
     }
 
+    /// Cancels what is left of the call; for ``contextlib.aclosing``.
     fn aclose(&self, py: Python<'_>) -> Wait {
         self.close();
         self.wait(py, Nothing)
