@@ -17,8 +17,6 @@ pub(crate) struct Channel {
     pub(crate) calls: Arc<dyn procall::Channel>,
     /// The same once more, when it is a pool.
     pub(crate) pool: Option<Pool>,
-    /// Calls that the peer takes at once; 0 for a pool, which has a queue.
-    pub(crate) most: u32,
 }
 
 /// A connection on its way: first the search, then the greeting. JavaScript has the timers.
@@ -49,10 +47,8 @@ impl Opening {
             Poll::Ready(Err(error)) => Look::Over(Err(error)),
             Poll::Ready(Ok(())) => {
                 let calls = Arc::new(connection.clone());
-                let most = connection.peer().map_or(usize::MAX, |peer| peer.max_calls);
-                let most = most.min(state::config().limits.max_calls) as u32;
                 self.greeting = None;
-                Look::Over(Ok(Channel { calls, pool: None, most }))
+                Look::Over(Ok(Channel { calls, pool: None }))
             }
         }
     }

@@ -6,7 +6,6 @@ import { type KnownErrors, knownErrors } from "./declared.js";
 import type { ErrorClass } from "./described.js";
 import { ProcallError } from "./errors.js";
 import type { Metrics } from "./figures.js";
-import { Gate } from "./gate.js";
 import { type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
 import type { Dynamic, Remote, Streams, TypedCall } from "./remote.js";
@@ -74,10 +73,9 @@ export class Caller implements ClientBase {
   /** What was counted, once it is closed. */
   #last: Metrics | undefined;
 
-  /** `most` is how many calls may be under way at once; the others wait. */
-  constructor(channel: number, most: number, known: KnownErrors | undefined) {
+  constructor(channel: number, known: KnownErrors | undefined) {
     this.#channel = channel;
-    this.#target = { channel, gate: most === Infinity ? undefined : new Gate(most), known };
+    this.#target = { channel, known };
   }
 
   call<R>(method: string, params: Params = [], options?: CallOptions): Promise<R> {
@@ -208,7 +206,7 @@ class Connecting implements Operation {
   constructor(
     target: string,
     options: ConnectOptions,
-    private readonly resolve: (connected: { channel: number; most: number }) => void,
+    private readonly resolve: (channel: number) => void,
     private readonly reject: (error: unknown) => void,
   ) {
     const { signal, context } = options;
@@ -226,7 +224,7 @@ class Connecting implements Operation {
     theLoop().soon();
   }
 
-  handle(kind: number, _flags: number, value: () => unknown, extra: number, more: number): boolean {
+  handle(kind: number, _flags: number, value: () => unknown, extra: number): boolean {
     clearTimeout(this.timer);
     if (kind === n.PAUSE) {
       this.timer = setTimeout(() => {
@@ -237,7 +235,7 @@ class Connecting implements Operation {
     }
     for (const signal of this.signals) signal.removeEventListener("abort", this.onAbort);
     if (kind === n.DONE) {
-      this.resolve({ channel: extra, most: more });
+      this.resolve(extra);
     } else {
       const error = n.errorOf(value());
       this.reject(error.code === "CANCELLED" ? this.cancelled() : error);
@@ -268,6 +266,6 @@ class Connecting implements Operation {
  */
 export async function connect<S = Dynamic>(target: string, options: ConnectOptions = {}): Promise<Client<S>> {
   const known = knownErrors(options.errors);
-  const { channel, most } = await new Promise<{ channel: number; most: number }>((resolve, reject) => new Connecting(target, options, resolve, reject));
-  return withMethods(new Caller(channel, most, known)) as unknown as Client<S>;
+  const channel = await new Promise<number>((resolve, reject) => new Connecting(target, options, resolve, reject));
+  return withMethods(new Caller(channel, known)) as unknown as Client<S>;
 }

@@ -66,7 +66,8 @@ def test_an_error_ends_a_map() -> None:
             next(results)
         with pytest.raises(StopIteration):
             next(results)
-        while {"cancelled fine", "cancelled left"} - set(pool.what_happened()):
+        # Perhaps before their handlers began, so that the caller is asked and not the worker.
+        while pool.metrics().cancelled_requests != 2:
             pass
 
 
@@ -130,8 +131,8 @@ async def test_asyncio_map_errors_and_early_ends() -> None:
         results = pool.map("slow", [(1,), ("fine",)])
         with pytest.raises(procall.InvalidArgument):
             await anext(results)
-        while "cancelled fine" not in await pool.what_happened():
-            pass
+        while pool.metrics().cancelled_requests != 1:
+            await asyncio.sleep(0)
         results = pool.map("slow", [("early",)])
         task = asyncio.ensure_future(anext(results))
         while "began early" not in await pool.what_happened():
@@ -267,13 +268,3 @@ async def test_ten_thousand_calls_of_one_client_in_asyncio(serve: Serve) -> None
     async with procall.aio.connect(serve("loop.py").address) as calc:
         results = calc.map("add", ((n, 1) for n in range(10_000)), ahead=1000)
         assert [n async for n in results] == list(range(1, 10_001))
-
-
-async def test_more_than_a_connection_carries_is_refused(serve: Serve) -> None:
-    service = serve("loop.py")
-    async with procall.aio.connect(service.address) as calc:
-        begun = [calc.slow(str(n)) for n in range(1024)]
-        with pytest.raises(procall.Overloaded, match="1024 calls are in flight") as caught:
-            calc.slow("one more")
-        assert caught.value.executed == "no"
-        del begun

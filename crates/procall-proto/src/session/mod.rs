@@ -177,6 +177,11 @@ impl Session {
         self.calling.len()
     }
 
+    /// Whether another call may be started: fewer are in flight than this side and the peer take.
+    pub fn has_room(&self) -> bool {
+        self.calling.len() < self.max_calls_out()
+    }
+
     /// Whether the peer has not yet answered this call of ours, be its outcome known or not.
     pub fn is_outstanding(&self, id: CallId) -> bool {
         self.calling.contains_key(&id)

@@ -22,3 +22,4 @@ mod streams;
 mod streams_in;
 mod support;
 mod ui;
+mod waiting;
