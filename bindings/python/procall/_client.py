@@ -203,7 +203,8 @@ class Calls(Base):
 
         The input is read as the results are taken: ``ahead`` calls are under way at once, which
         must find room in the pool's queue; on a connection those beyond the 1,024 that it carries
-        wait for their turn. An error of one call is raised in its place, and ends the rest; so does leaving the loop early.
+        wait for their turn. An error of one call is raised in its place, and ends the rest; so does
+        leaving the loop early.
         ``progress=True`` draws a bar on standard error where that is a terminal: tqdm's, if the
         program has imported tqdm.
 
