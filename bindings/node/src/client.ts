@@ -28,6 +28,17 @@ export interface MethodInfo {
   readonly result_schema?: unknown;
   readonly idempotent: boolean;
   readonly shape: "unary" | "items_out" | "items_in" | "duplex";
+  /** Errors of its own that it declares, beside those that every call may end with. */
+  readonly errors?: readonly DeclaredError[];
+}
+
+/** An error that a method declares. */
+export interface DeclaredError {
+  /** What travels as its {@link ProcallError.remoteType}: the name of the class. */
+  readonly name: string;
+  readonly description?: string;
+  /** JSON Schema of its details. */
+  readonly schema?: unknown;
 }
 
 /** What every client has beside the methods of its service. A method of one of these names is called with {@link call}. */

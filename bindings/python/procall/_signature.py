@@ -310,6 +310,10 @@ class Description:
             }
         if result.schema:
             info["result_schema"] = result.schema
+        if self.raises:
+            from procall._raised import documents
+
+            info["errors"] = documents(self.raises)
         return info
 
 

@@ -56,7 +56,7 @@ pub use procall_proto::{
 };
 pub use procall_proto::{buffer, json, scan};
 pub use procall_transport as transport;
-pub use registration::{MethodInfo, Registration, Shape};
+pub use registration::{DeclaredError, MethodInfo, Registration, Shape};
 #[cfg(feature = "schema")]
 pub use schema::Validator;
 #[cfg(feature = "tokio")]
