@@ -24,7 +24,7 @@ export function signatureOfSchema(schema: Schema): Signature {
   const names = Array.isArray(order) ? order.map(String) : Object.keys(properties);
   const needed = new Set(Array.isArray(schema["required"]) ? schema["required"].map(String) : []);
   const only = names.length === 1 ? properties[names[0]!] : undefined;
-  return { names, required: names.map((name) => needed.has(name)), takesWhole: isObject(only) && only["type"] === "object", variadic: false };
+  return { names, required: names.map((name) => needed.has(name)), takesWhole: isObject(only) && only["type"] === "object" && only["x-procall"] === undefined, variadic: false };
 }
 
 /** The parameters of a function, read from its source: names where they are plain, and which have no default. */

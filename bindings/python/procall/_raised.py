@@ -148,7 +148,7 @@ def documents(raises: tuple[type[Exception], ...]) -> list[dict[str, Any]]:
 
 def _document(error: type[Exception]) -> dict[str, Any]:
     document: dict[str, Any] = {"name": error.__name__}
-    # Of the class itself: what it inherits, such as the docstring of ValueError, says nothing of it.
+    # Of the class itself: what it inherits, or what Python says of its own, says nothing here.
     description = (vars(error).get("__doc__") or "").strip().partition("\n\n")[0]
     own = error.__module__ != "builtins" and not description.startswith(f"{error.__name__}(")
     if description and own:

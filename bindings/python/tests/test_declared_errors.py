@@ -129,7 +129,8 @@ def test_what_is_declared_is_told() -> None:
     assert service.document()["methods"][0]["errors"] == [described, {"name": "ValueError"}]
     # What a dataclass makes its docstring of says nothing that its fields do not say.
     large = images.document()["methods"][0]["errors"][1]
-    assert large["name"] == "TooLarge" and "description" not in large
+    assert large["name"] == "TooLarge"
+    assert "description" not in large
 
 
 def test_a_caller_without_the_class_gets_type_message_and_details() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import enum
 import functools
@@ -14,6 +15,8 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict, Union
 
+import numpy as np
+import numpy.typing
 import procall
 import pytest
 from conftest import Serve, Served
@@ -126,7 +129,15 @@ class Colour(enum.Enum):
         (float, {"type": "number"}),
         (str, {"type": "string"}),
         (bool, {"type": "boolean"}),
-        (bytes, {"x-type": "bytes"}),
+        (bytes, {"type": "string", "contentEncoding": "base64", "x-procall": "bytes"}),
+        (bytearray, {"type": "string", "contentEncoding": "base64", "x-procall": "bytes"}),
+        (np.ndarray, {"type": "object", "required": ["$tensor"], "x-procall": "buffer"}),
+        (
+            np.typing.NDArray[np.float32],
+            {"type": "object", "required": ["$tensor"], "x-procall": "buffer"},
+        ),
+        (array.array, {"type": "object", "required": ["$tensor"], "x-procall": "buffer"}),
+        (memoryview, {}),
         (None, {"type": "null"}),
         (list, {"type": "array"}),
         (list[int], {"type": "array", "items": {"type": "integer"}}),

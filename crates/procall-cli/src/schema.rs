@@ -118,8 +118,7 @@ fn takes(schema: &Value, root: Option<&Value>, is: fn(&Value) -> bool) -> bool {
 }
 
 fn is_bytes(schema: &Value) -> bool {
-    schema.get("x-type").is_some_and(|kind| kind == "bytes")
-        || schema.get("contentEncoding").is_some_and(|encoding| encoding == "binary")
+    schema.get("x-procall").is_some_and(|kind| kind == "bytes")
 }
 
 fn is_string(schema: &Value) -> bool {
@@ -155,8 +154,8 @@ pub(crate) fn kind(schema: &Value) -> String {
 }
 
 fn kind_at(schema: &Value, depth: usize) -> String {
-    if is_bytes(schema) {
-        return "bytes".to_owned();
+    if let Some(Value::String(own)) = schema.get("x-procall") {
+        return own.clone();
     }
     if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
         return name.rsplit('/').next().unwrap_or(name).to_owned();
@@ -210,7 +209,7 @@ mod tests {
                 "properties": {
                     "a": {"type": "integer"},
                     "name": {"type": "string", "default": "x"},
-                    "blob": {"x-type": "bytes"},
+                    "blob": {"type": "string", "contentEncoding": "base64", "x-procall": "bytes"},
                     "mode": {"$ref": "#/$defs/Mode"},
                     "maybe": {"anyOf": [{"type": "string"}, {"type": "null"}]},
                     "list": {"type": "array", "items": {"type": "string"}},
