@@ -194,6 +194,8 @@ export interface ConnectOptions {
    * How long the service may take to be there and to answer, in milliseconds; 5 s. Zero is one look, `Infinity` waits without end.
    */
   readonly timeoutMs?: number;
+  /** What the other side is to call this one, in its logs and to its handlers; the name of the script without it. */
+  readonly name?: string;
   /** Aborting it ends the search. */
   readonly signal?: AbortSignal;
   /**
@@ -226,7 +228,7 @@ class Connecting implements Operation {
       const timeout = timeoutOf(options.timeoutMs === undefined ? undefined : { deadlineMs: options.timeoutMs });
       const inherited = context === undefined ? NaN : (context.deadlineMs ?? Infinity);
       if (this.aborted() !== undefined) throw this.cancelled();
-      n.calling(() => n.native.connect(this.id, target, timeout, inherited));
+      n.calling(() => n.native.connect(this.id, target, timeout, inherited, options.name ?? null, process.argv[1] ?? null));
     } catch (error) {
       theLoop().end(this.id);
       throw error;

@@ -236,9 +236,9 @@ class Calls(Base):
         """Makes many calls with one write, and waits for all of them. Each is ``(method, args,
         kwargs)``, of which the last may be absent, or both.
 
-        The outcomes are in the order of the calls, each with its own error. What a pool's queue or
-        a connection does not take is refused with ``Overloaded``. When arguments of one cannot be
-        sent, ``InvalidArgument`` is raised and nothing leaves.
+        The outcomes are in the order of the calls, each with its own error. What a pool's queue
+        does not take is refused with ``Overloaded``. When arguments of one cannot be sent,
+        ``InvalidArgument`` is raised and nothing leaves.
 
         ::
 
@@ -279,11 +279,14 @@ class Client(Calls):
     """A connection to a service. Its attributes are the service's methods: ``calc.add(1, 2)``."""
 
 
-def connect(target: str, *, timeout: float | None = 5.0) -> Client:
+def connect(target: str, *, timeout: float | None = 5.0, name: str | None = None) -> Client:
     """Connects to a service by name, or by address such as ``unix:/run/calc.sock`` or
     ``tcp:127.0.0.1:9000``.
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. Ctrl-C ends the wait.
+
+    ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
+    it, it is the name of the script.
     """
-    return Client(_native.connect(target, timeout))
+    return Client(_native.connect(target, timeout, name))

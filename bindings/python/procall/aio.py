@@ -174,7 +174,7 @@ class Opening:
             await self._client.close()
 
 
-async def _connect(target: str, timeout: float | None) -> Client:
+async def _connect(target: str, timeout: float | None, name: str | None) -> Client:
     from procall._errors import Error
 
     finder = _native.Finder(target, timeout)
@@ -182,21 +182,24 @@ async def _connect(target: str, timeout: float | None) -> Client:
         await asyncio.sleep(finder.pause())
     try:
         async with asyncio.timeout(finder.greeting()):
-            return Client(await _native.greet(running_hub(), found))
+            return Client(await _native.greet(running_hub(), found, name))
     except TimeoutError as error:
         if isinstance(error, Error):
             raise
         raise finder.unanswered() from None
 
 
-def connect(target: str, *, timeout: float | None = 5.0) -> Opening:
+def connect(target: str, *, timeout: float | None = 5.0, name: str | None = None) -> Opening:
     """Connects to a service by name or address: ``async with connect("calc") as calc``, or ``await
     connect("calc")``.
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. The event loop runs on meanwhile.
+
+    ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
+    it, it is the name of the script.
     """
-    return Opening(lambda: _connect(target, timeout))
+    return Opening(lambda: _connect(target, timeout, name))
 
 
 class Pool(Watched, Calls):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import collections
 import dataclasses
 import datetime

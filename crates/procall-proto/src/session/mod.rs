@@ -21,6 +21,7 @@ use hashbrown::HashMap;
 pub use event::{
     Blocked, Body, CallId, Counters, Event, IncomingCall, Options, Payload, PeerInfo, Reason,
 };
+pub use handshake::clean_name;
 
 use assembly::{Assembly, Head};
 use calling::Calling;
