@@ -39,11 +39,15 @@ export function signatureOf(fn: (...args: never[]) => unknown): Signature {
   return { names, required, takesWhole: names.length === 1 && !variadic, variadic };
 }
 
-/** The schema that a signature comes to; none when a parameter has no name. */
+/** The schema that a signature comes to; none when a parameter has no name. With a rest parameter it describes the array of arguments too. */
 export function schemaOf({ names, required, variadic }: Signature): Schema | undefined {
-  if (variadic || names.includes("") || names.length === 0) return undefined;
+  if (names.includes("") || (names.length === 0 && !variadic)) return undefined;
+  // An empty `prefixItems` is no schema.
+  const prefix = names.length > 0 && { prefixItems: names.map(() => ({})) };
+  const places = variadic && { ...prefix, items: true, minItems: required.filter(Boolean).length };
   return {
-    type: "object",
+    type: variadic ? ["object", "array"] : "object",
+    ...places,
     properties: Object.fromEntries(names.map((name) => [name, {}])),
     required: names.filter((_, at) => required[at]),
     "x-order": names,

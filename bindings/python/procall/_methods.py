@@ -49,7 +49,9 @@ class MethodInfo:
     params: list[str]
     """The names of its parameters in their order; empty when they are not told."""
     params_schema: dict[str, Any] | None
-    """JSON Schema of the params: an object with one property an argument."""
+    """JSON Schema of the params: an object with one property an argument. One that takes any number
+    of them by position has ``items`` for those.
+    """
     result_schema: dict[str, Any] | None
     """JSON Schema of the result, or of one item when the result is a stream."""
     idempotent: bool

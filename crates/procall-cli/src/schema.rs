@@ -51,6 +51,14 @@ pub(crate) fn parameter_list(method: &MethodInfo) -> String {
         }
     });
     let mut shown: Vec<String> = shown.collect();
+    let root = method.params_schema.as_ref();
+    // Any number of further ones, as Python writes it.
+    let further = |keyword: &str| match root?.get(keyword)? {
+        Value::Bool(false) => None,
+        schema => Some(kind(schema)),
+    };
+    shown.extend(further("items").map(|kind| format!("*: {kind}")));
+    shown.extend(further("additionalProperties").map(|kind| format!("**: {kind}")));
     if method.shape.items_in() {
         shown.push("items in".to_owned());
     }
@@ -230,6 +238,20 @@ mod tests {
              maybe?: string | null, list: [string]) -> integer | null"
         );
         assert_eq!(example(&method()), "procall call calc.pick a=… blob=… list=…");
+        let any_number = MethodInfo {
+            name: "calc.total".into(),
+            params: vec!["unit".into()],
+            params_schema: Some(json!({
+                "type": ["object", "array"],
+                "properties": {"unit": {"type": "string"}},
+                "required": ["unit"],
+                "prefixItems": [{"type": "string"}],
+                "items": {"type": "number"},
+                "additionalProperties": true,
+            })),
+            ..MethodInfo::default()
+        };
+        assert_eq!(signature(&any_number), "calc.total(unit: string, *: number, **: any) -> any");
     }
 
     #[test]

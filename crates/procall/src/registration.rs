@@ -44,7 +44,8 @@ pub struct MethodInfo {
     /// Names of the parameters in their order, so that callers may send them either way; empty when they have none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<String>,
-    /// JSON Schema (2020-12) of the params: an object with one property an argument.
+    /// JSON Schema (2020-12) of the params: an object with one property an argument. One that takes any number of them by position has
+    /// `items` for those.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub params_schema: Option<Value>,
     /// JSON Schema of the result, or of one item when the result is a stream.
