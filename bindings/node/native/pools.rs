@@ -124,7 +124,7 @@ impl Spawning {
         let Poll::Ready(started) = poll(&mut self.step, &self.waker) else { return Poll::Pending };
         Poll::Ready(started.and_then(|pool| {
             pool.attach(hub)?;
-            Ok(Channel { calls: Arc::new(pool.clone()), pool: Some(pool), most: 0 })
+            Ok(Channel { calls: Arc::new(pool.clone()), pool: Some(pool) })
         }))
     }
 }

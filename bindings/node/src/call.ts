@@ -6,15 +6,11 @@ import { type Reporter, reporterOf } from "./bar.js";
 import type { Context } from "./context.js";
 import { type KnownErrors, revived } from "./declared.js";
 import { ProcallError, UnencodableError } from "./errors.js";
-import type { Gate } from "./gate.js";
-import { Encoded, type Loop, type Operation, theLoop } from "./loop.js";
+import { type Loop, type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
 import { Sender } from "./sender.js";
 
 const { native } = n;
-
-/** Timers take no more. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Arguments: an array binds by position, an object by name. */
 export type Params = readonly unknown[] | Readonly<Record<string, unknown>>;
@@ -129,19 +125,8 @@ export async function failing(make: () => Error): Promise<never> {
 export interface Target {
   /** The number that the native half gave it. */
   readonly channel: number;
-  /** Where calls wait that the peer would not take yet; none for a pool, which has a queue of its own. */
-  readonly gate: Gate | undefined;
   /** Error classes that the caller knows. */
   readonly known: KnownErrors | undefined;
-}
-
-/** The time that a call has when nothing is said, in milliseconds; the native half has the same. */
-const USUAL_MS = 30_000;
-
-/** A call that waits for its turn. */
-interface Waiting {
-  readonly start: () => void;
-  readonly timer: NodeJS.Timeout | undefined;
 }
 
 /** A call under way; what all calls have in common. */
@@ -150,14 +135,9 @@ export abstract class Running implements Operation {
   /** The number of the operation; -1 before the start and after the end. */
   protected id = -1;
   private sender: Sender | undefined;
-  private waiting: Waiting | undefined;
   private report: Reporter | undefined;
   private readonly signals: AbortSignal[] = [];
   private readonly onAbort = (): void => {
-    if (this.waiting !== undefined) {
-      const cause = this.signals.find((signal) => signal.aborted)?.reason as unknown;
-      this.giveUp(() => new ProcallError("CANCELLED", "the signal was aborted while the call waited for its turn", { executed: "no", cause }));
-    }
     if (this.id < 0) return;
     this.loop.flush();
     native.cancel(this.id);
@@ -169,7 +149,7 @@ export abstract class Running implements Operation {
     private readonly options: CallOptions | undefined,
   ) {}
 
-  /** Starts the call, or has it wait for its turn; throws when it cannot be. */
+  /** Starts the call; throws when it cannot be. One for which the connection has no room yet waits there for its turn. */
   protected start(method: string, params: Params, itemsOut: boolean): void {
     const { options } = this;
     let flags = itemsOut ? n.ITEMS_OUT : 0;
@@ -178,22 +158,6 @@ export abstract class Running implements Operation {
       flags |= this.prepare(options);
     }
     const timeout = timeoutOf(options);
-    const { gate } = this.target;
-    if (gate === undefined || gate.enter()) {
-      try {
-        this.leaveFor(method, params, flags, timeout);
-      } catch (error) {
-        gate?.leave();
-        throw error;
-      }
-    } else {
-      this.wait(gate, method, params, flags, timeout);
-    }
-    for (const signal of this.signals) signal.addEventListener("abort", this.onAbort, { once: true });
-  }
-
-  private leaveFor(method: string, params: Params | Encoded, flags: number, timeout: number): void {
-    const { options } = this;
     const id = this.loop.begin(this);
     try {
       const inherited = options?.context === undefined ? NaN : (options.context.deadlineMs ?? Infinity);
@@ -204,56 +168,7 @@ export abstract class Running implements Operation {
     }
     this.id = id;
     if (options?.items !== undefined) this.send(options.items);
-  }
-
-  /** The arguments are taken now: whoever calls may change them as soon as the call is made. */
-  private wait(gate: Gate, method: string, params: Params, flags: number, timeout: number): void {
-    let encoded: Encoded;
-    try {
-      encoded = new Encoded(params);
-    } catch (error) {
-      throw refused(error);
-    }
-    const inherited = this.options?.context?.deadlineMs ?? Infinity;
-    const left = Math.min(Number.isNaN(timeout) ? USUAL_MS : timeout, inherited);
-    const until = performance.now() + left;
-    const start = (): void => {
-      clearTimeout(this.waiting?.timer);
-      this.waiting = undefined;
-      try {
-        this.leaveFor(method, encoded, flags, left === Infinity ? Infinity : Math.max(0, until - performance.now()));
-        this.started();
-      } catch (error) {
-        this.stopListening();
-        gate.leave();
-        this.failed(() => error as Error);
-      }
-    };
-    const late = (): void => {
-      const message = `the deadline passed while the call to ${method} waited for its turn: so many calls are in flight on this connection`;
-      this.giveUp(() => new ProcallError("DEADLINE_EXCEEDED", message, { executed: "no" }));
-    };
-    this.waiting = { start, timer: left > MAX_TIMER_MS ? undefined : setTimeout(late, left) };
-    gate.wait(start);
-  }
-
-  /** A call that waits does so no longer. */
-  private giveUp(make: (() => Error) | undefined): void {
-    const { waiting } = this;
-    if (waiting === undefined) return;
-    this.waiting = undefined;
-    clearTimeout(waiting.timer);
-    this.target.gate?.forget(waiting.start);
-    this.stopListening();
-    if (make !== undefined) this.failed(make);
-  }
-
-  /** A call that waited was started. */
-  protected started(): void {}
-
-  /** Whether it is under way, or will be. */
-  protected isOpen(): boolean {
-    return this.id >= 0 || this.waiting !== undefined;
+    for (const signal of this.signals) signal.addEventListener("abort", this.onAbort, { once: true });
   }
 
   private prepare(options: CallOptions): number {
@@ -296,7 +211,6 @@ export abstract class Running implements Operation {
 
   /** The call is cancelled, and nothing more is heard of it. */
   protected abandon(): void {
-    this.giveUp(undefined);
     if (this.id < 0) return;
     const { id } = this;
     this.loop.flush();
@@ -313,7 +227,6 @@ export abstract class Running implements Operation {
     if (report !== undefined) queueMicrotask(() => report.end());
     this.sender?.sent(true);
     this.stopListening();
-    this.target.gate?.leave();
   }
 
   private stopListening(): void {

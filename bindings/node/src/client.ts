@@ -6,7 +6,6 @@ import { type KnownErrors, knownErrors } from "./declared.js";
 import type { ErrorClass } from "./described.js";
 import { ProcallError } from "./errors.js";
 import type { Metrics } from "./figures.js";
-import { Gate } from "./gate.js";
 import { type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
 import type { Dynamic, Remote, Streams, TypedCall } from "./remote.js";
@@ -37,6 +36,17 @@ export interface MethodInfo {
   readonly idempotent: boolean;
   /** Which sides send a stream. */
   readonly shape: "unary" | "items_out" | "items_in" | "duplex";
+  /** Errors of its own that it declares, beside those that every call may end with. */
+  readonly errors?: readonly DeclaredError[];
+}
+
+/** An error that a method declares. */
+export interface DeclaredError {
+  /** What travels as its {@link ProcallError.remoteType}: the name of the class. */
+  readonly name: string;
+  readonly description?: string;
+  /** JSON Schema of its details. */
+  readonly schema?: unknown;
 }
 
 /**
@@ -93,10 +103,9 @@ export class Caller implements ClientBase {
   /** What was counted, once it is closed. */
   #last: Metrics | undefined;
 
-  /** `most` is how many calls may be under way at once; the others wait. */
-  constructor(channel: number, most: number, known: KnownErrors | undefined) {
+  constructor(channel: number, known: KnownErrors | undefined) {
     this.#channel = channel;
-    this.#target = { channel, gate: most === Infinity ? undefined : new Gate(most), known };
+    this.#target = { channel, known };
   }
 
   call<R>(method: string, params: Params = [], options?: CallOptions): Promise<R> {
@@ -204,6 +213,8 @@ export interface ConnectOptions {
    * How long the service may take to be there and to answer, in milliseconds; 5 s. Zero is one look, `Infinity` waits without end.
    */
   readonly timeoutMs?: number | undefined;
+  /** What the other side is to call this one, in its logs and to its handlers; the name of the script without it. */
+  readonly name?: string | undefined;
   /** Aborting it ends the search. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -227,7 +238,7 @@ class Connecting implements Operation {
   constructor(
     target: string,
     options: ConnectOptions,
-    private readonly resolve: (connected: { channel: number; most: number }) => void,
+    private readonly resolve: (channel: number) => void,
     private readonly reject: (error: unknown) => void,
   ) {
     const { signal, context } = options;
@@ -236,7 +247,7 @@ class Connecting implements Operation {
       const timeout = timeoutOf(options.timeoutMs === undefined ? undefined : { deadlineMs: options.timeoutMs });
       const inherited = context === undefined ? NaN : (context.deadlineMs ?? Infinity);
       if (this.aborted() !== undefined) throw this.cancelled();
-      n.calling(() => n.native.connect(this.id, target, timeout, inherited));
+      n.calling(() => n.native.connect(this.id, target, timeout, inherited, options.name ?? null, process.argv[1] ?? null));
     } catch (error) {
       theLoop().end(this.id);
       throw error;
@@ -245,7 +256,7 @@ class Connecting implements Operation {
     theLoop().soon();
   }
 
-  handle(kind: number, _flags: number, value: () => unknown, extra: number, more: number): boolean {
+  handle(kind: number, _flags: number, value: () => unknown, extra: number): boolean {
     clearTimeout(this.timer);
     if (kind === n.PAUSE) {
       this.timer = setTimeout(() => {
@@ -256,7 +267,7 @@ class Connecting implements Operation {
     }
     for (const signal of this.signals) signal.removeEventListener("abort", this.onAbort);
     if (kind === n.DONE) {
-      this.resolve({ channel: extra, most: more });
+      this.resolve(extra);
     } else {
       const error = n.errorOf(value());
       this.reject(error.code === "CANCELLED" ? this.cancelled() : error);
@@ -287,6 +298,6 @@ class Connecting implements Operation {
  */
 export async function connect<S = Dynamic>(target: string, options: ConnectOptions = {}): Promise<Client<S>> {
   const known = knownErrors(options.errors);
-  const { channel, most } = await new Promise<{ channel: number; most: number }>((resolve, reject) => new Connecting(target, options, resolve, reject));
-  return withMethods(new Caller(channel, most, known)) as unknown as Client<S>;
+  const channel = await new Promise<number>((resolve, reject) => new Connecting(target, options, resolve, reject));
+  return withMethods(new Caller(channel, known)) as unknown as Client<S>;
 }

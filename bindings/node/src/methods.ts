@@ -140,6 +140,7 @@ export function infoOf(service: string, method: Method): Record<string, unknown>
     params_schema: method.paramsSchema,
     result_schema: method.resultSchema,
     idempotent: options.idempotent === true,
+    errors: method.errors.length === 0 ? undefined : method.errors.map(({ name }) => ({ name })),
     shape: method.itemsIn ? (method.itemsOut ? "duplex" : "items_in") : method.itemsOut ? "items_out" : "unary",
   };
 }

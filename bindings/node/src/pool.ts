@@ -158,7 +158,7 @@ export class PoolBase implements ClientBase {
 
   /** @internal */
   constructor(channel: number, notices: number, audience: Audience, known: KnownErrors | undefined) {
-    this.#caller = new Caller(channel, Infinity, known);
+    this.#caller = new Caller(channel, known);
     this.#channel = channel;
     this.#notices = notices;
     this.#audience = audience;

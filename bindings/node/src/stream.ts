@@ -72,10 +72,6 @@ export class Stream<T> extends Running implements AsyncIterableIterator<T> {
     return error === undefined ? { value: undefined, done: true } : failing(error);
   }
 
-  protected override started(): void {
-    if (this.waiters.length > 0) this.ask();
-  }
-
   private ask(): void {
     if (this.asked > 0 || this.id < 0) return;
     this.asked = WINDOW;

@@ -54,6 +54,13 @@ describe("described methods", { timeout: 60_000 }, () => {
     });
   });
 
+  it("tell that they take any number of arguments", async (t) => {
+    const { client } = await serve(t, { all: (...numbers) => numbers.length, some: (unit, ...numbers) => [unit, numbers.length] });
+    const [all, some] = (await client.methods()).methods.map(({ params_schema }) => params_schema);
+    assert.deepEqual([all.type, all.prefixItems, all.items, all.minItems], [["object", "array"], undefined, true, 0]);
+    assert.deepEqual([some.prefixItems, some.minItems, some.required, some["x-order"]], [[{}], 1, ["unit"], ["unit"]]);
+  });
+
   for (const [make, input] of Object.entries(objects)) {
     it(`take one object of ${make}`, async (t) => {
       const { client } = await serve(t, { add: method({ input }, ({ a, b = 10 }) => a + b) });

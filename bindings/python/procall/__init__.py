@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from procall._figures import Latency as Latency
     from procall._figures import Metrics as Metrics
     from procall._figures import Stats as Stats
+    from procall._methods import DeclaredError as DeclaredError
     from procall._methods import MethodInfo as MethodInfo
     from procall._native import Peer as Peer
     from procall._native import Stream as Stream
@@ -90,6 +91,7 @@ else:
         "Latency": "procall._figures",
         "Metrics": "procall._figures",
         "Stats": "procall._figures",
+        "DeclaredError": "procall._methods",
         "MethodInfo": "procall._methods",
         "Peer": "procall._native",
         "Stream": "procall._native",
@@ -130,6 +132,7 @@ __all__ = [
     "Context",
     "DeadlineExceeded",
     "Deadlock",
+    "DeclaredError",
     "Ejected",
     "Error",
     "Event",

@@ -231,8 +231,9 @@ class Calls(Base):
         order.
 
         The input is read as the results are taken: ``ahead`` calls are under way at once, which
-        must find room in the pool's queue, and among the 1,024 that a connection carries. An error
-        of one call is raised in its place, and ends the rest; so does leaving the loop early.
+        must find room in the pool's queue; on a connection those beyond the 1,024 that it carries
+        wait for their turn. An error of one call is raised in its place, and ends the rest; so does
+        leaving the loop early.
         ``progress=True`` draws a bar on standard error where that is a terminal: tqdm's, if the
         program has imported tqdm.
 
@@ -264,9 +265,9 @@ class Calls(Base):
         """Makes many calls with one write, and waits for all of them. Each is ``(method, args,
         kwargs)``, of which the last may be absent, or both.
 
-        The outcomes are in the order of the calls, each with its own error. What a pool's queue or
-        a connection does not take is refused with ``Overloaded``. When arguments of one cannot be
-        sent, ``InvalidArgument`` is raised and nothing leaves.
+        The outcomes are in the order of the calls, each with its own error. What a pool's queue
+        does not take is refused with ``Overloaded``. When arguments of one cannot be sent,
+        ``InvalidArgument`` is raised and nothing leaves.
 
         ::
 
@@ -327,16 +328,19 @@ class Client(Calls):
     """
 
 
-def connect(target: str, *, timeout: float | None = 5.0) -> Client:
+def connect(target: str, *, timeout: float | None = 5.0, name: str | None = None) -> Client:
     """Connects to a service by name, or by address such as ``unix:/run/calc.sock`` or
     ``tcp:127.0.0.1:9000``.
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. Ctrl-C ends the wait.
 
+    ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
+    it, it is the name of the script.
+
     ::
 
         with procall.connect("calc", timeout=30) as calc:
             calc.add(1, 2)  # 3
     """
-    return Client(_native.connect(target, timeout))
+    return Client(_native.connect(target, timeout, name))

@@ -123,8 +123,9 @@ class Calls(Base):
         results come in order. The input may be an async iterable.
 
         The input is read as the results are taken: ``ahead`` calls are under way at once, which
-        must find room in the pool's queue, and among the 1,024 that a connection carries. An error
-        of one call is raised in its place, and ends the rest; so does closing the iterator early.
+        must find room in the pool's queue; on a connection those beyond the 1,024 that it carries
+        wait for their turn. An error of one call is raised in its place, and ends the rest; so does
+        closing the iterator early.
         ``progress=True`` draws a bar on standard error where that is a terminal: tqdm's, if the
         program has imported tqdm.
 
@@ -234,7 +235,7 @@ class Opening:
             await self._client.close()
 
 
-async def _connect(target: str, timeout: float | None) -> Client:
+async def _connect(target: str, timeout: float | None, name: str | None) -> Client:
     from procall._errors import Error
 
     finder = _native.Finder(target, timeout)
@@ -242,26 +243,29 @@ async def _connect(target: str, timeout: float | None) -> Client:
         await asyncio.sleep(finder.pause())
     try:
         async with asyncio.timeout(finder.greeting()):
-            return Client(await _native.greet(running_hub(), found))
+            return Client(await _native.greet(running_hub(), found, name))
     except TimeoutError as error:
         if isinstance(error, Error):
             raise
         raise finder.unanswered() from None
 
 
-def connect(target: str, *, timeout: float | None = 5.0) -> Opening:
+def connect(target: str, *, timeout: float | None = 5.0, name: str | None = None) -> Opening:
     """Connects to a service by name or address: ``async with connect("calc") as calc``, or ``await
     connect("calc")``.
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. The event loop runs on meanwhile.
 
+    ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
+    it, it is the name of the script.
+
     ::
 
         async with procall.aio.connect("calc", timeout=30) as calc:
             await calc.add(1, 2)  # 3
     """
-    return Opening(lambda: _connect(target, timeout))
+    return Opening(lambda: _connect(target, timeout, name))
 
 
 class Pool(Watched, Calls):

@@ -21,6 +21,7 @@ mod lock;
 #[cfg(feature = "tokio")]
 mod messages;
 mod metrics;
+mod program;
 mod registration;
 mod runtime_dir;
 #[cfg(feature = "schema")]
@@ -37,7 +38,8 @@ pub use channel::{Channel, Queued, Started};
 #[cfg(feature = "tokio")]
 pub use client::Client;
 pub use client::{
-    AsChannel, BlockingClient, Call, CallFuture, DuplexCall, StreamCall, Submitted, notify, open,
+    AsChannel, BlockingClient, Call, CallFuture, ConnectOptions, DuplexCall, StreamCall, Submitted,
+    notify, open,
 };
 pub use connection::{
     Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, OnTimeout,
@@ -57,7 +59,8 @@ pub use procall_proto::{
 };
 pub use procall_proto::{buffer, json, scan};
 pub use procall_transport as transport;
-pub use registration::{MethodInfo, Registration, Shape};
+pub use program::{name_of_program, program_name};
+pub use registration::{DeclaredError, MethodInfo, Registration, Shape};
 #[cfg(feature = "schema")]
 pub use schema::Validator;
 #[cfg(feature = "tokio")]

@@ -74,6 +74,8 @@ fn a_method_is_described() {
     ] {
         assert!(described.contains(part), "{part}: {described}");
     }
+    let failing = home.procall(&["describe", "calc.fail"]).ok();
+    assert!(failing.contains("  errors      Refused\n              Postponed\n"), "{failing}");
     let stream = home.procall(&["describe", "calc.echo"]).ok();
     assert!(stream.contains("the caller sends one, and the answer is one"), "{stream}");
     let object = home.procall(&["describe", "calc.add", "--json"]).json();

@@ -7,7 +7,7 @@ use procall_proto::Encoding;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{AsChannel, Call, DuplexCall, StreamCall, config, encode_params};
+use super::{AsChannel, Call, ConnectOptions, DuplexCall, StreamCall, config, encode_params};
 use crate::channel::Channel;
 use crate::codec;
 use crate::connection::{Connection, Pending, Request, Side, WaitError};
@@ -59,14 +59,20 @@ impl BlockingClient {
     /// assert_eq!(error.code(), ErrorCode::NoWorker);
     /// ```
     pub fn connect_within(target: &str, patience: Duration) -> Result<Self, Error> {
-        let mut finder = Finder::new(target, patience);
+        Self::connect_with(target, ConnectOptions { patience, ..ConnectOptions::default() })
+    }
+
+    /// The same with all options; see [`ConnectOptions`].
+    pub fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
+        let mut finder = Finder::new(target, options.patience);
         let link = finder.wait(&mut || false)?;
-        Self::greet(link, finder.greeting())?.ok_or_else(|| finder.unanswered())
+        let config = config(options.name.as_deref());
+        Self::greet(link, config, finder.greeting())?.ok_or_else(|| finder.unanswered())
     }
 
     /// A client over a link of the caller's own.
     pub fn over(link: Box<dyn procall_transport::Link>) -> Result<Self, Error> {
-        Self::greet(link, GREETING)?.ok_or_else(|| {
+        Self::greet(link, config(None), GREETING)?.ok_or_else(|| {
             Error::new(ErrorCode::NoWorker, "the other side does not answer the greeting")
         })
     }
@@ -74,9 +80,10 @@ impl BlockingClient {
     /// `None` when the other side does not answer in time.
     fn greet(
         link: Box<dyn procall_transport::Link>,
+        config: procall_proto::Config,
         time: Duration,
     ) -> Result<Option<Self>, Error> {
-        let connection = Connection::new(link, Side::Initiator, config());
+        let connection = Connection::new(link, Side::Initiator, config);
         match connection.wait_for(Some(time), &mut || false, Connection::poll_ready) {
             Ok(ready) => ready.map(|()| Some(Self { connection })),
             Err(WaitError::TimedOut | WaitError::Interrupted) => {

@@ -87,22 +87,44 @@ impl Client {
     /// # }
     /// ```
     pub async fn connect_within(target: &str, patience: Duration) -> Result<Self, Error> {
-        let mut finder = Finder::new(target, patience);
+        Self::connect_with(target, ConnectOptions { patience, ..ConnectOptions::default() }).await
+    }
+
+    /// The same with all options.
+    ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), procall::Error> {
+    /// use procall::{Client, ConnectOptions};
+    ///
+    /// let nightly = ConnectOptions { name: Some("nightly".into()), ..ConnectOptions::default() };
+    /// let calc = Client::connect_with("calc", nightly).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
+        let mut finder = Finder::new(target, options.patience);
         let link = loop {
             match finder.try_open()? {
                 Some(link) => break link,
                 None => tokio::time::sleep(finder.pause()).await,
             }
         };
-        let greeted = tokio::time::timeout(finder.greeting(), Self::over(link)).await;
+        let config = config(options.name.as_deref());
+        let greeted = tokio::time::timeout(finder.greeting(), Self::greet(link, config)).await;
         greeted.unwrap_or_else(|_| Err(finder.unanswered()))
     }
 
     /// A client over a link of the caller's own.
     pub async fn over(link: Box<dyn procall_transport::Link>) -> Result<Self, Error> {
+        Self::greet(link, config(None)).await
+    }
+
+    async fn greet(
+        link: Box<dyn procall_transport::Link>,
+        config: procall_proto::Config,
+    ) -> Result<Self, Error> {
         use crate::connection::{Connection, Serves, Side};
 
-        let connection = Connection::for_task(link, Side::Initiator, config(), Serves::Nothing)?;
+        let connection = Connection::for_task(link, Side::Initiator, config, Serves::Nothing)?;
         crate::driver::drive(&connection, None)?;
         // Made before the wait, so that giving up the wait closes the connection.
         let client = Self { shared: Arc::new(Closing { connection }) };
@@ -188,8 +210,28 @@ pub fn notify(channel: &dyn Channel, method: &str, params: impl Serialize) -> Re
     ))
 }
 
-pub(crate) fn config() -> procall_proto::Config {
-    procall_proto::Config { pid: std::process::id(), ..procall_proto::Config::default() }
+/// How to connect. All fields have defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// How long the service may take to be there and to answer, 5 s; zero is one look.
+    pub patience: Duration,
+    /// What the other side is to call this one, in its logs and to its handlers; [`program_name`](crate::program_name) without it. Control
+    /// characters are left out, and what is beyond 128 bytes.
+    pub name: Option<String>,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self { patience: Finder::PATIENCE, name: None }
+    }
+}
+
+pub(crate) fn config(name: Option<&str>) -> procall_proto::Config {
+    procall_proto::Config {
+        name: name.unwrap_or_else(|| crate::program_name()).to_owned(),
+        pid: std::process::id(),
+        ..procall_proto::Config::default()
+    }
 }
 
 /// A link to a service by name or address, if it is there now: one look of a [`Finder`]. Over TCP that may take a second.

@@ -9,7 +9,7 @@ use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Options, Time}
 
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use super::wait::{Interrupt, WaitError};
-use super::{Connection, Lease, Shared, State, standby};
+use super::{Connection, Lease, Shared, State, line, standby};
 use crate::clock;
 use crate::error::Error;
 use crate::metrics::Ending;
@@ -97,6 +97,10 @@ impl Connection {
     /// Starts a call; the handle gives its outcome.
     ///
     /// A call made by a handler inherits what is left of the handler's own deadline when that is less.
+    ///
+    /// When [`Limits::max_calls`](procall_proto::Limits::max_calls) calls are in flight, or as many as the peer takes, the call waits for its
+    /// turn: in the order of starting, within its own deadline, and never longer than the connection lives. One whose wait ends without its turn
+    /// was not executed. [`Limits::max_waiting`](procall_proto::Limits::max_waiting) of them may wait.
     pub fn start(&self, request: Request<'_>) -> Result<Pending, Error> {
         self.start_call(request, None, false, None, None)
     }
@@ -157,6 +161,9 @@ impl Connection {
         let start = |state: &mut State| {
             meta.as_ref().map_err(Error::clone)?;
             state.check_open()?;
+            if counted.is_none() && !state.takes_call() {
+                return state.wait_in_line(now, request.method, body, &session_options);
+            }
             let token = state.slots.vacant_key();
             let id = state
                 .session
@@ -306,6 +313,9 @@ impl Pending {
     pub fn end_items(&mut self) {
         let token = self.token;
         self.shared.with(|state, _| {
+            if state.end_waiting_items(token) {
+                return;
+            }
             if let Some(slot) = state.slots.get(token) {
                 // An ended call has no stream to end.
                 let _ = state.session.end_stream(clock::now(), slot.id);
@@ -358,8 +368,10 @@ impl Pending {
     /// Asks for the call to end: its outcome will be CANCELLED, unless it has one already.
     pub fn cancel(&self) {
         let token = self.token;
-        self.shared.with(|state, _| {
-            if let Some(slot) = state.slots.get(token) {
+        self.shared.with(|state, after| {
+            if state.withdraw(token) {
+                state.finish(token, Outcome::Failed(Box::new(line::withdrawn())), after);
+            } else if let Some(slot) = state.slots.get(token) {
                 state.session.cancel(clock::now(), slot.id);
             }
         });
@@ -405,8 +417,11 @@ impl Drop for Pending {
         }
         let token = self.token;
         self.shared.with(|state, after| {
+            let withdrawn = state.withdraw(token);
             if let Some(slot) = state.slots.get_mut(token) {
                 slot.dropped = true;
+                // Of one that never left the session knows nothing.
+                slot.settled |= withdrawn;
                 slot.items.clear();
                 if slot.outcome.is_none() {
                     let (id, began) = (slot.id, slot.began);
@@ -455,6 +470,10 @@ fn poll_send(
     waker: &Waker,
 ) -> Poll<Result<(), Blocked>> {
     let Some(slot) = state.slots.get_mut(token) else { return Poll::Ready(Err(Blocked::Over)) };
+    if slot.place.is_some() {
+        slot.send_waker = Some(waker.clone());
+        return Poll::Pending;
+    }
     match state.session.item(slot.id, Body::new(encoding, item)) {
         Err(Blocked::Credit) => {
             slot.send_waker = Some(waker.clone());

@@ -23,3 +23,4 @@ mod streams_in;
 mod support;
 mod ui;
 mod values;
+mod waiting;
