@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procall_proto::{Config, ErrorCode};
+use procall_proto::ErrorCode;
 use procall_transport::Link;
 
 use crate::client::config;
@@ -110,7 +110,7 @@ async fn attach(
     let link = find(engine, patience).await?;
     let name = dispatcher.registration().name.clone();
     let connection =
-        Connection::for_task(link, Side::Initiator, Config { name, ..config() }, Serves::Inbox)?;
+        Connection::for_task(link, Side::Initiator, config(Some(&name)), Serves::Inbox)?;
     driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;
     let greeted = async {
         poll_fn(|cx| connection.poll_ready(cx.waker())).await?;

@@ -25,6 +25,7 @@ mod lock;
 mod messages;
 mod metrics;
 mod pauses;
+mod program;
 mod redial;
 mod registration;
 mod runtime_dir;
@@ -35,13 +36,15 @@ mod server;
 mod service;
 mod stream;
 pub mod surroundings;
+mod value;
 
 pub use bytes::Bytes;
 pub use channel::{Channel, Queued, Started};
 #[cfg(feature = "tokio")]
 pub use client::Client;
 pub use client::{
-    AsChannel, BlockingClient, Call, CallFuture, DuplexCall, StreamCall, Submitted, notify, open,
+    AsChannel, BlockingClient, Call, CallFuture, ConnectOptions, DuplexCall, StreamCall, Submitted,
+    notify, open,
 };
 pub use connection::{
     Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, OnTimeout,
@@ -62,8 +65,9 @@ pub use procall_proto::{
 };
 pub use procall_proto::{buffer, json, scan, wire};
 pub use procall_transport as transport;
+pub use program::{name_of_program, program_name};
 pub use redial::{Connect, Redial};
-pub use registration::{MethodInfo, Registration, Shape};
+pub use registration::{DeclaredError, MethodInfo, Registration, Shape};
 #[cfg(feature = "schema")]
 pub use schema::Validator;
 #[cfg(feature = "tokio")]
@@ -77,6 +81,7 @@ pub use service::{
 #[cfg(feature = "tokio")]
 pub use service::{Onlooker, Relaying};
 pub use stream::Stream;
+pub use value::{Element, TypedBuffer, Value};
 
 #[doc = include_str!("service.md")]
 #[cfg(feature = "macros")]

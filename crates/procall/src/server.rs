@@ -79,7 +79,8 @@ impl Service {
 
 impl Dispatcher {
     fn serve(self: Arc<Self>, link: Box<dyn Link>) -> Result<Connection, Error> {
-        let connection = Connection::for_task(link, Side::Acceptor, config(), Serves::Inbox)?;
+        let config = config(Some(&self.registration().name));
+        let connection = Connection::for_task(link, Side::Acceptor, config, Serves::Inbox)?;
         // So that callers know of each method whether it takes or gives a stream. One that is too long for a message is still told to those
         // who ask for `procall.methods`.
         let _ = connection.register(self.registration());
@@ -222,7 +223,7 @@ impl Worker {
                 (link, Some(Channel::watch(parent.link)?), Some(token))
             }
         };
-        let config = Config { token, name: service.registration().name.clone(), ..config() };
+        let config = Config { token, ..config(Some(&service.registration().name)) };
         let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox)?;
         let dispatcher = Arc::new(Dispatcher::new(service));
         driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;

@@ -15,11 +15,17 @@ use crate::wait::wait;
 
 /// Finds the service, connects and waits for the greeting. `None` is patience without end.
 #[pyfunction]
-pub(crate) fn connect(py: Python<'_>, target: &str, timeout: Option<f64>) -> PyResult<Caller> {
+pub(crate) fn connect(
+    py: Python<'_>,
+    target: &str,
+    timeout: Option<f64>,
+    name: Option<&str>,
+) -> PyResult<Caller> {
     let mut finder = finder(py, target, timeout)?;
+    let config = caller_config(py, name)?;
     let connected = wait(py, |interrupt| {
         let link = finder.wait(interrupt)?;
-        let connection = open(link, finder.want());
+        let connection = open(link, finder.want(), config);
         let mut greeting = Greeting { pinged: false };
         let greeted = connection
             .wait_for(Some(finder.greeting()), interrupt, |connection, waker| {
@@ -107,8 +113,14 @@ impl Finder {
 
 /// Greets a service that was found, for asyncio: an awaitable.
 #[pyfunction]
-pub(crate) fn greet(hub: Py<Hub>, py: Python<'_>, found: &Found) -> PyResult<Wait> {
-    let connection = open(found.take(py)?, &found.want);
+pub(crate) fn greet(
+    hub: Py<Hub>,
+    py: Python<'_>,
+    found: &Found,
+    name: Option<&str>,
+) -> PyResult<Wait> {
+    let config = caller_config(py, name)?;
+    let connection = open(found.take(py)?, &found.want, config);
     hub.get().attach(&connection).map_err(|error| error::raise(py, &error))?;
     let greet = Greet {
         connection: Some(connection),
@@ -121,7 +133,8 @@ pub(crate) fn greet(hub: Py<Hub>, py: Python<'_>, found: &Found) -> PyResult<Wai
 /// Greets a service of this process and waits for its answer.
 #[pyfunction]
 pub(crate) fn greet_own(py: Python<'_>, found: &Found) -> PyResult<Caller> {
-    let connection = open(found.take(py)?, &found.want);
+    let config = caller_config(py, None)?;
+    let connection = open(found.take(py)?, &found.want, config);
     let mut greeting = Greeting { pinged: false };
     let greeted = wait(py, |interrupt| {
         connection.wait_for(None, interrupt, |connection, waker| greeting.poll(connection, waker))
@@ -176,9 +189,21 @@ pub(crate) fn config(name: &str) -> Config {
     }
 }
 
-fn open(link: Box<dyn Link>, want: &str) -> Connection {
-    let config = Config { want: want.to_owned(), ..config("") };
+fn open(link: Box<dyn Link>, want: &str, config: Config) -> Connection {
+    let config = Config { want: want.to_owned(), ..config };
     Connection::new(link, Side::Initiator, config)
+}
+
+/// What a client says of itself: the name it is given, else that of the script, else that of the program.
+fn caller_config(py: Python<'_>, name: Option<&str>) -> PyResult<Config> {
+    if let Some(name) = name {
+        return Ok(config(name));
+    }
+    // A program that embeds Python may have no arguments there.
+    let script = py.import("sys")?.getattr("argv").and_then(|argv| argv.get_item(0)).ok();
+    let script: Option<String> = script.and_then(|script| script.extract().ok());
+    let name = script.as_deref().and_then(procall::name_of_program);
+    Ok(config(name.as_deref().unwrap_or_else(|| procall::program_name())))
 }
 
 /// The handshake, and the registration that follows it at once where there is one: the answer to a ping comes behind it.

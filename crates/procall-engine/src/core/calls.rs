@@ -118,7 +118,7 @@ impl Core {
         match request {
             // The deadline of whatever this thread happens to serve is not this call's.
             Ok(request) => procall::with_remaining(None, || {
-                connection.start_leased(request, seat.clone(), ticket.waited())
+                connection.start_leased(request, seat.clone(), ticket.waited(), None)
             }),
             Err(error) => {
                 procall::Lease::release(&**seat);
@@ -304,7 +304,11 @@ impl State {
         }
         let empty = std::collections::BTreeSet::new();
         let candidates = self.bare.get(name).unwrap_or(&empty);
-        let candidates: Vec<&Arc<str>> = candidates.iter().collect();
+        // Those that nobody serves now count only where there are no others.
+        let is_served =
+            |name: &&Arc<str>| self.methods.get(*name).is_some_and(|method| !method.is_away());
+        let served: Vec<&Arc<str>> = candidates.iter().filter(is_served).collect();
+        let candidates = if served.is_empty() { candidates.iter().collect() } else { served };
         match candidates.as_slice() {
             [only] => Ok((*only).clone()),
             [] => {

@@ -12,6 +12,7 @@ use slab::Slab;
 
 use super::after::After;
 use super::inbox::Batch;
+use super::line::Line;
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use crate::clock;
 use crate::error::Error;
@@ -51,6 +52,8 @@ pub(crate) struct State {
     pub(crate) session: Session,
     pub(crate) link: Box<dyn Link>,
     pub(crate) slots: Slab<Slot>,
+    /// Calls of ours for which the session has no room yet.
+    pub(super) line: Line,
     pub(crate) served: HashMap<CallId, Served>,
     pub(crate) inbox: Batch,
     pub(crate) serves: Serves,
@@ -126,6 +129,7 @@ impl State {
             session,
             link,
             slots: Slab::new(),
+            line: Line::default(),
             served: HashMap::new(),
             inbox: Batch::new(),
             serves,
@@ -190,7 +194,20 @@ impl State {
         if now >= self.session.poll_timeout() {
             self.session.handle_timeout(now);
         }
+        if now >= self.line.next_due() {
+            self.expire_line(now, after);
+        }
         self.settle(after);
+    }
+
+    /// When [`tick`](Self::tick) has something to do, at the latest.
+    pub(crate) fn poll_timeout(&self) -> Time {
+        self.session.poll_timeout().min(self.line.next_due())
+    }
+
+    /// Calls of ours that wait for their outcome.
+    pub(crate) fn calling(&self) -> usize {
+        self.session.calling() + self.line.len()
     }
 
     /// Passes on what the session has to say, and sends what it has to send.
@@ -214,6 +231,10 @@ impl State {
                 Event::Ended(found) => fault = Some(found),
                 event => Self::handle(&mut parts!(self), event, after),
             }
+        }
+        // What has ended made room.
+        if !self.line.is_empty() && !self.session.is_ended() {
+            self.advance_line(clock::now(), after);
         }
         fault
     }
@@ -332,10 +353,13 @@ impl State {
         if self.ended.is_some() {
             return;
         }
-        self.ended = Some(fault);
         while let Some(event) = self.session.poll_event() {
             Self::handle(&mut parts!(self), event, after);
         }
+        if !self.line.is_empty() {
+            self.clear_line(fault.code, &fault.message, after);
+        }
+        self.ended = Some(fault);
         // The fault message, if there is one, leaves as far as the kernel takes it.
         while let Some(len) = self.session.transmit_len() {
             let Ok(Some(buffer)) = self.link.buffer(len) else { break };
@@ -463,6 +487,11 @@ impl State {
             // A fault reaches everybody through `end`.
             Event::Ended(_) => {}
         }
+    }
+
+    /// A call of ours has its outcome, and the session is done with it.
+    pub(super) fn finish(&mut self, token: usize, outcome: Outcome, after: &mut After) {
+        parts!(self).finish(token as u64, outcome, true, after);
     }
 
     /// Frees the slot once neither the handle nor the session needs it.

@@ -1,15 +1,13 @@
 //! Values checked against JSON Schema, the same in every language.
 
-use std::fmt;
+mod seen;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, ValidationError};
 use procall_proto::Encoding;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 
+use self::seen::Seen;
 use crate::codec;
 use crate::error::{Error, FieldError};
 
@@ -74,7 +72,9 @@ impl Validator {
     /// Everything that is wrong with a value, 64 mistakes at most, in the order of their places; nothing when it is as the schema wants it. The error is INVALID_ARGUMENT
     /// for bytes that are no value at all.
     ///
-    /// Bytes count as texts (in base64, which `contentEncoding` describes), infinities as the largest numbers, and a NaN as 0.
+    /// Bytes count as texts in base64, which `{"type": "string", "contentEncoding": "base64", "x-procall": "bytes"}` describes; typed buffers as
+    /// `{"$tensor": {"dtype": "float32", "shape": [2, 3]}}`, which `{"type": "object", "required": ["$tensor"], "x-procall": "buffer"}`
+    /// describes; infinities as the largest numbers, and a NaN as 0.
     pub fn check(&self, encoding: Encoding, bytes: &[u8]) -> Result<Vec<FieldError>, Error> {
         let Seen(value) = codec::decode(encoding, bytes)?;
         Ok(self.check_value(&value))
@@ -114,89 +114,10 @@ fn tell(error: &ValidationError<'_>, mistakes: &mut Vec<FieldError>) {
     }
 }
 
-/// A value as JSON Schema sees it.
-struct Seen(Value);
-
-impl<'de> Deserialize<'de> for Seen {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(SeenVisitor).map(Self)
-    }
-}
-
-struct SeenVisitor;
-
-impl<'de> Visitor<'de> for SeenVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        let finite = if value.is_nan() { 0.0 } else { value.clamp(f64::MIN, f64::MAX) };
-        Ok(Number::from_f64(finite).map_or(Value::Null, Value::Number))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_bytes<E>(self, value: &[u8]) -> Result<Value, E> {
-        Ok(STANDARD.encode(value).into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut array = Vec::new();
-        while let Some(Seen(item)) = items.next_element()? {
-            array.push(item);
-        }
-        Ok(Value::Array(array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some((name, Seen(value))) = entries.next_entry::<String, Seen>()? {
-            if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a key stands twice in a map"));
-            }
-        }
-        Ok(Value::Object(object))
-    }
-
-    /// A typed buffer, which MessagePack carries as an extension: JSON Schema has no word for it.
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, buffer: D) -> Result<Value, D::Error> {
-        serde::de::IgnoredAny::deserialize(buffer)?;
-        Ok(Value::Object(Map::new()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use procall_proto::buffer::{Dtype, TypedBuffer};
     use serde_json::json;
 
     fn mistakes(schema: Value, value: Value) -> Vec<String> {
@@ -284,11 +205,46 @@ mod tests {
         assert_eq!(check(json!({"type": "integer"}), b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff"), 0);
         assert_eq!(check(json!({"maximum": 10}), b"\xcb\x7f\xf0\0\0\0\0\0\0"), 1, "infinity");
         assert_eq!(check(json!({"type": "number"}), b"\xcb\x7f\xf8\0\0\0\0\0\0"), 0, "NaN");
-        assert_eq!(check(json!({}), b"\xc7\x01\x05x"), 0, "an extension");
         assert!(Validator::new(&json!({})).unwrap().check(Encoding::Msgpack, b"\xc1").is_err());
+        assert!(
+            Validator::new(&json!({})).unwrap().check(Encoding::Msgpack, b"\xc7\x01\x05x").is_err()
+        );
         let twice =
             Validator::new(&json!({})).unwrap().check(Encoding::Msgpack, b"\x82\xa1a\x01\xa1a\x02");
         assert!(twice.is_err());
+    }
+
+    #[test]
+    fn bytes_and_typed_buffers_have_one_schema_in_every_language_and_encoding() {
+        let bytes = crate::bytes::bytes_schema();
+        let buffer = json!({"type": "object", "required": ["$tensor"], "x-procall": "buffer"});
+        let mut tensor = Vec::new();
+        TypedBuffer::inline(Dtype::F32, &[2, 3], &[0; 24]).write(&mut tensor).unwrap();
+        let json_tensor =
+            json!({"$tensor": {"dtype": "float32", "shape": [1], "data": "AAAAAA=="}}).to_string();
+        for (schema, encoding, value, mistakes) in [
+            (&bytes, Encoding::Msgpack, &b"\xc4\x03abc"[..], 0),
+            (&bytes, Encoding::Raw, b"abc", 0),
+            (&bytes, Encoding::Json, br#"{"$bytes": "YWJj"}"#, 0),
+            (&bytes, Encoding::Msgpack, b"\x93\x01\x02\x03", 1),
+            (&bytes, Encoding::Msgpack, &tensor, 1),
+            (&buffer, Encoding::Msgpack, &tensor, 0),
+            (&buffer, Encoding::Json, json_tensor.as_bytes(), 0),
+            (&buffer, Encoding::Msgpack, b"\xc4\x03abc", 1),
+            (&buffer, Encoding::Msgpack, b"\x80", 1),
+        ] {
+            let found = Validator::new(schema).unwrap().check(encoding, value).unwrap();
+            assert_eq!(found.len(), mistakes, "{schema} {encoding:?} {value:?}: {found:?}");
+        }
+        let matrix = json!({"properties": {"$tensor": {"properties": {
+            "dtype": {"enum": ["float32"]}, "shape": {"prefixItems": [{"const": 2}, {"const": 3}]},
+        }}}});
+        assert!(
+            Validator::new(&matrix).unwrap().check(Encoding::Msgpack, &tensor).unwrap().is_empty()
+        );
+        let vector = json!({"properties": {"$tensor": {"properties": {"shape": {"maxItems": 1}}}}});
+        let found = Validator::new(&vector).unwrap().check(Encoding::Msgpack, &tensor).unwrap();
+        assert_eq!(found[0].path, "/$tensor/shape");
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! The Rust caller: every case against the worker named on the command line, or started by the command given.
 
+mod corpus;
+mod natives;
+
 use std::time::{Duration, Instant};
 
-use procall::{Error, ErrorCode, Executed};
+use procall::{Error, ErrorCode, Executed, Stream, StreamCall, Value};
 use procall_pool::Pool;
-use serde_json::{Value, json};
+use serde_json::json;
 
 type Outcome = Result<(), String>;
 
@@ -31,11 +34,16 @@ async fn main() -> std::process::ExitCode {
         }
     };
     report("unary", unary(&pool).await);
-    report("values", values(&pool).await);
+    report("no arguments, no result", nothing(&pool).await);
+    report("by position and by name", binding(&pool).await);
+    report("values", corpus::round_trips(&pool).await);
+    report("values, refused", corpus::refusals(&pool).await);
+    report("values of this language", natives::round_trips(&pool).await);
     report("error", error(&pool).await);
     report("refusals", refusals(&pool).await);
     report("stream", stream(&pool).await);
     report("stream in", stream_in(&pool).await);
+    report("streams both ways", both_ways(&pool).await);
     report("stream left early", left_early(&pool).await);
     report("cancel", cancel(&pool).await);
     report("deadline", deadline(&pool).await);
@@ -59,24 +67,39 @@ async fn unary(pool: &Pool) -> Outcome {
     same(pool.call::<i64>("pairs.add", json!({"b": 40, "a": 2})).await.map_err(text)?, 42)
 }
 
-async fn values(pool: &Pool) -> Outcome {
-    for value in [
-        json!(null),
-        json!(true),
-        json!(0),
-        json!(-1),
-        json!(9_007_199_254_740_993_i64),
-        json!(i64::MIN),
-        json!(u64::MAX),
-        json!(0.1),
-        json!("naïve 🦀 \u{0}"),
-        json!([1, [2, []], {}]),
-        json!({"__proto__": 1, "a.b": {"": null}}),
-        json!("x".repeat(300_000)),
+/// A result that is nil is a result, and no arguments are as good by position as by name.
+async fn nothing(pool: &Pool) -> Outcome {
+    let nil = || Value::Nil;
+    same(pool.call("nothing", ()).await.map_err(text)?, nil())?;
+    same(pool.call("nothing", json!({})).await.map_err(text)?, nil())?;
+    same(pool.call("nothing", json!([])).await.map_err(text)?, nil())?;
+    same(pool.call("echo", (nil(),)).await.map_err(text)?, nil())?;
+    same(pool.call::<Option<i64>>("nothing", ()).await.map_err(text)?, None)?;
+    cancels(pool).await.map(|_| ())
+}
+
+async fn binding(pool: &Pool) -> Outcome {
+    for (params, greeting) in [
+        (json!(["Ada"]), "hello Ada"),
+        (json!(["Ada", "good day"]), "good day Ada"),
+        (json!({"name": "Ada"}), "hello Ada"),
+        (json!({"greeting": "good day", "name": "Ada"}), "good day Ada"),
     ] {
-        same(pool.call::<Value>("echo", (&value,)).await.map_err(text)?, value)?;
+        same(pool.call::<String>("greet", params).await.map_err(text)?, greeting.to_owned())?;
     }
-    Ok(())
+    let error = expect(
+        pool.call::<Value>("greet", json!({"greeting": "hey"})).await,
+        ErrorCode::InvalidArgument,
+        Executed::No,
+    )?;
+    same(error.fields().first().map(|field| field.path.clone()), Some("/name".to_owned()))?;
+    let unknown = json!({"name": "Ada", "greting": "hey"});
+    let error = expect(
+        pool.call::<Value>("greet", unknown).await,
+        ErrorCode::InvalidArgument,
+        Executed::No,
+    )?;
+    same(error.fields().first().map(|field| field.path.clone()), Some("/greting".to_owned()))
 }
 
 fn expect<T: std::fmt::Debug>(
@@ -97,7 +120,13 @@ async fn error(pool: &Pool) -> Outcome {
         Executed::Yes,
     )?;
     same(error.message().contains("on purpose"), true)?;
-    same(error.remote_type().is_some(), true)
+    same(error.remote_type().is_some_and(|name| name.ends_with("Failure")), true)
+        .map_err(|_| format!("the type {:?}", error.remote_type()))?;
+    let launched: Value = pool.call("launched", ()).await.map_err(text)?;
+    // Rust has no stack of an error; the others tell where it came from.
+    let rust = launched.get("language").and_then(Value::as_str) == Some("rust");
+    same(error.trace().is_some_and(|trace| trace.contains("fail")), !rust)
+        .map_err(|_| format!("the trace {:?}", error.trace()))
 }
 
 async fn refusals(pool: &Pool) -> Outcome {
@@ -117,6 +146,20 @@ async fn stream(pool: &Pool) -> Outcome {
 async fn stream_in(pool: &Pool) -> Outcome {
     let items = procall::Stream::from_iter(1..=500_i64);
     same(pool.call::<i64>("total", ()).items(items).await.map_err(text)?, 125_250)
+}
+
+async fn both_ways(pool: &Pool) -> Outcome {
+    let values = corpus::short_values()?;
+    let sent: Vec<Value> = values.iter().map(|(value, _)| value.clone()).collect();
+    let call = StreamCall::<Value>::new(pool, "mirror", ()).items(Stream::from_iter(sent));
+    let back = call.start().collect().await.map_err(text)?;
+    same(back.len(), values.len())?;
+    let language = corpus::language(pool).await?;
+    for (found, (_, entry)) in back.iter().zip(values) {
+        entry.compare(&found.to_msgpack().map_err(text)?, &language)?;
+    }
+    let none = StreamCall::<Value>::new(pool, "mirror", ()).items(Stream::<Value>::empty());
+    same(none.start().collect().await.map_err(text)?, vec![])
 }
 
 async fn cancels(pool: &Pool) -> Result<u64, String> {
