@@ -1,5 +1,6 @@
 //! Values checked against JSON Schema, the same in every language.
 
+mod bounds;
 mod seen;
 
 use jsonschema::error::ValidationErrorKind;
@@ -7,14 +8,17 @@ use jsonschema::{Draft, PatternOptions, ValidationError};
 use procall_proto::Encoding;
 use serde_json::Value;
 
+use self::bounds::Bounds;
 use self::seen::Seen;
 use crate::codec;
 use crate::error::{Error, FieldError};
 
 /// Bytes a schema may take as JSON; a longer one is refused.
-const MAX_SCHEMA: usize = 256 << 10;
+const MAX_SCHEMA: usize = 64 << 10;
 /// Memory a compiled pattern may take; one that needs more is refused.
 const MAX_PATTERN: usize = 1 << 20;
+/// Memory that all patterns of a schema may take together: each has its share.
+const MAX_PATTERNS: usize = 64 << 20;
 /// Mistakes that are told of one value; the rest would help nobody.
 const MAX_MISTAKES: usize = 64;
 
@@ -22,6 +26,10 @@ const MAX_MISTAKES: usize = 64;
 ///
 /// Nothing is fetched: a reference must point into the schema itself. Patterns take time in proportion to the text, so look-around and
 /// back-references are refused. Formats are annotations, as the draft has it.
+///
+/// A schema has 64 KiB and 32 levels at most, and no value keeps the checker busy: alternatives that multiply are refused with the schema, or,
+/// where it depends on the value how far they do, with the value. A million steps are always allowed, which are some 50 ms, and 16 more for each
+/// place of a value; a step is one subschema for one place.
 ///
 /// ```
 /// use procall::{Encoding, Validator};
@@ -43,6 +51,7 @@ const MAX_MISTAKES: usize = 64;
 #[derive(Debug)]
 pub struct Validator {
     compiled: jsonschema::Validator,
+    bounds: Bounds,
 }
 
 impl Validator {
@@ -53,9 +62,11 @@ impl Validator {
         if length > MAX_SCHEMA {
             return Err(refused(format!("it takes {length} bytes, the limit is {MAX_SCHEMA}")));
         }
+        let bounds = Bounds::of(schema).map_err(refused)?;
+        let pattern = MAX_PATTERN.min(MAX_PATTERNS / bounds::patterns(schema).max(1));
         let options = jsonschema::options()
             .offline()
-            .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN));
+            .with_pattern_options(PatternOptions::regex().size_limit(pattern));
         // Without a name of its own it is of the newest draft.
         let options = match schema.get("$schema") {
             Some(_) => options,
@@ -66,7 +77,7 @@ impl Validator {
             let place = if path.is_empty() { String::new() } else { format!(" (at {path})") };
             refused(format!("{error}{place}"))
         })?;
-        Ok(Self { compiled })
+        Ok(Self { compiled, bounds })
     }
 
     /// Everything that is wrong with a value, 64 mistakes at most, in the order of their places; nothing when it is as the schema wants it. The error is INVALID_ARGUMENT
@@ -82,6 +93,19 @@ impl Validator {
 
     /// The same of a value in hand.
     pub fn check_value(&self, value: &Value) -> Vec<FieldError> {
+        let of_all =
+            |message: &str| vec![FieldError { path: String::new(), message: message.to_owned() }];
+        if !self.bounds.allow(value) {
+            return of_all(
+                "takes too long to be checked: the schema has too many alternatives for it",
+            );
+        }
+        if self.compiled.is_valid(value) {
+            return Vec::new();
+        }
+        if !self.bounds.explain(value) {
+            return of_all("is not as the schema wants it; to find out where takes too long");
+        }
         let mut mistakes = Vec::new();
         for error in self.compiled.iter_errors(value) {
             tell(&error, &mut mistakes);
@@ -183,6 +207,7 @@ mod tests {
             (json!({"pattern": "("}), "("),
             (json!({"pattern": "((a{1000}){1000}){1000}"}), "pattern"),
             (json!({"description": "x".repeat(MAX_SCHEMA)}), "the limit is"),
+            (json!({"anyOf": vec![json!({"pattern": "(a{200}){200}"}); 1500]}), "pattern"),
         ] {
             let error = Validator::new(&schema).unwrap_err();
             assert_eq!(error.code(), procall_proto::ErrorCode::InvalidArgument);
@@ -194,6 +219,142 @@ mod tests {
     fn a_pattern_takes_time_in_proportion_to_the_text() {
         let text = format!("{}!", "a".repeat(50_000));
         assert_eq!(mistakes(json!({"pattern": "^(a+)+$"}), json!(text)).len(), 1);
+    }
+
+    /// `{"$defs": {"a0": …, "a20": …}}`, each of which has the next one twice.
+    fn doubling(levels: usize, twice: impl Fn(Value) -> Value) -> Value {
+        let mut defs: serde_json::Map<String, Value> = (0..levels)
+            .map(|at| {
+                let next = json!({"$ref": format!("#/$defs/a{}", at + 1)});
+                (format!("a{at}"), twice(next))
+            })
+            .collect();
+        defs.insert(format!("a{levels}"), json!({"type": "integer"}));
+        json!({"$ref": "#/$defs/a0", "$defs": defs})
+    }
+
+    #[test]
+    fn a_schema_whose_alternatives_multiply_is_refused() {
+        for keyword in ["anyOf", "oneOf", "allOf"] {
+            let error =
+                Validator::new(&doubling(20, |next| json!({keyword: [&next, &next]}))).unwrap_err();
+            assert!(error.message().contains("alternatives come to more than"), "{error}");
+            // Some of it is no harm.
+            let small = doubling(8, |next| json!({keyword: [&next, &next]}));
+            assert!(Validator::new(&small).unwrap().check_value(&json!("x")).len() <= MAX_MISTAKES);
+        }
+    }
+
+    #[test]
+    fn references_that_lead_nowhere_new_are_refused() {
+        for schema in [
+            json!({"$ref": "#"}),
+            json!({"anyOf": [{"type": "null"}, {"$ref": "#"}]}),
+            json!({"$ref": "#/$defs/a", "$defs": {"a": {"not": {"$ref": "#/$defs/b"}}, "b": {"$ref": "#/$defs/a"}}}),
+        ] {
+            let error = Validator::new(&schema).unwrap_err();
+            assert!(error.message().contains("leads back to itself"), "{error}");
+        }
+        // A tree does so with a step.
+        let tree = json!({
+            "type": "object",
+            "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}, "value": {"type": "integer"}},
+            "additionalProperties": false,
+        });
+        let deep =
+            (0..25).fold(json!({"value": 1}), |below, _| json!({"left": below, "right": {}}));
+        assert!(mistakes(tree.clone(), deep).is_empty());
+        let wrong = json!({"left": {"right": {"value": "x"}}});
+        assert_eq!(mistakes(tree, wrong), ["/left/right/value: value is not of type \"integer\""]);
+    }
+
+    #[test]
+    fn a_value_that_would_take_for_ever_is_refused() {
+        // Each level is looked at twice as often as the one above it.
+        let twice = json!({"anyOf": [
+            {"type": "array", "items": {"$ref": "#"}, "minItems": 1},
+            {"type": "array", "items": {"$ref": "#"}, "maxItems": 1},
+        ]});
+        let validator = Validator::new(&twice).unwrap();
+        let nested = |depth| (0..depth).fold(json!(1), |below, _| json!([below]));
+        assert_eq!(validator.check_value(&nested(4)).len(), 1);
+        let found = validator.check_value(&nested(60));
+        assert!(found[0].message.starts_with("takes too long"), "{found:?}");
+
+        let flat = Validator::new(&json!({"items": {"anyOf": vec![json!({"enum": [0]}); 2000]}}));
+        let long = json!(vec![1; 10_000]);
+        assert!(flat.unwrap().check_value(&long)[0].message.starts_with("takes too long"));
+    }
+
+    #[test]
+    fn a_long_value_takes_its_time() {
+        let schema = json!({"items": {"anyOf": [{"type": "integer"}, {"type": "null"}]}});
+        assert!(Validator::new(&schema).unwrap().check_value(&json!(vec![7; 500_000])).is_empty());
+    }
+
+    #[test]
+    fn alternatives_that_constants_tell_apart_are_one() {
+        let of = |kind: &str| {
+            json!({
+                "type": "object",
+                "properties": {"kind": {"const": kind}, "left": {"$ref": "#"}, "right": {"$ref": "#"}},
+                "required": ["kind", "left", "right"],
+            })
+        };
+        let leaf = json!({
+            "type": "object",
+            "properties": {"kind": {"const": "leaf"}},
+            "required": ["kind"],
+        });
+        let terms = json!({"oneOf": [of("add"), of("sub"), of("mul"), of("div"), leaf]});
+        let nested = |leaf: Value| {
+            (0..10).fold(
+                leaf,
+                |below, _| json!({"kind": "mul", "left": below, "right": {"kind": "leaf"}}),
+            )
+        };
+        let validator = Validator::new(&terms).unwrap();
+        assert!(validator.check_value(&nested(json!({"kind": "leaf"}))).is_empty());
+        let found = validator.check_value(&nested(json!({"kind": "tree"})));
+        assert!(found[0].message.starts_with("is not as the schema wants it"), "{found:?}");
+    }
+
+    #[test]
+    fn size_depth_and_far_references_are_bounded() {
+        let deep = |levels| (0..levels).fold(json!({}), |below, _| json!({"not": below}));
+        assert!(Validator::new(&deep(30)).is_ok());
+        let named = |count| {
+            let parts: serde_json::Map<String, Value> = (0..count)
+                .map(|at| (at.to_string(), json!({"$id": format!("https://example.com/{at}")})))
+                .collect();
+            json!({"$defs": parts})
+        };
+        assert!(Validator::new(&named(10)).is_ok());
+        let chained: serde_json::Map<String, Value> = (0..200)
+            .map(|at| (at.to_string(), json!({"$ref": format!("#/$defs/{}", at + 1)})))
+            .collect();
+        let mut chained = json!({"$ref": "#/$defs/0", "$defs": chained});
+        chained["$defs"]["200"] = json!({});
+        for (schema, told) in [
+            (deep(40), "nested more than 32 deep"),
+            (named(100), "have an $id"),
+            (chained, "stand inside each other"),
+            (json!({"$dynamicRef": "#x", "$dynamicAnchor": "x"}), "use $ref"),
+        ] {
+            let error = Validator::new(&schema).unwrap_err();
+            assert!(error.message().contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn references_by_name_are_followed() {
+        let tree = json!({
+            "properties": {"node": {"$id": "T0", "properties": {"next": {"$ref": "T0"}}, "type": "object"}},
+        });
+        assert!(mistakes(tree.clone(), json!({"node": {"next": {"next": {}}}})).is_empty());
+        assert_eq!(mistakes(tree, json!({"node": {"next": {"next": 1}}})).len(), 1);
+        let anchored = json!({"$ref": "#n", "$defs": {"a": {"$anchor": "n", "type": "number"}}});
+        assert_eq!(mistakes(anchored, json!("x")).len(), 1);
     }
 
     #[test]
