@@ -40,6 +40,18 @@ impl Service {
         Running::begin(self, None).await?.run_until(std::future::pending()).await
     }
 
+    /// The same until `done` resolves: then calls in flight may finish, for 10 s at most.
+    ///
+    /// ```no_run
+    /// # #[tokio::main] async fn main() -> Result<(), procall::Error> {
+    /// let hour = tokio::time::sleep(std::time::Duration::from_secs(3600));
+    /// procall::Service::new("calc").method("add", |a: i64, b: i64| a + b).run_until(hour).await
+    /// # }
+    /// ```
+    pub async fn run_until(self, done: impl Future<Output = ()>) -> Result<(), Error> {
+        Running::begin(self, None).await?.run_until(done).await
+    }
+
     /// Serves the pool that started this process, over a link that this process brings: the other half of a
     /// [pool's own transport](https://docs.rs/procall-pool/latest/procall_pool/trait.Transport.html).
     ///

@@ -49,44 +49,56 @@ impl Core {
             return Err(expired());
         }
         let wishes = Wishes::read(batch.meta(incoming));
+        if wishes.all {
+            return self.fan_out(client, connection, id, (batch, incoming), &wishes);
+        }
         let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
-        let (ticket, claim) = {
+        let ticket = {
+            let mut state = self.lock();
+            let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
+            let aim = state.aim(&method, &wishes)?;
+            let from = state.peers.get(&client).map(|peer| peer.id.clone()).unwrap_or_default();
+            let client = (client, &*from);
+            let ticket = Ticket::new(self.number(), client, method, incoming, body, &wishes, aim);
+            let ticket = Arc::new(ticket);
+            state.calls.insert(ticket.number, Arc::downgrade(&ticket));
+            ticket
+        };
+        let passage = Passage::new(self.clone(), ticket.clone());
+        let started = self.begin(&ticket).inspect_err(|_| self.meter.refuse())?;
+        ticket.set_relaying(connection.answer_with(id, incoming.shape(), started, passage));
+        Ok(())
+    }
+
+    /// Starts a call with a worker that has room, or puts it in line.
+    pub(super) fn begin(self: &Arc<Self>, ticket: &Arc<Ticket>) -> Result<Started, Error> {
+        let claim = {
             let mut state = self.lock();
             if state.draining {
                 return Err(Error::new(ErrorCode::Unavailable, "the engine is stopping")
                     .with_executed(Executed::No));
             }
-            let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
-            let aim = state.aim(&method, &wishes)?;
-            let from = state.peers.get(&client).map(|peer| peer.id.clone()).unwrap_or_default();
-            let ticket =
-                Ticket::new(self.number(), (client, &from), method, incoming, body, &wishes, aim);
-            let ticket = Arc::new(ticket);
-            state.calls.insert(ticket.number, Arc::downgrade(&ticket));
-            let claim = state.claim_at_once(&ticket, self.settings.policy);
+            let claim = state.claim_at_once(ticket, self.settings.policy);
             if claim.is_none() {
-                self.enqueue(&mut state, ticket.clone()).inspect_err(|_| {
-                    state.calls.remove(&ticket.number);
-                })?;
+                self.enqueue(&mut state, ticket.clone())?;
             }
-            (ticket, claim)
+            claim
         };
-        let passage = Passage::new(self.clone(), ticket.clone());
-        let started = match claim {
-            Some(claim) => match self.start(&ticket, &claim) {
-                Ok(pending) => Started::from(pending),
-                Err(error) => self.again(&ticket, error)?,
+        match claim {
+            Some(claim) => match self.start(ticket, &claim) {
+                Ok(pending) => Ok(Started::from(pending)),
+                Err(error) => self.again(ticket, error),
             },
-            None => {
-                self.hurry.notify_one();
-                let queued: Box<dyn Queued> =
-                    Box::new(Waiting { core: self.clone(), ticket: ticket.clone(), over: false });
-                self.hand_over();
-                Started::from(queued)
-            }
-        };
-        ticket.set_relaying(connection.answer_with(id, incoming.shape(), started, passage));
-        Ok(())
+            None => Ok(self.waiting(ticket.clone())),
+        }
+    }
+
+    /// A call in line, as its caller has it.
+    fn waiting(self: &Arc<Self>, ticket: Arc<Ticket>) -> Started {
+        self.hurry.notify_one();
+        let queued: Box<dyn Queued> = Box::new(Waiting { core: self.clone(), ticket, over: false });
+        self.hand_over();
+        Started::from(queued)
     }
 
     /// Ends a call on its way: its caller is told so, its worker asked to cancel it. False when there is none of this number.
@@ -158,11 +170,7 @@ impl Core {
             }
             self.enqueue(&mut state, ticket.clone())?;
         }
-        self.hurry.notify_one();
-        let queued: Box<dyn Queued> =
-            Box::new(Waiting { core: self.clone(), ticket: ticket.clone(), over: false });
-        self.hand_over();
-        Ok(Started::from(queued))
+        Ok(self.waiting(ticket.clone()))
     }
 
     fn enqueue(&self, state: &mut State, ticket: Arc<Ticket>) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 
 mod admission;
 mod calls;
+mod fan;
 mod line;
 mod method;
 mod notices;

@@ -11,7 +11,7 @@ use super::Core;
 use super::peer::{Number, Peer};
 use super::seat::Seat;
 use crate::events::Event;
-use crate::facts::Facts;
+use crate::facts::{Facts, Speaks};
 
 impl Core {
     /// A link that somebody opened: from now on there is a peer.
@@ -26,6 +26,14 @@ impl Core {
             let state = self.lock();
             if state.draining {
                 return Err(Error::new(ErrorCode::Unavailable, "the engine is stopping"));
+            }
+            let each =
+                state.peers.values().filter(|peer| peer.facts.whose() == facts.whose()).count();
+            if facts.speaks != Speaks::Inside && each >= self.settings.peers_each {
+                return Err(Error::new(
+                    ErrorCode::Overloaded,
+                    format!("{each} peers of this user or address are connected already"),
+                ));
             }
             if state.peers.len() >= self.settings.peers {
                 return Err(Error::new(

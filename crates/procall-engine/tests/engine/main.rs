@@ -3,4 +3,5 @@
 mod calls;
 mod coming_back;
 mod naming;
+mod routing;
 mod support;

@@ -334,6 +334,22 @@ impl Connection {
         })
     }
 
+    /// The same when what is served changes: while an earlier registration waits for its answer this one follows it, and only the newest does.
+    pub fn register_anew(&self, registration: &Registration) -> Result<(), Error> {
+        let bytes = crate::codec::encode(registration).map_err(|error| {
+            Error::invalid(format!("the registration cannot be encoded: {error}"))
+        })?;
+        self.shared.with(|state, _| {
+            if state.session.is_registering() {
+                state.next_registration = Some(bytes);
+                return Ok(());
+            }
+            state.registered = None;
+            let body = procall_proto::Body::msgpack(&bytes);
+            state.session.register(body).map_err(Error::from_failure)
+        })
+    }
+
     /// The registration of the peer's that waits for [`answer_registration`](Self::answer_registration), and its number: what it says, or why
     /// it is none. Only a connection with a [`RawService`](crate::RawService) has one.
     pub fn take_registration(&self) -> Option<(CallId, Result<Registration, Error>)> {

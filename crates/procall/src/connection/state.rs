@@ -84,6 +84,8 @@ pub(crate) struct State {
     /// It came for a service that the peer, an engine, knows of.
     pub(crate) wants: bool,
     pub(crate) registered: Option<Result<(), Failure>>,
+    /// What is to be registered once the registration under way is answered.
+    pub(crate) next_registration: Option<Vec<u8>>,
     /// A registration of the peer's that nobody has decided about yet.
     pub(crate) asked: Option<Asked>,
     /// A drain has no call left to wait for.
@@ -114,6 +116,7 @@ macro_rules! parts {
             watchers: &mut $state.watchers,
             peer_registration: &mut $state.peer_registration,
             registered: &mut $state.registered,
+            next_registration: &mut $state.next_registration,
             asked: &mut $state.asked,
             answered: &mut $state.answered,
             round_trip: &mut $state.round_trip,
@@ -148,6 +151,7 @@ impl State {
             peer_registration: None,
             wants: false,
             registered: None,
+            next_registration: None,
             asked: None,
             answered: false,
             drained: false,
@@ -466,6 +470,11 @@ impl State {
             }
             Event::Registered { result } => {
                 *parts.registered = Some(result);
+                if let Some(bytes) = parts.next_registration.take() {
+                    // It was short enough when it was handed in, or is told to those who ask for `procall.methods`.
+                    let _ = parts.session.register(procall_proto::Body::msgpack(&bytes));
+                    *parts.registered = None;
+                }
                 after.wakes.append(parts.watchers);
             }
             Event::Pong { round_trip, .. } => {
@@ -513,6 +522,7 @@ struct Parts<'a> {
     watchers: &'a mut Vec<Waker>,
     peer_registration: &'a mut Option<Arc<Registration>>,
     registered: &'a mut Option<Result<(), Failure>>,
+    next_registration: &'a mut Option<Vec<u8>>,
     asked: &'a mut Option<Asked>,
     answered: &'a mut bool,
     round_trip: &'a mut Option<Duration>,
