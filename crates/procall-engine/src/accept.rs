@@ -77,8 +77,8 @@ async fn greet(mut link: Box<dyn Link>, core: Arc<Core>) {
             };
             let replay = Replay { first: Some(first), given: Vec::new(), link };
             // One that is refused sees the end of file; there is nobody else to tell.
-            if let Ok(connection) = core.join(Box::new(replay), Side::Acceptor, facts) {
-                connection.turn();
+            if let Ok(joined) = core.join(Box::new(replay), Side::Acceptor, facts) {
+                joined.connection.turn();
             }
         }
     }

@@ -81,14 +81,18 @@ pub(crate) fn serve(core: &Arc<Core>) -> Result<(), Error> {
         Error::new(ErrorCode::Internal, "no descriptor is left for the engine's own service")
             .with_source(error)
     })?;
-    service(core).serve_link(Box::new(near))?;
+    let service = service(core);
+    let registration = service.registration().clone();
+    service.serve_link(Box::new(near))?;
     let facts = Facts {
         speaks: Speaks::Inside,
         address: "inside".to_owned(),
         credentials: None,
         hears_broadcasts: false,
     };
-    core.join(Box::new(far), Side::Initiator, facts).map(|_| ())
+    let joined = core.join(Box::new(far), Side::Initiator, facts)?;
+    // Before anybody can come and ask for it.
+    core.register(joined.number, registration).map(|_| ())
 }
 
 fn service(core: &Arc<Core>) -> Service {

@@ -13,6 +13,12 @@ use super::seat::Seat;
 use crate::events::Event;
 use crate::facts::{Facts, Speaks};
 
+/// A peer that has just come.
+pub(crate) struct Joined {
+    pub(crate) number: Number,
+    pub(crate) connection: Connection,
+}
+
 impl Core {
     /// A link that somebody opened: from now on there is a peer.
     pub(crate) fn join(
@@ -20,7 +26,7 @@ impl Core {
         link: Box<dyn Link>,
         side: Side,
         facts: Facts,
-    ) -> Result<Connection, Error> {
+    ) -> Result<Joined, Error> {
         let number = self.number();
         {
             let state = self.lock();
@@ -78,7 +84,7 @@ impl Core {
         state.ids.insert(id.clone(), number);
         state.names.insert(id, number);
         state.peers.insert(number, peer);
-        Ok(connection)
+        Ok(Joined { number, connection })
     }
 
     /// Takes note of what has changed about a peer.
@@ -133,15 +139,13 @@ impl Core {
         let (left, orphans) = {
             let mut state = self.lock();
             let who = state.who(number);
+            let names = state.withdraw(number);
             let Some(peer) = state.peers.remove(&number) else { return };
             state.ids.remove(&peer.id);
             if state.names.get(&peer.name) == Some(&number) {
                 state.names.remove(&peer.name);
             }
-            let mut orphans = Vec::new();
-            for name in &peer.methods {
-                state.withdraw_from(number, name, true, &mut orphans);
-            }
+            let orphans = state.strand(number, &names);
             (who, orphans)
         };
         Self::refuse(orphans);
