@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use procall::transport::Link;
@@ -56,7 +57,8 @@ impl Core {
             heartbeat: self.settings.heartbeat.clone(),
             ..Config::default()
         };
-        let service = Arc::new(PeerService { core: self.clone(), number });
+        let service =
+            Arc::new(PeerService { core: self.clone(), number, known: AtomicBool::new(false) });
         // The task that reads the link waits for the lock: it finds the peer when it gets it.
         let mut state = self.lock();
         let connection = procall::serve_raw(link, side, config, service)?;
@@ -159,10 +161,22 @@ impl Core {
 struct PeerService {
     core: Arc<Core>,
     number: Number,
+    /// What the peer says of itself was looked at.
+    known: AtomicBool,
+}
+
+impl PeerService {
+    /// The first calls and registrations may come in the same turn as the greeting, before anybody was told of that.
+    fn look_first(&self, connection: &Connection) {
+        if !self.known.swap(true, Ordering::Relaxed) {
+            self.core.look(self.number, connection);
+        }
+    }
 }
 
 impl RawService for PeerService {
     fn calls(&self, connection: &Connection, batch: &procall::Batch) {
+        self.look_first(connection);
         let mut answers = Vec::new();
         for incoming in batch.iter() {
             match incoming.id {
@@ -182,6 +196,7 @@ impl RawService for PeerService {
     }
 
     fn registers(&self, connection: &Connection) {
+        self.look_first(connection);
         if let Some((id, registration)) = connection.take_registration() {
             let answer =
                 registration.and_then(|registration| self.core.register(self.number, registration));
