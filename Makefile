@@ -71,7 +71,7 @@ clippy: setup-system ## lint the Rust code
 .PHONY: bench
 bench: export RELEASE := 1
 bench: build-python build-node ## measure; the figures go to bench-results
-	$(WITH_PYTHON) cargo run --locked --release -p procall-bench
+	$(WITH_PYTHON) cargo run --locked --release -p procall-bench --features peers
 
 .PHONY: wheel
 wheel: setup-python ## the Python package with the command `procall`, for pip, into dist
