@@ -1,6 +1,7 @@
 //! The command itself, run as a person or a script runs it.
 
 mod calls;
+mod engine_deaths;
 mod listing;
 mod running;
 mod streams;

@@ -214,6 +214,17 @@ impl Running {
         self.expect_on(part).1
     }
 
+    /// Waits for a line with one of these in it; gives which.
+    #[track_caller]
+    pub(crate) fn expect_any(&self, parts: &[&str]) -> usize {
+        loop {
+            let line = self.expect("");
+            if let Some(found) = parts.iter().position(|part| line.contains(part)) {
+                return found;
+            }
+        }
+    }
+
     #[track_caller]
     pub(crate) fn expect_on(&self, part: &str) -> (&'static str, String) {
         let until = Instant::now() + LONG;
