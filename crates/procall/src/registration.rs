@@ -61,6 +61,9 @@ pub struct MethodInfo {
     pub idempotent: bool,
     /// Which sides send a stream.
     pub shape: Shape,
+    /// Routers leave params and results to the worker, whatever the schemas say.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unchecked: bool,
     /// Errors of its own that callers may expect beside those of the registry; empty when it does not say.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<DeclaredError>,

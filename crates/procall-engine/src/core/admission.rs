@@ -43,12 +43,13 @@ pub(crate) fn admit(registration: Registration, builtin: bool) -> Result<Admitte
         let params = compile("params_schema", info.params_schema.as_ref());
         let result = compile("result_schema", info.result_schema.as_ref());
         if let (Ok(params), Ok(result)) = (params, result) {
+            let checked = !info.unchecked;
             let offer = Offer {
                 info: info.clone(),
                 service: service.clone(),
                 version: version.clone(),
-                params,
-                result,
+                params: params.filter(|_| checked),
+                result: result.filter(|_| checked),
             };
             methods.push((Arc::from(full), Arc::new(offer)));
         }

@@ -61,10 +61,8 @@ impl Peer {
     pub(crate) fn take(&mut self, registration: Arc<Registration>) {
         let told = registration.concurrency;
         self.slots = match (told, self.facts.speaks) {
-            (0, Speaks::Native | Speaks::Inside) => {
-                let most = self.connection.peer().map_or(1, |peer| peer.max_calls);
-                u32::try_from(most).unwrap_or(u32::MAX)
-            }
+            // One that does not say takes one at a time.
+            (0, Speaks::Native | Speaks::Inside) => 1,
             (0, _) => FOREIGN_SLOTS,
             (told, _) => told,
         };

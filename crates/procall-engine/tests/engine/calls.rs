@@ -26,6 +26,42 @@ async fn params_are_checked_before_a_worker_sees_them() {
 }
 
 #[tokio::test]
+async fn params_of_any_number_are_checked_too() {
+    let house = House::new();
+    let schema = serde_json::json!({"type": ["object", "array"], "items": {"type": "number"}, "minItems": 1});
+    let info = procall::MethodInfo {
+        name: "sum".into(),
+        params_schema: Some(schema.clone()),
+        ..procall::MethodInfo::default()
+    };
+    struct Sum;
+    impl procall::Handler for Sum {
+        fn call(&self, call: &procall::Arrival<'_>) -> procall::Answer {
+            let value = procall::Encoded { encoding: call.encoding(), bytes: call.body().to_vec() };
+            let numbers =
+                value.decode::<Option<Vec<f64>>>().expect("it was checked").unwrap_or_default();
+            procall::Answer::Ready(procall::Encoded::of(&numbers.iter().sum::<f64>()))
+        }
+    }
+    let service = Service::new("many").method_info(info.clone(), Sum);
+    let none = serde_json::json!({"type": ["object", "array"], "items": {"type": "number"}});
+    let any = procall::MethodInfo { name: "any".into(), params_schema: Some(none), ..info.clone() };
+    let service = service.method_info(any, Sum);
+    let free = procall::MethodInfo { name: "free".into(), unchecked: true, ..info };
+    let service = service.handler("unused", Sum).method_info(free, Sum);
+    let _worker = house.serve(service).await;
+    let client = house.client().await;
+    assert_eq!(client.call::<f64>("many.sum", (1, 2, 3, 4.5)).await.unwrap(), 10.5);
+    let error = client.call::<f64>("many.sum", (1, "x")).await.unwrap_err();
+    assert_eq!((error.code(), &*error.fields()[0].path), (ErrorCode::InvalidArgument, "/1"));
+    let error = client.call::<f64>("many.sum", ()).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidArgument, "one at least");
+    assert_eq!(client.call::<f64>("many.any", ()).await.unwrap(), 0.0);
+    let unchecked = client.call::<f64>("many.free", (1, "x")).await.unwrap_err();
+    assert_eq!(unchecked.code(), ErrorCode::HandlerError, "the engine passed it on");
+}
+
+#[tokio::test]
 async fn unknown_methods_and_absent_workers_differ() {
     let house = House::new();
     let client = house.client().await;

@@ -53,9 +53,10 @@ impl Validator {
             }
             return Ok(mistakes);
         };
-        if names.is_empty() && !values.is_empty() {
-            // Whoever gives no order of parameters may mean an array.
-            return self.check(Encoding::Msgpack, params.bytes());
+        if takes_array(method) || names.is_empty() && !values.is_empty() {
+            // It takes any number of arguments; or whoever gives no order of parameters may mean an array.
+            let array = if values.is_empty() { &[0x90] } else { params.bytes() };
+            return self.check(Encoding::Msgpack, array);
         }
         let named = object(names, values.iter().copied().take(names.len()));
         let mut mistakes = self.check(Encoding::Msgpack, &named)?;
@@ -72,6 +73,12 @@ impl Validator {
         }
         Ok(mistakes)
     }
+}
+
+/// Whether the schema of the params is one of arrays too: the method takes any number of arguments.
+fn takes_array(method: &MethodInfo) -> bool {
+    let kinds = method.params_schema.as_ref().and_then(|schema| schema.get("type")?.as_array());
+    kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "array"))
 }
 
 /// The values under their names, as one MessagePack map.

@@ -298,6 +298,17 @@ impl Service {
         self
     }
 
+    /// Has routers pass a method's params and results on without checking them against their schemas; the service's own checks stay.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such method.
+    #[must_use]
+    pub fn unchecked(mut self, method: &str) -> Self {
+        self.info_mut(method).unchecked = true;
+        self
+    }
+
     fn info_mut(&mut self, method: &str) -> &mut MethodInfo {
         let full = format!("{}.{method}", self.registration.name);
         self.registration
