@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use crate::core::Core;
 use crate::facts::{Facts, Speaks};
 use crate::gateway::Host;
+use crate::record::{CallRecord, OnCall};
 use crate::settings::{Policy, Settings};
 use crate::{accept, own};
 
@@ -68,6 +69,17 @@ impl EngineBuilder {
     /// How long calls in flight may take once the engine is asked to stop: 10 s if not said otherwise.
     pub fn drain(mut self, longest: Duration) -> Self {
         self.settings.drain = longest;
+        self
+    }
+
+    /// Tells this function of every call that is over. It runs on the thread that brings the outcome, so it must not block.
+    ///
+    /// ```
+    /// let builder = procall_engine::Engine::builder().on_call(|call| eprintln!("{}", call.to_json()));
+    /// # drop(builder);
+    /// ```
+    pub fn on_call(mut self, tell: impl Fn(&CallRecord) + Send + Sync + 'static) -> Self {
+        self.settings.on_call = Some(OnCall(Arc::new(tell)));
         self
     }
 

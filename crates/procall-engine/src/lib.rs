@@ -11,10 +11,12 @@ mod events;
 mod facts;
 mod gateway;
 mod own;
+mod record;
 mod settings;
 
 pub use engine::{Engine, EngineBuilder, NAME};
 pub use events::{Event, PeerName};
 pub use facts::{Facts, Speaks};
 pub use own::{CallRow, MethodRow, PeerRow};
+pub use record::CallRecord;
 pub use settings::Policy;

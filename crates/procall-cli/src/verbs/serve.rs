@@ -5,12 +5,12 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use procall::transport::Address;
 use procall::{Error, ErrorCode, surroundings};
-use procall_engine::{Engine, Policy};
+use procall_engine::{CallRecord, Engine, Policy};
 
 use crate::duration;
 use crate::failure::Failure;
 use crate::signals::Signals;
-use crate::style::Style;
+use crate::style::{Style, complain};
 
 /// Where an engine listens for peers that cannot use a Unix socket.
 const LOOPBACK: &str = "tcp:127.0.0.1:8080";
@@ -65,7 +65,7 @@ impl From<Choice> for Policy {
 impl Serve {
     pub(crate) async fn run(self, style: &Style) -> Result<(), Failure> {
         let mut signals = Signals::new()?;
-        let engine = self.start()?;
+        let engine = self.start(style)?;
         for address in engine.addresses() {
             style.say(&format!("procall: listening at {address}"));
         }
@@ -78,7 +78,7 @@ impl Serve {
         }
     }
 
-    fn start(&self) -> Result<Engine, Failure> {
+    fn start(&self, style: &Style) -> Result<Engine, Failure> {
         let mut builder = Engine::builder()
             .policy(self.policy.into())
             .drain(self.drain)
@@ -90,6 +90,10 @@ impl Serve {
         for address in listen {
             self.check(&address)?;
             builder = builder.listen(address);
+        }
+        if style.verbose {
+            let style = *style;
+            builder = builder.on_call(move |call| log(style, call));
         }
         builder.start().map_err(|error| match error.code() {
             ErrorCode::NameTaken => Failure::from(error)
@@ -110,4 +114,25 @@ impl Serve {
             _ => Ok(()),
         }
     }
+}
+
+/// One line for a call that is over.
+fn log(style: Style, call: &CallRecord) {
+    if style.json {
+        return complain(&call.to_json().to_string());
+    }
+    let outcome = match call.failure {
+        None => "ok".to_owned(),
+        Some((code, executed)) => style.err.bad(&format!("{code} (executed: {executed})")),
+    };
+    let worker = call.worker.as_deref().unwrap_or("nobody");
+    // Names are free of control characters: the session and the directory see to that.
+    complain(&format!(
+        "#{} {} by {worker}: {outcome}  queued {}  worked {}  {} in flight",
+        call.call,
+        call.method,
+        duration::short(call.queued),
+        duration::short(call.worked),
+        call.in_flight,
+    ));
 }

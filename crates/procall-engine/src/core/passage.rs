@@ -1,10 +1,12 @@
 //! Looks on while a call passes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use procall::{Encoded, Ending, Error, ErrorCode, Onlooker, Started};
 
 use super::{Core, Ticket, admission};
+use crate::record::{CallRecord, OnCall};
 
 /// A call between its client and its worker.
 pub(super) struct Passage {
@@ -54,7 +56,31 @@ impl Onlooker for Passage {
             Some(error) if error.code() == ErrorCode::Cancelled => Ending::Cancelled,
             Some(_) => Ending::Failed,
         };
-        self.core.meter.end(self.ticket.waited(), ending);
+        let total = self.ticket.waited();
+        self.core.meter.end(total, ending);
+        if let Some(OnCall(tell)) = &self.core.settings.on_call {
+            tell(&self.record(total, error));
+        }
+    }
+}
+
+impl Passage {
+    fn record(&self, total: Duration, error: Option<&Error>) -> CallRecord {
+        let chosen = self.ticket.chosen().clone();
+        let queued = chosen.started.map_or(total, |started| started - self.ticket.since);
+        let state = self.core.lock();
+        let client = state.peers.get(&self.ticket.client).map(|peer| peer.id.clone());
+        CallRecord {
+            call: self.ticket.number,
+            method: self.ticket.method.clone(),
+            client: client.unwrap_or_default(),
+            worker: chosen.worker,
+            attempts: chosen.attempts,
+            queued,
+            worked: total.saturating_sub(queued),
+            failure: error.map(|error| (error.code(), error.executed())),
+            in_flight: state.calls.len().saturating_sub(1),
+        }
     }
 }
 

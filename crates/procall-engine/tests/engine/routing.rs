@@ -65,6 +65,32 @@ async fn a_key_keeps_to_its_worker_and_its_loss_is_told_once() {
 }
 
 #[tokio::test]
+async fn every_call_that_is_over_is_told_with_its_times() {
+    let (sender, records) = std::sync::mpsc::sync_channel(1 << 10);
+    let house = House::with(|builder| {
+        builder.on_call(move |call| {
+            // The test has seen enough.
+            let _ = sender.send(call.clone());
+        })
+    });
+    let service = Service::new("who")
+        .method("am_i", || "me".to_owned())
+        .try_method("fail", || Err::<(), _>(Error::handler("Lost", "I do not know")));
+    let _worker = house.serve(service).await;
+    let client = house.client().await;
+    ask(&client).await;
+    client.call::<()>("who.fail", ()).await.unwrap_err();
+    let told: Vec<_> = records.try_iter().filter(|call| call.method.starts_with("who.")).collect();
+    assert_eq!(told.len(), 2);
+    assert_eq!((&*told[0].method, told[0].worker.as_deref()), ("who.am_i", Some("who/1")));
+    assert_eq!((told[0].failure, told[0].attempts), (None, 1));
+    assert_eq!(told[1].failure, Some((ErrorCode::HandlerError, Executed::Yes)));
+    let json = told[1].to_json();
+    assert_eq!((&json["code"], &json["executed"]), (&json!("HANDLER_ERROR"), &json!("yes")));
+    assert!(json["worked_ms"].as_f64().is_some_and(|time| time > 0.0), "{json}");
+}
+
+#[tokio::test]
 async fn calls_to_all_tell_each_answer_and_each_failure() {
     let house = House::new();
     let _one = house.serve(who("one", 8, None)).await;
