@@ -5,7 +5,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use napi_derive::napi;
-use procall::{Config, Connection, Error, Finder, Hub, Side};
+use procall::{Config, Connection, Error, Finder, Hub, Redial, Side};
 use procall_pool::Pool;
 
 use crate::calls::Operation;
@@ -48,7 +48,15 @@ impl Opening {
             Poll::Pending => Look::Nothing,
             Poll::Ready(Err(error)) => Look::Over(Err(error)),
             Poll::Ready(Ok(())) => {
-                let calls = Arc::new(connection.clone());
+                let leads_to_engine = self.finder.leads_to_engine() || connection.leads_to_router();
+                let calls: Arc<dyn procall::Channel> = if leads_to_engine {
+                    match keep(&self.finder, connection, hub) {
+                        Ok(redial) => Arc::new(redial),
+                        Err(error) => return Look::Over(Err(error)),
+                    }
+                } else {
+                    Arc::new(connection.clone())
+                };
                 let most = connection.peer().map_or(usize::MAX, |peer| peer.max_calls);
                 let most = most.min(state::config().limits.max_calls) as u32;
                 self.greeting = None;
@@ -76,6 +84,14 @@ impl Opening {
     }
 }
 
+/// A connection to an engine is made anew when it is lost.
+fn keep(finder: &Finder, connection: &Connection, hub: &Hub) -> Result<Redial, Error> {
+    let connect = |link, config| Ok(Connection::new(link, Side::Initiator, config));
+    let redial = Redial::keep(finder, state::config(), connection.clone(), Box::new(connect));
+    redial.attach(hub)?;
+    Ok(redial)
+}
+
 impl Drop for Opening {
     fn drop(&mut self) {
         // Given up, or not answered: nothing of it stays.
@@ -88,13 +104,24 @@ impl Drop for Opening {
 /// Connects to a service by name or address; the event `DONE` brings the channel's number. After each `PAUSE`, [`look`] is to be called.
 ///
 /// `timeout` is in milliseconds, not a number is the usual patience; `inherited` is what the handler that connects has left, if one does.
+/// `engine` is asked for the service where one is named.
 #[napi]
-pub(crate) fn connect(id: u32, target: String, timeout: f64, inherited: f64) -> napi::Result<()> {
+pub(crate) fn connect(
+    id: u32,
+    target: String,
+    timeout: f64,
+    inherited: f64,
+    engine: Option<String>,
+) -> napi::Result<()> {
     state::with(|state| {
         let waker = state.hub.waker(token(Kind::Operation, id as usize));
         let patience = if timeout.is_nan() { Finder::PATIENCE } else { millis(timeout) };
         let limit = (!inherited.is_nan()).then(|| millis(inherited));
         let finder = procall::with_remaining(limit, || Finder::new(&target, patience));
+        let finder = match engine {
+            Some(engine) => finder.through(&engine),
+            None => finder,
+        };
         let opening = Opening { finder, greeting: None, expired: false, waker };
         state.woken.push_back(token(Kind::Operation, id as usize));
         state.begin(id as usize, Operation::Opening(opening));

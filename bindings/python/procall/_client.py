@@ -48,6 +48,8 @@ class Base:
         idempotent: bool | None = None,
         key: str | None = None,
         to: str | None = None,
+        version: str | None = None,
+        wait: bool | None = None,
         on_timeout: Literal["return", "restart"] | None = None,
         meta: dict[str, Any] | None = None,
         on_progress: Callable[[int, int | None, str], object] | None = None,
@@ -58,7 +60,11 @@ class Base:
         ``idempotent=True`` a call may run more than once without harm. ``meta`` travels with each
         call. ``on_progress`` is called with ``(done, total, text)``.
 
-        Three options are for pools, and have no effect on a single connection. Calls with the same
+        Two are for engines. ``version`` names the version of the service that is meant. With
+        ``wait=True`` a call waits while nobody serves its method, until its deadline, instead of
+        ending with ``NoWorker``.
+
+        Three options are for pools and engines, and have no effect on a single connection. Calls with the same
         ``key`` go to the same worker and start in the order of sending; when that worker is lost,
         one caller is told with ``WorkerLost``, and the next call with the key finds a new worker.
         ``to`` names the worker that is to get the call, and the call waits for it. A worker that is
@@ -68,6 +74,7 @@ class Base:
         ::
 
             pool.options(deadline=0.5).calc.add(1, 2)
+            calc.options(version="2", wait=True).add(1, 2)
             user = pool.options(key="user-7")
             user.sessions.login("ada")
             user.sessions.put("basket", 3)  # where she has logged in
@@ -85,6 +92,8 @@ class Base:
                 "idempotent": idempotent,
                 "key": key,
                 "to": to,
+                "version": version,
+                "wait": wait,
                 "on_timeout": on_timeout,
                 "meta": meta,
                 "on_progress": on_progress,
@@ -278,11 +287,17 @@ class Client(Calls):
     """A connection to a service. Its attributes are the service's methods: ``calc.add(1, 2)``."""
 
 
-def connect(target: str, *, timeout: float | None = 5.0) -> Client:
+def connect(target: str, *, timeout: float | None = 5.0, engine: str | None = None) -> Client:
     """Connects to a service by name, or by address such as ``unix:/run/calc.sock`` or
     ``tcp:127.0.0.1:9000``.
+
+    A service that listens nowhere itself is found through the engine that it is registered with:
+    that of the runtime directory, that of ``PROCALL_ENGINE``, or ``engine`` by its address or name.
+    The address of an engine itself leads to all services there. A connection to an engine is made
+    anew when it is lost: calls in flight end with ``ConnectionLost``, and calls made meanwhile wait
+    for it, up to 5 s.
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. Ctrl-C ends the wait.
     """
-    return Client(_native.connect(target, timeout))
+    return Client(_native.connect(target, timeout, engine))

@@ -173,10 +173,10 @@ class Opening:
             await self._client.close()
 
 
-async def _connect(target: str, timeout: float | None) -> Client:
+async def _connect(target: str, timeout: float | None, engine: str | None) -> Client:
     from procall._errors import Error
 
-    finder = _native.Finder(target, timeout)
+    finder = _native.Finder(target, timeout, engine)
     while (found := finder.try_open()) is None:
         await asyncio.sleep(finder.pause())
     try:
@@ -188,14 +188,14 @@ async def _connect(target: str, timeout: float | None) -> Client:
         raise finder.unanswered() from None
 
 
-def connect(target: str, *, timeout: float | None = 5.0) -> Opening:
+def connect(target: str, *, timeout: float | None = 5.0, engine: str | None = None) -> Opening:
     """Connects to a service by name or address: ``async with connect("calc") as calc``, or ``await
-    connect("calc")``.
+    connect("calc")``. Services are found through engines as ``procall.connect`` finds them.
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. The event loop runs on meanwhile.
     """
-    return Opening(lambda: _connect(target, timeout))
+    return Opening(lambda: _connect(target, timeout, engine))
 
 
 class Pool(Watched, Calls):
