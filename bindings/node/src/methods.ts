@@ -131,11 +131,20 @@ function withoutFirst({ names, required, variadic }: Signature): Signature {
 }
 
 /** What is registered of a method. */
+/** The names of the parameters in their order, where the schema of the params has them by these names. */
+function orderOf({ signature, paramsSchema }: Method): readonly string[] | undefined {
+  const properties = paramsSchema?.["properties"];
+  const known = typeof properties === "object" && properties !== null ? Object.keys(properties) : [];
+  if (signature.gathers === true || !signature.names.every((name) => known.includes(name))) return undefined;
+  return signature.names;
+}
+
 export function infoOf(service: string, method: Method): Record<string, unknown> {
   const { options } = method;
   return {
     name: method.name.includes(".") ? method.name : `${service}.${method.name}`,
     description: options.description,
+    params: orderOf(method),
     params_schema: method.paramsSchema,
     result_schema: method.resultSchema,
     idempotent: options.idempotent === true,

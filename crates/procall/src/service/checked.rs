@@ -26,6 +26,11 @@ impl Validator {
     /// assert_eq!(validator.check_params(&method, Encoding::Json, br#"["x"]"#)?[0].path, "/0");
     /// assert_eq!(validator.check_params(&method, Encoding::Json, b"[]")?[0].path, "/0");
     /// assert_eq!(validator.check_params(&method, Encoding::Json, b"[1, 2]")?[0].path, "/1");
+    ///
+    /// // A function of one object of all of them gives no order.
+    /// let gathering = MethodInfo { params: Vec::new(), ..method };
+    /// assert!(validator.check_params(&gathering, Encoding::Json, br#"[{"a": 1}]"#)?.is_empty());
+    /// assert_eq!(validator.check_params(&gathering, Encoding::Json, br#"[{"a": "x"}]"#)?[0].path, "/0/a");
     /// # Ok::<(), procall::Error>(())
     /// ```
     pub fn check_params(
@@ -54,8 +59,17 @@ impl Validator {
             return Ok(mistakes);
         };
         if names.is_empty() && !values.is_empty() {
-            // Whoever gives no order of parameters may mean an array.
-            return self.check(Encoding::Msgpack, params.bytes());
+            // Whoever gives no order of parameters may mean an array, or one object of all of them.
+            let mistakes = self.check(Encoding::Msgpack, params.bytes())?;
+            let [value] = &values[..] else { return Ok(mistakes) };
+            if mistakes.is_empty() || !is_map(value) {
+                return Ok(mistakes);
+            }
+            let mut inside = self.check(Encoding::Msgpack, value)?;
+            for mistake in &mut inside {
+                mistake.path.insert_str(0, "/0");
+            }
+            return Ok(inside);
         }
         let named = object(names, values.iter().copied().take(names.len()));
         let mut mistakes = self.check(Encoding::Msgpack, &named)?;
@@ -85,12 +99,19 @@ fn object<'a>(names: &[String], values: impl Iterator<Item = &'a [u8]> + Clone) 
     bytes
 }
 
+/// Whether a MessagePack value is a map.
+fn is_map(value: &[u8]) -> bool {
+    matches!(value.first(), Some(0x80..=0x8f | 0xde | 0xdf))
+}
+
 /// Whether the schema of a parameter is that of an object, so that a map may stand for it.
 fn is_object(method: &MethodInfo, name: &str) -> bool {
     let property =
         method.params_schema.as_ref().and_then(|schema| schema.get("properties")?.get(name));
     property.is_some_and(|schema| {
-        schema.get("type").is_some_and(|kind| kind == "object")
+        // Nothing is known of it, so that only its function can tell.
+        schema.as_object().is_some_and(serde_json::Map::is_empty)
+            || schema.get("type").is_some_and(|kind| kind == "object")
             || schema.get("properties").is_some()
             || schema.get("$ref").is_some()
     })
