@@ -18,6 +18,8 @@ VENV := .venv
 VENV_BIN := $(CURDIR)/$(VENV)/bin
 PYTHON_DIR := bindings/python
 NODE_DIR := bindings/node
+PYTHON_TYPING := $(PYTHON_DIR)/tests/typing
+PYRIGHT := $(PYTHON_TYPING)/node_modules/.bin/pyright
 # What maturin puts into a wheel beside the package, when it is there under this name: `scripts` becomes the environment's `bin`.
 WHEEL_DATA := $(PYTHON_DIR)/procall._native.data
 MDBOOK_VERSION := 0.5.4
@@ -25,7 +27,7 @@ MDBOOK_VERSION := 0.5.4
 CARGO_TARGET_DIR ?= target
 TARGET := $(CARGO_TARGET_DIR)
 # Programs that use the Node package of this checkout.
-EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples/demo tests/pairs
+EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples examples/demo tests/docs tests/pairs
 # Python workers find the package where an active virtual environment has it.
 WITH_PYTHON := PATH="$(VENV_BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 
@@ -69,7 +71,7 @@ clippy: setup-system ## lint the Rust code
 .PHONY: bench
 bench: export RELEASE := 1
 bench: build-python build-node ## measure; the figures go to bench-results
-	$(WITH_PYTHON) cargo run --locked --release -p procall-bench
+	$(WITH_PYTHON) cargo run --locked --release -p procall-bench --features peers
 
 .PHONY: wheel
 wheel: setup-python ## the Python package with the command `procall`, for pip, into dist
@@ -80,6 +82,15 @@ wheel: setup-python ## the Python package with the command `procall`, for pip, i
 	cd $(PYTHON_DIR) && VIRTUAL_ENV="$(CURDIR)/$(VENV)" $(VENV_BIN)/maturin build --quiet --locked --compatibility linux \
 		--out $(CURDIR)/dist $(if $(RELEASE),--release) || { rm -rf $(CURDIR)/$(WHEEL_DATA); exit 1; }
 	rm -rf $(WHEEL_DATA)
+
+.PHONY: tarball
+tarball: build-node ## the Node package with the command `procall`, for npm, into dist
+	cargo build --locked -p procall-cli $(if $(RELEASE),--release)
+	install -D $(TARGET)/$(if $(RELEASE),release,debug)/procall $(NODE_DIR)/bin/procall
+	strip --strip-debug $(NODE_DIR)/bin/procall
+	mkdir -p dist
+	cd $(NODE_DIR) && npm pack --silent --pack-destination $(CURDIR)/dist || { rm -rf $(CURDIR)/$(NODE_DIR)/bin; exit 1; }
+	rm -rf $(NODE_DIR)/bin
 
 .PHONY: docs
 docs: setup-system ## build the book and the Rust reference
@@ -94,8 +105,8 @@ docs: setup-system ## build the book and the Rust reference
 .PHONY: clean
 clean: ## remove everything that was made
 	rm -rf target fuzz/target docs/book bench-results dist $(WHEEL_DATA) $(VENV)
-	rm -rf $(EXAMPLES:=/node_modules)
-	rm -rf $(NODE_DIR)/node_modules $(NODE_DIR)/dist $(NODE_DIR)/*.node $(PYTHON_DIR)/procall/*.so
+	rm -rf $(EXAMPLES:=/node_modules) $(PYTHON_TYPING)/node_modules
+	rm -rf $(NODE_DIR)/node_modules $(NODE_DIR)/dist $(NODE_DIR)/bin $(NODE_DIR)/*.node $(PYTHON_DIR)/procall/*.so
 	find . -name .git -prune -o \( -name __pycache__ -o -name .pytest_cache -o -name .mypy_cache \
 		-o -name .ruff_cache -o -name .hypothesis -o -name '*.egg-info' \) -type d -prune -exec rm -rf {} +
 
@@ -117,12 +128,17 @@ check-repository: setup-system
 	cargo xtask leftovers
 	cargo xtask duplicates
 
+# Types are checked by both checkers that people use, and the declarations of the native module against the module.
 .PHONY: check-python
-check-python: setup-python
+check-python: build-python $(PYTHON_TYPING)/node_modules/.package-lock.json
 	$(VENV_BIN)/ruff check $(RUFF_CONFIG) $(PYTHON_SOURCES)
 	$(VENV_BIN)/ruff format --check $(RUFF_CONFIG) $(PYTHON_SOURCES)
 	cd $(PYTHON_DIR) && $(VENV_BIN)/mypy --strict procall
 	cd $(PYTHON_DIR) && $(VENV_BIN)/mypy --strict --warn-unused-ignores tests/typing
+	cd $(PYTHON_DIR) && $(VENV_BIN)/stubtest procall._native --ignore-positional-only --concise --allowlist tests/typing/native.allow
+	$(WITH_PYTHON) $(PYRIGHT) -p $(PYTHON_TYPING)
+	$(WITH_PYTHON) $(PYRIGHT) --verifytypes procall --ignoreexternal >$(PYTHON_TYPING)/node_modules/found.txt \
+		|| { cat $(PYTHON_TYPING)/node_modules/found.txt; exit 1; }
 
 # The declarations of the native addon are written by its build.
 .PHONY: check-node
@@ -137,22 +153,32 @@ test-rust: setup-system
 
 .PHONY: test-python
 test-python: build-python
-	cd $(PYTHON_DIR) && $(VENV_BIN)/pytest
+	cargo build --locked -p procall-cli
+	cd $(PYTHON_DIR) && PROCALL_BIN="$(abspath $(TARGET))/debug/procall" $(VENV_BIN)/pytest
 
 .PHONY: test-node
 test-node: build-node
-	cd $(NODE_DIR) && node --test
+	cargo build --locked -p procall-cli
+	cd $(NODE_DIR) && PROCALL_BIN="$(abspath $(TARGET))/debug/procall" node --test
 
-# Every caller with every worker, and the main job on the documents of this repository.
+# Every caller with every worker, the main job on the documents of this repository, and the code of the documentation.
 .PHONY: test-examples
-test-examples: build-python build-node setup-examples wheel
-	cargo build --locked -p hello -p workers -p connect -p pairs -p procall-demo -p procall-cli
+test-examples: build-python build-node setup-examples wheel tarball
+	cargo build --locked -p hello -p workers -p connect -p examples -p pairs -p procall-demo -p procall-cli
 	@$(WITH_PYTHON) tests/first-minutes/run
 	@$(WITH_PYTHON) tests/packages-node/run
-	@$(WITH_PYTHON) tests/packages/run
 	@$(WITH_PYTHON) examples/01-hello/run
 	@$(WITH_PYTHON) examples/02-workers/run
 	@$(WITH_PYTHON) examples/03-connect/run
+	@$(WITH_PYTHON) examples/04-engine/run
+	@$(WITH_PYTHON) examples/11-calculator/run
+	@$(WITH_PYTHON) examples/05-streams/run
+	@$(WITH_PYTHON) examples/06-errors/run
+	@$(WITH_PYTHON) examples/07-map-and-progress/run
+	@$(WITH_PYTHON) examples/08-schemas/run
+	@$(WITH_PYTHON) examples/09-cancel-and-deadlines/run
+	@$(WITH_PYTHON) examples/10-output-and-events/run
+	@$(WITH_PYTHON) tests/docs/run
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
 	@$(WITH_PYTHON) tests/pairs/run
 

@@ -94,6 +94,22 @@ pub(crate) const CELLS: &[Cell] = &[
         call: Program::Own("call-task"),
     },
     Cell {
+        name: "rust inline -> engine -> rust task",
+        serve: Some(Program::Own("serve-engine")),
+        call: Program::Own("call-inline"),
+    },
+    Cell {
+        name: "rust task -> engine -> rust task",
+        serve: Some(Program::Own("serve-engine")),
+        call: Program::Own("call-task"),
+    },
+    #[cfg(feature = "peers")]
+    Cell {
+        name: "peer: NATS request -> reply",
+        serve: Some(Program::Own("serve-nats")),
+        call: Program::Own("call-nats"),
+    },
+    Cell {
         name: "rust inline -> python",
         serve: Some(Program::Python("py_service.py")),
         call: Program::Own("call-inline"),

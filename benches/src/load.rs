@@ -52,3 +52,44 @@ pub(crate) fn throughput(window: Duration, mut batch: impl FnMut() -> usize) -> 
     }
     done as f64 / start.elapsed().as_secs_f64()
 }
+
+/// The same for calls that are awaited: one after the other, then by 64 callers at once.
+pub(crate) async fn measure<F>(
+    window: Duration,
+    call: impl Fn(i64) -> F + Clone + 'static,
+) -> Result<Measured, Box<dyn std::error::Error>>
+where
+    F: Future<Output = ()> + 'static,
+{
+    let start = Instant::now();
+    let mut nanos = Vec::with_capacity(1 << 20);
+    let mut before = start;
+    while before - start < window {
+        call(1).await;
+        let after = Instant::now();
+        nanos.push((after - before).as_nanos() as u64);
+        before = after;
+    }
+    let (p50_us, p99_us) = percentiles(&mut nanos);
+    let done = std::rc::Rc::new(std::cell::Cell::new(0_u64));
+    let local = tokio::task::LocalSet::new();
+    let start = Instant::now();
+    let callers = (0..IN_FLIGHT).map(|n| {
+        let (call, done) = (call.clone(), done.clone());
+        local.spawn_local(async move {
+            while start.elapsed() < window {
+                call(n as i64).await;
+                done.set(done.get() + 1);
+            }
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    local
+        .run_until(async {
+            for caller in callers {
+                caller.await.expect("a caller ends in order");
+            }
+        })
+        .await;
+    Ok(Measured { p50_us, p99_us, per_second: done.get() as f64 / start.elapsed().as_secs_f64() })
+}

@@ -13,6 +13,7 @@ mod floor;
 mod load;
 mod placement;
 mod report;
+mod routed;
 mod servers;
 mod spawn;
 

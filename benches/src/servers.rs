@@ -9,7 +9,8 @@ use procall_transport::LinkOptions;
 use procall_transport::unix::UnixListener;
 
 use crate::floor;
-use crate::load::{IN_FLIGHT, Measured, latency, throughput};
+use crate::load::{IN_FLIGHT, Measured, latency, measure, throughput};
+use crate::routed;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -21,6 +22,16 @@ pub(crate) fn run(role: &str, args: &[String]) -> Result<(), Failure> {
         "serve-floor" => return Ok(floor::serve(path)?),
         "serve-task" => return runtime()?.block_on(serve_task(path)),
         "serve-inline" => return serve_inline(path),
+        "serve-engine" => return runtime()?.block_on(routed::serve_engine(path)),
+        "serve-registered" => {
+            return runtime()?.block_on(routed::serve_registered(path, service()));
+        }
+        #[cfg(feature = "peers")]
+        "serve-nats" => return routed::serve_nats(path),
+        #[cfg(feature = "peers")]
+        "serve-subscribed" => return runtime()?.block_on(routed::serve_subscribed(path)),
+        #[cfg(feature = "peers")]
+        "call-nats" => runtime()?.block_on(routed::call_nats(path, window))?,
         "call-floor" => floor::call(path, window)?,
         "call-inline" => call_inline(path, window)?,
         "call-task" => runtime()?.block_on(call_task(path, window))?,
@@ -109,37 +120,12 @@ fn call_inline(path: &str, window: Duration) -> Result<Measured, Failure> {
 
 async fn call_task(path: &str, window: Duration) -> Result<Measured, Failure> {
     let client = Client::connect(&format!("unix:{path}")).await?;
-    let start = std::time::Instant::now();
-    let mut nanos = Vec::with_capacity(1 << 20);
-    let mut before = start;
-    while before - start < window {
-        let sum: i64 = client.call("add", (1, 2)).await?;
-        assert_eq!(sum, 3);
-        let after = std::time::Instant::now();
-        nanos.push((after - before).as_nanos() as u64);
-        before = after;
-    }
-    let (p50_us, p99_us) = crate::load::percentiles(&mut nanos);
-    let done = std::rc::Rc::new(std::cell::Cell::new(0_u64));
-    let local = tokio::task::LocalSet::new();
-    let start = std::time::Instant::now();
-    let callers = (0..IN_FLIGHT).map(|n| {
-        let (client, done) = (client.clone(), done.clone());
-        local.spawn_local(async move {
-            while start.elapsed() < window {
-                let sum: i64 = client.call("add", (n, 1)).await.expect("add answers");
-                assert_eq!(sum, n as i64 + 1);
-                done.set(done.get() + 1);
-            }
-        })
-    });
-    let callers: Vec<_> = callers.collect();
-    local
-        .run_until(async {
-            for caller in callers {
-                caller.await.expect("a caller ends in order");
-            }
-        })
-        .await;
-    Ok(Measured { p50_us, p99_us, per_second: done.get() as f64 / start.elapsed().as_secs_f64() })
+    measure(window, move |n| {
+        let client = client.clone();
+        async move {
+            let sum: i64 = client.call("add", (n, 1)).await.expect("add answers");
+            assert_eq!(sum, n + 1);
+        }
+    })
+    .await
 }

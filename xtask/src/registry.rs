@@ -38,6 +38,10 @@ pub(crate) struct Code {
     pub(crate) retryable: bool,
     pub(crate) executed: Executed,
     pub(crate) python_base: Option<String>,
+    /// In the words of the engine dialect.
+    pub(crate) engine: Option<String>,
+    /// In the words of the roadmap dialect.
+    pub(crate) roadmap: Option<String>,
     pub(crate) sentence: String,
     pub(crate) cause: String,
     pub(crate) fix: String,

@@ -3,7 +3,7 @@
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use procall::{Attachment, Config, Connection, Error, Side};
+use procall::{Attachment, Connection, Error, Side};
 
 use crate::calls::{Operation, put_error};
 use crate::errors;
@@ -44,7 +44,7 @@ pub(crate) fn begin(
     patience: Duration,
     name: String,
 ) -> napi::Result<()> {
-    let config = Config { name, ..state::config() };
+    let config = state::config(&name);
     let connect = |link, config| Ok(Connection::serving(link, Side::Initiator, config));
     let registration = service.registration().clone();
     let attachment = Attachment::begin(engine, patience, registration, config, Box::new(connect))

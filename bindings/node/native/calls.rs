@@ -151,9 +151,8 @@ impl State {
         self.forget(id);
         match opened {
             Ok(channel) => {
-                let most = channel.most;
                 let channel = self.channels.insert(channel);
-                events.put(&Event { extra: [channel as u32, most], ..Event::new(DONE, id) });
+                events.put(&Event { extra: [channel as u32, 0], ..Event::new(DONE, id) });
             }
             Err(error) => put_error(events, FAILED, id, &error),
         }

@@ -17,13 +17,13 @@ pub(crate) struct Channel {
     pub(crate) calls: Arc<dyn procall::Channel>,
     /// The same once more, when it is a pool.
     pub(crate) pool: Option<Pool>,
-    /// Calls that the peer takes at once; 0 for a pool, which has a queue.
-    pub(crate) most: u32,
 }
 
 /// A connection on its way: first the search, then the greeting. JavaScript has the timers.
 pub(crate) struct Opening {
     finder: Finder,
+    /// What the other side is to call this one.
+    name: String,
     /// There once the service is found.
     greeting: Option<Connection>,
     /// The time for the greeting is over.
@@ -50,17 +50,15 @@ impl Opening {
             Poll::Ready(Ok(())) => {
                 let leads_to_engine = self.finder.leads_to_engine() || connection.leads_to_router();
                 let calls: Arc<dyn procall::Channel> = if leads_to_engine {
-                    match keep(&self.finder, connection, hub) {
+                    match keep(&self.finder, &self.name, connection, hub) {
                         Ok(redial) => Arc::new(redial),
                         Err(error) => return Look::Over(Err(error)),
                     }
                 } else {
                     Arc::new(connection.clone())
                 };
-                let most = connection.peer().map_or(usize::MAX, |peer| peer.max_calls);
-                let most = most.min(state::config().limits.max_calls) as u32;
                 self.greeting = None;
-                Look::Over(Ok(Channel { calls, pool: None, most }))
+                Look::Over(Ok(Channel { calls, pool: None }))
             }
         }
     }
@@ -71,7 +69,7 @@ impl Opening {
             Ok(None) => return Look::Pause(self.finder.pause()),
             Err(error) => return Look::Over(Err(error)),
         };
-        let config = Config { want: self.finder.want().to_owned(), ..state::config() };
+        let config = Config { want: self.finder.want().to_owned(), ..state::config(&self.name) };
         let connection = Connection::new(link, Side::Initiator, config);
         if let Err(error) = hub.attach(&connection) {
             return Look::Over(Err(error));
@@ -85,9 +83,9 @@ impl Opening {
 }
 
 /// A connection to an engine is made anew when it is lost.
-fn keep(finder: &Finder, connection: &Connection, hub: &Hub) -> Result<Redial, Error> {
+fn keep(finder: &Finder, name: &str, connection: &Connection, hub: &Hub) -> Result<Redial, Error> {
     let connect = |link, config| Ok(Connection::new(link, Side::Initiator, config));
-    let redial = Redial::keep(finder, state::config(), connection.clone(), Box::new(connect));
+    let redial = Redial::keep(finder, state::config(name), connection.clone(), Box::new(connect));
     redial.attach(hub)?;
     Ok(redial)
 }
@@ -104,7 +102,7 @@ impl Drop for Opening {
 /// Connects to a service by name or address; the event `DONE` brings the channel's number. After each `PAUSE`, [`look`] is to be called.
 ///
 /// `timeout` is in milliseconds, not a number is the usual patience; `inherited` is what the handler that connects has left, if one does.
-/// `engine` is asked for the service where one is named.
+/// `engine` is asked for the service where one is named. The client is called `name`, else as `script` is.
 #[napi]
 pub(crate) fn connect(
     id: u32,
@@ -112,6 +110,8 @@ pub(crate) fn connect(
     timeout: f64,
     inherited: f64,
     engine: Option<String>,
+    name: Option<String>,
+    script: Option<String>,
 ) -> napi::Result<()> {
     state::with(|state| {
         let waker = state.hub.waker(token(Kind::Operation, id as usize));
@@ -122,7 +122,9 @@ pub(crate) fn connect(
             Some(engine) => finder.through(&engine),
             None => finder,
         };
-        let opening = Opening { finder, greeting: None, expired: false, waker };
+        let of_script = || script.as_deref().and_then(procall::name_of_program);
+        let name = name.or_else(of_script).unwrap_or_else(|| procall::program_name().to_owned());
+        let opening = Opening { finder, name, greeting: None, expired: false, waker };
         state.woken.push_back(token(Kind::Operation, id as usize));
         state.begin(id as usize, Operation::Opening(opening));
         Ok(())

@@ -17,6 +17,7 @@ const FOR_EVER: Duration = Duration::from_secs(u32::MAX as u64);
 
 const TEXT: &str = "a text";
 const TEXTS: &str = "an array of texts";
+const FLAG: &str = "true or false";
 const NUMBER: &str = "a whole number from 0";
 const WORKERS: &str = "a number of processes, or { min, max }";
 const MILLIS: &str = "a number of milliseconds";
@@ -190,6 +191,9 @@ pub(crate) fn apply(mut builder: PoolBuilder, bytes: &[u8]) -> Result<PoolBuilde
     if let Some(name) = given.text("name")? {
         builder = builder.name(name);
     }
+    if let Some(show) = given.read("showOutput", FLAG, Value::bool)? {
+        builder = builder.show_output(show);
+    }
     builder = sizes(builder, &mut given)?;
     if let Some(timeout) = given.millis("idleTimeoutMs")? {
         builder = builder.idle_timeout(timeout);
@@ -216,7 +220,7 @@ pub(crate) fn apply(mut builder: PoolBuilder, bytes: &[u8]) -> Result<PoolBuilde
     if let Some(timeout) = given.millis("stopTimeoutMs")? {
         builder = builder.stop_timeout(timeout);
     }
-    if let Some(heartbeat) = given.read("heartbeat", "true or false", Value::bool)? {
+    if let Some(heartbeat) = given.read("heartbeat", FLAG, Value::bool)? {
         builder = builder.heartbeat(heartbeat.then(Heartbeat::default));
     }
     builder = builder.restart(restarting(given.object("restart", "restart.")?)?);

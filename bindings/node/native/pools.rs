@@ -58,6 +58,10 @@ enum Notice<'a> {
         outlet: &'static str,
         text: &'a str,
         unfinished: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        call: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        method: Option<&'a str>,
     },
     Event {
         worker: &'a str,
@@ -80,6 +84,8 @@ fn output(line: &OutputLine) -> Notice<'_> {
         outlet,
         text: &line.text,
         unfinished: line.unfinished,
+        call: line.call,
+        method: line.method.as_deref(),
     }
 }
 
@@ -118,7 +124,7 @@ impl Spawning {
         let Poll::Ready(started) = poll(&mut self.step, &self.waker) else { return Poll::Pending };
         Poll::Ready(started.and_then(|pool| {
             pool.attach(hub)?;
-            Ok(Channel { calls: Arc::new(pool.clone()), pool: Some(pool), most: 0 })
+            Ok(Channel { calls: Arc::new(pool.clone()), pool: Some(pool) })
         }))
     }
 }

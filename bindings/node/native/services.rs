@@ -37,6 +37,12 @@ pub(crate) struct Service {
     stopping: bool,
 }
 
+impl Service {
+    fn name(&self) -> &str {
+        &self.table.registration().name
+    }
+}
+
 /// What a method takes.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -116,7 +122,9 @@ impl State {
                 .map(Listener::accept)
             {
                 // A peer that cannot be watched is hung up on.
-                let _ = self.serve(at, link, Side::Acceptor, state::config());
+                let name = self.services.get(at).map(|service| service.name().to_owned());
+                let config = state::config(&name.unwrap_or_default());
+                let _ = self.serve(at, link, Side::Acceptor, config);
             }
         }
     }
@@ -322,6 +330,8 @@ fn bind(
     let count =
         (0..names.len()).rev().find(|&at| bound.value(at).is_some()).map_or(0, |last| last + 1);
     let mut arguments = Vec::with_capacity(body.len() + 8);
+    // No body of a peer begins so: only behind this may an argument be missing.
+    arguments.push(MISSING);
     write_array_head(count, &mut arguments);
     for at in 0..count {
         arguments.extend_from_slice(bound.value(at).unwrap_or(&[MISSING]));
@@ -380,11 +390,7 @@ pub(crate) fn serve_parent(description: &[u8]) -> napi::Result<Option<u32>> {
         return Ok(None);
     };
     state::with(|state| {
-        let config = Config {
-            token: parent.token,
-            name: service.table.registration().name.clone(),
-            ..state::config()
-        };
+        let config = Config { token: parent.token, ..state::config(service.name()) };
         parent.lifeline.watch(ORPHAN).map_err(|error| errors::thrown(&error))?;
         let at = state.services.insert(service);
         state

@@ -91,8 +91,9 @@ pub(crate) fn with<R>(f: impl FnOnce(&mut State) -> napi::Result<R>) -> napi::Re
 }
 
 /// What a peer is told of this process.
-pub(crate) fn config() -> Config {
+pub(crate) fn config(name: &str) -> Config {
     Config {
+        name: name.to_owned(),
         pid: std::process::id(),
         runtime: concat!("node/", env!("CARGO_PKG_VERSION")).to_owned(),
         ..Config::default()

@@ -15,6 +15,13 @@ export interface OutputLine {
   readonly text: string;
   /** The line was longer: the next one goes on where this one stops. */
   readonly unfinished: boolean;
+  /**
+   * The call that printed it, by its number at the worker, when that is known: no other call was running there, nor had one run since its
+   * output was last read to the end. What goes on after its call is taken for that of whoever is running.
+   */
+  readonly call?: number;
+  /** The method of that call, as its caller named it. */
+  readonly method?: string;
 }
 
 /** Something that happened to a worker. */
@@ -34,10 +41,10 @@ export interface PoolEvent {
 
 /** Functions that are told of a pool. */
 export interface Listeners {
-  /** Told every line that a worker prints; without it, lines are only kept for error messages. */
-  readonly onOutput?: (line: OutputLine) => void;
+  /** Told every line that a worker prints, instead of standard error; see `showOutput`. */
+  readonly onOutput?: ((line: OutputLine) => void) | undefined;
   /** Told what happens to the workers, from the first start on. */
-  readonly onEvent?: (event: PoolEvent) => void;
+  readonly onEvent?: ((event: PoolEvent) => void) | undefined;
 }
 
 /** Hears what happens in a pool. */

@@ -2,18 +2,15 @@
 
 import { inspect } from "node:util";
 
+import { type Reporter, reporterOf } from "./bar.js";
 import type { Context } from "./context.js";
 import { type KnownErrors, revived } from "./declared.js";
 import { ProcallError, UnencodableError } from "./errors.js";
-import type { Gate } from "./gate.js";
-import { Encoded, type Loop, type Operation, theLoop } from "./loop.js";
+import { type Loop, type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
 import { Sender } from "./sender.js";
 
 const { native } = n;
-
-/** Timers take no more. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** Arguments: an array binds by position, an object by name. */
 export type Params = readonly unknown[] | Readonly<Record<string, unknown>>;
@@ -33,19 +30,26 @@ export interface CallOptions {
   /**
    * When to give up, in milliseconds; `null` is never. The default is 30 s: for a value until it is here, for a stream until its first item.
    */
-  readonly deadlineMs?: number | null;
+  readonly deadlineMs?: number | null | undefined;
   /** Aborting it cancels the call. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** The method may run more than once without harm. */
-  readonly idempotent?: boolean;
-  /** Told how far the handler has come, ten times a second at most. */
-  readonly onProgress?: (progress: Progress) => void;
+  readonly idempotent?: boolean | undefined;
+  /**
+   * Told how far the handler has come, ten times a second at most; `true` draws a bar on standard error where that is a terminal.
+   *
+   * ```ts
+   * await pool.call("train", ["model.bin"], { progress: true });
+   * await pool.call("train", ["model.bin"], { progress: ({ done, total, text }) => console.log(done, total, text) });
+   * ```
+   */
+  readonly progress?: (boolean | ((progress: Progress) => void)) | undefined;
   /** The handler that makes this call: the call has no more time than the handler has left, and ends when the handler is cancelled. */
-  readonly context?: Context;
+  readonly context?: Context | undefined;
   /** Values that this side sends while the call runs, for methods that take a stream. */
-  readonly items?: AsyncIterable<unknown> | Iterable<unknown>;
+  readonly items?: AsyncIterable<unknown> | Iterable<unknown> | undefined;
   /** Facts that travel with the call. */
-  readonly meta?: Readonly<Record<string, unknown>>;
+  readonly meta?: Readonly<Record<string, unknown>> | undefined;
   /**
    * For pools: calls with the same key go to the same worker, in the order of sending, so that it can keep what belongs to the key. When that
    * worker is lost, the next call with the key fails with WORKER_LOST, `executed: "no"`, once; the one after it begins anew at another process.
@@ -55,22 +59,22 @@ export interface CallOptions {
    * await pool.call("add_to_cart", ["apple"], { key: "user-7" });
    * ```
    */
-  readonly key?: string;
+  readonly key?: string | undefined;
   /**
    * For pools: the one worker that is to get the call, by its name such as `calc/2`; the call waits when that one is busy. It goes before `key`.
    * A single connection takes no notice of it.
    */
-  readonly to?: string;
+  readonly to?: string | undefined;
   /** For engines: the version of the service that is meant, as it was registered. */
-  readonly version?: string;
+  readonly version?: string | undefined;
   /** For engines: while nobody serves the method, the call waits for a worker until its deadline, instead of failing with NO_WORKER. */
-  readonly wait?: boolean;
+  readonly wait?: boolean | undefined;
   /**
    * For pools: what happens to a worker that is still busy with the call when its deadline passes. `"return"`, the default, asks it to cancel and
    * gives it no other call in that slot until it is done; `"restart"` starts it anew, at once when it has no other call, else when those are done.
    * A single connection takes no notice of it.
    */
-  readonly onTimeout?: "return" | "restart";
+  readonly onTimeout?: "return" | "restart" | undefined;
 }
 
 /** How a notification is to be sent. */
@@ -133,19 +137,8 @@ export async function failing(make: () => Error): Promise<never> {
 export interface Target {
   /** The number that the native half gave it. */
   readonly channel: number;
-  /** Where calls wait that the peer would not take yet; none for a pool, which has a queue of its own. */
-  readonly gate: Gate | undefined;
   /** Error classes that the caller knows. */
   readonly known: KnownErrors | undefined;
-}
-
-/** The time that a call has when nothing is said, in milliseconds; the native half has the same. */
-const USUAL_MS = 30_000;
-
-/** A call that waits for its turn. */
-interface Waiting {
-  readonly start: () => void;
-  readonly timer: NodeJS.Timeout | undefined;
 }
 
 /** A call under way; what all calls have in common. */
@@ -154,13 +147,9 @@ export abstract class Running implements Operation {
   /** The number of the operation; -1 before the start and after the end. */
   protected id = -1;
   private sender: Sender | undefined;
-  private waiting: Waiting | undefined;
+  private report: Reporter | undefined;
   private readonly signals: AbortSignal[] = [];
   private readonly onAbort = (): void => {
-    if (this.waiting !== undefined) {
-      const cause = this.signals.find((signal) => signal.aborted)?.reason as unknown;
-      this.giveUp(() => new ProcallError("CANCELLED", "the signal was aborted while the call waited for its turn", { executed: "no", cause }));
-    }
     if (this.id < 0) return;
     this.loop.flush();
     native.cancel(this.id);
@@ -172,30 +161,15 @@ export abstract class Running implements Operation {
     private readonly options: CallOptions | undefined,
   ) {}
 
-  /** Starts the call, or has it wait for its turn; throws when it cannot be. */
+  /** Starts the call; throws when it cannot be. One for which the connection has no room yet waits there for its turn. */
   protected start(method: string, params: Params, itemsOut: boolean): void {
     const { options } = this;
     let flags = itemsOut ? n.ITEMS_OUT : 0;
     if (options !== undefined) {
+      this.report = reporterOf(options.progress, method, "({ done, total, text })", (call) => (done, total, text = "") => call({ done, total, text }));
       flags |= this.prepare(options);
     }
     const timeout = timeoutOf(options);
-    const { gate } = this.target;
-    if (gate === undefined || gate.enter()) {
-      try {
-        this.leaveFor(method, params, flags, timeout);
-      } catch (error) {
-        gate?.leave();
-        throw error;
-      }
-    } else {
-      this.wait(gate, method, params, flags, timeout);
-    }
-    for (const signal of this.signals) signal.addEventListener("abort", this.onAbort, { once: true });
-  }
-
-  private leaveFor(method: string, params: Params | Encoded, flags: number, timeout: number): void {
-    const { options } = this;
     const id = this.loop.begin(this);
     try {
       const inherited = options?.context === undefined ? NaN : (options.context.deadlineMs ?? Infinity);
@@ -206,56 +180,7 @@ export abstract class Running implements Operation {
     }
     this.id = id;
     if (options?.items !== undefined) this.send(options.items);
-  }
-
-  /** The arguments are taken now: whoever calls may change them as soon as the call is made. */
-  private wait(gate: Gate, method: string, params: Params, flags: number, timeout: number): void {
-    let encoded: Encoded;
-    try {
-      encoded = new Encoded(params);
-    } catch (error) {
-      throw refused(error);
-    }
-    const inherited = this.options?.context?.deadlineMs ?? Infinity;
-    const left = Math.min(Number.isNaN(timeout) ? USUAL_MS : timeout, inherited);
-    const until = performance.now() + left;
-    const start = (): void => {
-      clearTimeout(this.waiting?.timer);
-      this.waiting = undefined;
-      try {
-        this.leaveFor(method, encoded, flags, left === Infinity ? Infinity : Math.max(0, until - performance.now()));
-        this.started();
-      } catch (error) {
-        this.stopListening();
-        gate.leave();
-        this.failed(() => error as Error);
-      }
-    };
-    const late = (): void => {
-      const message = `the deadline passed while the call to ${method} waited for its turn: so many calls are in flight on this connection`;
-      this.giveUp(() => new ProcallError("DEADLINE_EXCEEDED", message, { executed: "no" }));
-    };
-    this.waiting = { start, timer: left > MAX_TIMER_MS ? undefined : setTimeout(late, left) };
-    gate.wait(start);
-  }
-
-  /** A call that waits does so no longer. */
-  private giveUp(make: (() => Error) | undefined): void {
-    const { waiting } = this;
-    if (waiting === undefined) return;
-    this.waiting = undefined;
-    clearTimeout(waiting.timer);
-    this.target.gate?.forget(waiting.start);
-    this.stopListening();
-    if (make !== undefined) this.failed(make);
-  }
-
-  /** A call that waited was started. */
-  protected started(): void {}
-
-  /** Whether it is under way, or will be. */
-  protected isOpen(): boolean {
-    return this.id >= 0 || this.waiting !== undefined;
+    for (const signal of this.signals) signal.addEventListener("abort", this.onAbort, { once: true });
   }
 
   private prepare(options: CallOptions): number {
@@ -269,7 +194,7 @@ export abstract class Running implements Operation {
     return (
       (options.items === undefined ? 0 : n.ITEMS_IN) |
       (options.idempotent === true ? n.IDEMPOTENT : 0) |
-      (options.onProgress === undefined ? 0 : n.WANTS_PROGRESS) |
+      (this.report === undefined ? 0 : n.WANTS_PROGRESS) |
       routing(options) |
       onTimeoutOf(options.onTimeout)
     );
@@ -298,7 +223,6 @@ export abstract class Running implements Operation {
 
   /** The call is cancelled, and nothing more is heard of it. */
   protected abandon(): void {
-    this.giveUp(undefined);
     if (this.id < 0) return;
     const { id } = this;
     this.loop.flush();
@@ -310,9 +234,11 @@ export abstract class Running implements Operation {
   /** Nothing more comes. */
   private over(): void {
     this.id = -1;
+    const { report } = this;
+    // Behind the last report.
+    if (report !== undefined) queueMicrotask(() => report.end());
     this.sender?.sent(true);
     this.stopListening();
-    this.target.gate?.leave();
   }
 
   private stopListening(): void {
@@ -324,7 +250,7 @@ export abstract class Running implements Operation {
       case n.PROGRESS: {
         const [done, total, text] = value() as [number, number | null, string];
         // Not from here: what it throws is its own affair, not that of the other events.
-        queueMicrotask(() => this.options?.onProgress?.({ done, total: total ?? undefined, text }));
+        queueMicrotask(() => this.report?.tell(done, total ?? undefined, text));
         return false;
       }
       case n.SENT:

@@ -6,7 +6,6 @@ import { type KnownErrors, knownErrors } from "./declared.js";
 import type { ErrorClass } from "./described.js";
 import { ProcallError } from "./errors.js";
 import type { Metrics } from "./figures.js";
-import { Gate } from "./gate.js";
 import { type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
 import type { Dynamic, Remote, Streams, TypedCall } from "./remote.js";
@@ -23,15 +22,45 @@ export interface Registration {
 
 /** What is known of one method. */
 export interface MethodInfo {
+  /** Full name, such as `calc.add`. */
   readonly name: string;
+  /** What it does. */
   readonly description?: string;
+  /** Names of its parameters in their order, when they are told. */
+  readonly params?: readonly string[];
+  /** JSON Schema of the params: an object with one property a parameter. */
   readonly params_schema?: unknown;
+  /** JSON Schema of the result, or of one item when the result is a stream. */
   readonly result_schema?: unknown;
+  /** It may run more than once without harm. */
   readonly idempotent: boolean;
+  /** Which sides send a stream. */
   readonly shape: "unary" | "items_out" | "items_in" | "duplex";
+  /** Errors of its own that it declares, beside those that every call may end with. */
+  readonly errors?: readonly DeclaredError[];
 }
 
-/** What every client has beside the methods of its service. A method of one of these names is called with {@link call}. */
+/** An error that a method declares. */
+export interface DeclaredError {
+  /** What travels as its {@link ProcallError.remoteType}: the name of the class. */
+  readonly name: string;
+  readonly description?: string;
+  /** JSON Schema of its details. */
+  readonly schema?: unknown;
+}
+
+/**
+ * What every client has beside the methods of its service. A method of one of these names is called with {@link call}.
+ *
+ * ```ts
+ * const sum = await client.call<number>("add", [1, 2], { deadlineMs: 80, idempotent: true });
+ * for await (const n of client.stream<number>("count", [5])) console.log(n);
+ * client.notify("log", ["hello"]);
+ * const { name, methods } = await client.methods();
+ * console.log(name, methods.map(({ name, params }) => `${name}(${params})`));
+ * client.close();
+ * ```
+ */
 export interface ClientBase {
   /** Calls a method that answers with one value. An array binds by position, an object by name. */
   call<R = unknown>(method: string, params?: Params, options?: CallOptions): Promise<R>;
@@ -74,10 +103,9 @@ export class Caller implements ClientBase {
   /** What was counted, once it is closed. */
   #last: Metrics | undefined;
 
-  /** `most` is how many calls may be under way at once; the others wait. */
-  constructor(channel: number, most: number, known: KnownErrors | undefined) {
+  constructor(channel: number, known: KnownErrors | undefined) {
     this.#channel = channel;
-    this.#target = { channel, gate: most === Infinity ? undefined : new Gate(most), known };
+    this.#target = { channel, known };
   }
 
   call<R>(method: string, params: Params = [], options?: CallOptions): Promise<R> {
@@ -184,21 +212,23 @@ export interface ConnectOptions {
   /**
    * How long the service may take to be there and to answer, in milliseconds; 5 s. Zero is one look, `Infinity` waits without end.
    */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /**
    * The engine to ask for the service, by its address or name, instead of looking elsewhere. Without it, `PROCALL_ENGINE` names one; else a
    * service that listens nowhere itself is looked for with the engine of the runtime directory.
    */
-  readonly engine?: string;
+  readonly engine?: string | undefined;
+  /** What the other side is to call this one, in its logs and to its handlers; the name of the script without it. */
+  readonly name?: string | undefined;
   /** Aborting it ends the search. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /**
    * Error classes that the service's methods declare: a failure of one of these names is an instance of the class, made without its constructor,
    * with the message and the fields of the original; its `cause` is the {@link ProcallError}.
    */
-  readonly errors?: readonly ErrorClass[];
+  readonly errors?: readonly ErrorClass[] | undefined;
   /** The handler that connects: the search takes no more time than the handler has left, and ends when the handler is cancelled. */
-  readonly context?: Context;
+  readonly context?: Context | undefined;
 }
 
 class Connecting implements Operation {
@@ -213,7 +243,7 @@ class Connecting implements Operation {
   constructor(
     target: string,
     options: ConnectOptions,
-    private readonly resolve: (connected: { channel: number; most: number }) => void,
+    private readonly resolve: (channel: number) => void,
     private readonly reject: (error: unknown) => void,
   ) {
     const { signal, context } = options;
@@ -222,7 +252,8 @@ class Connecting implements Operation {
       const timeout = timeoutOf(options.timeoutMs === undefined ? undefined : { deadlineMs: options.timeoutMs });
       const inherited = context === undefined ? NaN : (context.deadlineMs ?? Infinity);
       if (this.aborted() !== undefined) throw this.cancelled();
-      n.calling(() => n.native.connect(this.id, target, timeout, inherited, options.engine));
+      const { engine = null, name = null } = options;
+      n.calling(() => n.native.connect(this.id, target, timeout, inherited, engine, name, process.argv[1] ?? null));
     } catch (error) {
       theLoop().end(this.id);
       throw error;
@@ -231,7 +262,7 @@ class Connecting implements Operation {
     theLoop().soon();
   }
 
-  handle(kind: number, _flags: number, value: () => unknown, extra: number, more: number): boolean {
+  handle(kind: number, _flags: number, value: () => unknown, extra: number): boolean {
     clearTimeout(this.timer);
     if (kind === n.PAUSE) {
       this.timer = setTimeout(() => {
@@ -242,7 +273,7 @@ class Connecting implements Operation {
     }
     for (const signal of this.signals) signal.removeEventListener("abort", this.onAbort);
     if (kind === n.DONE) {
-      this.resolve({ channel: extra, most: more });
+      this.resolve(extra);
     } else {
       const error = n.errorOf(value());
       this.reject(error.code === "CANCELLED" ? this.cancelled() : error);
@@ -277,6 +308,6 @@ class Connecting implements Operation {
  */
 export async function connect<S = Dynamic>(target: string, options: ConnectOptions = {}): Promise<Client<S>> {
   const known = knownErrors(options.errors);
-  const { channel, most } = await new Promise<{ channel: number; most: number }>((resolve, reject) => new Connecting(target, options, resolve, reject));
-  return withMethods(new Caller(channel, most, known)) as unknown as Client<S>;
+  const channel = await new Promise<number>((resolve, reject) => new Connecting(target, options, resolve, reject));
+  return withMethods(new Caller(channel, known)) as unknown as Client<S>;
 }

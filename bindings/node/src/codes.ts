@@ -45,7 +45,13 @@ export interface CodeInfo {
   readonly fix: string;
 }
 
-/** Every error code, by name. */
+/**
+ * Every error code, by name.
+ *
+ * ```ts
+ * const { sentence, fix } = CODES.NOT_FOUND;
+ * ```
+ */
 export const CODES: Readonly<Record<ErrorCode, CodeInfo>> = {
   INVALID_ARGUMENT: {
     number: 1,

@@ -22,6 +22,13 @@ export interface ContextSource {
  * What a handler may know of its call: how long it has, whether it is still wanted.
  *
  * A handler gets it from {@link context}, before its first `await`.
+ *
+ * ```ts
+ * const train = (epochs: number) => {
+ *   const { method, deadlineMs, signal }: Context = context();
+ *   return `${method}: ${epochs} epochs, ${deadlineMs} ms left, ${signal.aborted ? "given up" : "wanted"}`;
+ * };
+ * ```
  */
 export class Context {
   readonly #source: ContextSource;

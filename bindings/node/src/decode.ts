@@ -9,7 +9,10 @@ const MAX_DEPTH = 64;
 const MAX_ELEMENTS = 1_000_000;
 const MAX_KEY = 64 << 10;
 const EXT_TYPED = 0x50;
-/** Stands for an argument that was not given; only our native half writes it. */
+/**
+ * Stands for an argument that was not given, and before arguments of which some may not be. Only our native half writes it; from a peer it is
+ * refused there, and is no value here.
+ */
 const MISSING = 0xc1;
 /** Texts up to this long are read character by character, which is faster than a call into Node. */
 const SHORT = 24;
@@ -33,7 +36,9 @@ export class Reader {
   /** Arguments by position; `undefined` for those between others that were not given. */
   arguments(bytes: Buffer, start: number, end: number): unknown[] {
     this.open(bytes, start, end);
-    const head = this.byte();
+    let head = this.byte();
+    const gaps = head === MISSING;
+    if (gaps) head = this.byte();
     const count = head >> 4 === 9 ? head & 0x0f : head === 0xdc ? this.u16() : head === 0xdd ? this.u32() : -1;
     if (count < 0) {
       if (head === 0xc0) return [];
@@ -42,7 +47,7 @@ export class Reader {
     this.enter(count, count);
     const values: unknown[] = [];
     for (let at = 0; at < count; at++) {
-      if (bytes[this.at] === MISSING) {
+      if (gaps && bytes[this.at] === MISSING) {
         this.at++;
         values.push(undefined);
       } else {
@@ -248,7 +253,18 @@ function narrow(value: bigint): number | bigint {
   return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
 }
 
-/** The value that bytes are. */
+/**
+ * The value that bytes are; throws {@link UndecodableError} where they are none.
+ *
+ * ```ts
+ * const value: unknown = decode(encode({ a: 1 }));            // { a: 1 }
+ * try {
+ *   decode(new Uint8Array([0xc1]));
+ * } catch (error) {
+ *   if (error instanceof UndecodableError) console.log(error.message);
+ * }
+ * ```
+ */
 export function decode(bytes: Uint8Array): unknown {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return new Reader().value(buffer, 0, buffer.length);

@@ -10,26 +10,26 @@ export type ErrorClass = abstract new (...args: any[]) => Error;
 /** What is said of a method beside its function. */
 export interface MethodOptions {
   /** What it does, in a sentence. */
-  readonly description?: string;
+  readonly description?: string | undefined;
   /**
    * What the function takes as its only argument. The members of an object are the parameters for everyone else, by name or by position in their
    * order; a tuple is the function's arguments. JSON Schema, or what gives it: zod, TypeBox, any other Standard Schema.
    */
-  readonly input?: AnySchema;
+  readonly input?: AnySchema | undefined;
   /** What it answers, or each item of its stream; what is not so is an INVALID_RESULT. */
-  readonly output?: AnySchema;
+  readonly output?: AnySchema | undefined;
   /** JSON Schema of the params, for a function with one parameter a property: an object with one property a parameter. */
-  readonly params?: Schema;
+  readonly params?: Schema | undefined;
   /** JSON Schema of the result, or of one item: only told to others, not checked. */
-  readonly result?: Schema;
+  readonly result?: Schema | undefined;
   /** It may run more than once without harm. */
-  readonly idempotent?: boolean;
+  readonly idempotent?: boolean | undefined;
   /** Own error classes: they travel with their name, message and own fields, and callers that know the class get an instance of it. */
-  readonly errors?: readonly ErrorClass[];
+  readonly errors?: readonly ErrorClass[] | undefined;
   /** It returns an iterable whose values are to be sent as a stream. Needless for generators. */
-  readonly itemsOut?: boolean;
+  readonly itemsOut?: boolean | undefined;
   /** The caller sends a stream: the method's first parameter is an async iterable of its items. */
-  readonly itemsIn?: boolean;
+  readonly itemsIn?: boolean | undefined;
 }
 
 type AnyFunction = (...args: any[]) => unknown;

@@ -302,7 +302,18 @@ export class Writer {
   }
 }
 
-/** A value as MessagePack. */
+/**
+ * A value as MessagePack, as it travels; throws {@link UnencodableError} with the path to what cannot.
+ *
+ * ```ts
+ * const bytes: Buffer = encode([1, "two", new Float32Array(3)]);
+ * try {
+ *   encode({ user: { born: new Date() } });
+ * } catch (error) {
+ *   if (error instanceof UnencodableError) console.log(error.path);   // user.born
+ * }
+ * ```
+ */
 export function encode(value: unknown): Buffer {
   const writer = new Writer(256);
   writer.value(value);

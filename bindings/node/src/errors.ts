@@ -12,13 +12,13 @@ export interface FieldError {
 
 /** What may be known of an error beside its code and message. */
 export interface ErrorInfo {
-  readonly executed?: Executed;
-  readonly remoteType?: string;
-  readonly remoteTrace?: string;
-  readonly worker?: string;
-  readonly retryAfterMs?: number;
-  readonly fields?: readonly FieldError[];
-  readonly candidates?: readonly string[];
+  readonly executed?: Executed | undefined;
+  readonly remoteType?: string | undefined;
+  readonly remoteTrace?: string | undefined;
+  readonly worker?: string | undefined;
+  readonly retryAfterMs?: number | undefined;
+  readonly fields?: readonly FieldError[] | undefined;
+  readonly candidates?: readonly string[] | undefined;
   readonly details?: unknown;
   readonly cause?: unknown;
 }

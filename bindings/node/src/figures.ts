@@ -23,15 +23,15 @@ export interface Metrics {
   readonly failedRequests: number;
   /** Calls that this side gave up before they ended, apart from their deadlines. */
   readonly cancelledRequests: number;
-  /** Calls in progress, those in a pool's queue included. */
+  /** Calls in progress, those included that wait. */
   readonly inFlight: number;
   /** The share of the calls that ended well, from 0 to 1; 1 before any has ended. Cancelled calls do not count. */
   readonly successRate: number;
-  /** Times from start to end, the wait for a worker included, of the last 1,024 calls that were not cancelled. */
+  /** Times from start to end, the wait for a worker or their turn included, of the last 1,024 calls that were not cancelled. */
   readonly latency: Latency;
   /** The mean latency. */
   readonly averageLatencyMs: number;
-  /** Calls that wait for a worker; 0 for a single connection. */
+  /** Calls that wait for a worker of the pool, or for their turn on a connection that carries as many as it may. */
   readonly queueDepth: number;
   /** How often workers were started again; 0 for a single connection. */
   readonly restarts: number;

@@ -12,7 +12,7 @@
 
 export type { OutputLine, PoolEvent } from "./audience.js";
 export type { CallOptions, NotifyOptions, Params, Progress } from "./call.js";
-export { type Client, type ClientBase, connect, type ConnectOptions, type MethodInfo, type Registration } from "./client.js";
+export { type Client, type ClientBase, connect, type ConnectOptions, type DeclaredError, type MethodInfo, type Registration } from "./client.js";
 export { type CodeInfo, CODES, type ErrorCode, type Executed } from "./codes.js";
 export { Context, context } from "./context.js";
 export { type ErrorClass, method, type MethodOptions } from "./described.js";
@@ -27,5 +27,6 @@ export type { Dynamic, MethodsOf, Remote, StreamCalls, Streams, TypedCall } from
 export { type Running, type RunOptions, Service, service, type ServiceOptions } from "./service.js";
 export type { Schema } from "./signature.js";
 export type { AnySchema, StandardSchema } from "./validation.js";
+export type { Infer } from "./infer.js";
 export { Stream } from "./stream.js";
 export { type Dtype, DTYPES, type NumberArray, TypedBuffer } from "./typed.js";

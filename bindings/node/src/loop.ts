@@ -21,7 +21,7 @@ const ANSWER_LEN = 12;
 /** Something of ours whose outcome is awaited. */
 export interface Operation {
   /** An event came; true when it was the last. */
-  handle(kind: number, flags: number, value: () => unknown, extra: number, more: number): boolean;
+  handle(kind: number, flags: number, value: () => unknown, extra: number): boolean;
 }
 
 /** What calls and connections of this side serve. */
@@ -43,23 +43,11 @@ export interface IncomingCall {
 
 /** What of a call's options the command carries; what follows `meta` is there when `flags` say so. */
 export interface CommandOptions {
-  readonly meta?: Readonly<Record<string, unknown>>;
-  readonly key?: string;
-  readonly to?: string;
-  readonly version?: string;
-  readonly wait?: boolean;
-}
-
-/** Params that were encoded when the call was made, because it had to wait. */
-export class Encoded {
-  readonly bytes: Uint8Array;
-
-  constructor(params: readonly unknown[] | object) {
-    const writer = new Writer(256);
-    if (!Array.isArray(params)) writer.value(params);
-    else if (params.length > 0) writer.arguments(params);
-    this.bytes = writer.bytes.subarray(0, writer.at);
-  }
+  readonly meta?: Readonly<Record<string, unknown>> | undefined;
+  readonly key?: string | undefined;
+  readonly to?: string | undefined;
+  readonly version?: string | undefined;
+  readonly wait?: boolean | undefined;
 }
 
 /** How a call is to be made. */
@@ -128,8 +116,7 @@ class Loop {
     let meta = params;
     let metaEnd = params;
     try {
-      if (command.params instanceof Encoded) out.raw(command.params.bytes);
-      else if (!Array.isArray(command.params)) out.value(command.params);
+      if (!Array.isArray(command.params)) out.value(command.params);
       else if (command.params.length > 0) out.arguments(command.params);
       metaEnd = meta = out.at;
       const { options, flags } = command;
@@ -278,11 +265,11 @@ class Loop {
       case n.SERVED_FAILED:
       case n.SERVED_SENT:
       case n.CANCELLED:
-        this.served.get(id)?.handle(kind, flags & 0xffff, () => this.valueAt(at), 0, 0);
+        this.served.get(id)?.handle(kind, flags & 0xffff, () => this.valueAt(at), 0);
         return;
       default: {
         const operation = this.operations[id];
-        if (operation?.handle(kind, flags & 0xffff, () => this.valueAt(at), records[at + 6]!, records[at + 7]!) === true) this.end(id);
+        if (operation?.handle(kind, flags & 0xffff, () => this.valueAt(at), records[at + 6]!) === true) this.end(id);
       }
     }
   }

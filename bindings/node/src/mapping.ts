@@ -2,14 +2,14 @@
 
 import { inspect } from "node:util";
 
-import { Bar } from "./bar.js";
+import { reporterOf } from "./bar.js";
 import type { CallOptions, Params } from "./call.js";
 import { ProcallError } from "./errors.js";
 
 /** How many calls are to be made. */
-export interface MapOptions extends Omit<CallOptions, "items" | "onProgress"> {
+export interface MapOptions extends Omit<CallOptions, "items" | "progress"> {
   /** Calls under way, and answers that wait for those before them; twice the workers, 16 at least. No more items than these are read ahead. */
-  readonly lookAhead?: number;
+  readonly lookAhead?: number | undefined;
   /** Told how many answers were taken, and of how many, when that is known; `true` draws a bar on a terminal's standard error. */
   readonly progress?: boolean | ((done: number, total: number | undefined) => void);
 }
@@ -35,6 +35,12 @@ type Begin<T, R> = (item: T, signal: AbortSignal) => Promise<R>;
 /**
  * The answers of many calls, in the order of their items. Nothing is read or called before the first answer is asked for. Leaving a `for await`
  * early cancels the calls under way, and so does the first error.
+ *
+ * ```ts
+ * const sums = pool.map<number>("add", [[1, 2], { a: 3, b: 4 }], { lookAhead: 8 });
+ * for await (const sum of sums) console.log(sum);
+ * const all: number[] = await pool.map<number>("add", [[1, 2]]).toArray();
+ * ```
  */
 export class Mapped<R> implements AsyncIterableIterator<R> {
   readonly #answers: AsyncGenerator<R, void, undefined>;
@@ -103,7 +109,7 @@ class Calls<T, R> {
   async *run(): AsyncGenerator<R, void, undefined> {
     const { signal, progress } = this.options;
     const abort = (): void => this.cancel(signal?.reason);
-    const report = reporter(progress);
+    const report = reporterOf(progress, "", "(done, total)", (call) => call);
     let done = 0;
     try {
       if (signal?.aborted === true) {
@@ -183,18 +189,6 @@ class Calls<T, R> {
       if (at >= 0) this.cancel(undefined, at + 1);
     });
   }
-}
-
-interface Reporter {
-  tell(done: number, total: number | undefined): void;
-  end(): void;
-}
-
-function reporter(progress: MapOptions["progress"]): Reporter | undefined {
-  if (progress === undefined || progress === false) return undefined;
-  if (progress === true) return process.stderr.isTTY ? new Bar(process.stderr) : undefined;
-  if (typeof progress === "function") return { tell: progress, end() {} };
-  throw new ProcallError("INVALID_ARGUMENT", `progress is ${inspect(progress, { depth: 0 })}: give true for a bar, or a function (done, total) => ...`);
 }
 
 /** The look-ahead that is given, or a usual one. */

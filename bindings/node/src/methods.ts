@@ -131,23 +131,25 @@ function withoutFirst({ names, required, variadic }: Signature): Signature {
 }
 
 /** What is registered of a method. */
-/** The names of the parameters in their order, where the schema of the params has them by these names. */
-function orderOf({ signature, paramsSchema }: Method): readonly string[] | undefined {
-  const properties = paramsSchema?.["properties"];
-  const known = typeof properties === "object" && properties !== null ? Object.keys(properties) : [];
-  if (signature.gathers === true || !signature.names.every((name) => known.includes(name))) return undefined;
-  return signature.names;
-}
-
 export function infoOf(service: string, method: Method): Record<string, unknown> {
-  const { options } = method;
+  const { options, signature } = method;
   return {
     name: method.name.includes(".") ? method.name : `${service}.${method.name}`,
     description: options.description,
-    params: orderOf(method),
+    params: namesOf(method),
     params_schema: method.paramsSchema,
     result_schema: method.resultSchema,
     idempotent: options.idempotent === true,
+    errors: method.errors.length === 0 ? undefined : method.errors.map(({ name }) => ({ name })),
     shape: method.itemsIn ? (method.itemsOut ? "duplex" : "items_in") : method.itemsOut ? "items_out" : "unary",
   };
+}
+
+/** The names of the parameters, so that others may send them either way; none where the schema does not know them one by one. */
+function namesOf({ signature: { names, variadic }, paramsSchema }: Method): readonly string[] | undefined {
+  if (variadic || names.includes("")) return undefined;
+  if (paramsSchema === undefined) return names;
+  const properties = paramsSchema["properties"];
+  if (typeof properties !== "object" || properties === null) return undefined;
+  return names.every((name) => Object.hasOwn(properties, name)) ? names : undefined;
 }

@@ -13,7 +13,15 @@ export interface Native {
   submit(commands: Uint8Array): boolean;
   turn(array: Buffer): number;
   takeBody(number: number): Buffer;
-  connect(id: number, target: string, timeout: number, inherited: number, engine: string | undefined): void;
+  connect(
+    id: number,
+    target: string,
+    timeout: number,
+    inherited: number,
+    engine: string | null,
+    name: string | null,
+    script: string | null,
+  ): void;
   look(id: number): void;
   close(channel: number): Metrics | null;
   pull(id: number, count: number): void;

@@ -11,7 +11,7 @@ import { ProcallError } from "./errors.js";
 /** How the threads are to be. */
 export interface OffloadOptions {
   /** How many at most; one less than this process may use processors, and at least one. They are started when they are needed. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
 }
 
 /** The functions that a module exports, each run in a thread. */

@@ -25,56 +25,61 @@ export interface PoolOptions extends Listeners {
    * How many processes; as many as this process may use processors. With `{ min, max }` the pool is elastic: `min` processes are always there,
    * another one is started when a call has waited for 50 ms, up to `max`, and ended again when it has had nothing to do for `idleTimeoutMs`.
    */
-  readonly workers?: number | { readonly min: number; readonly max: number };
+  readonly workers?: number | { readonly min: number; readonly max: number } | undefined;
   /** How long a worker beyond the smallest number of an elastic pool may be idle, 60 s. */
-  readonly idleTimeoutMs?: number;
+  readonly idleTimeoutMs?: number | undefined;
   /**
    * Which of several workers with room gets the next call. `"idle_first"`, the default: the one with the fewest calls in hand, of equal ones the
    * first, so that under light load the same few do the work and their caches stay warm. `"least_loaded"`: the one with the smallest share of
    * its slots taken, of equal ones that which has had the fewest calls. `"round_robin"`: one after the other.
    */
-  readonly dispatch?: "idle_first" | "least_loaded" | "round_robin";
+  readonly dispatch?: "idle_first" | "least_loaded" | "round_robin" | undefined;
   /**
    * A worker that has had so many calls is replaced by a new process; never by default. It finishes its calls first, and no more than one worker
    * of a pool is replaced at a time.
    */
-  readonly maxCalls?: number;
+  readonly maxCalls?: number | undefined;
   /** The same for one whose resident memory is above so many bytes, looked at once a second: a number, or a text such as `"2GiB"`. */
-  readonly maxMemory?: number | string;
+  readonly maxMemory?: number | string | undefined;
   /** Arguments of the program. There is no shell: they arrive as they are. */
-  readonly args?: readonly string[];
+  readonly args?: readonly string[] | undefined;
   /** Variables of the workers' environment, beside this process's own. */
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string>> | undefined;
   /** The workers' working directory. */
-  readonly cwd?: string;
-  /** What runs the file, instead of what its extension says. */
-  readonly interpreter?: string;
+  readonly cwd?: string | undefined;
+  /** What runs the file, instead of what its extension says: a program, or the folder of a virtual environment of Python. */
+  readonly interpreter?: string | undefined;
+  /**
+   * Whether what workers print goes to standard error, with their names before it, in colour on a terminal unless `NO_COLOR` is set: yes, unless
+   * `onOutput` takes the lines. The last ones are kept for errors either way.
+   */
+  readonly showOutput?: boolean | undefined;
   /** The pool's name: its workers are called `name/1`, `name/2` and so on. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Calls that may wait for a worker, 256. The next one is refused with OVERLOADED. */
-  readonly queue?: number;
+  readonly queue?: number | undefined;
   /** Calls that one worker gets at once, instead of what it registered. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /** How long a worker may take until it is ready, 30 s. */
-  readonly readyTimeoutMs?: number;
+  readonly readyTimeoutMs?: number | undefined;
   /** How long calls may take to finish when a worker is stopped or restarted, 10 s. */
-  readonly finishTimeoutMs?: number;
+  readonly finishTimeoutMs?: number | undefined;
   /** How long a worker without calls may take to exit, 5 s. */
-  readonly stopTimeoutMs?: number;
+  readonly stopTimeoutMs?: number | undefined;
   /** Whether workers are asked for a sign of life every 5 s; true. */
-  readonly heartbeat?: boolean;
+  readonly heartbeat?: boolean | undefined;
   /** Whether and when a worker that has gone is started again. */
   readonly restart?: {
-    readonly backoffMs?: number;
-    readonly maxBackoffMs?: number;
-    readonly maxRestarts?: number;
-    readonly windowMs?: number;
-    readonly maxUnready?: number;
-  };
+    readonly backoffMs?: number | undefined;
+    readonly maxBackoffMs?: number | undefined;
+    readonly maxRestarts?: number | undefined;
+    readonly windowMs?: number | undefined;
+    readonly maxUnready?: number | undefined;
+  } | undefined;
   /** Error classes that the workers' methods declare, as {@link ConnectOptions.errors}. */
-  readonly errors?: readonly ErrorClass[];
+  readonly errors?: readonly ErrorClass[] | undefined;
   /** Aborting it gives the start up. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** How a call to all workers is to be made. */
@@ -85,7 +90,7 @@ export type BroadcastOptions = Omit<CallOptions, "key" | "to" | "items">;
  *
  * ```ts
  * for (const answer of await pool.broadcast("reload")) {
- *   if ("error" in answer) console.error(answer.worker, answer.error.message);
+ *   if (answer.error !== undefined) console.error(answer.worker, answer.error.message);
  *   else console.log(answer.worker, answer.value);
  * }
  * ```
@@ -129,7 +134,19 @@ function step(begin: (id: number) => void): Promise<number> {
   return new Promise((resolve) => void new Step(resolve, begin));
 }
 
-/** What a pool has beside the services of its workers. */
+/**
+ * What a pool has beside the services of its workers.
+ *
+ * ```ts
+ * const sum = await pool.call<number>("add", [1, 2], { deadlineMs: 80 });
+ * for await (const n of pool.stream<number>("count", [5])) console.log(n);
+ * pool.notify("log", ["hello"]);
+ * const { methods } = await pool.methods();
+ * await pool.restart();                        // one after the other; no call is lost
+ * await pool.drain();
+ * await pool.stop();                           // or pool.close(), which waits for nothing
+ * ```
+ */
 export class PoolBase implements ClientBase {
   readonly #caller: Caller;
   readonly #channel: number;
@@ -141,7 +158,7 @@ export class PoolBase implements ClientBase {
 
   /** @internal */
   constructor(channel: number, notices: number, audience: Audience, known: KnownErrors | undefined) {
-    this.#caller = new Caller(channel, Infinity, known);
+    this.#caller = new Caller(channel, known);
     this.#channel = channel;
     this.#notices = notices;
     this.#audience = audience;
@@ -260,7 +277,13 @@ export class PoolBase implements ClientBase {
     return decode(registration) as Registration;
   }
 
-  /** What is known of each worker; once the pool is stopped, the last of it. */
+  /**
+   * What is known of each worker; once the pool is stopped, the last of it.
+   *
+   * ```ts
+   * for (const { name, state, pid } of pool.workers()) console.log(name, state, pid);
+   * ```
+   */
   workers(): WorkerInfo[] {
     return this.#known((channel) => native.workers(channel), ({ workers }) => [...workers]);
   }
@@ -289,7 +312,14 @@ export class PoolBase implements ClientBase {
     return this.#known((channel) => native.health(channel), ({ health }) => health);
   }
 
-  /** All there is to know at once: the counts, the health, and each worker. */
+  /**
+   * All there is to know at once: the counts, the health, and each worker.
+   *
+   * ```ts
+   * const { metrics, health, workers } = pool.stats();
+   * console.log(metrics.totalRequests, health.text, workers.map(({ name, state }) => `${name} ${state}`));
+   * ```
+   */
   stats(): PoolStats {
     return this.#known((channel) => native.stats(channel), (last) => last);
   }
@@ -301,7 +331,13 @@ export class PoolBase implements ClientBase {
     return n.calling(() => now(this.#channel));
   }
 
-  /** What happens to the workers from now on; ends with the pool. */
+  /**
+   * What happens to the workers from now on; ends with the pool.
+   *
+   * ```ts
+   * for await (const { what, worker, text } of pool.events()) if (what === "exited") console.error(worker, text);
+   * ```
+   */
   events(): AsyncIterableIterator<PoolEvent> {
     return this.#audience.events();
   }

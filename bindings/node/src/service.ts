@@ -15,31 +15,31 @@ const DRAIN_MS = 10_000;
 /** What is said of a service. */
 export interface ServiceOptions {
   /** Its own version. */
-  readonly version?: string;
+  readonly version?: string | undefined;
   /** What it is for, in a sentence. */
-  readonly description?: string;
+  readonly description?: string | undefined;
   /** Calls it works on at the same time; 1,024. A pool gives a worker no more than this. */
-  readonly concurrency?: number;
+  readonly concurrency?: number | undefined;
   /** What is said of its methods, by name. */
-  readonly methods?: Readonly<Record<string, MethodOptions>>;
+  readonly methods?: Readonly<Record<string, MethodOptions>> | undefined;
 }
 
 /** Where and how to serve. */
 export interface RunOptions {
   /** An address or a name to listen at, such as `unix:/run/calc.sock` or `tcp:127.0.0.1:9000`. */
-  readonly listen?: string;
+  readonly listen?: string | undefined;
   /** The engine to register with, by its address such as `tcp:127.0.0.1:8080` or its name, instead of listening. */
-  readonly engine?: string;
+  readonly engine?: string | undefined;
   /** With an engine: what this process is called among the service's workers, instead of `calc/1`, `calc/2` and so on. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Whether SIGTERM and SIGINT let calls in flight finish and end the service; true. */
-  readonly signals?: boolean;
+  readonly signals?: boolean | undefined;
   /** Aborting it stops the service as SIGTERM does. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Told where the service listens; not called for a worker. */
-  readonly onListening?: (address: string) => void;
+  readonly onListening?: ((address: string) => void) | undefined;
   /** Told when an engine has taken the service for the first time; without it that is said on standard error. */
-  readonly onRegistered?: (engine: string) => void;
+  readonly onRegistered?: ((engine: string) => void) | undefined;
 }
 
 /** A service that is being served. */

@@ -24,7 +24,7 @@ export function signatureOfSchema(schema: Schema): Signature {
   const names = Array.isArray(order) ? order.map(String) : Object.keys(properties);
   const needed = new Set(Array.isArray(schema["required"]) ? schema["required"].map(String) : []);
   const only = names.length === 1 ? properties[names[0]!] : undefined;
-  return { names, required: names.map((name) => needed.has(name)), takesWhole: isObject(only) && only["type"] === "object", variadic: false };
+  return { names, required: names.map((name) => needed.has(name)), takesWhole: isObject(only) && only["type"] === "object" && only["x-procall"] === undefined, variadic: false };
 }
 
 /** The parameters of a function, read from its source: names where they are plain, and which have no default. */
@@ -39,11 +39,15 @@ export function signatureOf(fn: (...args: never[]) => unknown): Signature {
   return { names, required, takesWhole: names.length === 1 && !variadic, variadic };
 }
 
-/** The schema that a signature comes to; none when a parameter has no name. */
+/** The schema that a signature comes to; none when a parameter has no name. With a rest parameter it describes the array of arguments too. */
 export function schemaOf({ names, required, variadic }: Signature): Schema | undefined {
-  if (variadic || names.includes("") || names.length === 0) return undefined;
+  if (names.includes("") || (names.length === 0 && !variadic)) return undefined;
+  // An empty `prefixItems` is no schema.
+  const prefix = names.length > 0 && { prefixItems: names.map(() => ({})) };
+  const places = variadic && { ...prefix, items: true, minItems: required.filter(Boolean).length };
   return {
-    type: "object",
+    type: variadic ? ["object", "array"] : "object",
+    ...places,
     properties: Object.fromEntries(names.map((name) => [name, {}])),
     required: names.filter((_, at) => required[at]),
     "x-order": names,

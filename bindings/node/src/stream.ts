@@ -10,6 +10,14 @@ const WINDOW = 32;
  * The answer of a call that is a stream. Leaving a `for await` early cancels the call.
  *
  * Items are asked for as they are taken: a slow reader slows its own writer down, and nobody else.
+ *
+ * ```ts
+ * for await (const n of calc.stream<number>("count", [5])) if (n === 2) break;
+ * const stream = calc.stream.count(5);
+ * const { value, done } = await stream.next();
+ * if (!done) console.log(value);
+ * await stream.return();                                    // cancels what is left
+ * ```
  */
 export class Stream<T> extends Running implements AsyncIterableIterator<T> {
   private readonly items: T[] = [];
@@ -62,10 +70,6 @@ export class Stream<T> extends Running implements AsyncIterableIterator<T> {
     // The error is told once; then the stream is simply over.
     this.outcome = { error: undefined };
     return error === undefined ? { value: undefined, done: true } : failing(error);
-  }
-
-  protected override started(): void {
-    if (this.waiters.length > 0) this.ask();
   }
 
   private ask(): void {

@@ -2,7 +2,13 @@
 
 import { UndecodableError } from "./errors.js";
 
-/** Element types, in the order of their wire numbers. */
+/**
+ * Element types, in the order of their wire numbers.
+ *
+ * ```ts
+ * const known: boolean = DTYPES.includes("float16");
+ * ```
+ */
 export const DTYPES = [
   "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
   "float16", "bfloat16", "float32", "float64", "complex64", "complex128",

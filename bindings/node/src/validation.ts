@@ -3,6 +3,7 @@
 import { decode } from "./decode.js";
 import { encode } from "./encode.js";
 import { type FieldError, ProcallError } from "./errors.js";
+import type { Infer } from "./infer.js";
 import { calling, native } from "./native.js";
 import type { Schema } from "./signature.js";
 
@@ -17,17 +18,13 @@ export interface StandardSchema<Input = unknown, Output = Input> {
   };
 }
 
-/** A schema: plain JSON Schema (TypeBox schemas are), or one that validates by itself, such as zod's. */
-export type AnySchema = StandardSchema<any, any> | Schema | { readonly static: unknown };
+/** A schema: JSON Schema, plain or made by TypeBox, or one that validates by itself, such as zod's. */
+export type AnySchema = StandardSchema<any, any> | Schema | { readonly static: unknown } | { readonly "~kind": string };
 
-/** What a schema takes; `any` for plain JSON Schema. */
-export type InputOf<S> = S extends StandardSchema<infer I, unknown> ? I : S extends { readonly static: infer T } ? T : any;
-/** What a schema makes of it; `any` for plain JSON Schema. */
-export type OutputOf<S> = S extends { readonly "~standard": { readonly types?: { readonly output: infer O } | undefined } }
-  ? O
-  : S extends { readonly static: infer T }
-    ? T
-    : any;
+/** What a schema takes; see {@link Infer} for JSON Schema. */
+export type InputOf<S> = S extends StandardSchema<infer I, unknown> ? I : Infer<S>;
+/** What a schema makes of it; see {@link Infer} for JSON Schema. */
+export type OutputOf<S> = S extends { readonly "~standard": { readonly types?: { readonly output: infer O } | undefined } } ? O : Infer<S>;
 
 /** The value as the schema makes it, or all that is wrong with it. */
 export type Validated = { readonly value: unknown } | { readonly fields: readonly FieldError[] };

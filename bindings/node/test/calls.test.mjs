@@ -164,7 +164,7 @@ describe("calls", { timeout: 60_000 }, () => {
     });
     const reports = [];
     const result = await client.call("train", [3], {
-      onProgress(report) {
+      progress(report) {
         reports.push(report);
         seen.resolve();
       },

@@ -34,6 +34,26 @@ async function start(t, name) {
   return { child, gone, line };
 }
 
+describe("clients", { timeout: 120_000 }, () => {
+  it("are known to the other side by their names", async (t) => {
+    const PYTHON = fileURLToPath(new URL("../../../.venv/bin/python", import.meta.url));
+    const ECHO = fileURLToPath(new URL("../testing/programs/echo.py", import.meta.url));
+    const PROCALL_LISTEN = `unix:${join(folder(t), "echo.sock")}`;
+    const child = spawn(PYTHON, [ECHO], { stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, PROCALL_LISTEN } });
+    const gone = once(child, "exit");
+    t.after(async () => {
+      child.kill("SIGKILL");
+      await gone;
+    });
+    const names = [[{}, "connect.test.mjs"], [{ name: "night\u001b\nly" }, "nightly"]];
+    for (const [options, name] of names) {
+      const client = await connect(PROCALL_LISTEN, { ...options, timeoutMs: PATIENCE });
+      t.after(() => client.close());
+      assert.equal(await client.caller(), name);
+    }
+  });
+});
+
 describe("services found by name", { timeout: 120_000 }, () => {
   const { XDG_RUNTIME_DIR: before } = process.env;
   let runtime;

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
+import * as before from "@sinclair/typebox";
 import { connect, method, Service, service } from "procall";
+import * as typebox from "typebox";
 import * as z from "zod";
 
 import { folder, serve } from "../testing/serving.mjs";
@@ -20,9 +22,45 @@ const objects = {
     properties: { a: { type: "number" }, b: { type: "number" }, tags: { type: "array", items: { type: "string" } } },
     required: ["a"],
   },
+  TypeBox: byTypeBox(typebox),
+  "TypeBox before 1.0": byTypeBox(before),
 };
 
+function byTypeBox({ Type }) {
+  return Type.Object({ a: Type.Number(), b: Type.Optional(Type.Number()), tags: Type.Optional(Type.Array(Type.String())) });
+}
+
 describe("described methods", { timeout: 60_000 }, () => {
+  it("are registered with the names of their parameters, where those are known", async (t) => {
+    const { client } = await serve(t, {
+      plain: (a, b = 1) => [a, b],
+      none: () => null,
+      rest: (a, ...more) => [a, more],
+      destructured: ({ a }, b) => [a, b],
+      tuple: method({ input: z.tuple([z.number(), z.number()]) }, (base, exponent) => base ** exponent),
+      whole: method({ input: { type: "object" } }, (settings) => settings),
+      one: method({ input: z.string() }, (text) => text),
+    });
+    const { methods } = await client.methods();
+    const told = Object.fromEntries(methods.map(({ name, params }) => [name.replace("test.", ""), params]));
+    assert.deepEqual(told, {
+      plain: ["a", "b"],
+      none: undefined,
+      rest: undefined,
+      destructured: undefined,
+      tuple: ["base", "exponent"],
+      whole: undefined,
+      one: ["text"],
+    });
+  });
+
+  it("tell that they take any number of arguments", async (t) => {
+    const { client } = await serve(t, { all: (...numbers) => numbers.length, some: (unit, ...numbers) => [unit, numbers.length] });
+    const [all, some] = (await client.methods()).methods.map(({ params_schema }) => params_schema);
+    assert.deepEqual([all.type, all.prefixItems, all.items, all.minItems], [["object", "array"], undefined, true, 0]);
+    assert.deepEqual([some.prefixItems, some.minItems, some.required, some["x-order"]], [[{}], 1, ["unit"], ["unit"]]);
+  });
+
   for (const [make, input] of Object.entries(objects)) {
     it(`take one object of ${make}`, async (t) => {
       const { client } = await serve(t, { add: method({ input }, ({ a, b = 10 }) => a + b) });
@@ -32,6 +70,7 @@ describe("described methods", { timeout: 60_000 }, () => {
       assert.equal(await client.call("add", [1, 2]), 3);
       const { methods } = await client.methods();
       assert.deepEqual(Object.keys(methods[0].params_schema.properties), ["a", "b", "tags"]);
+      assert.deepEqual(methods[0].params, ["a", "b", "tags"]);
     });
 
     it(`name every field that ${make} has something against`, async (t) => {

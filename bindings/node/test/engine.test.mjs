@@ -169,7 +169,7 @@ describe("an engine", { timeout: 120_000 }, () => {
     assert.deepEqual(await Promise.all([client.apart(1, 2), client.apart(1), client.call("apart", { b: 2, a: 1 })]), [3, 1, 3]);
     assert.deepEqual(await Promise.all([client.whole([1]), client.call("whole", { value: 1 }), client.call("whole", { x: 1 })]), [[1], 1, { x: 1 }]);
     assert.equal(await client.rest(1, 2, 3), 3);
-    for (const [call, path] of [[client.gathered({ a: "x" }), "/0/a"], [client.apart("x"), "/0"], [client.apart(1, 2, 3), "/2"]]) {
+    for (const [call, path] of [[client.gathered({ a: "x" }), "/0"], [client.apart("x"), "/0"], [client.apart(1, 2, 3), "/2"]]) {
       const error = await failure(call);
       assert.deepEqual([error.code, error.executed, error.fields[0].path], ["INVALID_ARGUMENT", "no", path]);
     }

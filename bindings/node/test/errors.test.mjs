@@ -41,6 +41,14 @@ const methods = {
 };
 
 describe("own errors", { timeout: 60_000 }, () => {
+  it("are told with the methods that declare them", async (t) => {
+    const { client } = await serve(t, methods);
+    const told = new Map((await client.methods()).methods.map(({ name, errors }) => [name, errors]));
+    assert.deepEqual(told.get("test.open"), [{ name: "NotAnImage" }, { name: "Named" }]);
+    assert.deepEqual(told.get("test.items"), [{ name: "NotAnImage" }]);
+    assert.equal(told.get("test.undeclared"), undefined);
+  });
+
   it("arrive as instances of the class where it is known", async (t) => {
     const { address } = await serve(t, methods);
     const client = await connect(address, { errors: [NotAnImage, Named] });

@@ -1,11 +1,14 @@
 // Handlers and callers that go wrong.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 
 import { connect, context, Pool } from "procall";
 
 import { next, spawn, spawnPatient, WORKER } from "../testing/pooling.mjs";
-import { deferred, program, serve } from "../testing/serving.mjs";
+import { deferred, folder, program, serve } from "../testing/serving.mjs";
 
 describe("a handler", { timeout: 120_000 }, () => {
   it("that blocks its loop for long is not taken for dead", async (t) => {
@@ -14,6 +17,21 @@ describe("a handler", { timeout: 120_000 }, () => {
     // Longer than three heartbeats in vain take, 5 s apart.
     assert.equal(await pool.call("blocks", [21_000], { deadlineMs: 60_000 }), pid);
     assert.equal(await pool.pid(), pid);
+    assert.equal(pool.workers()[0].restarts, 0);
+  });
+
+  it("that blocks its loop has others wait or refused, as the pool is told", async (t) => {
+    const path = join(folder(t), "fifo");
+    execFileSync("mkfifo", [path]);
+    const opened = deferred();
+    const pool = await spawn(t, { workers: 1, concurrency: 1, queue: 1, onOutput: ({ text }) => text === "blocking" && opened.resolve() });
+    const blocked = pool.call("blocksUntil", [path]);
+    await opened.promise;
+    const waiting = pool.call("add", [1, 2]);
+    await assert.rejects(pool.call("add", [1, 2]), { code: "OVERLOADED", executed: "no" });
+    writeFileSync(path, "go on");
+    assert.equal(await blocked, pool.workers()[0].pid);
+    assert.equal(await waiting, 3);
     assert.equal(pool.workers()[0].restarts, 0);
   });
 

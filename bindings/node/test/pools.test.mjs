@@ -85,18 +85,48 @@ describe("pools", { timeout: 60_000 }, () => {
     const both = deferred();
     const pool = await spawn(t, {
       onOutput(line) {
-        lines.push([line.outlet, line.text, line.worker]);
+        lines.push([line.outlet, line.text, line.worker, line.method]);
+        assert.equal(typeof line.call, "number");
         if (lines.length === 2) both.resolve();
       },
     });
     const events = pool.events();
     await pool.calc.print("hello");
     await both.promise;
-    assert.deepEqual(lines.sort(), [["stderr", "err hello", "worker/1"], ["stdout", "hello", "worker/1"]]);
+    assert.deepEqual(lines.sort(), [["stderr", "err hello", "worker/1", "calc.print"], ["stdout", "hello", "worker/1", "calc.print"]]);
     await pool.stop();
     const seen = [];
     for await (const event of events) seen.push(event.what);
     assert.ok(seen.includes("stopped"), String(seen));
+  });
+
+  it("do not say whose a line is while several calls run", async (t) => {
+    const lines = [];
+    const third = deferred();
+    const pool = await spawn(t, {
+      onOutput({ text, method, call }) {
+        lines.push([text, method, call !== undefined]);
+        if (lines.length === 3) third.resolve();
+      },
+    });
+    const first = pool.call("held");
+    const second = pool.call("print", ["beside"]);
+    await second;
+    await third.promise;
+    pool.notify("release");
+    await first;
+    assert.deepEqual(lines.map(([text]) => text).sort(), ["beside", "err beside", "held"]);
+    // Those of the second call, which ran beside the first.
+    for (const [text, method, known] of lines) if (text !== "held") assert.deepEqual([method, known], [undefined, false]);
+  });
+
+  it("show what workers print on standard error, unless told otherwise", async (t) => {
+    for (const [args, shown] of [[["shown"], ["worker/1 | err hello", "worker/1 | hello"]], [["silent"], []], [["told"], []]]) {
+      const { gone: ended, stderr } = await program(t, "printing.mjs", args, { env: { ...process.env, FORCE_COLOR: "" } });
+      assert.deepEqual(await ended, [0, null]);
+      assert.deepEqual(stderr().split("\n").filter((line) => line !== "").sort(), shown);
+    }
+    await assert.rejects(Pool.spawn(WORKER, { showOutput: "no" }), { code: "INVALID_ARGUMENT", message: /showOutput is "no": give true or false/ });
   });
 
   it("fail to start with the reason and the last words", async () => {
@@ -154,8 +184,19 @@ describe("pools", { timeout: 60_000 }, () => {
     await assert.rejects(pool.calc.add(1, 2), { code: "UNAVAILABLE", executed: "no" });
   });
 
-  for (const way of ["idle", "exit", "spin"]) {
-    it(`leave nobody when their process ${{ idle: "comes to its end", exit: "exits", spin: "is killed while a worker spins" }[way]}`, async (t) => {
+  it("are ended by Ctrl-C with their process, whether the workers hear it too or not", async (t) => {
+    for (const group of [false, true]) {
+      const { ready, child, gone: ended, stderr } = await program(t, "parent.mjs", ["signal"], { detached: true });
+      process.kill(group ? -child.pid : child.pid, "SIGINT");
+      assert.deepEqual(await ended, [null, "SIGINT"]);
+      for (const pid of ready.pids) await gone(pid, 10_000);
+      assert.equal(stderr(), "");
+    }
+  });
+
+  for (const way of ["idle", "exit", "calls", "spin"]) {
+    const when = { idle: "comes to its end", exit: "exits", calls: "exits with calls in flight", spin: "is killed while a worker spins" };
+    it(`leave nobody when their process ${when[way]}`, async (t) => {
       const { ready, child, gone: ended } = await program(t, "parent.mjs", [way]);
       assert.equal(ready.pids.length, 2);
       if (way === "spin") child.kill("SIGKILL");

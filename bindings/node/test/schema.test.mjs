@@ -28,7 +28,7 @@ describe("schemas", { timeout: 60_000 }, () => {
   ];
   const wrong = [
     [[1], ["/0"]],
-    [[new Float32Array(1)], ["/0/name"]],
+    [[new Float32Array(1)], ["/0/$tensor", "/0/name"]],
     [[{ age: -1 }], ["/0/age", "/0/name"]],
     [[{ name: 7, age: 1.5 }], ["/0/age", "/0/name"]],
     [[{ name: "Ada", age: 151, "a/b": 2, more: 1 }], ["/0/age", "/0/a~1b", "/0/more"]],
@@ -45,6 +45,17 @@ describe("schemas", { timeout: 60_000 }, () => {
       assert.equal(await client.method(...args), args.length);
     });
   }
+
+  it("describe bytes and typed arrays as every language does", async (t) => {
+    const bytes = { type: "string", contentEncoding: "base64", "x-procall": "bytes" };
+    const buffer = { type: "object", required: ["$tensor"], "x-procall": "buffer" };
+    const sizes = { blob: { params: { type: "object", properties: { blob: bytes } } }, floats: { params: { type: "object", properties: { floats: buffer } } } };
+    const { client } = await serve(t, { blob: (blob) => blob.length, floats: (floats) => floats.length }, { methods: sizes });
+    assert.equal(await client.blob(new Uint8Array(3)), 3);
+    assert.equal(await client.floats(new Float32Array(3)), 3);
+    await assert.rejects(client.blob([1, 2]), { code: "INVALID_ARGUMENT" });
+    await assert.rejects(client.floats({}), { code: "INVALID_ARGUMENT" });
+  });
 
   it("are refused when they are none, or refer to what is not there", async () => {
     for (const params of [{ type: "text" }, { properties: { a: { $ref: "#/nowhere" } } }, { properties: { a: { $ref: "https://example.com/schema" } } }]) {

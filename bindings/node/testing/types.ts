@@ -1,9 +1,13 @@
 // What users of the types rely on: this file is compiled, never run.
 import {
   type Answer, type CallOptions, type Client, connect, context, type ErrorCode, type Health, type Latency, type Metrics, Pool, type PoolEvent,
-  method, offload, type PoolOptions, type PoolStats, ProcallError, Service, service, type WorkerInfo,
+  method, offload, type PoolOptions, type PoolStats, ProcallError, Service, service, type Stream, type WorkerInfo,
 } from "procall";
 import * as z from "zod";
+
+/** Compiles when the two are the same type. */
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function same<A, B>(..._same: Same<A, B> extends true ? [] : [never]): void {}
 
 interface Calc {
   add(a: number, b: number): number;
@@ -90,7 +94,19 @@ export async function services(): Promise<void> {
 }
 
 export function errors(error: unknown): ErrorCode | undefined {
-  return error instanceof ProcallError ? error.code : undefined;
+  if (!(error instanceof ProcallError)) return undefined;
+  const executed: "no" | "maybe" | "yes" = error.executed;
+  for (const { path, message } of error.fields) void [path.trim(), message.trim()];
+  switch (error.code) {
+    case "NOT_FOUND":
+      same<typeof error.code, "NOT_FOUND">();
+      return error.code;
+    // @ts-expect-error: there is no such code
+    case "NOT_FUOND":
+      break;
+  }
+  void executed;
+  return error.code;
 }
 
 const arithmetic = service("calc", {
@@ -172,6 +188,21 @@ export async function inferred(): Promise<void> {
   for await (const n of both.stream.calc.count(5)) n.toFixed();
   const stored: number | null = await both.store.get("a");
   void [sum, bytes, quotient, power, text, named, positional, free, wrong, value, same, again, stored];
+}
+
+/** What an option of a call leaves is what it was: an inferred client. */
+export async function options(controller: AbortController): Promise<void> {
+  const calc = await connect<typeof arithmetic>("calc", { timeoutMs: 100, signal: controller.signal });
+  same<Awaited<ReturnType<typeof calc.add>>, number>();
+  const sum = await calc.call("add", [1, 2], { deadlineMs: 80, signal: controller.signal, onProgress: ({ done }) => done.toFixed() });
+  same<typeof sum, number>();
+  // Whoever passes options on need not leave out what is not given, whatever `exactOptionalPropertyTypes` says.
+  const deadlineMs: number | undefined = controller.signal.aborted ? 80 : undefined;
+  await calc.call("add", [1, 2], { deadlineMs, key: undefined });
+  await Pool.spawn("calc.py", { workers: undefined, restart: { backoffMs: deadlineMs } });
+  const items = calc.stream.words("a b");
+  same<typeof items, Stream<string>>();
+  for await (const item of items) same<typeof item, string>();
 }
 
 class NotAnImage extends Error {}

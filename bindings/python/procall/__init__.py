@@ -17,7 +17,7 @@ Its caller::
     import procall
 
     with procall.connect("calc") as calc:
-        calc.add(1, 2)
+        calc.add(1, 2)  # 3
 
 The same names for asyncio are in ``procall.aio``.
 """
@@ -67,12 +67,15 @@ if TYPE_CHECKING:
     from procall._figures import Latency as Latency
     from procall._figures import Metrics as Metrics
     from procall._figures import Stats as Stats
+    from procall._methods import DeclaredError as DeclaredError
     from procall._methods import MethodInfo as MethodInfo
     from procall._native import Peer as Peer
     from procall._native import Stream as Stream
     from procall._options import PoolOptions as PoolOptions
     from procall._pool import Pool as Pool
     from procall._raised import register_error as register_error
+    from procall._tqdm import tqdm as tqdm
+    from procall._typed import TypedBuffer as TypedBuffer
     from procall._workers import Answer as Answer
     from procall._workers import Event as Event
     from procall._workers import Outcome as Outcome
@@ -88,12 +91,15 @@ else:
         "Latency": "procall._figures",
         "Metrics": "procall._figures",
         "Stats": "procall._figures",
+        "DeclaredError": "procall._methods",
         "MethodInfo": "procall._methods",
         "Peer": "procall._native",
         "Stream": "procall._native",
         "PoolOptions": "procall._options",
         "Pool": "procall._pool",
         "register_error": "procall._raised",
+        "tqdm": "procall._tqdm",
+        "TypedBuffer": "procall._typed",
         "Answer": "procall._workers",
         "Event": "procall._workers",
         "Outcome": "procall._workers",
@@ -102,13 +108,13 @@ else:
     }
 
     def __getattr__(name):
-        from importlib import import_module
-
+        # With names to import from it, `__import__` gives the inner module. It is what there is
+        # without importing `importlib`.
         if name == "aio":
-            return import_module("procall.aio")
+            return __import__("procall.aio", fromlist=["connect"])
         if name.startswith("_"):
             raise AttributeError(f"module 'procall' has no attribute {name!r}")
-        module = import_module(_PLACES.get(name, "procall._errors"))
+        module = __import__(_PLACES.get(name, "procall._errors"), fromlist=[name])
         try:
             value = getattr(module, name)
         except AttributeError:
@@ -126,6 +132,7 @@ __all__ = [
     "Context",
     "DeadlineExceeded",
     "Deadlock",
+    "DeclaredError",
     "Ejected",
     "Error",
     "Event",
@@ -155,6 +162,7 @@ __all__ = [
     "SpawnFailed",
     "Stats",
     "Stream",
+    "TypedBuffer",
     "Unauthenticated",
     "Unavailable",
     "VersionMismatch",
@@ -165,6 +173,7 @@ __all__ = [
     "connect",
     "method",
     "register_error",
+    "tqdm",
 ]
 
 

@@ -6,7 +6,7 @@ from procall import _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from types import EllipsisType, TracebackType
     from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
@@ -52,13 +52,15 @@ class Base:
         wait: bool | None = None,
         on_timeout: Literal["return", "restart"] | None = None,
         meta: dict[str, Any] | None = None,
-        on_progress: Callable[[int, int | None, str], object] | None = None,
+        progress: bool | Callable[[int, int | None, str], object] | None = None,
     ) -> Self:
         """The same, with other options for its calls. What is not given stays as it is.
 
         ``deadline`` is in seconds, ``None`` is no deadline, and the default is 30 s. With
         ``idempotent=True`` a call may run more than once without harm. ``meta`` travels with each
-        call. ``on_progress`` is called with ``(done, total, text)``.
+        call. ``progress`` says who hears how far a handler has come, at most ten times a second:
+        a function of ``(done, total, text)``, or ``True`` for a bar on standard error where that is
+        a terminal, tqdm's if the program has imported tqdm.
 
         Two are for engines. ``version`` names the version of the service that is meant. With
         ``wait=True`` a call waits while nobody serves its method, until its deadline, instead of
@@ -78,8 +80,9 @@ class Base:
             user = pool.options(key="user-7")
             user.sessions.login("ada")
             user.sessions.put("basket", 3)  # where she has logged in
-            pool.options(to="calc/2").calc.clear()
-            pool.options(deadline=60, on_timeout="restart").calc.train("model.bin")
+            pool.options(to="calc/2").calc.reload("model.bin")
+            pool.options(progress=True).calc.train(3)
+            pool.options(deadline=60, on_timeout="restart").calc.train(3)
         """
         seconds = None if deadline is ... else float("inf") if deadline is None else deadline
         other = type(self).__new__(type(self))
@@ -96,7 +99,7 @@ class Base:
                 "wait": wait,
                 "on_timeout": on_timeout,
                 "meta": meta,
-                "on_progress": on_progress,
+                "progress": progress,
             }
         )
         return other
@@ -107,12 +110,13 @@ class Base:
 
         ::
 
+            from typing import Protocol
+
             class Calc(Protocol):
                 def add(self, a: int, b: int) -> int: ...
 
-
-            calc = procall.connect("calc").as_(Calc)
-            calc.add(1, 2)  # an int, for whoever checks types
+            with procall.connect("calc") as calc:
+                calc.as_(Calc).add(1, 2)  # an int, for whoever checks types
         """
         typed: Any = self
         return typed  # type: ignore[no-any-return]
@@ -143,7 +147,15 @@ class Calls(Base):
         return stream
 
     def duplex(self, method: str, /, *args: Any, **kwargs: Any) -> Stream:
-        """Calls a method that takes a stream: ``send``, ``finish``, then iterate; or ``result``."""
+        """Calls a method that takes a stream: ``send``, ``finish``, then iterate; or ``result``.
+
+        ::
+
+            with calc.duplex("total") as numbers:
+                for number in (1, 2, 3):
+                    numbers.send(number)
+                print(numbers.result())  # 6
+        """
         stream: Stream = self._caller.duplex(method, args, kwargs)
         return stream
 
@@ -151,6 +163,11 @@ class Calls(Base):
 
         @overload
         def submit(self, method: str, /, *args: Any, **kwargs: Any) -> Future[Any]: ...
+        # What an async function of that name gives is what arrives, not the coroutine.
+        @overload
+        def submit(
+            self, method: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+        ) -> Future[R]: ...
         @overload
         def submit(
             self, method: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
@@ -166,8 +183,10 @@ class Calls(Base):
 
         ::
 
+            from concurrent.futures import as_completed
+
             futures = [pool.submit("add", n, n) for n in range(10)]
-            for future in concurrent.futures.as_completed(futures):
+            for future in as_completed(futures):
                 print(future.result())
         """
         from procall._ahead import name_of
@@ -187,6 +206,16 @@ class Calls(Base):
             progress: bool = False,
             ahead: int = 64,
         ) -> Iterator[Any]: ...
+        @overload
+        def map(
+            self,
+            method: Callable[..., Coroutine[Any, Any, R]],
+            arguments: Iterable[Sequence[Any]],
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> Iterator[R]: ...
         @overload
         def map(
             self,
@@ -211,15 +240,16 @@ class Calls(Base):
         order.
 
         The input is read as the results are taken: ``ahead`` calls are under way at once, which
-        must find room in the pool's queue, and among the 1,024 that a connection carries. An error
-        of one call is raised in its place, and ends the rest; so does leaving the loop early.
+        must find room in the pool's queue; on a connection those beyond the 1,024 that it carries
+        wait for their turn. An error of one call is raised in its place, and ends the rest; so does
+        leaving the loop early.
         ``progress=True`` draws a bar on standard error where that is a terminal: tqdm's, if the
         program has imported tqdm.
 
         ::
 
-            for size in pool.map("thumbnail", ((path,) for path in paths), progress=True):
-                ...
+            for width in pool.map("images.width", [("a.png",), ("b.png",)], progress=True):
+                print(width)
         """
         from procall import _ahead
 
@@ -244,9 +274,9 @@ class Calls(Base):
         """Makes many calls with one write, and waits for all of them. Each is ``(method, args,
         kwargs)``, of which the last may be absent, or both.
 
-        The outcomes are in the order of the calls, each with its own error. What a pool's queue or
-        a connection does not take is refused with ``Overloaded``. When arguments of one cannot be
-        sent, ``InvalidArgument`` is raised and nothing leaves.
+        The outcomes are in the order of the calls, each with its own error. What a pool's queue
+        does not take is refused with ``Overloaded``. When arguments of one cannot be sent,
+        ``InvalidArgument`` is raised and nothing leaves.
 
         ::
 
@@ -265,7 +295,13 @@ class Calls(Base):
         return read(self._caller.registration() or self.call("procall.methods"))
 
     def close(self) -> None:
-        """Ends it at once: calls that wait or run end with ``Closed``."""
+        """Ends it at once: calls that wait or run end with ``Closed``.
+
+        ::
+
+            calc = procall.connect("calc")
+            calc.close()
+        """
         self._caller.close()
 
     def _leave(self, failed: bool) -> None:
@@ -284,10 +320,30 @@ class Calls(Base):
 
 
 class Client(Calls):
-    """A connection to a service. Its attributes are the service's methods: ``calc.add(1, 2)``."""
+    """A connection to a service. Its attributes are the service's methods: ``calc.add(1, 2)``.
+
+    ::
+
+        with procall.connect("calc") as calc:
+            calc.add(1, 2)  # 3
+            calc.call("add", 1, b=2)  # 3
+            list(calc.stream("count", 3))  # [0, 1, 2]
+            calc.notify("log", "hello")
+            for method in calc.methods():
+                print(method.name, method.description)
+            print(calc.metrics().latency.p99)
+
+    The end of ``with`` is ``calc.close()``.
+    """
 
 
-def connect(target: str, *, timeout: float | None = 5.0, engine: str | None = None) -> Client:
+def connect(
+    target: str,
+    *,
+    timeout: float | None = 5.0,
+    engine: str | None = None,
+    name: str | None = None,
+) -> Client:
     """Connects to a service by name, or by address such as ``unix:/run/calc.sock`` or
     ``tcp:127.0.0.1:9000``.
 
@@ -299,5 +355,13 @@ def connect(target: str, *, timeout: float | None = 5.0, engine: str | None = No
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. Ctrl-C ends the wait.
+
+    ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
+    it, it is the name of the script.
+
+    ::
+
+        with procall.connect("calc", timeout=30) as calc:
+            calc.add(1, 2)  # 3
     """
-    return Client(_native.connect(target, timeout, engine))
+    return Client(_native.connect(target, timeout, engine, name))

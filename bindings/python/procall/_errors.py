@@ -10,11 +10,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Literal
 
+    Executed = Literal["no", "maybe", "yes"]
+
 
 class FieldError:
-    """One argument that was wrong: where, and what is wrong with it."""
+    """One argument that was wrong: where, and what is wrong with it.
+
+    ::
+
+        try:
+            calc.add(1, "x")
+        except procall.InvalidArgument as error:
+            for field in error.fields:
+                print(field.path, field.message)  # b must be int, not str
+    """
 
     __slots__ = ("message", "path")
+
+    path: str
+    """Where: as in ``b`` or ``items[2].size``."""
+    message: str
+    """What is wrong with it."""
 
     def __init__(self, path: str, message: str) -> None:
         self.path = path
@@ -36,11 +52,18 @@ class Error(Exception):
     """Why a call, a connection or a pool failed. All of Procall's exceptions derive from it.
 
     A handler may raise one too: its caller then gets the same code.
+
+    ::
+
+        try:
+            calc.add(1, "x")
+        except procall.Error as error:
+            print(error.code, error.executed, error.message)  # INVALID_ARGUMENT, no, ...
     """
 
     code: str = "INTERNAL"
     """The same in every language, as in ``NOT_FOUND``."""
-    executed: Literal["no", "maybe", "yes"] = "maybe"
+    executed: Executed = "maybe"
     """Whether the handler ran. ``no`` is a guarantee."""
     retryable: bool = False
     """Whether the same call may succeed later."""
@@ -86,160 +109,160 @@ class Error(Exception):
 class InvalidArgument(Error, ValueError):
     """The arguments do not fit the method."""
 
-    code = "INVALID_ARGUMENT"
-    executed = "no"
+    code: str = "INVALID_ARGUMENT"
+    executed: Executed = "no"
 
 
 class NotFound(Error, LookupError):
     """No such method, service or peer is known."""
 
-    code = "NOT_FOUND"
-    executed = "no"
+    code: str = "NOT_FOUND"
+    executed: Executed = "no"
 
 
 class NoWorker(Error, ConnectionError):
     """The method is known, but no worker that serves it is available."""
 
-    code = "NO_WORKER"
-    executed = "no"
-    retryable = True
+    code: str = "NO_WORKER"
+    executed: Executed = "no"
+    retryable: bool = True
 
 
 class Overloaded(Error, ConnectionError):
     """A queue is full, so the call was refused before it was handed to a worker."""
 
-    code = "OVERLOADED"
-    executed = "no"
-    retryable = True
+    code: str = "OVERLOADED"
+    executed: Executed = "no"
+    retryable: bool = True
 
 
 class Unavailable(Error, ConnectionError):
     """The target is draining and takes no new calls."""
 
-    code = "UNAVAILABLE"
-    executed = "no"
-    retryable = True
+    code: str = "UNAVAILABLE"
+    executed: Executed = "no"
+    retryable: bool = True
 
 
 class Unauthenticated(Error, PermissionError):
     """The peer has not proved who it is."""
 
-    code = "UNAUTHENTICATED"
-    executed = "no"
+    code: str = "UNAUTHENTICATED"
+    executed: Executed = "no"
 
 
 class PermissionDenied(Error, PermissionError):
     """The caller is known, but is not allowed to do this."""
 
-    code = "PERMISSION_DENIED"
-    executed = "no"
+    code: str = "PERMISSION_DENIED"
+    executed: Executed = "no"
 
 
 class DeadlineExceeded(Error, TimeoutError):
     """The deadline passed before the outcome was known."""
 
-    code = "DEADLINE_EXCEEDED"
+    code: str = "DEADLINE_EXCEEDED"
 
 
 class Cancelled(Error):
     """The call was cancelled by its caller."""
 
-    code = "CANCELLED"
+    code: str = "CANCELLED"
 
 
 class Deadlock(Error, RuntimeError):
     """The call would wait for ever for its own chain of callers, or its chain is too deep."""
 
-    code = "DEADLOCK"
-    executed = "no"
+    code: str = "DEADLOCK"
+    executed: Executed = "no"
 
 
 class Ejected(Error, RuntimeError):
     """The worker was taken out of service for a while after repeated failures."""
 
-    code = "EJECTED"
-    executed = "no"
-    retryable = True
+    code: str = "EJECTED"
+    executed: Executed = "no"
+    retryable: bool = True
 
 
 class Poison(Error, RuntimeError):
     """The call was refused because it has already cost two workers their lives."""
 
-    code = "POISON"
-    executed = "no"
+    code: str = "POISON"
+    executed: Executed = "no"
 
 
 class HandlerError(Error, RuntimeError):
     """The handler ran and raised an error."""
 
-    code = "HANDLER_ERROR"
-    executed = "yes"
+    code: str = "HANDLER_ERROR"
+    executed: Executed = "yes"
 
 
 class InvalidResult(Error, ValueError):
     """The handler ran, but its result cannot be delivered as the method promises."""
 
-    code = "INVALID_RESULT"
-    executed = "yes"
+    code: str = "INVALID_RESULT"
+    executed: Executed = "yes"
 
 
 class ResultTooLarge(Error, ValueError):
     """The handler ran, but its result is larger than the limit."""
 
-    code = "RESULT_TOO_LARGE"
-    executed = "yes"
+    code: str = "RESULT_TOO_LARGE"
+    executed: Executed = "yes"
 
 
 class WorkerLost(Error, ConnectionError):
     """The worker died while the call was in its hands."""
 
-    code = "WORKER_LOST"
+    code: str = "WORKER_LOST"
 
 
 class ConnectionLost(Error, ConnectionError):
     """The link to the peer ended while the call was under way."""
 
-    code = "CONNECTION_LOST"
+    code: str = "CONNECTION_LOST"
 
 
 class ProtocolError(Error, RuntimeError):
     """The peer sent something that the protocol does not allow."""
 
-    code = "PROTOCOL_ERROR"
+    code: str = "PROTOCOL_ERROR"
 
 
 class VersionMismatch(Error, RuntimeError):
     """The two peers have no protocol version in common."""
 
-    code = "VERSION_MISMATCH"
-    executed = "no"
+    code: str = "VERSION_MISMATCH"
+    executed: Executed = "no"
 
 
 class SpawnFailed(Error, RuntimeError):
     """A worker process could not be started."""
 
-    code = "SPAWN_FAILED"
-    executed = "no"
+    code: str = "SPAWN_FAILED"
+    executed: Executed = "no"
 
 
 class Closed(Error, RuntimeError):
     """The client or pool was already closed on this side."""
 
-    code = "CLOSED"
-    executed = "no"
+    code: str = "CLOSED"
+    executed: Executed = "no"
 
 
 class Internal(Error, RuntimeError):
     """Procall itself has a defect."""
 
-    code = "INTERNAL"
+    code: str = "INTERNAL"
 
 
 class NameTaken(Error, RuntimeError):
     """Another process serves under this name or address already."""
 
-    code = "NAME_TAKEN"
-    executed = "no"
+    code: str = "NAME_TAKEN"
+    executed: Executed = "no"
 
 
 CLASSES: dict[str, type[Error]] = {

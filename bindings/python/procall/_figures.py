@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 class Latency:
     """Seconds from the start of a call to its end, the wait for a worker included; all 0 before the
     first has ended.
+
+    ::
+
+        calc.add(1, 2)
+        latency = calc.metrics().latency
+        assert 0 < latency.p50 <= latency.p99 <= latency.max
     """
 
     mean: float
@@ -52,7 +58,7 @@ class Metrics:
     cancelled_requests: int
     """Calls that the caller gave up before they ended, apart from its deadline."""
     in_flight: int
-    """Calls in progress, those in a pool's queue included."""
+    """Calls in progress, those included that wait."""
     success_rate: float
     """The share of the calls that ended well, from 0 to 1; 1 before any has ended. Cancelled calls
     do not count.
@@ -62,7 +68,9 @@ class Metrics:
     average_latency: float
     """The mean latency in seconds."""
     queue_depth: int
-    """Calls that wait for a worker; 0 for a single connection."""
+    """Calls that wait for a worker of the pool, or for their turn on a connection that carries as
+    many as it may.
+    """
     restarts: int
     """How often workers were started again; 0 for a single connection."""
     heartbeat_round_trip: float | None

@@ -14,10 +14,13 @@ from procall._errors import Cancelled, Closed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import Any
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from typing import Any, ParamSpec, TypeVar, overload
 
     from procall._client import Calls
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
 
 class CallCancelled(Cancelled, CancelledError):
@@ -152,6 +155,17 @@ class MethodExecutor(Executor):
         self._prefix = f"{service}." if service else ""
         self._shut = False
         self._open: set[Future[Any]] = set()
+
+    if TYPE_CHECKING:
+
+        @overload
+        def submit(self, fn: str, /, *args: Any, **kwargs: Any) -> Future[Any]: ...
+        @overload
+        def submit(
+            self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+        ) -> Future[R]: ...
+        @overload
+        def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
 
     def submit(self, fn: Callable[..., Any] | str, /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Starts a call and gives its future."""

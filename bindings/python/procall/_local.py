@@ -116,7 +116,7 @@ def aio_client(service: Service) -> aio.Opening:
 
         serving = await asyncio.to_thread(Serving, service)
         try:
-            caller = await _native.greet(aio.running_hub(), serving.found)
+            caller = await _native.greet(aio.running_hub(), serving.found, None)
             return AioClient(caller, serving)
         except BaseException:
             serving.end()

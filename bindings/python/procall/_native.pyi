@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from concurrent.futures import Future
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, final
 
 from procall._signature import Description
 
 VERSION: str
 
+@final
 class Hub:
     """The connections that one event loop watches."""
 
@@ -22,14 +23,16 @@ class Hub:
 
 def forked() -> None: ...
 
+@final
 class Wait(Coroutine[Any, Any, Any]):
     """Something an event loop can wait for: a coroutine in all that asyncio asks of one."""
 
     def __await__(self) -> Any: ...
-    def send(self, value: Any, /) -> Any: ...
+    def send(self, _value: Any, /) -> Any: ...
     def throw(self, kind: Any, value: Any = None, traceback: Any = None, /) -> Any: ...
     def close(self) -> None: ...
 
+@final
 class Method:
     """A method of the other side, as a callable. Its attributes are methods too."""
 
@@ -38,6 +41,15 @@ class Method:
     @property
     def __name__(self) -> str: ...
 
+@final
+class Reporter:
+    """Reports the progress of the call that it was made in."""
+
+    def progress(self, done: int, total: int | None = None, text: str = "") -> None: ...
+
+def reporter() -> Reporter | None: ...
+
+@final
 class Caller:
     """What clients and pools call through: a channel, and how its calls are made."""
 
@@ -69,9 +81,25 @@ class Caller:
     def with_options(self, options: dict[str, Any], /) -> Caller: ...
     def close(self) -> None: ...
 
+@final
 class Stream(Iterator[Any]):
     """A call with streams. Leaving it early, by ``close``, ``with`` or by forgetting it, cancels
     the call.
+
+    ::
+
+        with calc.stream("count", 1000) as numbers:
+            for number in numbers:
+                if number == 2:
+                    break
+        with calc.duplex("doubled") as numbers:
+            numbers.send(1)
+            numbers.finish()
+            list(numbers)  # [2]
+        numbers = calc.duplex("total")
+        numbers.send(1)
+        numbers.result()  # 1
+        numbers.close()
     """
 
     def __iter__(self) -> Self: ...
@@ -97,8 +125,26 @@ class Stream(Iterator[Any]):
         /,
     ) -> None: ...
 
+@final
 class AsyncStream(AsyncIterator[Any]):
-    """The same for asyncio. Reading and sending may go on in different tasks."""
+    """The same for asyncio. Reading and sending may go on in different tasks.
+
+    ::
+
+        async with calc.stream("count", 1000) as numbers:
+            async for number in numbers:
+                if number == 2:
+                    break
+        numbers = calc.duplex("doubled")
+        await numbers.send(1)
+        numbers.finish()
+        [number async for number in numbers]  # [2]
+        await numbers.aclose()
+        numbers = calc.duplex("total")
+        await numbers.send(1)
+        await numbers.result()  # 1
+        numbers.close()
+    """
 
     def __aiter__(self) -> Self: ...
     def __anext__(self) -> Wait: ...
@@ -116,7 +162,9 @@ class AsyncStream(AsyncIterator[Any]):
     def close(self) -> None:
         """Cancels what is left of the call."""
 
-    def aclose(self) -> Wait: ...
+    def aclose(self) -> Wait:
+        """Cancels what is left of the call; for ``contextlib.aclosing``."""
+
     async def __aenter__(self) -> Self: ...
     async def __aexit__(
         self,
@@ -126,6 +174,7 @@ class AsyncStream(AsyncIterator[Any]):
         /,
     ) -> None: ...
 
+@final
 class Submitted:
     """A call under way. Forgotten, it is cancelled."""
 
@@ -140,8 +189,21 @@ class Submitted:
         outcome already.
         """
 
+@final
 class Peer:
-    """Who is at the other side, as it says itself."""
+    """Who is at the other side, as it says itself.
+
+    ::
+
+        service = procall.Service("calc")
+
+        @service.method
+        def whoami(ctx: procall.Context) -> str:
+            caller = ctx.caller
+            return f"{caller.name} {caller.runtime} {caller.pid}"
+
+        service.run()
+    """
 
     @property
     def name(self) -> str:
@@ -155,8 +217,25 @@ class Peer:
     def pid(self) -> int:
         """Its process; 0 when it does not say."""
 
+@final
 class Context:
-    """The facts of a call, for a handler that has a parameter of this type."""
+    """The facts of a call, for a handler that has a parameter of this type.
+
+    ::
+
+        calc = procall.Service("calc")
+
+        @calc.method
+        def train(ctx: procall.Context, epochs: int) -> str:
+            ctx.log(f"{ctx.method} for {ctx.caller.pid}, {ctx.remaining} s left")
+            for epoch in range(epochs):
+                if ctx.cancelled:
+                    break
+                ctx.progress(epoch + 1, epochs, "training")
+            return ctx.meta.get("model", "model.bin")
+
+        calc.run()
+    """
 
     @property
     def method(self) -> str:
@@ -186,6 +265,21 @@ class Context:
     def progress(self, done: int, total: int | None = None, text: str = "") -> None:
         """Tells the caller how far the work has come. At most ten reports a second travel."""
 
+@final
+class Items(Iterator[Any]):
+    """The stream that a caller sends, for a plain handler."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
+
+@final
+class AsyncItems(AsyncIterator[Any]):
+    """The same for an async handler."""
+
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Wait: ...
+
+@final
 class Call:
     """A call in the hands of the event loop or of another thread."""
 
@@ -202,6 +296,7 @@ class Call:
     def fail(self, raised: BaseException, /) -> None: ...
     def cancelled(self) -> None: ...
 
+@final
 class Server:
     """A described service, and the place its calls come from."""
 
@@ -235,6 +330,7 @@ class Server:
     @staticmethod
     def set_current(variable: ContextVar[Call | None], /) -> None: ...
 
+@final
 class Pool:
     """A running pool."""
 
@@ -265,11 +361,32 @@ class Pool:
     def stop(self) -> None: ...
     def stop_soon(self, hub: Hub, /) -> Wait: ...
     def close(self) -> None: ...
-    def events(self, hub: Hub | None, /) -> Any: ...
-    def output(self, index: int, count: int, /) -> list[tuple[str, int, str, str]]: ...
+    def events(self, hub: Hub | None, /) -> Any:
+        """``Events``, or with a hub ``AsyncEvents``."""
 
-def connect(target: str, timeout: float | None, engine: str | None, /) -> Caller: ...
+    def output(
+        self, index: int, count: int, /
+    ) -> list[tuple[str, int, Literal["stdout", "stderr"], str]]: ...
 
+@final
+class Events(Iterator[tuple[str, int, int | None, str, str]]):
+    """What happens to a pool's workers: worker, index, process, kind, sentence."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> tuple[str, int, int | None, str, str]: ...
+
+@final
+class AsyncEvents(AsyncIterator[tuple[str, int, int | None, str, str]]):
+    """The same for asyncio."""
+
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Wait: ...
+
+def connect(
+    target: str, timeout: float | None, engine: str | None, name: str | None, /
+) -> Caller: ...
+
+@final
 class Finder:
     """The search for a service, for event loops."""
 
@@ -288,10 +405,11 @@ class Finder:
     def unanswered(self) -> Exception:
         """The error when it did not."""
 
+@final
 class Found:
     """A service that was found and is not greeted yet."""
 
-def greet(hub: Hub, found: Found, /) -> Coroutine[Any, Any, Caller]: ...
+def greet(hub: Hub, found: Found, name: str | None, /) -> Coroutine[Any, Any, Caller]: ...
 def greet_own(found: Found, /) -> Caller: ...
 
 class codec:

@@ -14,8 +14,9 @@ class PoolOptions(TypedDict, total=False):
 
     ::
 
-        def start(**options: Unpack[procall.PoolOptions]) -> procall.Pool:
-            return procall.Pool("calc.py", **options)
+        options: procall.PoolOptions = {"workers": 2, "max_memory": "2GiB"}
+        with procall.Pool("calc.py", **options) as pool:
+            pool.calc.add(1, 2)  # 3
 
     All times are in seconds, and ``float("inf")`` is for ever.
     """
@@ -66,7 +67,14 @@ class PoolOptions(TypedDict, total=False):
     cwd: str | os.PathLike[str] | None
     """The workers' working directory: this process's own."""
     interpreter: str | os.PathLike[str] | None
-    """What runs the file: for ``.py`` the interpreter that runs this, else what fits its name."""
+    """What runs the file: a program, or the folder of a virtual environment. Without it, a ``.py``
+    file runs with the interpreter that runs this; where that is no virtual environment, a ``.venv``
+    in the file's folder or above it goes first. Other files run with what fits their name.
+    """
+    default_python: str | os.PathLike[str] | None
+    """What runs a ``.py`` file when no virtual environment is active and none lies beside the file
+    or above it: the interpreter that runs this.
+    """
     name: str | None
     """The pool's name; its workers are ``name/1``, ``name/2`` and so on. Without it, that of the
     file or program.
@@ -80,4 +88,6 @@ class PoolOptions(TypedDict, total=False):
     stop_timeout: float | None
     """How long a worker without calls may take to exit before it is killed: 5."""
     show_output: bool | None
-    """Whether what workers print goes to standard error: ``True``."""
+    """Whether what workers print goes to standard error, with their names before it, in colour on a
+    terminal unless ``NO_COLOR`` is set: ``True``. The last lines are kept either way.
+    """

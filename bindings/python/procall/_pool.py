@@ -22,10 +22,17 @@ class Pool(Watched, Calls):
     ::
 
         with procall.Pool("calc.py", workers=4) as pool:
-            pool.calc.add(1, 2)
+            pool.calc.add(1, 2)  # 3
+            pool.call("add", 1, 2)  # 3
+            list(pool.stream("count", 3))  # [0, 1, 2]
+            pool.notify("log", "hello")
+            pool.restart()  # one after the other; no call is lost
+            print(pool.methods(), pool.metrics(), pool.health(), pool.workers())
+            print(pool.stats(), pool.output(0))
+            pool.drain()
 
     Its attributes are services, and theirs are methods. However this process ends, its workers end
-    with it.
+    with it. ``pool.stop()`` is the end of ``with``.
     """
 
     def __init__(self, program: Program, **options: Unpack[PoolOptions]) -> None:
@@ -69,7 +76,7 @@ class Pool(Watched, Calls):
 
             with pool.executor("calc") as executor:
                 sums = list(executor.map("add", range(10), range(10)))
-            await loop.run_in_executor(executor, "add", 1, 2)
+                executor.submit("add", 1, 2).result()  # 3
         """
         from procall._futures import MethodExecutor
 
@@ -88,7 +95,15 @@ class Pool(Watched, Calls):
         return answers
 
     def events(self) -> Iterator[Event]:
-        """What happens to the workers from now on; ends when the pool has stopped."""
+        """What happens to the workers from now on; ends when the pool has stopped.
+
+        ::
+
+            events = pool.events()
+            pool.stop()
+            for event in events:
+                print(event)  # calc/1 is stopped, and the like
+        """
         events = self._pool.events(None)
         return (Event(*event) for event in events)
 

@@ -35,10 +35,11 @@ def register_error(error: Any = None, /, *, name: str | None = None) -> Any:
         class NotAnImage(Exception):
             path: str
 
-        try:
-            images.width("notes.txt")
-        except NotAnImage as error:
-            print(error.path)
+        with procall.connect("calc") as calc:
+            try:
+                calc.images.width("notes.txt")
+            except NotAnImage as error:
+                print(error.path)  # notes.txt
     """
 
     def register(error: Any) -> Any:
@@ -139,3 +140,35 @@ def declared(raises: Any, method: str) -> tuple[type[Exception], ...]:
         if not isinstance(each, type) or not issubclass(each, Exception):
             raise TypeError(f"method {method}: raises needs classes of exceptions, not {each!r}")
     return classes
+
+
+def documents(raises: tuple[type[Exception], ...]) -> list[dict[str, Any]]:
+    """What is registered of the classes that a method declares."""
+    return [_document(each) for each in dict.fromkeys(raises)]
+
+
+def _document(error: type[Exception]) -> dict[str, Any]:
+    document: dict[str, Any] = {"name": error.__name__}
+    # Of the class itself: what it inherits, or what Python says of its own, says nothing here.
+    description = (vars(error).get("__doc__") or "").strip().partition("\n\n")[0]
+    own = error.__module__ != "builtins" and not description.startswith(f"{error.__name__}(")
+    if description and own:
+        document["description"] = " ".join(description.split())
+    properties = {
+        name: schema
+        for name, hint in _hints(error).items()
+        if not name.startswith("_") and (schema := _schema_of(hint)) is not None
+    }
+    if properties:
+        document["schema"] = {"type": "object", "properties": properties}
+    return document
+
+
+def _schema_of(hint: Any) -> dict[str, Any] | None:
+    from procall import _schema
+
+    try:
+        return _schema.read(hint).schema
+    except (TypeError, ValueError):
+        # It travels as it can, and nobody is promised how.
+        return None

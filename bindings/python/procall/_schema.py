@@ -105,8 +105,12 @@ _SIMPLE: dict[Any, tuple[dict[str, Any], int, str]] = {
     float: ({"type": "number"}, FLOAT, "float"),
     str: ({"type": "string"}, STR, "str"),
     bool: ({"type": "boolean"}, BOOL, "bool"),
-    # In JSON, bytes are an object with a key of their own, so no schema type says it.
-    bytes: ({"x-type": "bytes"}, BYTES, "bytes"),
+    # The one form of bytes in every language; section 12 of spec/protocol.md.
+    bytes: (
+        {"type": "string", "contentEncoding": "base64", "x-procall": "bytes"},
+        BYTES,
+        "bytes",
+    ),
     None: ({"type": "null"}, NONE, "None"),
     type(None): ({"type": "null"}, NONE, "None"),
     list: ({"type": "array"}, LIST, "list"),
@@ -115,6 +119,7 @@ _SIMPLE: dict[Any, tuple[dict[str, Any], int, str]] = {
 
 _LISTS = ("list", "Sequence", "MutableSequence", "Iterable", "Collection")
 _DICTS = ("dict", "Mapping", "MutableMapping")
+_ARRAYS = (("numpy", "ndarray"), ("array", "array"), ("procall", "TypedBuffer"))
 _INSTEAD = {
     "set": "list[...]",
     "frozenset": "list[...]",
@@ -159,7 +164,7 @@ def read(hint: Any) -> Hint:
     if hint is tuple:
         return Hint({"type": "array"}, LIST, "tuple", tuple)
     if hint is bytearray:
-        return Hint({"x-type": "bytes"}, BYTES, "bytes", bytearray)
+        return Hint(dict(_SIMPLE[bytes][0]), BYTES, "bytes", bytearray)
     if isinstance(hint, type) and not hasattr(hint, "__origin__"):
         return _class(hint)
     origin = getattr(hint, "__origin__", None)
@@ -251,8 +256,11 @@ def _class(hint: type) -> Hint:
     if issubclass(hint, tuple) and hasattr(hint, "_fields"):
         return _named_tuple(hint)
     home = hint.__module__.partition(".")[0]
-    if hint is memoryview or (home, hint.__name__) in (("numpy", "ndarray"), ("array", "array")):
+    if (home, hint.__name__) in _ARRAYS:
         # An array of typed items, which arrives as itself.
+        return Hint({"type": "object", "required": ["$tensor"], "x-procall": "buffer"})
+    if hint is memoryview:
+        # Bytes, or an array.
         return Hint({})
     if hint.__name__ in _LISTS and home in ("collections", "typing"):
         return Hint({"type": "array"}, LIST, "list")

@@ -8,13 +8,23 @@ from procall._signature import Description
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any, TypeVar, overload
+    from typing import Any, TypedDict, TypeVar, Unpack, overload
 
     from procall._client import Client
     from procall.aio import Opening
 
     Function = TypeVar("Function", bound=Callable[..., Any])
     Raises = type[Exception] | Sequence[type[Exception]]
+
+    class MethodOptions(TypedDict, total=False):
+        """The options of ``Service.method``, which ``procall.method`` has too."""
+
+        name: str | None
+        idempotent: bool
+        description: str | None
+        raises: Raises
+        request_model: type | None
+
 
 ASYNC_CONCURRENCY = 128
 """Calls that a worker whose handlers are all async takes at once; one with plain handlers takes
@@ -42,7 +52,16 @@ class Service:
         Calc("calc").run()
 
     A generator gives a stream. Hints become the schema that callers see, and arguments of wrong
-    types never reach the function.
+    types never reach the function::
+
+        calc = procall.Service("calc", description="Sums", threads=2)
+
+        @calc.method(description="Adds two numbers.")
+        def add(a: int, b: int) -> int:
+            return a + b
+
+        calc.register("length", len)
+        print(calc.name, calc.address, calc.document()["methods"])
     """
 
     def __init__(
@@ -89,16 +108,7 @@ class Service:
         def method(self, function: Function, /) -> Function: ...
 
         @overload
-        def method(
-            self,
-            /,
-            *,
-            name: str | None = None,
-            idempotent: bool = False,
-            description: str | None = None,
-            raises: Raises = (),
-            request_model: type | None = None,
-        ) -> Callable[[Function], Function]: ...
+        def method(self, /, **options: Unpack[MethodOptions]) -> Callable[[Function], Function]: ...
 
     def method(
         self,
@@ -165,6 +175,15 @@ class Service:
         """Makes the public methods of an object methods: those that its class itself defines, and
         whose names do not begin with ``_``. ``run`` and ``stop`` are left out, and what is
         inherited; ``procall.method`` gives one of them options.
+
+        ::
+
+            class Sums:
+                def add(self, a: int, b: int) -> int:
+                    return a + b
+
+            service = procall.Service("calc")
+            service.include(Sums())
         """
         self._include(instance)
 
@@ -227,6 +246,12 @@ class Service:
         named by in ``options(to=...)``, instead of ``calc/1``, ``calc/2`` and so on. ``NameTaken``
         is raised while another has it, ``InvalidArgument`` when the engine refuses what is
         registered, and ``NoWorker`` when no engine is there within 5 s.
+
+        ::
+
+            service = procall.Service("calc")
+            service.register("add", lambda a, b: a + b)
+            service.run()
         """
         if self._threads or any(method.is_async for method in self._settled()):
             from procall import _serving
@@ -246,21 +271,38 @@ class Service:
         run on a thread of the client's own, one at a time unless the service has ``threads``.
         ``close`` or the end of ``with`` ends it; several may be open at once::
 
+            service = procall.Service("calc")
+            service.register("add", lambda a, b: a + b)
             with service.client() as calc:
-                assert calc.add(1, 2) == 3
+                calc.add(1, 2)  # 3
         """
         from procall._local import client
 
         return client(self)
 
     def aio_client(self) -> Opening:
-        """The same for asyncio: ``async with service.aio_client() as calc``."""
+        """The same for asyncio.
+
+        ::
+
+            service = procall.Service("calc")
+            service.register("add", lambda a, b: a + b)
+            async with service.aio_client() as calc:
+                await calc.add(1, 2)  # 3
+        """
         from procall._local import aio_client
 
         return aio_client(self)
 
     def stop(self) -> None:
-        """Ends ``run``, from any thread: calls in flight may finish, new ones are refused."""
+        """Ends ``run``, from any thread: calls in flight may finish, new ones are refused.
+
+        ::
+
+            service = procall.Service("calc")
+            service.register("stop", service.stop)
+            service.run()
+        """
         if self._server is not None:
             self._server.stop()
 
@@ -296,14 +338,7 @@ if TYPE_CHECKING:
     def method(function: Function, /) -> Function: ...
 
     @overload
-    def method(
-        *,
-        name: str | None = None,
-        idempotent: bool = False,
-        description: str | None = None,
-        raises: Raises = (),
-        request_model: type | None = None,
-    ) -> Callable[[Function], Function]: ...
+    def method(**options: Unpack[MethodOptions]) -> Callable[[Function], Function]: ...
 
 
 def method(function: Any = None, /, **options: Any) -> Any:

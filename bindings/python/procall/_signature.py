@@ -286,6 +286,34 @@ class Description:
                 kwargs[name] = make(self._kwargs, value, name)
         return tuple(args), kwargs, problems[: _schema.MOST_PROBLEMS]
 
+    def _params_schema(self, params: list[Parameter]) -> dict[str, Any]:
+        """An object with one property an argument. With ``*args`` it describes the array of
+        arguments too, because only that can hold them: JSON Schema's keywords for objects and for
+        arrays do not touch each other.
+        """
+        named = params
+        if self._kwargs is not None:
+            named = [parameter for parameter in params if not parameter.positional_only]
+        schema: dict[str, Any] = {
+            "type": "object",
+            "properties": {parameter.name: parameter.schema for parameter in named},
+            "required": [parameter.name for parameter in named if parameter.required],
+            "additionalProperties": self._kwargs is not None and _any_of_it(self._kwargs.schema),
+        }
+        if self._args is None:
+            return schema
+        placed = [parameter for parameter in params if not parameter.keyword_only]
+        if any(parameter.keyword_only and parameter.required for parameter in params):
+            # No array can hold that one, so that nobody can give ``*args`` anything.
+            return schema
+        needs_place = any(each.required for each in params if each not in named)
+        schema["type"] = "array" if needs_place else ["object", "array"]
+        if placed:
+            schema["prefixItems"] = [parameter.schema for parameter in placed]
+        schema["items"] = _any_of_it(self._args.schema)
+        schema["minItems"] = sum(parameter.required for parameter in placed)
+        return schema
+
     def _document(self, result: _schema.Hint, idempotent: bool, description: str) -> dict[str, Any]:
         params = self._params()
         items_in = any(parameter.source == "items" for parameter in self.parameters)
@@ -300,17 +328,23 @@ class Description:
         }
         if self._request_model is not None:
             info["params_schema"] = params[0].schema
-        elif not self.open:
-            info["params"] = [parameter.name for parameter in params]
-            info["params_schema"] = {
-                "type": "object",
-                "properties": {parameter.name: parameter.schema for parameter in params},
-                "required": [parameter.name for parameter in params if parameter.required],
-                "additionalProperties": False,
-            }
+        else:
+            # Where ``**kwargs`` takes any name, those of positional-only parameters mean others.
+            hidden = self._kwargs is not None and any(each.positional_only for each in params)
+            if not hidden:
+                info["params"] = [parameter.name for parameter in params]
+            info["params_schema"] = self._params_schema(params)
         if result.schema:
             info["result_schema"] = result.schema
+        if self.raises:
+            from procall._raised import documents
+
+            info["errors"] = documents(self.raises)
         return info
+
+
+def _any_of_it(schema: dict[str, Any]) -> dict[str, Any] | bool:
+    return schema or True
 
 
 def _checker(

@@ -8,7 +8,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
+    from typing import Any, Literal
 
     from procall import _native
     from procall._errors import Error
@@ -16,10 +16,29 @@ if TYPE_CHECKING:
     from procall._options import PoolOptions
 
     Program = str | os.PathLike[str] | Sequence[str]
+    WorkerState = Literal["starting", "ready", "busy", "draining", "backoff", "failed", "stopped"]
+    EventKind = Literal[
+        "started",
+        "ready",
+        "suspected",
+        "recovered",
+        "draining",
+        "replacing",
+        "exited",
+        "restarting",
+        "failed",
+        "stopped",
+    ]
 
 
 class WorkerInfo:
-    """What is known of one worker."""
+    """What is known of one worker.
+
+    ::
+
+        for worker in pool.workers():
+            print(worker.name, worker.state, worker.pid)  # calc/1 ready 4131
+    """
 
     __slots__ = (
         "calls",
@@ -41,8 +60,8 @@ class WorkerInfo:
     """As in ``calc/2``."""
     pid: int | None
     """Its process, while there is one."""
-    state: str
-    """``starting``, ``ready``, ``busy``, ``draining``, ``backoff``, ``failed`` or ``stopped``."""
+    state: WorkerState
+    """What it does now."""
     calls: int
     """Calls it was given, across its restarts."""
     in_flight: int
@@ -67,17 +86,47 @@ class WorkerInfo:
 
 
 class OutputLine:
-    """A line that a worker printed."""
+    """A line that a worker printed.
 
-    __slots__ = ("pid", "stream", "text", "worker")
+    ::
 
-    def __init__(self, worker: str, pid: int, stream: str, text: str) -> None:
+        for line in pool.output(0, count=20):
+            print(line.worker, line.stream, line.text)
+    """
+
+    __slots__ = ("call", "method", "pid", "stream", "text", "worker")
+
+    worker: str
+    """As in ``calc/2``."""
+    pid: int
+    """The process that printed it."""
+    stream: Literal["stdout", "stderr"]
+    """Where it printed it."""
+    text: str
+    """The line, without its end."""
+    call: int | None
+    """The call that printed it, by the number that ``Context.log`` shows, when that is known:
+    no other call was running at the worker, nor had one run since its output was last read to
+    the end. What a thread prints that outlives its call is taken for that of whoever runs.
+    """
+    method: str | None
+    """The method of that call, as its caller named it."""
+
+    def __init__(
+        self,
+        worker: str,
+        pid: int,
+        stream: Literal["stdout", "stderr"],
+        text: str,
+        call: int | None = None,
+        method: str | None = None,
+    ) -> None:
         self.worker = worker
-        """As in ``calc/2``."""
         self.pid = pid
         self.stream = stream
-        """``stdout`` or ``stderr``."""
         self.text = text
+        self.call = call
+        self.method = method
 
     def __str__(self) -> str:
         return f"{self.worker} | {self.text}"
@@ -87,20 +136,37 @@ class OutputLine:
 
 
 class Event:
-    """Something that happened to a worker."""
+    """Something that happened to a worker.
+
+    ::
+
+        events = pool.events()
+        pool.stop()
+        for event in events:
+            if event.kind == "exited":
+                print(event.worker, event.text)
+    """
 
     __slots__ = ("index", "kind", "pid", "text", "worker")
 
-    def __init__(self, worker: str, index: int, pid: int | None, kind: str, text: str) -> None:
+    worker: str
+    """As in ``calc/2``."""
+    index: int
+    """Its place in the pool, from 0."""
+    pid: int | None
+    """Its process, while there is one."""
+    kind: EventKind
+    """What happened."""
+    text: str
+    """The same in one sentence."""
+
+    def __init__(
+        self, worker: str, index: int, pid: int | None, kind: EventKind, text: str
+    ) -> None:
         self.worker = worker
-        """As in ``calc/2``."""
         self.index = index
-        """Its place in the pool, from 0."""
         self.pid = pid
         self.kind = kind
-        """``started``, ``ready``, ``suspected``, ``recovered``, ``draining``, ``replacing``,
-        ``exited``, ``restarting``, ``failed`` or ``stopped``.
-        """
         self.text = text
 
     def __str__(self) -> str:
@@ -111,7 +177,14 @@ class Event:
 
 
 class Outcome:
-    """What became of one call of a batch."""
+    """What became of one call of a batch.
+
+    ::
+
+        good, bad = calc.batch([("add", (1, 2)), ("add", (1, "x"))])
+        good.result()  # 3
+        print(bad.error)
+    """
 
     __slots__ = ("_value", "error")
 
@@ -136,7 +209,13 @@ class Outcome:
 
 
 class Answer(Outcome):
-    """One worker's part in a broadcast."""
+    """One worker's part in a broadcast.
+
+    ::
+
+        for answer in pool.broadcast("reload", "model.bin"):
+            print(answer.worker, answer.error or answer.result())
+    """
 
     __slots__ = ("worker",)
 
@@ -209,5 +288,9 @@ def plan(program: Program, options: PoolOptions) -> tuple[Program, dict[str, Any
         and told.get("interpreter") is None
     ):
         # Workers run with the interpreter that runs this, and so with what is installed for it.
-        told["interpreter"] = sys.executable or None
+        # Where that is no virtual environment, one that lies beside the file goes first.
+        active = sys.prefix != sys.base_prefix and "VIRTUAL_ENV" not in (told.get("env") or {})
+        which = "interpreter" if active else "default_python"
+        if told.get(which) is None:
+            told[which] = sys.executable or None
     return program, told

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary, ref
 
 from procall import _native
 from procall._client import Base
+from procall._native import AsyncStream as Stream
 from procall._workers import Answer, Event, Watched, plan
 
 TYPE_CHECKING = False
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
         Sequence,
     )
     from types import TracebackType
-    from typing import Any, Self, Unpack
+    from typing import Any, Self, TypeVar, Unpack, overload
 
     from procall._methods import MethodInfo
-    from procall._native import AsyncStream
     from procall._options import PoolOptions
     from procall._workers import Outcome, Program
 
-__all__ = ["Client", "Pool", "connect"]
+    Arguments = Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]]
+    R = TypeVar("R")
+
+__all__ = ["Client", "Pool", "Stream", "connect"]
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, _native.Hub] = WeakKeyDictionary()
 
@@ -53,24 +56,64 @@ class Calls(Base):
         awaitable: Awaitable[Any] = self._caller.call(method, args, kwargs)
         return awaitable
 
-    def stream(self, method: str, /, *args: Any, **kwargs: Any) -> AsyncStream:
+    def stream(self, method: str, /, *args: Any, **kwargs: Any) -> Stream:
         """Calls a method whose result is a stream, for ``async for``. Closing it early cancels the
         call.
         """
-        stream: AsyncStream = self._caller.stream(method, args, kwargs)
+        stream: Stream = self._caller.stream(method, args, kwargs)
         return stream
 
-    def duplex(self, method: str, /, *args: Any, **kwargs: Any) -> AsyncStream:
+    def duplex(self, method: str, /, *args: Any, **kwargs: Any) -> Stream:
         """Calls a method that takes a stream: ``await send``, then ``finish`` and iterate, or
         ``await result()``.
+
+        ::
+
+            async with calc.duplex("total") as numbers:
+                for number in (1, 2, 3):
+                    await numbers.send(number)
+                print(await numbers.result())  # 6
         """
-        stream: AsyncStream = self._caller.duplex(method, args, kwargs)
+        stream: Stream = self._caller.duplex(method, args, kwargs)
         return stream
+
+    if TYPE_CHECKING:
+
+        @overload
+        def map(
+            self,
+            method: str,
+            arguments: Arguments,
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> AsyncGenerator[Any, None]: ...
+        @overload
+        def map(
+            self,
+            method: Callable[..., Coroutine[Any, Any, R]],
+            arguments: Arguments,
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> AsyncGenerator[R, None]: ...
+        @overload
+        def map(
+            self,
+            method: Callable[..., R],
+            arguments: Arguments,
+            /,
+            *,
+            progress: bool = False,
+            ahead: int = 64,
+        ) -> AsyncGenerator[R, None]: ...
 
     def map(
         self,
-        method: str,
-        arguments: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]],
+        method: Callable[..., Any] | str,
+        arguments: Arguments,
         /,
         *,
         progress: bool = False,
@@ -80,15 +123,16 @@ class Calls(Base):
         results come in order. The input may be an async iterable.
 
         The input is read as the results are taken: ``ahead`` calls are under way at once, which
-        must find room in the pool's queue, and among the 1,024 that a connection carries. An error
-        of one call is raised in its place, and ends the rest; so does closing the iterator early.
+        must find room in the pool's queue; on a connection those beyond the 1,024 that it carries
+        wait for their turn. An error of one call is raised in its place, and ends the rest; so does
+        closing the iterator early.
         ``progress=True`` draws a bar on standard error where that is a terminal: tqdm's, if the
         program has imported tqdm.
 
         ::
 
-            async for size in pool.map("thumbnail", ((path,) for path in paths), progress=True):
-                ...
+            async for width in pool.map("images.width", [("a.png",), ("b.png",)], progress=True):
+                print(width)
         """
         from procall import _ahead
 
@@ -123,7 +167,13 @@ class Calls(Base):
         return read(self._caller.registration() or await self.call("procall.methods"))
 
     async def close(self) -> None:
-        """Ends it at once: calls that wait or run end with ``Closed``."""
+        """Ends it at once: calls that wait or run end with ``Closed``.
+
+        ::
+
+            calc = await procall.aio.connect("calc")
+            await calc.close()
+        """
         self._caller.close()
 
     async def _leave(self, failed: bool) -> None:
@@ -145,7 +195,19 @@ class Client(Calls):
     """A connection to a service. Its attributes are the service's methods: ``await calc.add(1,
     2)``.
 
-    It belongs to the event loop that it was made in.
+    It belongs to the event loop that it was made in::
+
+        async with procall.aio.connect("calc") as calc:
+            await calc.add(1, 2)  # 3
+            await calc.call("add", 1, b=2)  # 3
+            async for n in calc.stream("count", 3):
+                print(n)
+            calc.notify("log", "hello")
+            for method in await calc.methods():
+                print(method.name, method.description)
+            print(calc.metrics().latency.p99)
+
+    The end of ``async with`` is ``await calc.close()``.
     """
 
 
@@ -173,7 +235,9 @@ class Opening:
             await self._client.close()
 
 
-async def _connect(target: str, timeout: float | None, engine: str | None) -> Client:
+async def _connect(
+    target: str, timeout: float | None, engine: str | None, name: str | None
+) -> Client:
     from procall._errors import Error
 
     finder = _native.Finder(target, timeout, engine)
@@ -181,21 +245,35 @@ async def _connect(target: str, timeout: float | None, engine: str | None) -> Cl
         await asyncio.sleep(finder.pause())
     try:
         async with asyncio.timeout(finder.greeting()):
-            return Client(await _native.greet(running_hub(), found))
+            return Client(await _native.greet(running_hub(), found, name))
     except TimeoutError as error:
         if isinstance(error, Error):
             raise
         raise finder.unanswered() from None
 
 
-def connect(target: str, *, timeout: float | None = 5.0, engine: str | None = None) -> Opening:
+def connect(
+    target: str,
+    *,
+    timeout: float | None = 5.0,
+    engine: str | None = None,
+    name: str | None = None,
+) -> Opening:
     """Connects to a service by name or address: ``async with connect("calc") as calc``, or ``await
     connect("calc")``. Services are found through engines as ``procall.connect`` finds them.
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. The event loop runs on meanwhile.
+
+    ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
+    it, it is the name of the script.
+
+    ::
+
+        async with procall.aio.connect("calc", timeout=30) as calc:
+            await calc.add(1, 2)  # 3
     """
-    return Opening(lambda: _connect(target, timeout, engine))
+    return Opening(lambda: _connect(target, timeout, engine, name))
 
 
 class Pool(Watched, Calls):
@@ -204,9 +282,18 @@ class Pool(Watched, Calls):
     ::
 
         async with procall.aio.Pool("calc.py", workers=4) as pool:
-            await pool.calc.add(1, 2)
+            await pool.calc.add(1, 2)  # 3
+            await pool.call("add", 1, 2)  # 3
+            async for n in pool.stream("count", 3):
+                print(n)
+            pool.notify("log", "hello")
+            await pool.restart()  # one after the other; no call is lost
+            print(await pool.methods(), pool.metrics(), pool.health(), pool.workers())
+            print(pool.stats(), pool.output(0))
+            await pool.drain()
 
-    The options are those of ``procall.Pool``. ``await procall.aio.Pool(...)`` starts it too.
+    The options are those of ``procall.Pool``. ``await procall.aio.Pool(...)`` starts it too, and
+    ``await pool.stop()`` is the end of ``async with``.
     """
 
     def __init__(self, program: Program, **options: Unpack[PoolOptions]) -> None:
@@ -241,7 +328,15 @@ class Pool(Watched, Calls):
         return answers
 
     def events(self) -> AsyncGenerator[Event, None]:
-        """What happens to the workers from now on; ends when the pool has stopped."""
+        """What happens to the workers from now on; ends when the pool has stopped.
+
+        ::
+
+            events = pool.events()
+            await pool.stop()
+            async for event in events:
+                print(event)
+        """
         return _events(self._pool.events(running_hub()))
 
     async def restart(self, worker: int | None = None) -> None:
@@ -275,7 +370,7 @@ async def _events(events: Any) -> AsyncGenerator[Event, None]:
 
 async def _map(
     name: str,
-    arguments: Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]],
+    arguments: Arguments,
     start: Callable[[Sequence[Any]], Awaitable[Any]],
     ahead: int,
     progress: bool,

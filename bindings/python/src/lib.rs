@@ -34,7 +34,7 @@ mod _native {
     #[pymodule_export]
     use crate::pool::{AsyncEvents, Events, Pool};
     #[pymodule_export]
-    use crate::serve::{AsyncItems, Call, Context, Items, Peer, Server};
+    use crate::serve::{AsyncItems, Call, Context, Items, Peer, Reporter, Server, reporter};
 
     /// The version of the package.
     #[pymodule_export]

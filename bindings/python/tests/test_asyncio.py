@@ -74,19 +74,6 @@ async def test_a_thousand_at_once(calc: procall.aio.Client) -> None:
     assert results == [2 * i for i in range(1000)]
 
 
-async def test_beyond_the_bound_calls_are_refused(loop_service: Served) -> None:
-    async with procall.aio.connect(loop_service.address) as calc:
-        tasks = [asyncio.create_task(calc.slow(str(i))) for i in range(1024)]
-        await asyncio.sleep(0)
-        with pytest.raises(procall.Overloaded) as refused:
-            await calc.add(1, 2)
-        assert refused.value.executed == "no"
-        assert refused.value.retryable
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def test_calls_are_coroutines_for_asyncio(calc: procall.aio.Client) -> None:
     task = asyncio.create_task(calc.add(1, 2))
     async with asyncio.TaskGroup() as group:

@@ -343,7 +343,7 @@ def test_a_stream_called_as_a_value(client: procall.Client) -> None:
 
 def test_context(calc: procall.Client) -> None:
     reports: list[tuple[int, int | None, str]] = []
-    told = calc.options(meta={"trace": "t"}, on_progress=lambda *report: reports.append(report))
+    told = calc.options(meta={"trace": "t"}, progress=lambda *report: reports.append(report))
     assert told.context(1) == [1, 2, "calc.context", False, {"trace": "t"}]
     assert reports[-1] == (2, 2, "")
     assert calc.context(1, b=5) == [1, 5, "calc.context", False, {}]

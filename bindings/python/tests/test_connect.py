@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import procall
 import pytest
-from conftest import Served
+from conftest import Serve, Served
 
 PATIENCE = 60
 
@@ -316,3 +316,32 @@ def test_a_forked_child_takes_nothing_away(runtime: Runtime) -> None:
     )
     # The child's closing removes nothing; the parent's frees the name though a child has copies.
     assert done.stdout == "calc.sock calc.sock.lock\n\n"
+
+
+def test_the_other_side_knows_the_name(serve: Serve, tmp_path: pathlib.Path) -> None:
+    address = serve("plain.py").address
+    with procall.connect(address, name="night\x1b\nly") as client:
+        assert client.caller() == "nightly"
+    script = tmp_path / "report.py"
+    script.write_text("import sys, procall; print(procall.connect(sys.argv[1]).caller())")
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__main__.py").write_text(script.read_text())
+    for program, name in [
+        ([str(script)], "report.py"),
+        (["-m", "package"], "package"),
+        (["-c", script.read_text()], pathlib.Path(sys.executable).name),
+    ]:
+        done = subprocess.run(
+            [sys.executable, *program, address],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            timeout=60,
+        )
+        assert (done.stdout.strip(), done.stderr) == (name, "")
+
+
+async def test_the_other_side_knows_the_name_in_asyncio(serve: Serve) -> None:
+    async with procall.aio.connect(serve("plain.py").address, name="nightly") as client:
+        assert await client.caller() == "nightly"

@@ -78,6 +78,61 @@ async def later() -> int:
     raise NotAnImage("d.txt", best=Size(3))
 
 
+def test_what_is_declared_is_told() -> None:
+    class Described(Exception):
+        """The file is
+        no image.
+
+        More of it.
+        """
+
+        path: str
+        size: Size
+        unsayable: set[int]
+        _hidden: int
+
+    service = procall.Service("told")
+
+    @service.method(raises=[Described, ValueError, Described])
+    def width(what: str) -> int:
+        raise Described
+
+    @service.method
+    def plain() -> int:
+        return 1
+
+    described = {
+        "name": "Described",
+        "description": "The file is no image.",
+        "schema": {
+            "type": "object",
+            "properties": {
+                "path": {"type": "string"},
+                "size": {
+                    "type": "object",
+                    "title": "Size",
+                    "properties": {"width": {"type": "integer"}},
+                    "required": ["width"],
+                    "additionalProperties": False,
+                },
+            },
+        },
+    }
+    with service.client() as client:
+        told = {method.name: method.errors for method in client.methods()}
+    first, second = told["told.width"]
+    assert (first.name, first.description) == ("Described", "The file is no image.")
+    assert first.schema == described["schema"]
+    assert (second.name, second.description, second.schema) == ("ValueError", "", None)
+    assert repr(second) == "<error ValueError>"
+    assert told["told.plain"] == []
+    assert service.document()["methods"][0]["errors"] == [described, {"name": "ValueError"}]
+    # What a dataclass makes its docstring of says nothing that its fields do not say.
+    large = images.document()["methods"][0]["errors"][1]
+    assert large["name"] == "TooLarge"
+    assert "description" not in large
+
+
 def test_a_caller_without_the_class_gets_type_message_and_details() -> None:
     with images.client() as client:
         with pytest.raises(procall.HandlerError) as caught:

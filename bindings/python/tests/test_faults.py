@@ -113,3 +113,24 @@ def test_a_worker_that_holds_the_gil_is_not_taken_for_dead(tmp_path: pathlib.Pat
         assert pid_of(pool, 0) == before
         assert pool.workers()[0].restarts == 0
     assert {event.kind for event in events} & {"suspected", "restarting"} == set()
+
+
+def test_while_a_worker_holds_the_gil_calls_wait_or_are_refused(tmp_path: pathlib.Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with procall.Pool(SERVICES / "faulty.py", workers=1, queue=1, show_output=False) as pool:
+        held = pool.submit("hold_gil", str(fifo))
+        with open(fifo, "wb", buffering=0) as release:
+            waiting = pool.submit("alive")
+            with pytest.raises(procall.Overloaded) as refused:
+                pool.alive()
+            assert refused.value.executed == "no"
+            # Only a place in the queue was missing; deadlines hold there too.
+            assert waiting.cancel()
+            with pytest.raises(procall.DeadlineExceeded) as late:
+                pool.options(deadline=0.05).alive()
+            assert late.value.executed == "no"
+            release.write(b"go on")
+        assert held.result() == 5
+        assert pool.alive()
+        assert pool.workers()[0].restarts == 0

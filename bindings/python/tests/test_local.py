@@ -132,7 +132,7 @@ def test_the_context_is_there() -> None:
 
     seen: list[object] = []
     with calc.client() as client:
-        other = client.options(meta={"user": 7}, on_progress=lambda *each: seen.append(each))
+        other = client.options(meta={"user": 7}, progress=lambda *each: seen.append(each))
         meta, pid, runtime, limited = other.facts()
         assert (meta, pid, limited) == ({"user": 7}, os.getpid(), True)
         assert runtime == f"python/{procall.__version__}"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 import procall
 import pytest
-from conftest import SERVICES
+from conftest import SERVICES, interrupt_when
 
 PLAIN = SERVICES / "plain.py"
 LOOP = SERVICES / "loop.py"
@@ -237,6 +237,26 @@ async def test_asyncio_cancel() -> None:
             pass
 
 
+def test_ctrl_c_cancels_a_call_and_the_pool_goes_on(pool: procall.Pool) -> None:
+    def printed(text: str) -> bool:
+        return any(line.text == text for at in range(2) for line in pool.output(at))
+
+    def began() -> None:
+        while not printed("began interrupted"):
+            pass
+
+    thread = interrupt_when(began)
+    with pytest.raises(KeyboardInterrupt):
+        pool.options(deadline=None).until_cancelled("interrupted")
+    thread.join()
+    # Its handler runs until it is cancelled.
+    while not printed("ended interrupted"):
+        pass
+    assert pool.add(1, 2) == 3
+    assert [worker.restarts for worker in pool.workers()] == [0, 0]
+    assert pool.metrics().cancelled_requests == 1
+
+
 HOLDER = """
 import re, sys
 import procall
@@ -281,6 +301,59 @@ def test_nobody_survives_a_killed_parent(script: Callable[..., str], state: str)
     assert all(gone(pid, 2) for pid in pids)
     process.stdin.close()
     process.stdout.close()
+
+
+AT_THE_END = """
+import asyncio
+import os
+import signal
+import sys
+import procall
+
+how = sys.argv[2]
+
+async def main():
+    pool = await procall.aio.Pool(sys.argv[1], workers=2, finish_timeout=0, show_output=False)
+    print(*[worker.pid for worker in pool.workers()], flush=True)
+    calls = [asyncio.create_task(pool.until_cancelled(name)) for name in "ab"]
+    while not all(pool.output(at) for at in range(2)):
+        await asyncio.sleep(0)
+    if how == "interrupt":
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.gather(*calls)
+    if how == "exit":
+        sys.exit(0)
+
+def blocking():
+    pool = procall.Pool(sys.argv[1], workers=2, finish_timeout=0, show_output=False)
+    print(*[worker.pid for worker in pool.workers()], flush=True)
+    calls = [pool.submit("until_cancelled", name) for name in "ab"]
+    while not all(pool.output(at) for at in range(2)):
+        pass
+    if how == "_exit":
+        os._exit(0)
+
+try:
+    blocking() if how in ("_exit", "submit") else asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["return", "interrupt", "exit", "submit", "_exit"])
+def test_nobody_is_left_of_a_program_that_ends_with_calls_in_flight(
+    script: Callable[..., str], how: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, script(AT_THE_END, "ending.py"), str(PLAIN), how],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    pids, _, rest = done.stdout.partition("\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert rest == ("interrupted\n" if how == "interrupt" else "")
+    assert all(gone(int(pid), 10) for pid in pids.split())
 
 
 def test_a_worker_that_holds_the_gil_ends_with_its_channel(script: Callable[..., str]) -> None:

@@ -84,6 +84,7 @@ def test_all_options_at_once(tmp_path: pathlib.Path) -> None:
         "env": {"COLOUR": "red"},
         "cwd": tmp_path,
         "interpreter": None,
+        "default_python": None,
         "name": "x",
         "ready_timeout": float("inf"),
         "finish_timeout": 10,
@@ -105,7 +106,7 @@ def test_all_options_at_once(tmp_path: pathlib.Path) -> None:
         ({"to": 2}, "to is 2: give a text"),
         ({"on_timeout": "retry"}, 'on_timeout is \'retry\': give "return" or "restart"'),
         ({"meta": [1]}, r"meta is \[1\]: give a dict"),
-        ({"on_progress": 1}, "on_progress is 1: give a function"),
+        ({"progress": 1}, "progress is 1: give True for a bar, or a function"),
     ],
 )
 def test_wrong_options_of_calls(client: procall.Client, options: dict[str, Any], said: str) -> None:

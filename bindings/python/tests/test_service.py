@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import enum
 import functools
@@ -14,6 +15,8 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict, Union
 
+import numpy as np
+import numpy.typing
 import procall
 import pytest
 from conftest import Serve, Served
@@ -126,7 +129,15 @@ class Colour(enum.Enum):
         (float, {"type": "number"}),
         (str, {"type": "string"}),
         (bool, {"type": "boolean"}),
-        (bytes, {"x-type": "bytes"}),
+        (bytes, {"type": "string", "contentEncoding": "base64", "x-procall": "bytes"}),
+        (bytearray, {"type": "string", "contentEncoding": "base64", "x-procall": "bytes"}),
+        (np.ndarray, {"type": "object", "required": ["$tensor"], "x-procall": "buffer"}),
+        (
+            np.typing.NDArray[np.float32],
+            {"type": "object", "required": ["$tensor"], "x-procall": "buffer"},
+        ),
+        (array.array, {"type": "object", "required": ["$tensor"], "x-procall": "buffer"}),
+        (memoryview, {}),
         (None, {"type": "null"}),
         (list, {"type": "array"}),
         (list[int], {"type": "array", "items": {"type": "integer"}}),
@@ -237,10 +248,6 @@ def test_signatures() -> None:
     assert described["params"] == ["a", "b", "c", "d"]
     assert described["params_schema"]["required"] == ["a", "c"]
     assert "result_schema" not in described
-
-    def opened(*args, **kwargs): ...
-
-    assert "params_schema" not in info(opened)
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> None: ...
@@ -444,3 +451,101 @@ def test_many_clients(plain: Served) -> None:
         client.close()
     with procall.connect(plain.address) as calc:
         assert calc.add(1, 2) == 3
+
+
+def described(function: Callable[..., Any]) -> tuple[list[str] | None, Any]:
+    """What is registered of the parameters of a function."""
+    service = procall.Service("s")
+    service.register("f", function)
+    (info,) = service.document()["methods"]
+    return info.get("params"), info["params_schema"]
+
+
+def test_any_number_of_arguments() -> None:
+    def by_place(unit: str, scale: float = 1.0, *values: float) -> None: ...
+
+    assert described(by_place) == (
+        ["unit", "scale"],
+        {
+            "type": ["object", "array"],
+            "properties": {"unit": {"type": "string"}, "scale": {"type": "number"}},
+            "required": ["unit"],
+            "additionalProperties": False,
+            "prefixItems": [{"type": "string"}, {"type": "number"}],
+            "items": {"type": "number"},
+            "minItems": 1,
+        },
+    )
+
+    def by_name(unit: str, **options: int) -> None: ...
+
+    assert described(by_name) == (
+        ["unit"],
+        {
+            "type": "object",
+            "properties": {"unit": {"type": "string"}},
+            "required": ["unit"],
+            "additionalProperties": {"type": "integer"},
+        },
+    )
+
+    def both(*args: Any, **kwargs: Any) -> None: ...
+
+    assert described(both) == (
+        [],
+        {
+            "type": ["object", "array"],
+            "properties": {},
+            "required": [],
+            "additionalProperties": True,
+            "items": True,
+            "minItems": 0,
+        },
+    )
+
+
+def test_any_number_of_arguments_that_only_fit_one_form() -> None:
+    def placed(first: int, /, *rest: int, **options: Any) -> None: ...
+
+    # Its name may be one of the options, so the first one has to come by its place.
+    assert described(placed) == (
+        None,
+        {
+            "type": "array",
+            "properties": {},
+            "required": [],
+            "additionalProperties": True,
+            "prefixItems": [{"type": "integer"}],
+            "items": {"type": "integer"},
+            "minItems": 1,
+        },
+    )
+
+    def named(*rest: int, unit: str) -> None: ...
+
+    # Nobody can give the rest: where one argument has to come by name, all of them have to.
+    assert described(named) == (
+        ["unit"],
+        {
+            "type": "object",
+            "properties": {"unit": {"type": "string"}},
+            "required": ["unit"],
+            "additionalProperties": False,
+        },
+    )
+
+
+def test_a_signature_with_any_number_lets_callers_mix() -> None:
+    service = procall.Service("s")
+
+    @service.method
+    def f(a: int, *rest: int, **options: int) -> list[Any]:
+        return [a, list(rest), options]
+
+    with service.client() as client:
+        assert client.f(1, 2, 3) == [1, [2, 3], {}]
+        assert client.f(1, b=2) == [1, [], {"b": 2}]
+        with pytest.raises(procall.InvalidArgument, match="by position and by name"):
+            client.f(1, a=2)
+        with pytest.raises(procall.InvalidArgument, match="takes 1 arguments by position"):
+            client.f(1, 2, b=3)

@@ -12,6 +12,7 @@ trait Calc {
     /// Gives its text back.
     async fn text(&self, name: String) -> String;
     /// Fails with its argument.
+    #[method(errors("Refused", "Postponed"))]
     async fn fail(&self, why: String) -> Result<i64, Error>;
     async fn count(&self, n: i64) -> Stream<i64>;
     async fn sum(&self, values: Stream<i64>) -> Result<i64, Error>;

@@ -182,7 +182,7 @@ mod tests {
             params_schema: Some(object!({"properties": {
                 "n": {"type": "integer"},
                 "name": {"type": "string"},
-                "blob": {"x-type": "bytes"},
+                "blob": {"type": "string", "contentEncoding": "base64", "x-procall": "bytes"},
             }})),
             ..MethodInfo::default()
         }

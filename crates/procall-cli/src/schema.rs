@@ -51,6 +51,14 @@ pub(crate) fn parameter_list(method: &MethodInfo) -> String {
         }
     });
     let mut shown: Vec<String> = shown.collect();
+    let root = method.params_schema.as_ref();
+    // Any number of further ones, as Python writes it.
+    let further = |keyword: &str| match root?.get(keyword)? {
+        Value::Bool(false) => None,
+        schema => Some(kind(schema)),
+    };
+    shown.extend(further("items").map(|kind| format!("*: {kind}")));
+    shown.extend(further("additionalProperties").map(|kind| format!("**: {kind}")));
     if method.shape.items_in() {
         shown.push("items in".to_owned());
     }
@@ -118,8 +126,7 @@ fn takes(schema: &Value, root: Option<&Value>, is: fn(&Value) -> bool) -> bool {
 }
 
 fn is_bytes(schema: &Value) -> bool {
-    schema.get("x-type").is_some_and(|kind| kind == "bytes")
-        || schema.get("contentEncoding").is_some_and(|encoding| encoding == "binary")
+    schema.get("x-procall").is_some_and(|kind| kind == "bytes")
 }
 
 fn is_string(schema: &Value) -> bool {
@@ -155,8 +162,8 @@ pub(crate) fn kind(schema: &Value) -> String {
 }
 
 fn kind_at(schema: &Value, depth: usize) -> String {
-    if is_bytes(schema) {
-        return "bytes".to_owned();
+    if let Some(Value::String(own)) = schema.get("x-procall") {
+        return own.clone();
     }
     if let Some(name) = schema.get("$ref").and_then(Value::as_str) {
         return name.rsplit('/').next().unwrap_or(name).to_owned();
@@ -210,7 +217,7 @@ mod tests {
                 "properties": {
                     "a": {"type": "integer"},
                     "name": {"type": "string", "default": "x"},
-                    "blob": {"x-type": "bytes"},
+                    "blob": {"type": "string", "contentEncoding": "base64", "x-procall": "bytes"},
                     "mode": {"$ref": "#/$defs/Mode"},
                     "maybe": {"anyOf": [{"type": "string"}, {"type": "null"}]},
                     "list": {"type": "array", "items": {"type": "string"}},
@@ -231,6 +238,20 @@ mod tests {
              maybe?: string | null, list: [string]) -> integer | null"
         );
         assert_eq!(example(&method()), "procall call calc.pick a=… blob=… list=…");
+        let any_number = MethodInfo {
+            name: "calc.total".into(),
+            params: vec!["unit".into()],
+            params_schema: Some(json!({
+                "type": ["object", "array"],
+                "properties": {"unit": {"type": "string"}},
+                "required": ["unit"],
+                "prefixItems": [{"type": "string"}],
+                "items": {"type": "number"},
+                "additionalProperties": true,
+            })),
+            ..MethodInfo::default()
+        };
+        assert_eq!(signature(&any_number), "calc.total(unit: string, *: number, **: any) -> any");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::core::Core;
 use crate::facts::{Facts, Speaks};
+use crate::gateway::json;
 
 /// Longest message of a peer that cannot send a long one in parts.
 const MAX_JSON: usize = 64 << 20;
@@ -63,7 +64,10 @@ async fn greet(mut link: Box<dyn Link>, core: Arc<Core>) {
     };
     let address = address_of(link.info());
     match first.first() {
-        Some(b'{' | b'[') => link.close(),
+        Some(b'{' | b'[') => {
+            let credentials = link.info().peer;
+            json::serve(link, first, address, credentials, Arc::new(core)).await;
+        }
         _ => {
             let facts = Facts {
                 speaks: Speaks::Native,
@@ -73,8 +77,8 @@ async fn greet(mut link: Box<dyn Link>, core: Arc<Core>) {
             };
             let replay = Replay { first: Some(first), given: Vec::new(), link };
             // One that is refused sees the end of file; there is nobody else to tell.
-            if let Ok(connection) = core.join(Box::new(replay), Side::Acceptor, facts) {
-                connection.turn();
+            if let Ok(joined) = core.join(Box::new(replay), Side::Acceptor, facts) {
+                joined.connection.turn();
             }
         }
     }

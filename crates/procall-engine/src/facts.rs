@@ -19,6 +19,13 @@ pub enum Speaks {
     Inside,
 }
 
+/// Whose peer it is, for bounds on how many one may have.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Owner<'a> {
+    User(u32),
+    Address(&'a str),
+}
+
 /// What is known of a peer besides what it says itself.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -30,4 +37,15 @@ pub struct Facts {
     pub credentials: Option<PeerCredentials>,
     /// Notifications to everybody reach it.
     pub hears_broadcasts: bool,
+}
+
+impl Facts {
+    pub(crate) fn whose(&self) -> Owner<'_> {
+        match self.credentials {
+            Some(credentials) => Owner::User(credentials.uid),
+            None => Owner::Address(
+                self.address.rsplit_once(':').map_or(&*self.address, |(host, _)| host),
+            ),
+        }
+    }
 }

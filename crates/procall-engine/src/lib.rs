@@ -16,5 +16,5 @@ mod settings;
 pub use engine::{Engine, EngineBuilder, NAME};
 pub use events::{Event, PeerName};
 pub use facts::{Facts, Speaks};
-pub use own::{MethodRow, PeerRow};
+pub use own::{CallRow, MethodRow, PeerRow};
 pub use settings::Policy;

@@ -58,20 +58,41 @@ pub struct MethodRow {
     pub waiting: usize,
 }
 
+/// One call on its way, as `procall.engine.calls` lists them.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CallRow {
+    /// Names it for `procall.engine.cancel`.
+    pub call: u64,
+    /// Full name of the method.
+    pub method: String,
+    /// Who calls.
+    pub client: String,
+    /// Who works on it; empty while it waits.
+    pub worker: String,
+    /// Seconds since it came.
+    pub age: f64,
+    /// Seconds that it waited for its worker, or waits already.
+    pub queued: f64,
+}
+
 /// Attaches the engine's own service to itself.
 pub(crate) fn serve(core: &Arc<Core>) -> Result<(), Error> {
     let (near, far) = mem::pair(&LinkOptions::default()).map_err(|error| {
         Error::new(ErrorCode::Internal, "no descriptor is left for the engine's own service")
             .with_source(error)
     })?;
-    service(core).serve_link(Box::new(near))?;
+    let service = service(core);
+    let registration = service.registration().clone();
+    service.serve_link(Box::new(near))?;
     let facts = Facts {
         speaks: Speaks::Inside,
         address: "inside".to_owned(),
         credentials: None,
         hears_broadcasts: false,
     };
-    core.join(Box::new(far), Side::Initiator, facts).map(|_| ())
+    let joined = core.join(Box::new(far), Side::Initiator, facts)?;
+    // Before anybody can come and ask for it.
+    core.register(joined.number, registration).map(|_| ())
 }
 
 fn service(core: &Arc<Core>) -> Service {
@@ -87,6 +108,20 @@ fn service(core: &Arc<Core>) -> Service {
         .method("list", move || {
             methods.upgrade().map(|core| core.with(self::methods)).unwrap_or_default()
         })
+        .method("calls", {
+            let core = Arc::downgrade(core);
+            move || core.upgrade().map(|core| core.with(calls)).unwrap_or_default()
+        })
+        .try_method("cancel", {
+            let core = Arc::downgrade(core);
+            move |call: u64| match core.upgrade().is_some_and(|core| core.cancel(call)) {
+                true => Ok(()),
+                false => {
+                    Err(Error::new(ErrorCode::NotFound, format!("no call {call} is on its way")))
+                }
+            }
+        })
+        .params("cancel", &["call"])
         .stream_method("events", move || {
             let events = events.upgrade().map(|core| core.events.watch());
             Stream::new(futures_util::stream::unfold(events, |events| async move {
@@ -135,6 +170,30 @@ fn peers(state: &State) -> Vec<PeerRow> {
         })
         .collect();
     rows.sort_by(|a, b| a.name.cmp(&b.name));
+    rows
+}
+
+fn calls(state: &State) -> Vec<CallRow> {
+    let name = |number| state.peers.get(&number).map(|peer| peer.name.to_string());
+    let mut rows: Vec<CallRow> = state
+        .calls
+        .values()
+        .filter_map(std::sync::Weak::upgrade)
+        .filter(|ticket| !ticket.method.starts_with("procall."))
+        .map(|ticket| {
+            let chosen = ticket.chosen().clone();
+            let queued = chosen.started.map_or_else(|| ticket.waited(), |at| at - ticket.since);
+            CallRow {
+                call: ticket.number,
+                method: ticket.method.to_string(),
+                client: name(ticket.client).unwrap_or_default(),
+                worker: chosen.worker.map(|worker| worker.to_string()).unwrap_or_default(),
+                age: ticket.waited().as_secs_f64(),
+                queued: queued.as_secs_f64(),
+            }
+        })
+        .collect();
+    rows.sort_by_key(|row| row.call);
     rows
 }
 

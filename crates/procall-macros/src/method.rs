@@ -31,6 +31,8 @@ pub(crate) struct Method {
     pub(crate) name: String,
     pub(crate) idempotent: bool,
     pub(crate) blocking: bool,
+    /// Names of errors of its own.
+    pub(crate) errors: Vec<String>,
 }
 
 /// One parameter, in the order of the trait.
@@ -67,6 +69,7 @@ impl Method {
             result,
             idempotent: options.idempotent,
             blocking: options.blocking,
+            errors: options.errors,
         };
         method.check()?;
         Ok(method)

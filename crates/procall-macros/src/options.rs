@@ -3,7 +3,8 @@
 use proc_macro2::TokenStream;
 use syn::meta::ParseNestedMeta;
 use syn::parse::Parser;
-use syn::{Attribute, Error, LitStr, Result};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Error, LitStr, Result, Token};
 
 use crate::name;
 
@@ -40,6 +41,8 @@ pub(crate) struct MethodOptions {
     pub(crate) name: Option<String>,
     pub(crate) idempotent: bool,
     pub(crate) blocking: bool,
+    /// Names of errors of its own.
+    pub(crate) errors: Vec<String>,
 }
 
 impl MethodOptions {
@@ -72,8 +75,17 @@ impl MethodOptions {
                 once(&meta, self.name.is_some())?;
                 self.name = Some(name::given(&meta.value()?.parse()?)?);
                 Ok(())
+            } else if meta.path.is_ident("errors") {
+                once(&meta, !self.errors.is_empty())?;
+                let names;
+                syn::parenthesized!(names in meta.input);
+                let names = Punctuated::<LitStr, Token![,]>::parse_terminated(&names)?;
+                self.errors = names.iter().map(LitStr::value).collect();
+                Ok(())
             } else {
-                Err(meta.error("unknown option; a method has `idempotent`, `blocking` and `name`"))
+                Err(meta.error(
+                    "unknown option; a method has `idempotent`, `blocking`, `name` and `errors`",
+                ))
             }
         })
     }

@@ -67,7 +67,7 @@ fn declare(method: &Method) -> TokenStream {
 
 /// The statement that adds a method to the service.
 fn register(method: &Method, service: &syn::Ident) -> TokenStream {
-    let Method { ident, idempotent, name, .. } = method;
+    let Method { ident, idempotent, name, errors, .. } = method;
     let conditions = method.conditions();
     let description = method.description();
     let parameters = method.values().map(|(name, ty)| {
@@ -107,6 +107,7 @@ fn register(method: &Method, service: &syn::Ident) -> TokenStream {
                 #result
                 .shape(#items_in, #items_out)
                 .idempotent(#idempotent)
+                .errors(&[#(#errors),*])
                 .serve(service, move |#arrival: &::procall::Arrival<'_>, #bound: &::procall::Bound<'_>| {
                     #(#decoded)*
                     let #this = ::std::sync::Arc::clone(&#shared);

@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio, exit};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use procall::{
 };
 use rustix::process::{Signal, getpid, kill_process};
 
-const METHODS: [&str; 15] = [
+const METHODS: [&str; 17] = [
     "echo",
     "count",
     "mark",
@@ -23,6 +24,8 @@ const METHODS: [&str; 15] = [
     "print",
     "complain",
     "flood",
+    "hold",
+    "release",
     "pid",
     "descriptors",
     "spawn_grandchild",
@@ -30,6 +33,9 @@ const METHODS: [&str; 15] = [
     "retire",
     "grant",
 ];
+
+/// Calls that wait to be released.
+static HELD: Mutex<Vec<Responder>> = Mutex::new(Vec::new());
 
 fn main() {
     match std::env::var("MODE").as_deref().unwrap_or("serve") {
@@ -176,6 +182,16 @@ fn handle(connection: &Connection, method: &str, body: &str, responder: Responde
             for _ in 0..count {
                 out.write_all(&chunk).expect("the pool reads");
             }
+            responder.reply(text(""));
+        }
+        // Says something, and answers when it is released.
+        "hold" => {
+            println!("{body}");
+            HELD.lock().expect("nothing panics under it").push(responder);
+        }
+        "release" => {
+            let held = std::mem::take(&mut *HELD.lock().expect("nothing panics under it"));
+            held.into_iter().for_each(|held| held.reply(text("")));
             responder.reply(text(""));
         }
         "descriptors" => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use procall::{Error, ErrorCode, Heartbeat};
 
 use crate::core::{Core, Settings};
-use crate::output::{Audience, Event, OnEvent, OnOutput, OutputLine};
+use crate::output::{Audience, Event, OnEvent, OnOutput, OutputLine, show};
 use crate::policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
 use crate::pool::Pool;
 use crate::spawn::{self, OwnTransport, Wanted};
@@ -43,6 +43,7 @@ pub struct PoolBuilder {
     queue: usize,
     settings: Settings,
     on_output: Option<OnOutput>,
+    show_output: Option<bool>,
     on_event: Option<OnEvent>,
     transport: Option<OwnTransport>,
 }
@@ -70,6 +71,7 @@ impl PoolBuilder {
                 idle_timeout: Duration::from_secs(60),
             },
             on_output: None,
+            show_output: None,
             on_event: None,
             transport: None,
         }
@@ -99,10 +101,26 @@ impl PoolBuilder {
         self
     }
 
-    /// What runs the file, instead of what its extension says: a name on PATH, or a path.
+    /// What runs the file, instead of what its extension says: a name on PATH, a path, or the folder of a virtual environment of Python.
+    /// A `.ts` file that is given to Node still gets what Node needs for it.
     pub fn interpreter(mut self, program: impl Into<OsString>) -> Self {
         if let Wanted::File { interpreter, .. } = &mut self.wanted {
             *interpreter = Some(program.into());
+        }
+        self
+    }
+
+    /// What runs a `.py` file when no virtual environment is active and none lies beside the file: a name on PATH, or a path. Without it, `python3`.
+    ///
+    /// ```
+    /// use procall_pool::Pool;
+    ///
+    /// let builder = Pool::spawn("calc.py").default_python("/usr/bin/python3.13");
+    /// # let _ = builder;
+    /// ```
+    pub fn default_python(mut self, program: impl Into<OsString>) -> Self {
+        if let Wanted::File { python, .. } = &mut self.wanted {
+            *python = Some(program.into());
         }
         self
     }
@@ -203,6 +221,20 @@ impl PoolBuilder {
         self
     }
 
+    /// Whether what workers print goes to this process's standard error, each line with its worker's name before it, in colour on a terminal
+    /// unless `NO_COLOR` is set: yes, unless [`on_output`](Self::on_output) takes the lines. Either way the last ones are kept, for errors and
+    /// for [`Pool::output_lines`].
+    ///
+    /// ```no_run
+    /// # use procall_pool::Pool;
+    /// let quiet = Pool::spawn("calc.py").show_output(false).start().wait()?;
+    /// # Ok::<(), procall::Error>(())
+    /// ```
+    pub fn show_output(mut self, show: bool) -> Self {
+        self.show_output = Some(show);
+        self
+    }
+
     /// Called with every line that a worker prints, on a thread of its own. When it is slow, the oldest of 4,096 waiting lines are dropped;
     /// the worker never waits for it.
     pub fn on_output(mut self, call: impl FnMut(&OutputLine) + Send + 'static) -> Self {
@@ -246,7 +278,19 @@ impl PoolBuilder {
         launch.transport = self.transport;
         let name = self.name.unwrap_or_else(|| self.wanted.name());
         let supervisor = Supervisor::current()?;
-        let audience = Audience::new(self.on_output, self.on_event).map_err(|error| {
+        let shown = self.show_output.unwrap_or(self.on_output.is_none());
+        let on_output: Option<OnOutput> = match (shown, self.on_output) {
+            (false, on_output) => on_output,
+            (true, None) => Some(Box::new(show())),
+            (true, Some(mut call)) => {
+                let mut show = show();
+                Some(Box::new(move |line| {
+                    show(line);
+                    call(line);
+                }))
+            }
+        };
+        let audience = Audience::new(on_output, self.on_event).map_err(|error| {
             Error::new(ErrorCode::SpawnFailed, "there is no thread left for the pool's callbacks")
                 .with_source(error)
         })?;

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use procall::{Connection, Error, Heartbeat, Hub, Meter, Metrics};
+use procall::{CallId, Connection, Error, Heartbeat, Hub, Meter, Metrics};
 
-use crate::dispatch::{Busyness, Dispatch, Gate, Seat};
+use crate::dispatch::{Before, Busyness, Dispatch, Gate, Seat};
 use crate::info::{Health, WorkerInfo, WorkerState};
-use crate::output::{Audience, Event, Happening, OutputLine, Ring};
+use crate::output::{Audience, Event, Happening, Outlet, OutputLine, Ring};
 use crate::policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
 use crate::supervisor::Supervisor;
 
@@ -95,6 +95,22 @@ impl Core {
 
     pub(crate) fn ring(&self, index: usize) -> Option<MutexGuard<'_, Ring>> {
         self.rings.get(index).map(|ring| ring.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// See [`Seat::before_reading`].
+    pub(crate) fn before_reading(&self, index: usize) -> Option<Before> {
+        self.dispatch.lock().seats.get(index)?.before_reading()
+    }
+
+    /// See [`Seat::author`].
+    pub(crate) fn author(
+        &self,
+        index: usize,
+        outlet: Outlet,
+        before: Before,
+        emptied: bool,
+    ) -> Option<(CallId, Arc<str>)> {
+        self.dispatch.lock().seats.get_mut(index)?.author(outlet, before, emptied)
     }
 
     pub(crate) fn line(&self, index: usize, line: OutputLine) {

@@ -70,4 +70,6 @@ mod pages {
     struct Rust;
     #[doc = include_str!("../../../docs/src/connect.md")]
     struct Connect;
+    #[doc = include_str!("../../../docs/src/values.md")]
+    struct Values;
 }

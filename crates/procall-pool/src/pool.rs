@@ -52,7 +52,7 @@ impl Pool {
     /// A pool of processes that run this file: Python and JavaScript by their interpreters, TypeScript by tsx or a Node that can, everything
     /// else by itself.
     pub fn spawn(file: impl Into<PathBuf>) -> PoolBuilder {
-        PoolBuilder::new(Wanted::File { file: file.into(), interpreter: None })
+        PoolBuilder::new(Wanted::File { file: file.into(), interpreter: None, python: None })
     }
 
     /// A pool of processes that run this command. There is no shell: the arguments arrive as they are.

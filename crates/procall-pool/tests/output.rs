@@ -5,7 +5,7 @@ mod common;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
-use common::{LONG, call, pool, start};
+use common::{LONG, call, hold, kill, pid, pool, start};
 use procall_pool::{Happening, Outlet};
 
 #[test]
@@ -24,6 +24,53 @@ fn lines_are_told_and_kept_with_the_workers_name() {
         (Outlet::Stderr, "to stderr", "in two lines")
     );
     assert_eq!(pool.output_lines(0, 10).len(), 3);
+}
+
+#[test]
+fn a_line_names_its_call_while_no_other_can_have_printed_it() {
+    let (tell, told) = sync_channel(100);
+    let pool = pool()
+        .concurrency(2)
+        .on_output(move |line| tell.send(line.clone()).unwrap())
+        .start()
+        .wait()
+        .unwrap();
+    let heard = || {
+        let line = told.recv_timeout(LONG).unwrap();
+        (line.text, line.method.map(|method| method.to_string()), line.call)
+    };
+    let held = start(&pool, "hold", "while it runs");
+    let (text, method, first) = heard();
+    assert_eq!((&*text, method.as_deref()), ("while it runs", Some("hold")));
+    assert!(first.is_some());
+    call(&pool, "print", "beside another").unwrap();
+    assert_eq!(heard(), ("beside another".to_owned(), None, None));
+    call(&pool, "release", "").unwrap();
+    held.wait().unwrap();
+    let begun = Instant::now();
+    while pool.workers()[0].in_flight > 0 {
+        assert!(begun.elapsed() < LONG, "the worker is done with them");
+        std::thread::yield_now();
+    }
+    call(&pool, "complain", "alone again").unwrap();
+    let (text, method, second) = heard();
+    assert_eq!((&*text, method.as_deref()), ("alone again", Some("complain")));
+    assert!(second > first);
+    assert_eq!(pool.output_lines(0, 10).last().unwrap().call, second);
+}
+
+#[test]
+fn the_last_words_of_a_worker_name_the_call_that_it_died_of() {
+    let pool = pool().start().wait().unwrap();
+    let call = start(&pool, "hold", "before the end");
+    let begun = Instant::now();
+    while pool.output_lines(0, 1).is_empty() {
+        assert!(begun.elapsed() < LONG, "the line comes while the call runs");
+        std::thread::yield_now();
+    }
+    kill(&hold(pid(&pool, 0)));
+    assert_eq!(call.wait().unwrap_err().trace(), Some("before the end"));
+    assert_eq!(pool.output_lines(0, 1)[0].method.as_deref(), Some("hold"));
 }
 
 #[test]

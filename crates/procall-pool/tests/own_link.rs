@@ -33,7 +33,11 @@ use procall_pool::{
 type Set = WorkerSet<HostMessage, u32>;
 
 fn builder(transport: impl Transport) -> PoolBuilder {
-    Pool::command([example("message_worker")]).name("test").workers(1).transport(transport)
+    Pool::command([example("message_worker")])
+        .name("test")
+        .workers(1)
+        .show_output(false)
+        .transport(transport)
 }
 
 fn set(transport: impl Transport) -> Set {

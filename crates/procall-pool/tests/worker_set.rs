@@ -21,7 +21,7 @@ use serde::Serialize;
 type Set = WorkerSet<HostMessage, u32>;
 
 fn builder() -> PoolBuilder {
-    Pool::command([example("message_worker")]).name("test")
+    Pool::command([example("message_worker")]).name("test").show_output(false)
 }
 
 fn set(workers: usize) -> Set {

@@ -132,6 +132,18 @@ impl ErrorCode {
         self.entry().name
     }
 
+    /// The name in the engine dialect, as in `method_not_found`; [`name`](Self::name) where it has no word of its own.
+    #[must_use]
+    pub const fn engine_name(self) -> &'static str {
+        self.entry().engine
+    }
+
+    /// The name in the roadmap dialect, as in `METHOD_NOT_FOUND`; [`name`](Self::name) where it has no word of its own.
+    #[must_use]
+    pub const fn roadmap_name(self) -> &'static str {
+        self.entry().roadmap
+    }
+
     /// The code with this name, as in `NOT_FOUND`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -172,6 +184,8 @@ impl ErrorCode {
         match self {
             Self::InvalidArgument => &Entry {
                 name: "INVALID_ARGUMENT",
+                engine: "invalid_params",
+                roadmap: "BAD_REQUEST",
                 retryable: false,
                 executed: Executed::No,
                 sentence: "The arguments do not fit the method.",
@@ -180,6 +194,8 @@ impl ErrorCode {
             },
             Self::NotFound => &Entry {
                 name: "NOT_FOUND",
+                engine: "method_not_found",
+                roadmap: "METHOD_NOT_FOUND",
                 retryable: false,
                 executed: Executed::No,
                 sentence: "No such method, service or peer is known.",
@@ -188,6 +204,8 @@ impl ErrorCode {
             },
             Self::NoWorker => &Entry {
                 name: "NO_WORKER",
+                engine: "NO_WORKER",
+                roadmap: "SERVER_BUSY",
                 retryable: true,
                 executed: Executed::No,
                 sentence: "The method is known, but no worker that serves it is available.",
@@ -196,6 +214,8 @@ impl ErrorCode {
             },
             Self::Overloaded => &Entry {
                 name: "OVERLOADED",
+                engine: "OVERLOADED",
+                roadmap: "SERVER_BUSY",
                 retryable: true,
                 executed: Executed::No,
                 sentence: "A queue is full, so the call was refused before it was handed to a worker.",
@@ -204,6 +224,8 @@ impl ErrorCode {
             },
             Self::Unavailable => &Entry {
                 name: "UNAVAILABLE",
+                engine: "UNAVAILABLE",
+                roadmap: "SERVER_BUSY",
                 retryable: true,
                 executed: Executed::No,
                 sentence: "The target is draining and takes no new calls.",
@@ -212,6 +234,8 @@ impl ErrorCode {
             },
             Self::Unauthenticated => &Entry {
                 name: "UNAUTHENTICATED",
+                engine: "UNAUTHENTICATED",
+                roadmap: "UNAUTHORIZED",
                 retryable: false,
                 executed: Executed::No,
                 sentence: "The peer has not proved who it is.",
@@ -220,6 +244,8 @@ impl ErrorCode {
             },
             Self::PermissionDenied => &Entry {
                 name: "PERMISSION_DENIED",
+                engine: "PERMISSION_DENIED",
+                roadmap: "UNAUTHORIZED",
                 retryable: false,
                 executed: Executed::No,
                 sentence: "The caller is known, but is not allowed to do this.",
@@ -228,6 +254,8 @@ impl ErrorCode {
             },
             Self::DeadlineExceeded => &Entry {
                 name: "DEADLINE_EXCEEDED",
+                engine: "DEADLINE_EXCEEDED",
+                roadmap: "TIMEOUT",
                 retryable: false,
                 executed: Executed::Maybe,
                 sentence: "The deadline passed before the outcome was known.",
@@ -236,6 +264,8 @@ impl ErrorCode {
             },
             Self::Cancelled => &Entry {
                 name: "CANCELLED",
+                engine: "CANCELLED",
+                roadmap: "CANCELLED",
                 retryable: false,
                 executed: Executed::Maybe,
                 sentence: "The call was cancelled by its caller.",
@@ -244,6 +274,8 @@ impl ErrorCode {
             },
             Self::Deadlock => &Entry {
                 name: "DEADLOCK",
+                engine: "DEADLOCK",
+                roadmap: "DEADLOCK",
                 retryable: false,
                 executed: Executed::No,
                 sentence: "The call would wait for ever for its own chain of callers, or its chain is too deep.",
@@ -252,6 +284,8 @@ impl ErrorCode {
             },
             Self::Ejected => &Entry {
                 name: "EJECTED",
+                engine: "EJECTED",
+                roadmap: "EJECTED",
                 retryable: true,
                 executed: Executed::No,
                 sentence: "The worker was taken out of service for a while after repeated failures.",
@@ -260,6 +294,8 @@ impl ErrorCode {
             },
             Self::Poison => &Entry {
                 name: "POISON",
+                engine: "POISON",
+                roadmap: "POISON",
                 retryable: false,
                 executed: Executed::No,
                 sentence: "The call was refused because it has already cost two workers their lives.",
@@ -268,6 +304,8 @@ impl ErrorCode {
             },
             Self::HandlerError => &Entry {
                 name: "HANDLER_ERROR",
+                engine: "HANDLER_ERROR",
+                roadmap: "INTERNAL",
                 retryable: false,
                 executed: Executed::Yes,
                 sentence: "The handler ran and raised an error.",
@@ -276,6 +314,8 @@ impl ErrorCode {
             },
             Self::InvalidResult => &Entry {
                 name: "INVALID_RESULT",
+                engine: "invalid_result",
+                roadmap: "INVALID_RESULT",
                 retryable: false,
                 executed: Executed::Yes,
                 sentence: "The handler ran, but its result cannot be delivered as the method promises.",
@@ -284,6 +324,8 @@ impl ErrorCode {
             },
             Self::ResultTooLarge => &Entry {
                 name: "RESULT_TOO_LARGE",
+                engine: "RESULT_TOO_LARGE",
+                roadmap: "RESULT_TOO_LARGE",
                 retryable: false,
                 executed: Executed::Yes,
                 sentence: "The handler ran, but its result is larger than the limit.",
@@ -292,6 +334,8 @@ impl ErrorCode {
             },
             Self::WorkerLost => &Entry {
                 name: "WORKER_LOST",
+                engine: "WORKER_LOST",
+                roadmap: "WORKER_LOST",
                 retryable: false,
                 executed: Executed::Maybe,
                 sentence: "The worker died while the call was in its hands.",
@@ -300,6 +344,8 @@ impl ErrorCode {
             },
             Self::ConnectionLost => &Entry {
                 name: "CONNECTION_LOST",
+                engine: "CONNECTION_LOST",
+                roadmap: "CONNECTION_LOST",
                 retryable: false,
                 executed: Executed::Maybe,
                 sentence: "The link to the peer ended while the call was under way.",
@@ -308,6 +354,8 @@ impl ErrorCode {
             },
             Self::ProtocolError => &Entry {
                 name: "PROTOCOL_ERROR",
+                engine: "PROTOCOL_ERROR",
+                roadmap: "BAD_REQUEST",
                 retryable: false,
                 executed: Executed::Maybe,
                 sentence: "The peer sent something that the protocol does not allow.",
@@ -316,6 +364,8 @@ impl ErrorCode {
             },
             Self::VersionMismatch => &Entry {
                 name: "VERSION_MISMATCH",
+                engine: "VERSION_MISMATCH",
+                roadmap: "VERSION_MISMATCH",
                 retryable: false,
                 executed: Executed::No,
                 sentence: "The two peers have no protocol version in common.",
@@ -324,6 +374,8 @@ impl ErrorCode {
             },
             Self::SpawnFailed => &Entry {
                 name: "SPAWN_FAILED",
+                engine: "SPAWN_FAILED",
+                roadmap: "SPAWN_FAILED",
                 retryable: false,
                 executed: Executed::No,
                 sentence: "A worker process could not be started.",
@@ -332,6 +384,8 @@ impl ErrorCode {
             },
             Self::Closed => &Entry {
                 name: "CLOSED",
+                engine: "CLOSED",
+                roadmap: "CLOSED",
                 retryable: false,
                 executed: Executed::No,
                 sentence: "The client or pool was already closed on this side.",
@@ -340,6 +394,8 @@ impl ErrorCode {
             },
             Self::Internal => &Entry {
                 name: "INTERNAL",
+                engine: "INTERNAL",
+                roadmap: "INTERNAL",
                 retryable: false,
                 executed: Executed::Maybe,
                 sentence: "Procall itself has a defect.",
@@ -348,6 +404,8 @@ impl ErrorCode {
             },
             Self::NameTaken => &Entry {
                 name: "NAME_TAKEN",
+                engine: "NAME_TAKEN",
+                roadmap: "NAME_TAKEN",
                 retryable: false,
                 executed: Executed::No,
                 sentence: "Another process serves under this name or address already.",
@@ -367,6 +425,8 @@ impl fmt::Display for ErrorCode {
 
 struct Entry {
     name: &'static str,
+    engine: &'static str,
+    roadmap: &'static str,
     retryable: bool,
     executed: Executed,
     sentence: &'static str,

@@ -21,11 +21,15 @@ pub struct Limits {
     pub max_body: usize,
     /// Bodies above this many bytes travel in chunks of this size, 64 KiB. The peer's value counts when it is smaller.
     pub chunk: usize,
-    /// Calls in flight in each direction, 1,024. The next one is refused with OVERLOADED and `executed: no`.
+    /// Calls in flight in each direction, 1,024. The peer's next one is refused with OVERLOADED and `executed: no`; this side's waits for its turn.
     pub max_calls: usize,
+    /// Calls of this side's that wait for their turn when so many are in flight, 65,536. The next one is refused with OVERLOADED and
+    /// `executed: no`. A waiting call costs its body and about 200 bytes. The line itself is the driver's; a session without one refuses at
+    /// `max_calls`.
+    pub max_waiting: usize,
     /// Bytes of unfinished chunked bodies held at once, 512 MiB. A body that would pass it is refused like one above `max_body`.
     pub max_assembly: usize,
-    /// Bytes of outgoing bodies queued at once, 512 MiB. The next call is refused with OVERLOADED and `executed: no`.
+    /// Bytes of outgoing bodies queued at once, those of waiting calls included, 512 MiB. The next call is refused with OVERLOADED and `executed: no`.
     pub max_queued: usize,
     /// Items a peer may send on a stream before it must wait for credit, 64.
     pub stream_items: u32,
@@ -48,6 +52,7 @@ impl Default for Limits {
             max_body: 256 << 20,
             chunk: 64 << 10,
             max_calls: 1024,
+            max_waiting: 1 << 16,
             max_assembly: 512 << 20,
             max_queued: 512 << 20,
             stream_items: 64,

@@ -4,8 +4,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procall_proto::Config;
-
 use crate::attachment::Attachment;
 use crate::client::config;
 use crate::connection::{Connection, Serves, Side};
@@ -40,7 +38,7 @@ impl Attached {
             driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;
             Ok(connection)
         };
-        let config = Config { name, ..config() };
+        let config = config(Some(&name));
         let place = Attachment::begin(engine, patience, registration, config, Box::new(connect))?;
         let connection = poll_fn(|cx| place.poll_connection(cx.waker())).await?;
         Ok(Self { place, connection })

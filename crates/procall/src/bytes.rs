@@ -33,8 +33,13 @@ impl JsonSchema for Bytes {
         true
     }
 
-    // JSON has no bytes; in its form of a body they are `{"$bytes": base64}`.
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "contentEncoding": "binary" })
+        json_schema!({ "type": "string", "contentEncoding": "base64", "x-procall": "bytes" })
     }
+}
+
+/// The one schema of bytes, in every language; see section 12 of `spec/protocol.md`.
+#[cfg(all(test, feature = "schema"))]
+pub(crate) fn bytes_schema() -> serde_json::Value {
+    Bytes::json_schema(&mut SchemaGenerator::default()).to_value()
 }

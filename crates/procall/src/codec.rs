@@ -1,6 +1,10 @@
-//! Values to bytes and back, behind the guard against bombs.
+//! Values to bytes and back, behind the guards against bombs and against values that would arrive as others.
 
-use procall_proto::{Encoding, json, scan};
+mod look;
+mod reading;
+mod writing;
+
+use procall_proto::{Encoding, Executed, json, scan};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,8 +22,11 @@ pub(crate) fn encode_into<T: Serialize + ?Sized>(
     value: &T,
     bytes: &mut Vec<u8>,
 ) -> Result<(), String> {
-    let mut serializer = rmp_serde::Serializer::new(bytes).with_struct_map();
-    value.serialize(&mut serializer).map_err(|error| error.to_string())
+    let start = bytes.len();
+    let mut serializer = rmp_serde::Serializer::new(&mut *bytes).with_struct_map();
+    value.serialize(writing::Guard(&mut serializer)).map_err(|error| error.to_string())?;
+    // What the other side would refuse is better told where it was made: keys that are no text, too much nesting, too many elements.
+    scan::msgpack(&bytes[start..], &scan::Bounds::default()).map_err(|error| error.to_string())
 }
 
 /// A body as MessagePack, transcoded when it came as JSON; checked for depth and length.
@@ -60,16 +67,36 @@ pub(crate) fn decode<T: DeserializeOwned>(encoding: Encoding, bytes: &[u8]) -> R
 pub(crate) fn decode_checked<T: DeserializeOwned>(
     bytes: &[u8],
 ) -> Result<T, rmp_serde::decode::Error> {
+    let look = look::look(bytes).map_err(rmp_serde::decode::Error::Syntax)?;
+    decode_seen(bytes, &look)
+}
+
+fn decode_seen<T: DeserializeOwned>(
+    bytes: &[u8],
+    look: &look::Look,
+) -> Result<T, rmp_serde::decode::Error> {
+    if look.not_finite {
+        let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+        return T::deserialize(reading::Guard(&mut deserializer));
+    }
     rmp_serde::from_slice(bytes)
 }
 
-/// The result of a call; a type that does not fit is the callee's INVALID_RESULT, as seen from here.
+/// The result of a call. One that breaks the rules for values is a PROTOCOL_ERROR; a type that does not fit is the callee's INVALID_RESULT, as
+/// seen from here.
 pub(crate) fn decode_result<T: DeserializeOwned>(
     encoding: Encoding,
     bytes: &[u8],
 ) -> Result<T, Error> {
-    decode(encoding, bytes)
-        .map_err(|error| Error::new(ErrorCode::InvalidResult, error.message().to_owned()))
+    let broken = |message: &str| {
+        Error::new(ErrorCode::ProtocolError, message.to_owned()).with_executed(Executed::Yes)
+    };
+    let bytes = to_msgpack(encoding, bytes).map_err(|error| broken(error.message()))?;
+    let look = look::look(&bytes).map_err(|error| broken(&error))?;
+    decode_seen(&bytes, &look).map_err(|error| {
+        let message = format!("the value does not have the expected type: {error}");
+        Error::new(ErrorCode::InvalidResult, message)
+    })
 }
 
 /// Bytes as MessagePack `bin`, for serde's `with`.

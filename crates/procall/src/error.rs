@@ -260,9 +260,28 @@ impl Error {
         &self.0.map.details
     }
 
-    /// All but the code and the verdict, as the wire carries it. A map of texts and numbers always encodes.
-    pub(crate) fn encoded(&self) -> Vec<u8> {
+    /// All but the code and the verdict, as the wire carries it: a map, MessagePack. A map of texts and numbers always encodes.
+    ///
+    /// ```
+    /// use procall::{Error, ErrorCode, json};
+    ///
+    /// let error = Error::new(ErrorCode::NotFound, "no such method");
+    /// assert_eq!(json::to_json(&error.encoded()).unwrap(), br#"{"message":"no such method"}"#);
+    /// assert_eq!(Error::decoded(2, 0, error.encoded()).message(), "no such method");
+    /// ```
+    pub fn encoded(&self) -> Vec<u8> {
         self.0.map.encode()
+    }
+
+    /// The error that the wire carries as these two numbers and this map, MessagePack; a code that is not known counts as INTERNAL.
+    pub fn decoded(code: u64, executed: u64, map: Vec<u8>) -> Self {
+        let known = u16::try_from(code).ok().and_then(ErrorCode::from_number);
+        Self::from_failure(Failure {
+            executed: Executed::from_number(executed),
+            encoding: Encoding::Msgpack,
+            body: map,
+            ..Failure::local(known.unwrap_or(ErrorCode::Internal), "")
+        })
     }
 
     pub(crate) fn from_failure(failure: Failure) -> Self {

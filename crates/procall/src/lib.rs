@@ -28,6 +28,7 @@ mod lookout;
 mod messages;
 mod metrics;
 mod pauses;
+mod program;
 mod redial;
 mod registration;
 mod runtime_dir;
@@ -38,6 +39,7 @@ mod server;
 mod service;
 mod stream;
 pub mod surroundings;
+mod value;
 
 pub use attachment::Attachment;
 pub use bytes::Bytes;
@@ -45,7 +47,8 @@ pub use channel::{Channel, Queued, Started};
 #[cfg(feature = "tokio")]
 pub use client::Client;
 pub use client::{
-    AsChannel, BlockingClient, Call, CallFuture, DuplexCall, StreamCall, Submitted, notify, open,
+    AsChannel, BlockingClient, Call, CallFuture, ConnectOptions, DuplexCall, StreamCall, Submitted,
+    notify, open,
 };
 pub use connection::{
     Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, OnTimeout,
@@ -62,25 +65,27 @@ pub use listener::Listener;
 pub use messages::{Message, Messages, MessagesBuilder, Reply, messages};
 pub use metrics::{Ending, Latency, Meter, Metrics};
 pub use procall_proto::{
-    Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Heartbeat, Limits,
+    Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Flags, Heartbeat, Limits,
 };
 pub use procall_proto::{buffer, json, scan, wire};
 pub use procall_transport as transport;
+pub use program::{name_of_program, program_name};
 pub use redial::{Connect, Redial};
-pub use registration::{MethodInfo, Registration, Shape};
+pub use registration::{DeclaredError, MethodInfo, Registration, Shape};
 #[cfg(feature = "schema")]
 pub use schema::Validator;
 #[cfg(feature = "tokio")]
 pub use server::Server;
-#[cfg(feature = "tokio")]
-pub use service::Onlooker;
 #[doc(hidden)]
 pub use service::Parameter;
 pub use service::{
     Answer, Arguments, Arrival, Bound, Calls, Function, Handler, MethodTable, Params, PulledCall,
     Service, Signature, Target, WithContext, similar,
 };
+#[cfg(feature = "tokio")]
+pub use service::{Onlooker, Relaying};
 pub use stream::Stream;
+pub use value::{Element, TypedBuffer, Value};
 
 #[doc = include_str!("service.md")]
 #[cfg(feature = "macros")]

@@ -158,11 +158,11 @@ pub struct Metrics {
     pub failed_requests: u64,
     /// Calls that the caller gave up before they ended, apart from its deadline.
     pub cancelled_requests: u64,
-    /// Calls in progress, those in a pool's queue included.
+    /// Calls in progress, those included that wait.
     pub in_flight: u64,
-    /// Times from start to end, the wait for a worker included, of the last 1,024 calls that were neither cancelled nor refused at once.
+    /// Times from start to end, the wait for a worker or their turn included, of the last 1,024 calls that were neither cancelled nor refused at once.
     pub latency: Latency,
-    /// Calls that wait for a worker; 0 for a single connection.
+    /// Calls that wait for a worker of a pool, or for their turn on a connection that carries as many as it may.
     pub queue_depth: usize,
     /// How often workers were started again; 0 for a single connection.
     pub restarts: u64,

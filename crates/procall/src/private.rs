@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::channel::Channel;
 use crate::client::AsChannel;
 use crate::error::{Error, IntoError};
-use crate::registration::{MethodInfo, Shape};
+use crate::registration::{DeclaredError, MethodInfo, Shape};
 use crate::service::{
     Answer, Arrival, Bound, EncodeItems, Expected, Handler, Parameter, Service, encoded,
 };
@@ -84,6 +84,13 @@ impl Method {
     #[must_use]
     pub fn idempotent(mut self, idempotent: bool) -> Self {
         self.info.idempotent = idempotent;
+        self
+    }
+
+    /// Names of errors of its own.
+    #[must_use]
+    pub fn errors(mut self, names: &[&str]) -> Self {
+        self.info.errors = names.iter().map(|&name| DeclaredError::new(name)).collect();
         self
     }
 

@@ -50,7 +50,8 @@ pub struct MethodInfo {
     /// Names of the parameters in their order, so that callers may send them either way; empty when they have none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub params: Vec<String>,
-    /// JSON Schema (2020-12) of the params: an object with one property an argument.
+    /// JSON Schema (2020-12) of the params: an object with one property an argument. One that takes any number of them by position has
+    /// `items` for those.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub params_schema: Option<Value>,
     /// JSON Schema of the result, or of one item when the result is a stream.
@@ -60,6 +61,38 @@ pub struct MethodInfo {
     pub idempotent: bool,
     /// Which sides send a stream.
     pub shape: Shape,
+    /// Errors of its own that callers may expect beside those of the registry; empty when it does not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<DeclaredError>,
+}
+
+/// An error of its own that a method declares: it arrives as HANDLER_ERROR, with this name as its type.
+///
+/// ```
+/// use procall::{DeclaredError, Service};
+///
+/// let refused = DeclaredError { description: "The file is no image.".into(), ..DeclaredError::new("NotAnImage") };
+/// let service = Service::new("images").method("width", |path: String| path.len()).errors("width", [refused]);
+/// assert_eq!(service.registration().methods[0].errors[0].name, "NotAnImage");
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeclaredError {
+    /// What travels as the error's type: the name of a class, most often.
+    pub name: String,
+    /// When it arises; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// JSON Schema of the error's details.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
+}
+
+impl DeclaredError {
+    /// An error of which only the name is known.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
 }
 
 /// Which sides of a call send a stream.

@@ -40,6 +40,18 @@ impl Service {
         Running::begin(self, None).await?.run_until(std::future::pending()).await
     }
 
+    /// The same until `done` resolves: then calls in flight may finish, for 10 s at most.
+    ///
+    /// ```no_run
+    /// # #[tokio::main] async fn main() -> Result<(), procall::Error> {
+    /// let hour = tokio::time::sleep(std::time::Duration::from_secs(3600));
+    /// procall::Service::new("calc").method("add", |a: i64, b: i64| a + b).run_until(hour).await
+    /// # }
+    /// ```
+    pub async fn run_until(self, done: impl Future<Output = ()>) -> Result<(), Error> {
+        Running::begin(self, None).await?.run_until(done).await
+    }
+
     /// Serves the pool that started this process, over a link that this process brings: the other half of a
     /// [pool's own transport](https://docs.rs/procall-pool/latest/procall_pool/trait.Transport.html).
     ///
@@ -79,7 +91,8 @@ impl Service {
 
 impl Dispatcher {
     fn serve(self: Arc<Self>, link: Box<dyn Link>) -> Result<Connection, Error> {
-        let connection = Connection::for_task(link, Side::Acceptor, config(), Serves::Inbox)?;
+        let config = config(Some(&self.registration().name));
+        let connection = Connection::for_task(link, Side::Acceptor, config, Serves::Inbox)?;
         // So that callers know of each method whether it takes or gives a stream. One that is too long for a message is still told to those
         // who ask for `procall.methods`.
         let _ = connection.register(self.registration());
@@ -223,7 +236,7 @@ impl Worker {
                 (link, Some(Channel::watch(parent.link)?), Some(token))
             }
         };
-        let config = Config { token, name: service.registration().name.clone(), ..config() };
+        let config = Config { token, ..config(Some(&service.registration().name)) };
         let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox)?;
         let dispatcher = Arc::new(Dispatcher::new(service));
         driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;

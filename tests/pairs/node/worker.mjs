@@ -8,6 +8,20 @@ let seen = 0;
 const methods = {
   add: (a, b) => a + b,
   echo: (value) => value,
+  nothing() {},
+  greet: (name, greeting = "hello") => `${greeting} ${name}`,
+  too_large: () => 2n ** 64n,
+  /** How this process was started. */
+  launched: () => ({
+    language: "node",
+    program: process.execPath,
+    args: process.argv.slice(2),
+    cwd: process.cwd(),
+    env: Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("PAIRS_"))),
+  }),
+  async *mirror(items) {
+    yield* items;
+  },
   fail(message) {
     throw new Failure(message);
   },
@@ -43,4 +57,4 @@ const methods = {
 
 const number = { type: "integer" };
 const add = { type: "object", properties: { a: number, b: number }, required: ["a", "b"], additionalProperties: false };
-await service("pairs", methods, { methods: { add: { params: add }, total: { itemsIn: true } } }).run();
+await service("pairs", methods, { methods: { add: { params: add }, total: { itemsIn: true }, mirror: { itemsIn: true } } }).run();

@@ -4,9 +4,17 @@ import sys
 import threading
 import time
 
+import corpus
+import natives
 import procall
 
-pool = procall.Pool(sys.argv[1], workers=1, show_output=False)
+# Behind an engine, the worker is a service that registered there; nobody starts it again.
+engine = sys.argv[1] == "engine"
+pool = (
+    procall.connect("pairs", timeout=60)
+    if engine
+    else procall.Pool(sys.argv[1], workers=1, show_output=False)
+)
 
 
 def same(found, wanted):
@@ -29,28 +37,35 @@ def unary():
     same(pool.pairs.add(b=40, a=2), 42)
 
 
-def values():
-    for value in [
-        None,
-        True,
-        0,
-        -1,
-        2**53 + 1,
-        -(2**63),
-        2**64 - 1,
-        0.1,
-        "naïve 🦀 \0",
-        [1, [2, []], {}],
-        {"__proto__": 1, "a.b": {"": None}},
-        "x" * 300_000,
-    ]:
-        same(pool.call("echo", value), value)
+def nothing():
+    # A result that is None is a result.
+    same(pool.call("nothing"), None)
+    same(pool.pairs.nothing(), None)
+    same(pool.call("echo", None), None)
+    same(pool.call("echo", value=None), None)
+
+
+def binding():
+    same(pool.call("greet", "Ada"), "hello Ada")
+    same(pool.call("greet", "Ada", "good day"), "good day Ada")
+    same(pool.call("greet", name="Ada"), "hello Ada")
+    same(pool.call("greet", greeting="good day", name="Ada"), "good day Ada")
+    same(pool.call("greet", "Ada", greeting="good day"), "good day Ada")
+    raised = fails(procall.InvalidArgument, "no", lambda: pool.call("greet", greeting="hey"))
+    same(raised.fields[0].path, "/name")
+    raised = fails(
+        procall.InvalidArgument, "no", lambda: pool.call("greet", name="Ada", greting="hey")
+    )
+    same(raised.fields[0].path, "/greting")
 
 
 def error():
     raised = fails(procall.HandlerError, "yes", lambda: pool.call("fail", "on purpose"))
     assert "on purpose" in str(raised), raised
-    assert raised.remote_type, "no type"
+    assert raised.remote_type.endswith("Failure"), raised.remote_type
+    # Rust has no stack of an error; the others tell where it came from.
+    rust = pool.call("launched")["language"] == "rust"
+    assert ("fail" in (raised.remote_traceback or "")) != rust, raised.remote_traceback
 
 
 def refusals():
@@ -109,6 +124,9 @@ def deadline():
 
 def death():
     raised = fails(procall.WorkerLost, "maybe", lambda: pool.call("die", 3))
+    if engine:
+        fails(procall.NoWorker, "no", lambda: pool.call("add", 1, 2))
+        return
     assert "exited with code 3" in str(raised), raised
     same(pool.call("add", 1, 2), 3)
 
@@ -116,11 +134,16 @@ def death():
 failed = False
 for name, case in [
     ("unary", unary),
-    ("values", values),
+    ("no arguments, no result", nothing),
+    ("by position and by name", binding),
+    ("values", lambda: corpus.round_trips(pool)),
+    ("values, refused", lambda: corpus.refusals(pool)),
+    ("values of this language", lambda: natives.round_trips(pool)),
     ("error", error),
     ("refusals", refusals),
     ("stream", stream),
     ("stream in", stream_in),
+    ("streams both ways", lambda: corpus.both_ways(pool)),
     ("stream left early", left_early),
     ("cancel", cancel),
     ("deadline", deadline),
@@ -132,5 +155,5 @@ for name, case in [
     except Exception as reason:
         failed = True
         print("FAIL ", f"{name}: {type(reason).__name__}: {reason}")
-pool.stop()
+pool.close() if engine else pool.stop()
 sys.exit(failed)

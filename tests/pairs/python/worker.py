@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Iterator
 
 import procall
@@ -22,6 +23,39 @@ def add(a: int, b: int) -> int:
 @pairs.method
 def echo(value):
     return value
+
+
+@pairs.method
+def nothing() -> None:
+    pass
+
+
+@pairs.method
+def greet(name: str, greeting: str = "hello") -> str:
+    return f"{greeting} {name}"
+
+
+@pairs.method
+def too_large():
+    return 2**64
+
+
+@pairs.method
+def launched() -> dict[str, object]:
+    """How this process was started."""
+    env = {name: value for name, value in os.environ.items() if name.startswith("PAIRS_")}
+    return {
+        "language": "python",
+        "program": sys.executable,
+        "args": sys.argv[1:],
+        "cwd": os.getcwd(),
+        "env": env,
+    }
+
+
+@pairs.method
+def mirror(items: Iterator):
+    yield from items
 
 
 @pairs.method

@@ -61,6 +61,18 @@ impl ErrorCode {{
         self.entry().name
     }}
 
+    /// The name in the engine dialect, as in `method_not_found`; [`name`](Self::name) where it has no word of its own.
+    #[must_use]
+    pub const fn engine_name(self) -> &'static str {{
+        self.entry().engine
+    }}
+
+    /// The name in the roadmap dialect, as in `METHOD_NOT_FOUND`; [`name`](Self::name) where it has no word of its own.
+    #[must_use]
+    pub const fn roadmap_name(self) -> &'static str {{
+        self.entry().roadmap
+    }}
+
     /// The code with this name, as in `NOT_FOUND`.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {{
@@ -112,6 +124,8 @@ impl fmt::Display for ErrorCode {{
 
 struct Entry {{
     name: &'static str,
+    engine: &'static str,
+    roadmap: &'static str,
     retryable: bool,
     executed: Executed,
     sentence: &'static str,
@@ -144,6 +158,8 @@ fn entry(code: &Code) -> String {
     let mut entry = format!("            Self::{} => &Entry {{\n", camel_case(&code.name));
     let fields = [
         ("name", quoted(&code.name)),
+        ("engine", quoted(code.engine.as_ref().unwrap_or(&code.name))),
+        ("roadmap", quoted(code.roadmap.as_ref().unwrap_or(&code.name))),
         ("retryable", code.retryable.to_string()),
         ("executed", format!("Executed::{executed}")),
         ("sentence", quoted(&code.sentence)),

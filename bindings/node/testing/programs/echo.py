@@ -10,6 +10,11 @@ def back(value):
 
 
 @echo.method
+def caller(ctx: procall.Context) -> str:
+    return ctx.caller.name
+
+
+@echo.method
 def kind(value) -> str:
     return type(value).__name__
 

@@ -12,7 +12,22 @@ function started(pid) {
   if (spinning.size === 1) process.send({ pids: pool.workers().map(({ pid }) => pid), spinning: pid });
 }
 
-if (process.argv[2] === "spin") await pool.call("spin", [], { deadlineMs: null });
+const pids = () => pool.workers().map(({ pid }) => pid);
+
+/** Calls that do not end by themselves. */
+async function inFlight() {
+  const calls = [pool.call("hang"), pool.call("hang")];
+  for (const call of calls) call.catch(() => {});
+  while (pool.workers().some(({ inFlight }) => inFlight === 0)) await new Promise((resolve) => setImmediate(resolve));
+}
+
+if (process.argv[2] === "calls") {
+  await inFlight();
+  process.send({ pids: pids() }, () => process.exit(0));
+} else if (process.argv[2] === "signal") {
+  await inFlight();
+  process.send({ pids: pids() });
+} else if (process.argv[2] === "spin") await pool.call("spin", [], { deadlineMs: null });
 else if (process.argv[2] === "exit") process.send({ pids: pool.workers().map(({ pid }) => pid) }, () => process.exit(0));
 // An idle pool does not keep its process: this is the end of the program.
 else process.send({ pids: pool.workers().map(({ pid }) => pid) }, () => process.disconnect());

@@ -1,4 +1,6 @@
 // The worker of the pool tests.
+import { readFileSync } from "node:fs";
+
 import { context, service } from "procall";
 
 if (process.env.FAIL !== undefined) {
@@ -28,6 +30,12 @@ await service("calc", {
   /** Keeps the loop for so many milliseconds. */
   blocks(ms) {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+    return process.pid;
+  },
+  /** Keeps the loop until somebody writes to the pipe. */
+  blocksUntil(path) {
+    console.log("blocking");
+    readFileSync(path);
     return process.pid;
   },
   hang: () => new Promise(() => {}),

@@ -13,6 +13,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use super::answers::Answers;
 use super::method::Method;
 use super::params;
+use super::report::{PROGRESS, Report, Reporting};
 use super::stream::{AsyncStream, Stream};
 use super::submitted::Submitted;
 use crate::convert;
@@ -31,7 +32,7 @@ const ON_TIMEOUT: &str = "\"return\" or \"restart\"";
 pub(crate) struct Caller {
     channel: Arc<dyn Channel>,
     options: CallOptions,
-    on_progress: Option<Py<PyAny>>,
+    reporting: Option<Reporting>,
     /// The event loop whose code calls; blocking code has none.
     hub: Option<Py<Hub>>,
     reach: Arc<Reach>,
@@ -63,7 +64,7 @@ impl Caller {
         Self {
             channel,
             options: CallOptions::default(),
-            on_progress: None,
+            reporting: None,
             hub,
             reach: Arc::new(reach),
         }
@@ -153,35 +154,39 @@ impl Caller {
         let py = slf.py();
         let this = slf.get();
         let started = this.start(method, shape, args, kwargs)?;
+        let report = this.report(py, method)?;
         match (shape, &this.hub) {
-            (Shape::Unary, None) => this.reply(py, started),
+            (Shape::Unary, None) => reply(py, started, report),
             (Shape::Unary, Some(hub)) => {
-                let progress = this.on_progress.as_ref().map(|report| report.clone_ref(py));
-                let operation = CallReply::new(started, progress);
+                let operation = CallReply::new(started, report);
                 Ok(Wait::new(hub.clone_ref(py), operation).into_pyobject(py)?.into_any())
             }
-            (shape, None) => Ok(Stream::new(started, shape).into_pyobject(py)?.into_any()),
+            (shape, None) => Ok(Stream::new(started, shape, report).into_pyobject(py)?.into_any()),
             (shape, Some(hub)) => {
-                let stream = AsyncStream::new(started, shape, hub.clone_ref(py));
+                let stream = AsyncStream::new(started, shape, report, hub.clone_ref(py));
                 Ok(stream.into_pyobject(py)?.into_any())
             }
         }
     }
 
-    fn reply<'py>(&self, py: Python<'py>, mut started: Started) -> PyResult<Bound<'py, PyAny>> {
-        if let Some(report) = &self.on_progress {
-            while let Ok(Some(progress)) = {
-                let started = &mut started;
-                wait(py, move |interrupt| started.wait_progress(interrupt))?
-            } {
-                report.call1(py, (progress.done, progress.total, progress.text))?;
-            }
-        }
-        let reply = wait(py, move |interrupt| started.wait_interruptibly(interrupt))?
-            .map_err(|error| error::raise(py, &error))?;
-        convert::decode(py, reply.encoding, &reply.bytes)
-            .map_err(|refusal| error::raise(py, &error::unreadable(&refusal)))
+    /// Who hears of the progress of a call.
+    fn report(&self, py: Python<'_>, method: &str) -> PyResult<Option<Report>> {
+        self.reporting.as_ref().map(|reporting| reporting.of(py, method)).transpose()
     }
+}
+
+fn reply<'py>(
+    py: Python<'py>,
+    mut started: Started,
+    report: Option<Report>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(report) = &report {
+        started = report.follow(py, started)?;
+    }
+    let reply = wait(py, move |interrupt| started.wait_interruptibly(interrupt))?
+        .map_err(|error| error::raise(py, &error))?;
+    convert::decode(py, reply.encoding, &reply.bytes)
+        .map_err(|refusal| error::raise(py, &error::unreadable(&refusal)))
 }
 
 #[pymethods]
@@ -251,7 +256,7 @@ impl Caller {
             let _ = self.reach.attached.set(());
         }
         let started = self.start(method, Shape::Unary, args, kwargs)?;
-        hub.get().deliver(py, started, future)
+        hub.get().deliver(py, started, self.report(py, method)?, future)
     }
 
     /// Starts the calls of `entries`, each `(method, args, kwargs)`, with one write a connection. `answer` makes an answer of `(worker, value,
@@ -350,15 +355,13 @@ impl Caller {
                 .map_err(|refusal| error::raise(py, &error::refused(&refusal, "meta")))?;
             options.meta = bytes;
         }
-        let on_progress = given.read("on_progress", "a function", |value| {
-            value.is_callable().then(|| value.clone().unbind())
-        })?;
+        let reporting = given.read("progress", PROGRESS, Reporting::from_python)?;
         given.finish("a call")?;
-        let own = self.on_progress.as_ref().map(|report| report.clone_ref(py));
+        let own = || self.reporting.as_ref().map(|reporting| reporting.clone_ref(py));
         Ok(Self {
             channel: self.channel.clone(),
             options,
-            on_progress: on_progress.or(own),
+            reporting: reporting.unwrap_or_else(own),
             hub: self.hub.as_ref().map(|hub| hub.clone_ref(py)),
             reach: self.reach.clone(),
         })

@@ -20,11 +20,13 @@ pub(crate) fn connect(
     target: &str,
     timeout: Option<f64>,
     engine: Option<&str>,
+    name: Option<&str>,
 ) -> PyResult<Caller> {
     let mut finder = finder(py, target, timeout, engine)?;
+    let config = caller_config(py, name)?;
     let connected = wait(py, |interrupt| {
         let link = finder.wait(interrupt)?;
-        let connection = open(link, finder.want());
+        let connection = open(link, finder.want(), config.clone());
         let mut greeting = Greeting { pinged: false };
         let greeted = connection
             .wait_for(Some(finder.greeting()), interrupt, |connection, waker| {
@@ -45,7 +47,7 @@ pub(crate) fn connect(
         }
     })?;
     match connected {
-        Ok(connection) => Ok(match kept(&finder, &connection) {
+        Ok(connection) => Ok(match kept(&finder, config, &connection) {
             Some(redial) => Caller::of_redial(redial, None),
             None => Caller::of(connection, None),
         }),
@@ -54,12 +56,12 @@ pub(crate) fn connect(
 }
 
 /// A connection that leads to an engine is made anew when it is lost.
-fn kept(finder: &procall::Finder, connection: &Connection) -> Option<Redial> {
+fn kept(finder: &procall::Finder, config: Config, connection: &Connection) -> Option<Redial> {
     if !finder.leads_to_engine() && !connection.leads_to_router() {
         return None;
     }
     let connect = |link, config| Ok(Connection::new(link, Side::Initiator, config));
-    Some(Redial::keep(finder, config(""), connection.clone(), Box::new(connect)))
+    Some(Redial::keep(finder, config, connection.clone(), Box::new(connect)))
 }
 
 /// The search for a service, for event loops: they look, and pause in their own way.
@@ -133,12 +135,19 @@ impl Finder {
 
 /// Greets a service that was found, for asyncio: an awaitable.
 #[pyfunction]
-pub(crate) fn greet(hub: Py<Hub>, py: Python<'_>, found: &Found) -> PyResult<Wait> {
-    let connection = open(found.take(py)?, &found.want);
+pub(crate) fn greet(
+    hub: Py<Hub>,
+    py: Python<'_>,
+    found: &Found,
+    name: Option<&str>,
+) -> PyResult<Wait> {
+    let config = caller_config(py, name)?;
+    let connection = open(found.take(py)?, &found.want, config.clone());
     hub.get().attach(&connection).map_err(|error| error::raise(py, &error))?;
     let greet = Greet {
         connection: Some(connection),
         greeting: Greeting { pinged: false },
+        config,
         finder: found.finder.as_ref().map(|finder| finder.clone_ref(py)),
         hub: hub.clone_ref(py),
     };
@@ -148,7 +157,8 @@ pub(crate) fn greet(hub: Py<Hub>, py: Python<'_>, found: &Found) -> PyResult<Wai
 /// Greets a service of this process and waits for its answer.
 #[pyfunction]
 pub(crate) fn greet_own(py: Python<'_>, found: &Found) -> PyResult<Caller> {
-    let connection = open(found.take(py)?, &found.want);
+    let config = caller_config(py, None)?;
+    let connection = open(found.take(py)?, &found.want, config);
     let mut greeting = Greeting { pinged: false };
     let greeted = wait(py, |interrupt| {
         connection.wait_for(None, interrupt, |connection, waker| greeting.poll(connection, waker))
@@ -214,9 +224,21 @@ pub(crate) fn config(name: &str) -> Config {
     }
 }
 
-fn open(link: Box<dyn Link>, want: &str) -> Connection {
-    let config = Config { want: want.to_owned(), ..config("") };
+fn open(link: Box<dyn Link>, want: &str, config: Config) -> Connection {
+    let config = Config { want: want.to_owned(), ..config };
     Connection::new(link, Side::Initiator, config)
+}
+
+/// What a client says of itself: the name it is given, else that of the script, else that of the program.
+fn caller_config(py: Python<'_>, name: Option<&str>) -> PyResult<Config> {
+    if let Some(name) = name {
+        return Ok(config(name));
+    }
+    // A program that embeds Python may have no arguments there.
+    let script = py.import("sys")?.getattr("argv").and_then(|argv| argv.get_item(0)).ok();
+    let script: Option<String> = script.and_then(|script| script.extract().ok());
+    let name = script.as_deref().and_then(procall::name_of_program);
+    Ok(config(name.as_deref().unwrap_or_else(|| procall::program_name())))
 }
 
 /// The handshake, and the registration that follows it at once where there is one: the answer to a ping comes behind it.
@@ -244,6 +266,7 @@ struct Greet {
     /// Gone once it is the caller's.
     connection: Option<Connection>,
     greeting: Greeting,
+    config: Config,
     finder: Option<Py<Finder>>,
     hub: Py<Hub>,
 }
@@ -259,7 +282,9 @@ impl Operation for Greet {
             Poll::Ready(Ok(())) => {
                 let hub = self.hub.clone_ref(py);
                 let finder = self.finder.as_ref().map(|finder| finder.get().lock());
-                let caller = match finder.and_then(|finder| kept(&finder, connection)) {
+                let caller = match finder
+                    .and_then(|finder| kept(&finder, self.config.clone(), connection))
+                {
                     None => Caller::of(connection.clone(), Some(hub)),
                     Some(redial) => {
                         if let Err(error) = hub.get().attach_with(&|hub| redial.attach(hub)) {

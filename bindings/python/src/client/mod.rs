@@ -5,6 +5,7 @@ mod caller;
 pub(crate) mod dial;
 mod method;
 mod params;
+mod report;
 mod stream;
 mod submitted;
 
@@ -12,5 +13,6 @@ pub(crate) use answers::Answers;
 pub(crate) use caller::Caller;
 pub(crate) use dial::config;
 pub(crate) use method::Method;
+pub(crate) use report::Report;
 pub(crate) use stream::{AsyncStream, Stream};
 pub(crate) use submitted::Submitted;

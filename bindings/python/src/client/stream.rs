@@ -7,16 +7,34 @@ use procall::{Blocked, Encoded, Encoding, Shape, Started};
 use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration};
 use pyo3::prelude::*;
 
+use super::report::Report;
 use crate::convert;
 use crate::error;
 use crate::hub::{Hub, Operation, Wait};
 use crate::wait::wait;
 
-/// A call with streams, for blocking code. Leaving it early cancels the call.
+/// A call with streams. Leaving it early, by ``close``, ``with`` or by forgetting it, cancels
+/// the call.
+///
+/// ::
+///
+///     with calc.stream("count", 1000) as numbers:
+///         for number in numbers:
+///             if number == 2:
+///                 break
+///     with calc.duplex("doubled") as numbers:
+///         numbers.send(1)
+///         numbers.finish()
+///         list(numbers)  # [2]
+///     numbers = calc.duplex("total")
+///     numbers.send(1)
+///     numbers.result()  # 1
+///     numbers.close()
 #[pyclass(frozen, module = "procall._native")]
 pub(crate) struct Stream {
     stage: Mutex<Stage>,
     shape: Shape,
+    report: Option<Report>,
 }
 
 enum Stage {
@@ -27,8 +45,16 @@ enum Stage {
 }
 
 impl Stream {
-    pub(super) fn new(started: Started, shape: Shape) -> Self {
-        Self { stage: Mutex::new(Stage::Open(started)), shape }
+    pub(super) fn new(started: Started, shape: Shape, report: Option<Report>) -> Self {
+        Self { stage: Mutex::new(Stage::Open(started)), shape, report }
+    }
+
+    /// Tells of progress until there is something else.
+    fn follow(&self, py: Python<'_>, started: Started) -> PyResult<Started> {
+        match &self.report {
+            Some(report) => report.follow(py, started).inspect_err(|_| _ = self.swap(Stage::Over)),
+            None => Ok(started),
+        }
     }
 
     fn swap(&self, next: Stage) -> Stage {
@@ -57,7 +83,8 @@ impl Stream {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let Some(mut started) = self.take()? else { return Ok(None) };
+        let Some(started) = self.take()? else { return Ok(None) };
+        let mut started = self.follow(py, started)?;
         let waited = wait(py, |interrupt| {
             let item = started.wait_item(interrupt);
             (item, started)
@@ -116,6 +143,7 @@ impl Stream {
         };
         self.swap(Stage::Over);
         started.end_items();
+        started = self.follow(py, started)?;
         let reply = wait(py, |interrupt| started.wait_interruptibly(interrupt))?;
         reply.map_err(|error| error::raise(py, &error)).and_then(|reply| read(py, &reply))
     }
@@ -137,17 +165,40 @@ impl Stream {
     }
 }
 
-/// The same for asyncio. Reading and writing may go on in different tasks.
+/// The same for asyncio. Reading and sending may go on in different tasks.
+///
+/// ::
+///
+///     async with calc.stream("count", 1000) as numbers:
+///         async for number in numbers:
+///             if number == 2:
+///                 break
+///     numbers = calc.duplex("doubled")
+///     await numbers.send(1)
+///     numbers.finish()
+///     [number async for number in numbers]  # [2]
+///     await numbers.aclose()
+///     numbers = calc.duplex("total")
+///     await numbers.send(1)
+///     await numbers.result()  # 1
+///     numbers.close()
 #[pyclass(frozen, module = "procall._native")]
 pub(crate) struct AsyncStream {
     started: Arc<Mutex<Option<Started>>>,
     shape: Shape,
+    report: Option<Arc<Report>>,
     hub: Py<Hub>,
 }
 
 impl AsyncStream {
-    pub(super) fn new(started: Started, shape: Shape, hub: Py<Hub>) -> Self {
-        Self { started: Arc::new(Mutex::new(Some(started))), shape, hub }
+    pub(super) fn new(
+        started: Started,
+        shape: Shape,
+        report: Option<Report>,
+        hub: Py<Hub>,
+    ) -> Self {
+        let started = Arc::new(Mutex::new(Some(started)));
+        Self { started, shape, report: report.map(Arc::new), hub }
     }
 
     fn wait(&self, py: Python<'_>, operation: impl Operation + 'static) -> Wait {
@@ -162,33 +213,39 @@ impl AsyncStream {
     }
 
     fn __anext__(&self, py: Python<'_>) -> Wait {
-        self.wait(py, NextItem(self.started.clone()))
+        self.wait(py, NextItem(self.started.clone(), self.report.clone()))
     }
 
+    /// Sends one item once there is room; awaited, it is false when the other side wants no
+    /// more.
     fn send(&self, value: &Bound<'_, PyAny>) -> PyResult<Wait> {
         let item = write(value)?;
         Ok(self.wait(value.py(), SendItem(self.started.clone(), item)))
     }
 
+    /// Says that no more items will be sent.
     fn finish(&self) {
         if let Some(started) = lock(&self.started).as_mut() {
             started.end_items();
         }
     }
 
+    /// Finishes, and waits for the value that the call gives.
     fn result(&self, py: Python<'_>) -> PyResult<Wait> {
         if self.shape.items_out() {
             return Err(PyRuntimeError::new_err("the answer is a stream; iterate over it"));
         }
         self.finish();
-        Ok(self.wait(py, Reply(self.started.clone())))
+        Ok(self.wait(py, Reply(self.started.clone(), self.report.clone())))
     }
 
+    /// Cancels what is left of the call.
     fn close(&self) {
         let started = lock(&self.started).take();
         drop(started);
     }
 
+    /// Cancels what is left of the call; for ``contextlib.aclosing``.
     fn aclose(&self, py: Python<'_>) -> Wait {
         self.close();
         self.wait(py, Nothing)
@@ -210,10 +267,28 @@ fn lock(started: &Mutex<Option<Started>>) -> std::sync::MutexGuard<'_, Option<St
     started.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct NextItem(Arc<Mutex<Option<Started>>>);
+/// Tells of the progress that has come. Whoever is told may use the stream, so that it is not held meanwhile; an exception ends it.
+fn follow(
+    py: Python<'_>,
+    started: &Mutex<Option<Started>>,
+    report: Option<&Report>,
+    waker: &Waker,
+) -> PyResult<()> {
+    let Some(report) = report else { return Ok(()) };
+    loop {
+        let polled = lock(started).as_mut().map(|started| started.poll_progress(waker));
+        let Some(Poll::Ready(Some(progress))) = polled else { return Ok(()) };
+        report.tell(py, progress).inspect_err(|_| drop(lock(started).take()))?;
+    }
+}
+
+struct NextItem(Arc<Mutex<Option<Started>>>, Option<Arc<Report>>);
 
 impl Operation for NextItem {
     fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
+        if let Err(error) = follow(py, &self.0, self.1.as_deref(), waker) {
+            return Poll::Ready(Err(error));
+        }
         let mut started = lock(&self.0);
         let polled = match started.as_mut() {
             Some(started) => started.poll_item(waker),
@@ -244,10 +319,13 @@ impl Operation for SendItem {
     }
 }
 
-struct Reply(Arc<Mutex<Option<Started>>>);
+struct Reply(Arc<Mutex<Option<Started>>>, Option<Arc<Report>>);
 
 impl Operation for Reply {
     fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
+        if let Err(error) = follow(py, &self.0, self.1.as_deref(), waker) {
+            return Poll::Ready(Err(error));
+        }
         let mut started = lock(&self.0);
         let Some(call) = started.as_mut() else {
             return Poll::Ready(Err(PyRuntimeError::new_err(

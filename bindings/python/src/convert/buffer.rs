@@ -1,4 +1,4 @@
-//! Arrays: PEP 3118 buffers of typed items to typed buffers and back.
+//! Arrays: PEP 3118 buffers of typed items, and `procall.TypedBuffer`, to typed buffers and back.
 
 use procall::buffer::{Dtype, EXT_TYPE, MAX_DIMS, TypedBuffer};
 use pyo3::buffer::PyBuffer;
@@ -18,7 +18,7 @@ pub(super) fn encode_view(
     let raised = |error: PyErr| Refusal::raised(py, &error);
     let format: String = attribute(view, intern!(py, "format")).map_err(raised)?;
     let ndim: usize = attribute(view, intern!(py, "ndim")).map_err(raised)?;
-    if ndim != 1 || !matches!(&*format, "B" | "b" | "c") {
+    if ndim != 1 || !matches!(&*format, "B" | "c") {
         return encode_array(view, out);
     }
     let len: usize = attribute(view, intern!(py, "nbytes")).map_err(raised)?;
@@ -42,10 +42,21 @@ pub(super) fn encode_array(
             "is an array whose items have the format {format:?}, which cannot be sent"
         ))
     })?;
+    head(dtype, big_endian, &shape, len, out)?;
+    append(view, len, out).map_err(raised)
+}
+
+/// The head is written by hand so that the items are copied only once, straight from their owner.
+fn head(
+    dtype: Dtype,
+    big_endian: bool,
+    shape: &[u64],
+    len: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
     if shape.len() > MAX_DIMS {
         return Err(Refusal::new(format!("is an array of more than {MAX_DIMS} dimensions")));
     }
-    // The head is written by hand so that the items are copied only once, straight from their owner.
     let total = 4 + 8 * shape.len() + len;
     match u32::try_from(total) {
         Ok(total @ (4 | 8 | 16)) => out.push(0xd4 + total.ilog2() as u8),
@@ -63,7 +74,57 @@ pub(super) fn encode_array(
     let flags = if big_endian { 2 } else { 0 };
     out.extend_from_slice(&[EXT_TYPE, 0, dtype.number(), shape.len() as u8, flags]);
     out.extend(shape.iter().flat_map(|dim| dim.to_le_bytes()));
-    append(view, len, out).map_err(raised)
+    Ok(())
+}
+
+/// A `procall.TypedBuffer`, or an array of a type that PEP 3118 has no name for; `false` for anything else, which is left alone.
+pub(super) fn encode_typed(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> Result<bool, Refusal> {
+    let py = value.py();
+    let raised = |error: PyErr| Refusal::raised(py, &error);
+    if let Some(home) = loaded(py, "procall._typed").map_err(raised)? {
+        let class = home.getattr(intern!(py, "TypedBuffer")).map_err(raised)?;
+        if value.is_instance(&class).map_err(raised)? {
+            let (name, shape, data) = typed_parts(value).map_err(raised)?;
+            let dtype = Dtype::from_name(&name).ok_or_else(|| {
+                Refusal::new(format!("is an array of {name:?}, which is unknown"))
+            })?;
+            head(dtype, false, &shape, data.as_bytes().len(), out)?;
+            out.extend_from_slice(data.as_bytes());
+            return Ok(true);
+        }
+    }
+    let Some(bits) = bfloat16_bits(value).map_err(raised)? else { return Ok(false) };
+    let view = PyMemoryView::from(&bits).map_err(raised)?;
+    let shape: Vec<u64> = attribute(&view, intern!(py, "shape")).map_err(raised)?;
+    let len: usize = attribute(&view, intern!(py, "nbytes")).map_err(raised)?;
+    head(Dtype::BF16, cfg!(target_endian = "big"), &shape, len, out)?;
+    append(&view, len, out).map_err(raised)?;
+    Ok(true)
+}
+
+fn typed_parts<'py>(
+    value: &Bound<'py, PyAny>,
+) -> PyResult<(String, Vec<u64>, Bound<'py, PyBytes>)> {
+    let py = value.py();
+    Ok((
+        value.getattr(intern!(py, "dtype"))?.extract()?,
+        value.getattr(intern!(py, "shape"))?.extract()?,
+        value.getattr(intern!(py, "data"))?.cast_into()?,
+    ))
+}
+
+/// An array of `ml_dtypes.bfloat16` as an array of the same bits.
+fn bfloat16_bits<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = value.py();
+    let Some(types) = loaded(py, "ml_dtypes")? else { return Ok(None) };
+    let Some(dtype) = value.getattr_opt(intern!(py, "dtype"))? else { return Ok(None) };
+    let Some(kind) = dtype.getattr_opt(intern!(py, "type"))? else { return Ok(None) };
+    if !kind.is(&types.getattr(intern!(py, "bfloat16"))?)
+        || !value.hasattr(intern!(py, "strides"))?
+    {
+        return Ok(None);
+    }
+    value.call_method1(intern!(py, "view"), (intern!(py, "uint16"),)).map(Some)
 }
 
 /// The items of a view in C order.
@@ -138,41 +199,52 @@ fn format_of(dtype: Dtype) -> Option<&'static str> {
     })
 }
 
-/// A numpy array when numpy is there already, a `memoryview` otherwise.
+/// A numpy array when numpy is there already, else a `memoryview` where it can tell all, else a `procall.TypedBuffer`. Each of them travels on as
+/// the same array.
 pub(super) fn decode<'py>(py: Python<'py>, payload: &[u8]) -> Result<Bound<'py, PyAny>, Refusal> {
-    let raised = |error: PyErr| Refusal::raised(py, &error);
     let buffer = TypedBuffer::parse(payload)
         .map_err(|error| Refusal::new(format!("is refused: {error}")))?;
     let packed =
         buffer.to_c_order().map_err(|error| Refusal::new(format!("is refused: {error}")))?;
-    let bytes = PyBytes::new(py, &packed);
-    let shape = PyTuple::new(py, &buffer.shape).map_err(raised)?;
-    let numpy = match (loaded(py, "numpy").map_err(raised)?, format_of(buffer.dtype)) {
-        (Some(numpy), _) => numpy,
-        (None, Some(format)) if shape.len() < 2 || !bytes.as_bytes().is_empty() => {
-            return view(bytes, format, shape).map_err(raised);
-        }
-        // Half precision, pairs, and dimensions of zero beside others: only numpy can show these.
-        (None, _) => py.import(intern!(py, "numpy")).map(Bound::into_any).map_err(|_| {
-            Refusal::new(format!(
-                "is an array of {}; install numpy to receive it",
-                buffer.dtype.name()
-            ))
-        })?,
+    made(py, buffer.dtype, &buffer.shape, &packed).map_err(|error| Refusal::raised(py, &error))
+}
+
+fn made<'py>(
+    py: Python<'py>,
+    dtype: Dtype,
+    shape: &[u64],
+    packed: &[u8],
+) -> PyResult<Bound<'py, PyAny>> {
+    let bytes = PyBytes::new(py, packed);
+    let shape = PyTuple::new(py, shape)?;
+    let numpy = match loaded(py, "numpy")? {
+        Some(numpy) => numpy_dtype(py, dtype)?.map(|name| (numpy, name)),
+        None => None,
     };
-    let name = match (buffer.dtype, loaded(py, "ml_dtypes").map_err(raised)?) {
-        (Dtype::BF16, Some(types)) => types.getattr(intern!(py, "bfloat16")).map_err(raised)?,
-        (Dtype::BF16, None) => {
-            return Err(Refusal::new("is an array of bfloat16; import ml_dtypes to receive it"));
+    if let Some((numpy, name)) = numpy {
+        let flat = numpy.call_method1(intern!(py, "frombuffer"), (bytes, name))?;
+        return flat.call_method1(intern!(py, "reshape"), (shape,));
+    }
+    // A view of unsigned bytes in a row is plain bytes, and a zero beside other dimensions is more than a view can have.
+    let is_bytes = dtype == Dtype::U8 && shape.len() == 1;
+    match format_of(dtype) {
+        Some(format) if !is_bytes && (shape.len() < 2 || !packed.is_empty()) => {
+            view(bytes, format, shape)
         }
-        (dtype, _) => {
-            dtype.name().into_pyobject(py).map_err(|error| raised(error.into()))?.into_any()
+        _ => {
+            let home = py.import(intern!(py, "procall._typed"))?;
+            home.getattr(intern!(py, "TypedBuffer"))?.call1((dtype.name(), shape, bytes))
         }
-    };
-    numpy
-        .call_method1(intern!(py, "frombuffer"), (bytes, name))
-        .and_then(|flat| flat.call_method1(intern!(py, "reshape"), (shape,)))
-        .map_err(raised)
+    }
+}
+
+/// What numpy calls the element type; `None` when it does not know it.
+fn numpy_dtype(py: Python<'_>, dtype: Dtype) -> PyResult<Option<Bound<'_, PyAny>>> {
+    match (dtype, loaded(py, "ml_dtypes")?) {
+        (Dtype::BF16, Some(types)) => types.getattr(intern!(py, "bfloat16")).map(Some),
+        (Dtype::BF16, None) => Ok(None),
+        (dtype, _) => Ok(Some(dtype.name().into_pyobject(py)?.into_any())),
+    }
 }
 
 fn view<'py>(

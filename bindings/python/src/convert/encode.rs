@@ -215,6 +215,8 @@ fn begin_other<'py>(value: &Bound<'py, PyAny>, out: &mut Vec<u8>) -> Result<Begu
         return Ok(Begun::Instead(value));
     } else if let Some(scalar) = buffer::numpy_scalar(value).map_err(raised)? {
         return Ok(Begun::Instead(scalar));
+    } else if buffer::encode_typed(value, out)? {
+        // It is written.
     } else if let Ok(view) = PyMemoryView::from(value) {
         buffer::encode_array(&view, out)?;
     } else {

@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use self::delivery::Delivery;
+use crate::client::Report;
 
 pub(crate) use reply::CallReply;
 pub(crate) use wait::{Operation, Wait};
@@ -119,10 +120,11 @@ impl Hub {
         &self,
         py: Python<'_>,
         started: Started,
+        report: Option<Report>,
         future: Py<PyAny>,
     ) -> PyResult<u64> {
         let number = self.enter();
-        let mut delivery = Delivery::new(started, future);
+        let mut delivery = Delivery::new(started, report, future);
         if delivery.turn(py, &self.waker(number)) {
             self.leave(number);
         } else {

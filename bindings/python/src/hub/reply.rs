@@ -6,26 +6,26 @@ use procall::Started;
 use pyo3::prelude::*;
 
 use super::wait::Operation;
+use crate::client::Report;
 use crate::convert;
 use crate::error;
 
 pub(crate) struct CallReply {
     started: Started,
-    on_progress: Option<Py<PyAny>>,
+    report: Option<Report>,
 }
 
 impl CallReply {
-    pub(crate) fn new(started: Started, on_progress: Option<Py<PyAny>>) -> Self {
-        Self { started, on_progress }
+    pub(crate) fn new(started: Started, report: Option<Report>) -> Self {
+        Self { started, report }
     }
 }
 
 impl Operation for CallReply {
     fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
-        if let Some(report) = &self.on_progress {
+        if let Some(report) = &self.report {
             while let Poll::Ready(Some(progress)) = self.started.poll_progress(waker) {
-                if let Err(error) = report.call1(py, (progress.done, progress.total, progress.text))
-                {
+                if let Err(error) = report.tell(py, progress) {
                     return Poll::Ready(Err(error));
                 }
             }

@@ -143,8 +143,8 @@ impl Pool {
         }
     }
 
-    /// The last lines that a worker printed, as `(worker, pid, stream, text)`.
-    fn output(&self, index: usize, count: usize) -> Vec<(String, u32, &'static str, String)> {
+    /// The last lines that a worker printed.
+    fn output(&self, index: usize, count: usize) -> Vec<Line> {
         self.pool.output_lines(index, count).into_iter().map(line).collect()
     }
 }
@@ -163,12 +163,16 @@ fn finish(py: Python<'_>, step: Step) -> PyResult<()> {
         .map_err(|error| error::raise(py, &error))
 }
 
-fn line(line: OutputLine) -> (String, u32, &'static str, String) {
+/// A line as `(worker, pid, stream, text, call, method)`.
+type Line = (String, u32, &'static str, String, Option<u64>, Option<String>);
+
+fn line(line: OutputLine) -> Line {
     let outlet = match line.outlet {
         Outlet::Stdout => "stdout",
         Outlet::Stderr => "stderr",
     };
-    (line.worker.to_string(), line.pid, outlet, line.text)
+    let method = line.method.map(|method| method.to_string());
+    (line.worker.to_string(), line.pid, outlet, line.text, line.call, method)
 }
 
 struct Starting(Step<Inner>);

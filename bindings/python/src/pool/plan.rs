@@ -1,12 +1,9 @@
 //! What a pool is to be, as Python says it.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use procall::Heartbeat;
-use procall_pool::{
-    DispatchPolicy, OutputLine, Pool, PoolBuilder, RecyclePolicy, RestartPolicy, parse_bytes,
-};
+use procall_pool::{DispatchPolicy, Pool, PoolBuilder, RecyclePolicy, RestartPolicy, parse_bytes};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -14,8 +11,6 @@ use crate::options::{self, Given};
 
 const PROGRAM: &str = "a file, or the parts of a command as a list";
 const WORKERS: &str = "a number of processes, or (least, most)";
-/// Those of `procall run`, which stay apart for people who do not tell red from green.
-const COLOURS: [u8; 6] = [36, 33, 35, 34, 32, 31];
 const MEMORY: &str = "a number of bytes, or a text such as \"2GiB\"";
 
 /// The builder that these options describe; what is absent keeps its default.
@@ -37,6 +32,7 @@ pub(super) fn builder(
     }
     builder = set(builder, given.path("cwd")?, PoolBuilder::cwd);
     builder = set(builder, given.path("interpreter")?, PoolBuilder::interpreter);
+    builder = set(builder, given.path("default_python")?, PoolBuilder::default_python);
     builder = set(builder, given.text("name")?, PoolBuilder::name);
     builder = set(builder, given.seconds("ready_timeout")?, PoolBuilder::ready_timeout);
     builder = set(builder, given.seconds("finish_timeout")?, PoolBuilder::finish_timeout);
@@ -44,33 +40,9 @@ pub(super) fn builder(
     if let Some(beats) = given.flag("heartbeat")? {
         builder = builder.heartbeat(beats.then(Heartbeat::default));
     }
-    if given.flag("show_output")?.unwrap_or(true) {
-        // On a thread of the pool's own, which never enters Python.
-        let colour = has_colour();
-        builder = builder.on_output(move |line| show(line, colour));
-    }
+    builder = set(builder, given.flag("show_output")?, PoolBuilder::show_output);
     given.finish("a pool")?;
     Ok(builder)
-}
-
-/// Whether standard error is a terminal whose user wants colours.
-fn has_colour() -> bool {
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-        || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    std::io::stderr().is_terminal() && !plain
-}
-
-/// A line of a worker's on standard error, each worker in a colour of its own.
-fn show(line: &OutputLine, colour: bool) {
-    let mut stderr = std::io::stderr().lock();
-    // Nobody may read it any more, which must not end the pool's thread.
-    let _ = if colour {
-        let number = line.worker.rsplit('/').next().and_then(|number| number.parse().ok());
-        let code = COLOURS[number.unwrap_or(0_usize) % COLOURS.len()];
-        writeln!(stderr, "\x1b[{code}m{} |\x1b[0m {}", line.worker, line.text)
-    } else {
-        writeln!(stderr, "{line}")
-    };
 }
 
 fn set<T>(

@@ -7,6 +7,7 @@ use procall::{CallId, Connection, Encoding, Error, ErrorCode, Executed};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 
+use super::current;
 use super::outcome::Outcome;
 use crate::error;
 use crate::hub::{Hub, Operation, Wait};
@@ -52,6 +53,11 @@ impl Call {
         self.connection.remaining(self.id?)
     }
 
+    /// Where it came from, and its number there; a notification has none.
+    pub(super) fn place(&self) -> Option<(Connection, CallId)> {
+        self.id.map(|id| (self.connection.clone(), id))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -64,7 +70,8 @@ impl Call {
                 break;
             }
             // Once the stream is open, another deadline holds, or none.
-            let next = procall::with_remaining(self.connection.remaining(id), || {
+            let remaining = self.connection.remaining(id);
+            let next = current::within(&self.connection, Some(id), remaining, || {
                 generator.try_iter().and_then(|mut items| items.next().transpose())
             });
             let value = match next {
@@ -169,7 +176,7 @@ impl Call {
             self.cancelled();
             return Ok(());
         }
-        match procall::with_remaining(left, || self.invoke(py)) {
+        match current::within(&self.connection, self.id, left, || self.invoke(py)) {
             Ok(generator) if self.what.streams => match self.id {
                 Some(id) => self.emit(&generator, id),
                 None => Ok(()),

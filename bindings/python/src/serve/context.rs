@@ -7,6 +7,21 @@ use pyo3::types::PyDict;
 use crate::convert;
 
 /// The facts of a call, for a handler that has a parameter of this type.
+///
+/// ::
+///
+///     calc = procall.Service("calc")
+///
+///     @calc.method
+///     def train(ctx: procall.Context, epochs: int) -> str:
+///         ctx.log(f"{ctx.method} for {ctx.caller.pid}, {ctx.remaining} s left")
+///         for epoch in range(epochs):
+///             if ctx.cancelled:
+///                 break
+///             ctx.progress(epoch + 1, epochs, "training")
+///         return ctx.meta.get("model", "model.bin")
+///
+///     calc.run()
 #[pyclass(frozen, module = "procall")]
 pub(crate) struct Context {
     pub(super) connection: Connection,
@@ -16,11 +31,22 @@ pub(crate) struct Context {
 }
 
 /// Who is at the other side, as it says itself.
+///
+/// ::
+///
+///     service = procall.Service("calc")
+///
+///     @service.method
+///     def whoami(ctx: procall.Context) -> str:
+///         caller = ctx.caller
+///         return f"{caller.name} {caller.runtime} {caller.pid}"
+///
+///     service.run()
 #[pyclass(frozen, get_all, module = "procall")]
 pub(crate) struct Peer {
     /// A name for people; may be empty.
     name: String,
-    /// Its implementation, such as `python/0.1.0`.
+    /// Its implementation, such as ``python/0.1.0``.
     runtime: String,
     /// Its process; 0 when it does not say.
     pid: u32,
@@ -41,7 +67,7 @@ impl Context {
         &self.method
     }
 
-    /// Seconds until the caller gives up; `None` when it never does.
+    /// Seconds until the caller gives up; ``None`` when it never does.
     #[getter]
     fn remaining(&self) -> Option<f64> {
         self.connection.remaining(self.id?).map(|left| left.as_secs_f64())
@@ -72,7 +98,8 @@ impl Context {
         Peer { name, runtime, pid }
     }
 
-    /// Writes a line to standard error that says which call it is about, as in `[calc.add #3] text`.
+    /// Writes a line to standard error that says which call it is about, as in
+    /// ``[calc.add #3] text``.
     fn log(&self, py: Python<'_>, text: &str) -> PyResult<()> {
         let mut lines = String::new();
         for line in text.lines() {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use procall::{Blocked, CallId, Connection, Encoding};
 use pyo3::prelude::*;
 
+use super::current;
 use super::outcome::Outcome;
 
 /// How long one generator may go on before calls and other generators get a turn.
@@ -79,7 +80,7 @@ impl Emitter {
         // Once the stream is open, another deadline holds, or none.
         let remaining = self.connection.remaining(self.id);
         let generator = self.generator.bind(py);
-        let next = procall::with_remaining(remaining, || {
+        let next = current::within(&self.connection, Some(self.id), remaining, || {
             generator.try_iter().and_then(|mut items| items.next().transpose())
         });
         match next {

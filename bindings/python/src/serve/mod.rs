@@ -3,6 +3,7 @@
 mod answers;
 mod call;
 mod context;
+mod current;
 mod emit;
 mod items;
 mod method;
@@ -17,8 +18,9 @@ use pyo3::prelude::*;
 
 pub(crate) use call::Call;
 pub(crate) use context::{Context, Peer};
+pub(crate) use current::{Reporter, current_remaining, reporter};
 pub(crate) use items::{AsyncItems, Items};
-pub(crate) use server::{Server, current_remaining};
+pub(crate) use server::Server;
 
 use run::unwanted;
 

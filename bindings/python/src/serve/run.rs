@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use super::answers::Answers;
 use super::call::{Call, Handed};
 use super::context::Context;
+use super::current;
 use super::emit::Emitter;
 use super::items::{AsyncItems, Items};
 use super::method::{Arguments, Kind, Method};
@@ -108,7 +109,7 @@ impl Handlers {
             answers.flush();
         }
         let begun = Instant::now();
-        let outcome = procall::with_remaining(remaining, || {
+        let outcome = current::within(incomer.connection, id, remaining, || {
             method.handler.bind(py).call(args, kwargs.as_ref())
         });
         let ended = Instant::now();

@@ -1,7 +1,7 @@
 //! The service as Python sees it.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use procall::transport::{LinkOptions, mem};
 use procall::{
@@ -9,14 +9,11 @@ use procall::{
     surroundings,
 };
 use pyo3::exceptions::{PyRuntimeError, PySystemExit};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
 use slab::Slab;
 
 use super::answers::Answers;
-use super::call::Call;
 use super::emit::{Emitter, Progress};
 use super::run::{Handlers, Incomer, Rest};
 use super::source::{Found, Source, Stopper};
@@ -24,16 +21,6 @@ use crate::client::config;
 use crate::error;
 use crate::hub::Hub;
 use crate::wait::wait;
-
-/// The context variable that holds the call whose async handler runs.
-static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-
-/// Time left for the call whose async handler runs here; `None` when none does.
-pub(crate) fn current_remaining(py: Python<'_>) -> PyResult<Option<Duration>> {
-    let Some(variable) = CURRENT.get(py) else { return Ok(None) };
-    let call = variable.call_method1(py, intern!(py, "get"), (py.None(),))?;
-    Ok(call.cast_bound::<Call>(py).ok().and_then(|call| call.get().left()))
-}
 
 /// A described service, and once it is open the place its calls come from.
 #[pyclass(frozen, module = "procall._native")]
@@ -165,8 +152,7 @@ impl Server {
     /// The context variable in which tasks keep the call that they serve.
     #[staticmethod]
     fn set_current(py: Python<'_>, variable: Py<PyAny>) {
-        // Set once; a second service of the process has the same.
-        let _ = CURRENT.set(py, variable);
+        super::current::keep_variable(py, variable);
     }
 }
 

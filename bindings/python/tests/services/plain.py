@@ -220,6 +220,11 @@ def leave() -> None:
     sys.exit(3)
 
 
+@calc.method
+def caller(ctx: procall.Context) -> str:
+    return ctx.caller.name
+
+
 noted: list[Any] = []
 
 

@@ -131,6 +131,13 @@ fn describe_method(found: Found<'_>, style: &Style) -> Result<(), Failure> {
     for (name, text) in rows {
         row(style, name, &text)?;
     }
+    for (at, error) in method.errors.iter().enumerate() {
+        let text = match &*error.description {
+            "" => error.name.clone(),
+            description => format!("{}  {description}", error.name),
+        };
+        row(style, if at == 0 { "errors" } else { "" }, &text)?;
+    }
     if style.verbose {
         for (name, schema) in [("params", &method.params_schema), ("result", &method.result_schema)]
         {

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
-use crate::support::{Home, Running};
+use crate::support::{Home, Running, on_a_terminal};
 
 #[test]
 fn a_call_prints_its_result_whichever_way_the_arguments_are_given() {
@@ -196,15 +196,21 @@ fn ctrl_c_cancels_the_call() {
 }
 
 #[test]
-fn progress_is_on_standard_error() {
+fn progress_is_a_bar_on_a_terminal_and_nothing_elsewhere() {
     let home = Home::new();
     let _run = home.run(&["--workers", "1"]);
-    let reported = home.procall(&["call", "report", "n=3"]);
+    let shown = on_a_terminal(&home, &["call", "report", "n=3"], "NO_COLOR", "1");
     // At most ten a second travel, but the one that completes the total always does.
-    assert!(reported.err.contains("progress 3/3 working"), "{reported:?}");
-    assert_eq!(reported.ok(), "3\n");
-    let quiet = home.procall(&["call", "report", "n=3", "--quiet"]);
-    assert_eq!((&*quiet.err, &*quiet.out), ("", "3\n"));
+    let bar = shown.split('\r').find(|line| line.contains("3/3")).unwrap_or_default();
+    assert!(bar.starts_with("[########################] 100%  3/3  "), "{shown:?}");
+    assert!(bar.ends_with("/s  working\x1b[K"), "{shown:?}");
+    assert!(shown.ends_with("\r\x1b[K3\r\n"), "it is taken away: {shown:?}");
+    for option in ["--quiet", "--json"] {
+        let shown = on_a_terminal(&home, &["call", "report", "n=3", option], "NO_COLOR", "1");
+        assert!(!shown.contains("3/3"), "{shown:?}");
+    }
+    let elsewhere = home.procall(&["call", "report", "n=3"]);
+    assert_eq!((&*elsewhere.err, &*elsewhere.out), ("", "3\n"));
 }
 
 #[test]

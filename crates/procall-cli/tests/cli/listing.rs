@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use procall::ErrorCode;
 
-use crate::support::Home;
+use crate::support::{Home, on_a_terminal};
 
 #[test]
 fn nothing_runs_is_no_error() {
@@ -74,6 +74,8 @@ fn a_method_is_described() {
     ] {
         assert!(described.contains(part), "{part}: {described}");
     }
+    let failing = home.procall(&["describe", "calc.fail"]).ok();
+    assert!(failing.contains("  errors      Refused\n              Postponed\n"), "{failing}");
     let stream = home.procall(&["describe", "calc.echo"]).ok();
     assert!(stream.contains("the caller sends one, and the answer is one"), "{stream}");
     let object = home.procall(&["describe", "calc.add", "--json"]).json();
@@ -128,27 +130,6 @@ fn help_begins_with_examples() {
     }
     assert_eq!(home.procall(&[]).code, 2);
     assert!(home.procall(&["--version"]).ok().starts_with("procall "));
-}
-
-/// What the command prints on a terminal.
-fn on_a_terminal(home: &Home, args: &[&str], name: &str, value: &str) -> String {
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let path = ptsname(&ours, Vec::new()).unwrap();
-    let path = std::path::PathBuf::from(path.to_str().unwrap());
-    let theirs = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
-    let mut command = home.command(args);
-    command.env("TERM", "xterm").env(name, value).stdout(theirs);
-    let status = command.status().unwrap();
-    assert!(status.success());
-    // Until the last name of the other end is closed.
-    drop(command);
-    let (mut printed, mut ours) = (Vec::new(), std::fs::File::from(ours));
-    // A terminal without a writer is an error, after all that was written.
-    let _ = std::io::Read::read_to_end(&mut ours, &mut printed);
-    String::from_utf8(printed).unwrap()
 }
 
 #[test]

@@ -23,6 +23,23 @@ fn it_says_what_can_be_called_and_passes_on_what_workers_print() {
 }
 
 #[test]
+fn lines_say_which_call_printed_them_for_whoever_asks() {
+    let home = Home::new();
+    let run = home.run(&["--workers", "1", "--verbose"]);
+    home.procall(&["call", "print", "line=hello"]).ok();
+    let line = run.expect("hello");
+    let (before, number) = line.split(" |").next().unwrap().rsplit_once(' ').unwrap();
+    assert!(before.starts_with("calc/1 #") && number == "calc.print", "{line}");
+    let home = Home::new();
+    let run = home.start(&["run", "./calc", "--workers", "1", "--json"]);
+    run.expect("\"serving\"");
+    home.procall(&["call", "print", "line=hello"]).ok();
+    let line: serde_json::Value = serde_json::from_str(&run.expect("hello")).unwrap();
+    assert_eq!(line["method"], "calc.print", "{line}");
+    assert!(line["call"].is_u64(), "{line}");
+}
+
+#[test]
 fn raw_lines_have_nothing_before_them() {
     let home = Home::new();
     let run = home.run(&["--workers", "1", "--raw"]);

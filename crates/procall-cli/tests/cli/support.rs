@@ -135,6 +135,28 @@ impl Home {
     }
 }
 
+/// What the command prints on a terminal, all of its output.
+pub(crate) fn on_a_terminal(home: &Home, args: &[&str], name: &str, value: &str) -> String {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let path = ptsname(&ours, Vec::new()).unwrap();
+    let path = PathBuf::from(path.to_str().unwrap());
+    let theirs = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut command = home.command(args);
+    let err = theirs.try_clone().unwrap();
+    command.env("TERM", "xterm").env(name, value).stdout(theirs).stderr(err);
+    let status = command.status().unwrap();
+    assert!(status.success());
+    // Until the last name of the other end is closed.
+    drop(command);
+    let (mut printed, mut ours) = (Vec::new(), std::fs::File::from(ours));
+    // A terminal without a writer is an error, after all that was written.
+    let _ = ours.read_to_end(&mut printed);
+    String::from_utf8(printed).unwrap()
+}
+
 fn ended(command: &mut Command) -> Ended {
     let output = command.output().unwrap();
     Ended {

@@ -1,7 +1,7 @@
 //! From a call that arrived to the worker that gets it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -49,41 +49,67 @@ impl Core {
             return Err(expired());
         }
         let wishes = Wishes::read(batch.meta(incoming));
+        if wishes.all {
+            return self.fan_out(client, connection, id, (batch, incoming), &wishes);
+        }
         let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
-        let (ticket, claim) = {
+        let ticket = {
+            let mut state = self.lock();
+            let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
+            let aim = state.aim(&method, &wishes)?;
+            let from = state.peers.get(&client).map(|peer| peer.id.clone()).unwrap_or_default();
+            let client = (client, &*from);
+            let ticket = Ticket::new(self.number(), client, method, incoming, body, &wishes, aim);
+            let ticket = Arc::new(ticket);
+            state.calls.insert(ticket.number, Arc::downgrade(&ticket));
+            ticket
+        };
+        let passage = Passage::new(self.clone(), ticket.clone());
+        let started = self.begin(&ticket).inspect_err(|_| self.meter.refuse())?;
+        ticket.set_relaying(connection.answer_with(id, incoming.shape(), started, passage));
+        Ok(())
+    }
+
+    /// Starts a call with a worker that has room, or puts it in line.
+    pub(super) fn begin(self: &Arc<Self>, ticket: &Arc<Ticket>) -> Result<Started, Error> {
+        let claim = {
             let mut state = self.lock();
             if state.draining {
                 return Err(Error::new(ErrorCode::Unavailable, "the engine is stopping")
                     .with_executed(Executed::No));
             }
-            let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
-            let aim = state.aim(&method, &wishes)?;
-            let from = state.peers.get(&client).map(|peer| peer.id.clone()).unwrap_or_default();
-            let ticket =
-                Ticket::new(self.number(), (client, &from), method, incoming, body, &wishes, aim);
-            let ticket = Arc::new(ticket);
-            let claim = state.claim_at_once(&ticket, self.settings.policy);
+            let claim = state.claim_at_once(ticket, self.settings.policy);
             if claim.is_none() {
                 self.enqueue(&mut state, ticket.clone())?;
             }
-            (ticket, claim)
+            claim
         };
-        let passage = Passage::new(self.clone(), ticket.clone());
-        let started = match claim {
-            Some(claim) => match self.start(&ticket, &claim) {
-                Ok(pending) => Started::from(pending),
-                Err(error) => self.again(&ticket, error)?,
+        match claim {
+            Some(claim) => match self.start(ticket, &claim) {
+                Ok(pending) => Ok(Started::from(pending)),
+                Err(error) => self.again(ticket, error),
             },
-            None => {
-                self.hurry.notify_one();
-                let queued: Box<dyn Queued> =
-                    Box::new(Waiting { core: self.clone(), ticket, over: false });
-                self.hand_over();
-                Started::from(queued)
-            }
-        };
-        connection.answer_with(id, incoming.shape(), started, passage);
-        Ok(())
+            None => Ok(self.waiting(ticket.clone())),
+        }
+    }
+
+    /// A call in line, as its caller has it.
+    fn waiting(self: &Arc<Self>, ticket: Arc<Ticket>) -> Started {
+        self.hurry.notify_one();
+        let queued: Box<dyn Queued> = Box::new(Waiting { core: self.clone(), ticket, over: false });
+        self.hand_over();
+        Started::from(queued)
+    }
+
+    /// Ends a call on its way: its caller is told so, its worker asked to cancel it. False when there is none of this number.
+    pub(crate) fn cancel(&self, number: u64) -> bool {
+        let ticket = self.lock().calls.get(&number).and_then(Weak::upgrade);
+        ticket.is_some_and(|ticket| {
+            let started = ticket.chosen().started.is_some();
+            let executed = if started { Executed::Maybe } else { Executed::No };
+            let error = Error::new(ErrorCode::Cancelled, "the call was cancelled at the engine");
+            ticket.stop(error.with_executed(executed))
+        })
     }
 
     fn start(&self, ticket: &Ticket, claim: &Claim) -> Result<Pending, Error> {
@@ -104,7 +130,7 @@ impl Core {
         match request {
             // The deadline of whatever this thread happens to serve is not this call's.
             Ok(request) => procall::with_remaining(None, || {
-                connection.start_leased(request, seat.clone(), ticket.waited())
+                connection.start_leased(request, seat.clone(), ticket.waited(), None)
             }),
             Err(error) => {
                 procall::Lease::release(&**seat);
@@ -144,11 +170,7 @@ impl Core {
             }
             self.enqueue(&mut state, ticket.clone())?;
         }
-        self.hurry.notify_one();
-        let queued: Box<dyn Queued> =
-            Box::new(Waiting { core: self.clone(), ticket: ticket.clone(), over: false });
-        self.hand_over();
-        Ok(Started::from(queued))
+        Ok(self.waiting(ticket.clone()))
     }
 
     fn enqueue(&self, state: &mut State, ticket: Arc<Ticket>) -> Result<(), Error> {
@@ -290,7 +312,11 @@ impl State {
         }
         let empty = std::collections::BTreeSet::new();
         let candidates = self.bare.get(name).unwrap_or(&empty);
-        let candidates: Vec<&Arc<str>> = candidates.iter().collect();
+        // Those that nobody serves now count only where there are no others.
+        let is_served =
+            |name: &&Arc<str>| self.methods.get(*name).is_some_and(|method| !method.is_away());
+        let served: Vec<&Arc<str>> = candidates.iter().filter(is_served).collect();
+        let candidates = if served.is_empty() { candidates.iter().collect() } else { served };
         match candidates.as_slice() {
             [only] => Ok((*only).clone()),
             [] => {

@@ -2,6 +2,7 @@
 
 mod admission;
 mod calls;
+mod fan;
 mod line;
 mod method;
 mod notices;
@@ -58,6 +59,8 @@ pub(crate) struct State {
     /// Methods for which calls wait.
     busy: BTreeSet<Arc<str>>,
     pins: Pins,
+    /// Calls on their way.
+    pub(crate) calls: HashMap<u64, Weak<Ticket>>,
     /// No new calls.
     pub(crate) draining: bool,
 }

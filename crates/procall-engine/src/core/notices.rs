@@ -64,7 +64,7 @@ impl Core {
     pub(super) fn tell(&self, connection: &Connection, want: &str) {
         let registration = self.lock().registration(Some(want));
         // One that is too long for a message is still told to those who ask for `procall.methods`.
-        let _ = connection.register(&registration);
+        let _ = connection.register_anew(&registration);
     }
 
     /// The same to all who came for it.
@@ -83,7 +83,7 @@ impl Core {
             (wanting, state.registration(Some(service)))
         };
         for connection in wanting {
-            let _ = connection.register(&registration);
+            let _ = connection.register_anew(&registration);
         }
     }
 }

@@ -57,3 +57,9 @@ impl Onlooker for Passage {
         self.core.meter.end(self.ticket.waited(), ending);
     }
 }
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        self.core.lock().calls.remove(&self.ticket.number);
+    }
+}

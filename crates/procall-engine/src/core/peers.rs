@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use procall::transport::Link;
@@ -11,7 +12,13 @@ use super::Core;
 use super::peer::{Number, Peer};
 use super::seat::Seat;
 use crate::events::Event;
-use crate::facts::Facts;
+use crate::facts::{Facts, Speaks};
+
+/// A peer that has just come.
+pub(crate) struct Joined {
+    pub(crate) number: Number,
+    pub(crate) connection: Connection,
+}
 
 impl Core {
     /// A link that somebody opened: from now on there is a peer.
@@ -20,12 +27,20 @@ impl Core {
         link: Box<dyn Link>,
         side: Side,
         facts: Facts,
-    ) -> Result<Connection, Error> {
+    ) -> Result<Joined, Error> {
         let number = self.number();
         {
             let state = self.lock();
             if state.draining {
                 return Err(Error::new(ErrorCode::Unavailable, "the engine is stopping"));
+            }
+            let each =
+                state.peers.values().filter(|peer| peer.facts.whose() == facts.whose()).count();
+            if facts.speaks != Speaks::Inside && each >= self.settings.peers_each {
+                return Err(Error::new(
+                    ErrorCode::Overloaded,
+                    format!("{each} peers of this user or address are connected already"),
+                ));
             }
             if state.peers.len() >= self.settings.peers {
                 return Err(Error::new(
@@ -42,7 +57,8 @@ impl Core {
             heartbeat: self.settings.heartbeat.clone(),
             ..Config::default()
         };
-        let service = Arc::new(PeerService { core: self.clone(), number });
+        let service =
+            Arc::new(PeerService { core: self.clone(), number, known: AtomicBool::new(false) });
         // The task that reads the link waits for the lock: it finds the peer when it gets it.
         let mut state = self.lock();
         let connection = procall::serve_raw(link, side, config, service)?;
@@ -70,7 +86,7 @@ impl Core {
         state.ids.insert(id.clone(), number);
         state.names.insert(id, number);
         state.peers.insert(number, peer);
-        Ok(connection)
+        Ok(Joined { number, connection })
     }
 
     /// Takes note of what has changed about a peer.
@@ -125,15 +141,13 @@ impl Core {
         let (left, orphans) = {
             let mut state = self.lock();
             let who = state.who(number);
+            let names = state.withdraw(number);
             let Some(peer) = state.peers.remove(&number) else { return };
             state.ids.remove(&peer.id);
             if state.names.get(&peer.name) == Some(&number) {
                 state.names.remove(&peer.name);
             }
-            let mut orphans = Vec::new();
-            for name in &peer.methods {
-                state.withdraw_from(number, name, true, &mut orphans);
-            }
+            let orphans = state.strand(number, &names);
             (who, orphans)
         };
         Self::refuse(orphans);
@@ -147,10 +161,22 @@ impl Core {
 struct PeerService {
     core: Arc<Core>,
     number: Number,
+    /// What the peer says of itself was looked at.
+    known: AtomicBool,
+}
+
+impl PeerService {
+    /// The first calls and registrations may come in the same turn as the greeting, before anybody was told of that.
+    fn look_first(&self, connection: &Connection) {
+        if !self.known.swap(true, Ordering::Relaxed) {
+            self.core.look(self.number, connection);
+        }
+    }
 }
 
 impl RawService for PeerService {
     fn calls(&self, connection: &Connection, batch: &procall::Batch) {
+        self.look_first(connection);
         let mut answers = Vec::new();
         for incoming in batch.iter() {
             match incoming.id {
@@ -170,6 +196,7 @@ impl RawService for PeerService {
     }
 
     fn registers(&self, connection: &Connection) {
+        self.look_first(connection);
         if let Some((id, registration)) = connection.take_registration() {
             let answer =
                 registration.and_then(|registration| self.core.register(self.number, registration));

@@ -41,8 +41,10 @@ impl Core {
         let (known, orphans) = {
             let mut state = self.lock();
             state.name_worker(number, &admitted.registration, label)?;
-            let orphans = state.withdraw(number);
+            let before = state.withdraw(number);
             state.offer(number, &admitted);
+            // Not earlier: what it still serves is still worth waiting for.
+            let orphans = state.strand(number, &before);
             (state.who(number), orphans)
         };
         if let Some(peer) = known {
@@ -164,43 +166,50 @@ impl State {
         }
     }
 
-    /// A peer serves nothing any more; gives back the calls that waited for it in vain.
-    pub(super) fn withdraw(&mut self, number: Number) -> Vec<(Arc<Ticket>, Error)> {
-        let mut orphans = Vec::new();
-        let names = self.peers.get_mut(&number).map(|peer| std::mem::take(&mut peer.methods));
-        let gone = !self.peers.contains_key(&number);
-        for name in names.into_iter().flatten() {
-            self.withdraw_from(number, &name, gone, &mut orphans);
+    /// A peer serves nothing any more; gives the names of what it served.
+    pub(super) fn withdraw(&mut self, number: Number) -> Vec<Arc<str>> {
+        let Some(peer) = self.peers.get_mut(&number) else { return Vec::new() };
+        let names: Vec<Arc<str>> = std::mem::take(&mut peer.methods).into_iter().collect();
+        for name in &names {
+            if let Some(method) = self.methods.get_mut(name) {
+                method.providers.retain(|provider| provider.peer != number);
+            }
         }
-        orphans
+        names
     }
 
-    pub(super) fn withdraw_from(
+    /// Takes out the calls that wait in vain, now that a peer serves these methods no more.
+    pub(super) fn strand(
         &mut self,
         number: Number,
-        name: &Arc<str>,
-        gone: bool,
-        orphans: &mut Vec<(Arc<Ticket>, Error)>,
-    ) {
-        let Some(method) = self.methods.get_mut(name) else { return };
-        method.providers.retain(|provider| provider.peer != number);
-        let away = method.is_away();
-        let stranded = method.waiting.take(|ticket| {
-            ticket.only == Some(number) || (away && ticket.only.is_none() && !ticket.waits)
-        });
-        if method.waiting.is_empty() {
-            self.busy.remove(name);
+        names: &[Arc<str>],
+    ) -> Vec<(Arc<Ticket>, Error)> {
+        let mut stranded = Vec::new();
+        let gone = !self.peers.contains_key(&number);
+        for name in names {
+            let Some(method) = self.methods.get_mut(name) else { continue };
+            if method.provider(number).is_some() {
+                continue;
+            }
+            let away = method.is_away();
+            let tickets = method.waiting.take(|ticket| {
+                ticket.only == Some(number) || (away && ticket.only.is_none() && !ticket.waits)
+            });
+            if method.waiting.is_empty() {
+                self.busy.remove(name);
+            }
+            for ticket in tickets {
+                let error = match ticket.only {
+                    Some(_) if gone => lost(),
+                    _ => super::calls::no_worker(name),
+                };
+                stranded.push((ticket, error));
+            }
+            if away {
+                self.forget_away(name);
+            }
         }
-        for ticket in stranded {
-            let error = match ticket.only {
-                Some(_) if gone => lost(),
-                _ => super::calls::no_worker(name),
-            };
-            orphans.push((ticket, error));
-        }
-        if away {
-            self.forget_away(name);
-        }
+        stranded
     }
 
     /// Methods that nobody serves are remembered, so that callers learn of it and can wait, but not without end.

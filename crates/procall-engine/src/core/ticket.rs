@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use procall::{
-    Body, CallOptions, Deadline, Error, ErrorCode, Executed, Handover, Incoming, Request,
+    Body, CallOptions, Deadline, Error, ErrorCode, Executed, Handover, Incoming, Relaying, Request,
 };
 
 use super::method::{Offer, Provider};
@@ -33,6 +33,8 @@ pub(crate) struct Ticket {
     pub(crate) waits: bool,
     pub(crate) handover: Handover,
     chosen: Mutex<Chosen>,
+    /// Ends it from outside, once it is on its way.
+    relaying: Mutex<Option<Relaying>>,
 }
 
 /// Who was picked for it.
@@ -91,6 +93,7 @@ impl Ticket {
             waits: wishes.wait,
             handover: Handover::default(),
             chosen: Mutex::default(),
+            relaying: Mutex::default(),
         }
     }
 
@@ -130,6 +133,16 @@ impl Ticket {
         };
         let options = CallOptions { deadline, ..self.options.clone() };
         Ok(Request { method, body: self.body.clone(), options })
+    }
+
+    pub(super) fn set_relaying(&self, relaying: Relaying) {
+        *self.relaying.lock().unwrap_or_else(PoisonError::into_inner) = Some(relaying);
+    }
+
+    /// Ends it with an error; false when it is not on its way yet.
+    pub(super) fn stop(&self, error: Error) -> bool {
+        let relaying = self.relaying.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        relaying.as_ref().map(|relaying| relaying.stop(error)).is_some()
     }
 
     pub(crate) fn chosen(&self) -> MutexGuard<'_, Chosen> {

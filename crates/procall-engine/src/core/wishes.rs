@@ -53,11 +53,15 @@ impl<'a> Wishes<'a> {
         }
     }
 
-    /// The metadata as they go on: with the true sender, and without what the router has obeyed.
+    /// The metadata as they go on: with the true sender, and without what the router has obeyed, but for whether all others get it too.
     pub(crate) fn sent(&self, from: &str) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(48);
         let mut writer = Writer::new(&mut bytes);
-        writer.map(self.rest.len() + 1).text("from").text(from);
+        let broadcast = self.broadcast && self.to.is_none();
+        writer.map(self.rest.len() + 1 + usize::from(broadcast)).text("from").text(from);
+        if broadcast {
+            writer.text("broadcast").boolean(true);
+        }
         for (name, value) in &self.rest {
             writer.text(name).raw(value);
         }

@@ -1,5 +1,8 @@
 //! Gateways: a foreign protocol on one side, ours on the other.
 
+pub(crate) mod json;
+pub(crate) mod roadmap;
+
 use std::sync::Arc;
 
 use procall::{Connection, Error, RawService};

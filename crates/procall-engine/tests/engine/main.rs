@@ -3,4 +3,6 @@
 mod calls;
 mod coming_back;
 mod naming;
+mod registering;
+mod routing;
 mod support;

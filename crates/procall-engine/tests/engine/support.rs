@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use procall::{Client, Error, Service};
 use procall_engine::{Engine, EngineBuilder, PeerRow};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// Longer than anything here takes.
@@ -14,17 +15,32 @@ pub(crate) struct House {
 }
 
 /// A worker that ends with the test.
-pub(crate) struct Worker(JoinHandle<Result<(), Error>>);
+pub(crate) struct Worker {
+    task: JoinHandle<Result<(), Error>>,
+    leave: Option<oneshot::Sender<()>>,
+}
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
 impl Worker {
     pub(crate) fn start(service: Service, engine: &str) -> Self {
-        Self(tokio::spawn(service.engine(engine).run()))
+        let (leave, left) = oneshot::channel();
+        let done = async {
+            // A dropped sender is the end of the test.
+            let _ = left.await;
+        };
+        let task = tokio::spawn(service.engine(engine).run_until(done));
+        Self { task, leave: Some(leave) }
+    }
+
+    /// Takes no new calls, finishes those it has, and goes.
+    pub(crate) async fn leave(mut self) {
+        drop(self.leave.take());
+        (&mut self.task).await.unwrap().unwrap();
     }
 }
 

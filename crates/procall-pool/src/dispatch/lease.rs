@@ -1,15 +1,18 @@
 //! The slot that a call holds at its worker, until the worker is done with it.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use procall::{ErrorCode, Lease, OnTimeout};
+use procall::{CallId, ErrorCode, Lease, OnTimeout};
 
 use super::{Busyness, Gate};
 use crate::core::Core;
 use crate::policy::Cause;
+
+/// No call has this number.
+const UNKNOWN: CallId = CallId::MAX;
 
 /// One for each process that sat at a seat, shared by all its calls: claiming a slot allocates nothing.
 #[derive(Debug)]
@@ -17,11 +20,40 @@ pub(crate) struct SeatLease {
     core: Weak<Core>,
     index: usize,
     generation: u64,
+    /// The number on the connection of the last call that began here while no other was running. It is set before the call is sent, so
+    /// before the call can end, and before the next one can begin alone.
+    alone: AtomicU64,
 }
 
 impl SeatLease {
     pub(crate) fn new(core: &Arc<Core>, index: usize, generation: u64) -> Arc<Self> {
-        Arc::new(Self { core: Arc::downgrade(core), index, generation })
+        Arc::new(Self {
+            core: Arc::downgrade(core),
+            index,
+            generation,
+            alone: AtomicU64::new(UNKNOWN),
+        })
+    }
+
+    /// One of no pool.
+    #[cfg(test)]
+    pub(super) fn detached(core: Weak<Core>) -> Arc<Self> {
+        Arc::new(Self { core, index: 0, generation: 0, alone: AtomicU64::new(UNKNOWN) })
+    }
+
+    /// A call begins alone: its number is not known yet.
+    pub(super) fn begin_alone(&self) {
+        self.alone.store(UNKNOWN, Ordering::Release);
+    }
+
+    /// Where the number of a call that begins alone goes.
+    pub(super) fn number(&self) -> &AtomicU64 {
+        &self.alone
+    }
+
+    /// The number of the last call that began alone, where it is known already.
+    pub(super) fn alone(&self) -> Option<CallId> {
+        Some(self.alone.load(Ordering::Acquire)).filter(|&id| id != UNKNOWN)
     }
 }
 

@@ -8,7 +8,9 @@ mod lease;
 mod queue;
 mod route;
 mod seat;
+mod speaker;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ use procall::{
 
 pub(crate) use lease::SeatLease;
 pub(crate) use seat::{Busyness, Seat};
+pub(crate) use speaker::{Before, Outlets};
 
 use lease::CallLease;
 use queue::{Entry, Queue, QueuedCall};
@@ -75,6 +78,23 @@ struct Claim {
     lease: Arc<SeatLease>,
     /// Calls that this process was given, this one included.
     served: u64,
+    /// No other call was running there.
+    alone: bool,
+}
+
+/// A slot as the seat gives it.
+struct Claimed {
+    connection: Connection,
+    lease: Arc<SeatLease>,
+    served: u64,
+    alone: bool,
+}
+
+impl Claim {
+    /// Where the call's number goes when what it prints can be told to be its own.
+    fn number(&self) -> Option<&AtomicU64> {
+        self.alone.then(|| self.lease.number())
+    }
 }
 
 impl Dispatch {
@@ -124,7 +144,7 @@ impl Core {
                 return Err(state.no_entry());
             }
             let route = state.route(&request.options)?;
-            let Some(claim) = state.claim_next(route) else {
+            let Some(claim) = state.claim_next(route, request.method) else {
                 return self.enqueue(state, request, route);
             };
             drop(state);
@@ -132,7 +152,8 @@ impl Core {
             // Without metadata the copy of the request allocates nothing. What the pool has obeyed is nothing to the worker.
             let mut sent = request.clone();
             (sent.options.key, sent.options.to) = (None, None);
-            let started = claim.connection.start_leased(sent, lease, Duration::ZERO);
+            let started =
+                claim.connection.start_leased(sent, lease, Duration::ZERO, claim.number());
             if self.note_started(route) {
                 self.hand_over();
             }
@@ -249,7 +270,7 @@ impl Core {
                 self.nudge_drain();
                 continue;
             };
-            let Some(claim) = state.claim(route) else {
+            let Some(claim) = state.claim(route, entry.method()) else {
                 // There was room a line ago, under this same lock.
                 state.queue.put_back(number, entry);
                 return;
@@ -260,7 +281,7 @@ impl Core {
             let request = Request { method: entry.method(), body: entry.body(), options };
             // The deadline of whatever this thread happens to serve is not this call's.
             let started = procall::with_remaining(None, || {
-                claim.connection.start_leased(request, lease, entry.waited(now))
+                claim.connection.start_leased(request, lease, entry.waited(now), claim.number())
             });
             let route = entry.route();
             match started {
@@ -378,25 +399,25 @@ impl Core {
 
 impl State {
     /// Takes a slot of a worker that a new call may go to.
-    fn claim_next(&mut self, route: Route) -> Option<Claim> {
+    fn claim_next(&mut self, route: Route, method: &str) -> Option<Claim> {
         if !self.queue.is_empty() && self.queue.is_ahead_of(route) {
             return None;
         }
-        self.claim(route)
+        self.claim(route, method)
     }
 
     /// Takes a slot of a worker on this route that has one.
-    fn claim(&mut self, route: Route) -> Option<Claim> {
+    fn claim(&mut self, route: Route, method: &str) -> Option<Claim> {
         let index = match route.seat() {
             Some(index) => Some(index).filter(|&index| self.has_room(route, index)),
             None => self.pick(),
         }?;
         let seat = &mut self.seats[index];
-        let (connection, lease, served) = seat.claim()?;
+        let Claimed { connection, lease, served, alone } = seat.claim(method)?;
         let (generation, losses) = (seat.generation, seat.losses);
         self.last_picked = index;
         self.starting.extend(route.key());
-        Some(Claim { index, generation, losses, connection, lease, served })
+        Some(Claim { index, generation, losses, connection, lease, served, alone })
     }
 
     /// The first call in the queue that a worker has room for.

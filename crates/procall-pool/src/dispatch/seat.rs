@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use procall::Connection;
+use procall::{CallId, Connection};
 
-use super::SeatLease;
+use super::speaker::{Before, Outlets, Speaker};
+use super::{Claimed, SeatLease};
+use crate::output::Outlet;
 
 /// What a worker is doing, apart from its calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,7 @@ pub(crate) struct Seat {
 struct Occupant {
     connection: Connection,
     lease: Arc<SeatLease>,
+    speaker: Speaker,
     slots: u32,
     /// Calls that this process was given.
     served: u64,
@@ -144,14 +147,41 @@ impl Seat {
         self.occupant.as_ref().map(|occupant| occupant.connection.clone())
     }
 
-    /// Takes a slot; with it comes how many calls this process has been given now.
-    pub(super) fn claim(&mut self) -> Option<(Connection, Arc<SeatLease>, u64)> {
+    /// Takes a slot for a call of this method.
+    pub(super) fn claim(&mut self, method: &str) -> Option<Claimed> {
         let occupant = self.occupant.as_mut()?;
+        occupant.speaker.begin(method, self.in_flight);
+        let alone = self.in_flight == 0;
+        if alone {
+            occupant.lease.begin_alone();
+        }
         self.in_flight += 1;
         self.calls += 1;
         occupant.served += 1;
         occupant.idle = None;
-        Some((occupant.connection.clone(), occupant.lease.clone(), occupant.served))
+        Some(Claimed {
+            connection: occupant.connection.clone(),
+            lease: occupant.lease.clone(),
+            served: occupant.served,
+            alone,
+        })
+    }
+
+    /// To be asked before one of the worker's pipes is read, so that afterwards [`author`](Self::author) can tell whose the lines are.
+    pub(crate) fn before_reading(&self) -> Option<Before> {
+        let occupant = self.occupant.as_ref()?;
+        Some(Before { begun: occupant.speaker.begun(), in_flight: self.in_flight })
+    }
+
+    /// The only call that can have printed what was read of a pipe, which is empty now or not.
+    pub(crate) fn author(
+        &mut self,
+        outlet: Outlet,
+        before: Before,
+        emptied: bool,
+    ) -> Option<(CallId, Arc<str>)> {
+        let occupant = self.occupant.as_mut()?;
+        occupant.speaker.author(outlet, before, emptied, &occupant.lease)
     }
 
     /// Gives a slot back. `now` is asked for the time when somebody wants to know since when the worker is idle.
@@ -196,10 +226,17 @@ impl Seat {
     }
 
     /// A ready worker sits down.
-    pub(crate) fn occupy(&mut self, connection: Connection, lease: Arc<SeatLease>, slots: u32) {
-        let since = Instant::now();
+    pub(crate) fn occupy(
+        &mut self,
+        connection: Connection,
+        lease: Arc<SeatLease>,
+        slots: u32,
+        outlets: Outlets,
+    ) {
+        let (since, speaker) = (Instant::now(), Speaker::new(outlets));
+        let idle = Some(since);
         self.occupant =
-            Some(Occupant { connection, lease, slots, served: 0, since, idle: Some(since) });
+            Some(Occupant { connection, lease, speaker, slots, served: 0, since, idle });
         self.busyness = Busyness::Ready;
         self.routed = true;
         self.in_flight = 0;

@@ -5,15 +5,19 @@ mod cutter;
 mod event;
 mod pipe;
 mod ring;
+mod show;
 
 use std::fmt;
 use std::sync::Arc;
 
+use procall::CallId;
+
 pub use audience::Events;
 pub(crate) use audience::{Audience, OnEvent, OnOutput};
 pub use event::{Event, Happening};
-pub(crate) use pipe::Pipe;
+pub(crate) use pipe::{Gulp, LAST_GULPS, Pipe};
 pub(crate) use ring::Ring;
+pub(crate) use show::show;
 
 /// Which of a worker's two streams a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,12 @@ pub struct OutputLine {
     pub text: String,
     /// The line was longer: the next one goes on where this one stops.
     pub unfinished: bool,
+    /// The call that printed it, by its number on the worker's connection, when that is known: no other call was running at the worker, nor
+    /// had one run since its output was last read to the end. Threads that outlive their call, and notifications, speak for whoever is
+    /// running.
+    pub call: Option<CallId>,
+    /// The method of that call, as its caller named it.
+    pub method: Option<Arc<str>>,
 }
 
 impl fmt::Display for OutputLine {

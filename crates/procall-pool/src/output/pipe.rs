@@ -1,6 +1,7 @@
 //! One of a worker's two output pipes.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
@@ -11,64 +12,71 @@ use super::cutter::Cutter;
 const GULP: usize = 64 << 10;
 /// How often a pipe is read when its worker has ended: what a pipe can hold at most (1 MiB) and then some. A grandchild that
 /// escaped and goes on writing cannot keep us here.
-const LAST_GULPS: usize = 32;
+pub(crate) const LAST_GULPS: usize = 32;
 
 /// The reading end of a pipe, which never waits.
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     outlet: Outlet,
     cutter: Cutter,
 }
 
+/// What came of reading a pipe once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gulp {
+    /// There was something; whether that was all there was.
+    Some { emptied: bool },
+    /// Nothing is there now.
+    Empty,
+    /// Nothing will ever come.
+    End,
+}
+
 impl Pipe {
     pub(crate) fn new(fd: OwnedFd, outlet: Outlet) -> Self {
-        Self { fd, outlet, cutter: Cutter::default() }
+        Self { fd: Arc::new(fd), outlet, cutter: Cutter::default() }
     }
 
-    /// Reads one gulp. False at the end of the pipe.
-    pub(crate) fn read(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        mut line: impl FnMut(Outlet, &[u8], bool),
-    ) -> bool {
-        matches!(self.gulp(buffer, &mut line), Ok(Some(_) | None))
+    /// The descriptor, for whoever wants to know whether something is there.
+    pub(crate) fn fd(&self) -> Arc<OwnedFd> {
+        self.fd.clone()
     }
 
-    /// Reads what is left; the worker has ended.
-    pub(crate) fn read_to_end(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        mut line: impl FnMut(Outlet, &[u8], bool),
-    ) {
-        for _ in 0..LAST_GULPS {
-            if !matches!(self.gulp(buffer, &mut line), Ok(Some(_))) {
-                break;
+    pub(crate) fn outlet(&self) -> Outlet {
+        self.outlet
+    }
+
+    /// Reads one gulp.
+    pub(crate) fn gulp(&self, buffer: &mut Vec<u8>) -> Gulp {
+        buffer.resize(GULP, 0);
+        loop {
+            match rustix::io::read(&self.fd, &mut buffer[..]) {
+                Ok(0) => break,
+                Ok(read) => {
+                    buffer.truncate(read);
+                    return Gulp::Some { emptied: read < GULP };
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    buffer.clear();
+                    return Gulp::Empty;
+                }
+                Err(_) => break,
             }
         }
-        let outlet = self.outlet;
-        self.cutter.end(|text, unfinished| line(outlet, text, unfinished));
+        buffer.clear();
+        Gulp::End
     }
 
-    /// `Ok(None)` when nothing is there now, an error at the end.
-    fn gulp(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        line: &mut impl FnMut(Outlet, &[u8], bool),
-    ) -> Result<Option<usize>, Errno> {
-        buffer.resize(GULP, 0);
-        let read = loop {
-            match rustix::io::read(&self.fd, &mut buffer[..]) {
-                Ok(0) => return Err(Errno::PIPE),
-                Ok(read) => break read,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-        };
-        let outlet = self.outlet;
-        self.cutter.feed(&buffer[..read], |text, unfinished| line(outlet, text, unfinished));
-        Ok(Some(read))
+    /// Cuts into lines what was read.
+    pub(crate) fn cut(&mut self, bytes: &[u8], line: impl FnMut(&[u8], bool)) {
+        self.cutter.feed(bytes, line);
+    }
+
+    /// Nothing more will be read: what was begun is a line too.
+    pub(crate) fn end(&mut self, line: impl FnMut(&[u8], bool)) {
+        self.cutter.end(line);
     }
 }
 

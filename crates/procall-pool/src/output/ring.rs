@@ -66,6 +66,8 @@ mod tests {
             outlet,
             text: text.to_owned(),
             unfinished: false,
+            call: None,
+            method: None,
         })
     }
 

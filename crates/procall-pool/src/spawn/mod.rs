@@ -1,8 +1,10 @@
 //! Starting worker processes.
 
+mod advice;
 mod child;
 mod dial;
 mod exit;
+mod interpreter;
 mod lifeline;
 mod memory;
 mod program;
@@ -18,6 +20,7 @@ use procall::{Error, ErrorCode};
 
 use crate::transport::Transport;
 
+pub(crate) use advice::advice;
 pub(crate) use child::{Child, spawn};
 pub(crate) use dial::{Dial, Token};
 pub use exit::Exit;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use procall::{Connection, Error, ErrorCode, Registration};
+use procall::{CallId, Connection, Error, ErrorCode, Registration};
 use rustix::process::Signal;
 
 use super::leaving::{Leaving, Then};
@@ -13,8 +13,8 @@ use super::starting::Starting;
 use super::watch::{Source, Watch};
 use crate::builder::FOREVER;
 use crate::core::Core;
-use crate::dispatch::{Busyness, SeatLease};
-use crate::output::{Happening, Outlet, OutputLine, Pipe};
+use crate::dispatch::{Busyness, Outlets, SeatLease};
+use crate::output::{Gulp, Happening, LAST_GULPS, Outlet, OutputLine, Pipe};
 use crate::policy::{Cause, History, Verdict};
 use crate::spawn::{self, Child, Exit, Launch, MemoryGroup};
 
@@ -83,6 +83,11 @@ impl Process {
         let memory = MemoryGroup::of(child.pid());
         Self { child, exit, pipes, was_ready: false, memory }
     }
+
+    /// The pipes that are still open.
+    fn outlets(&self) -> Outlets {
+        self.pipes.each_ref().map(|pipe| pipe.as_ref().map(|(pipe, _)| pipe.fd()))
+    }
 }
 
 impl Worker {
@@ -129,6 +134,12 @@ impl Worker {
         }
     }
 
+    /// What to do about a start that failed, where its last words tell.
+    fn advice(&self, scene: &Scene<'_>) -> Option<String> {
+        let process = self.process.as_ref()?;
+        spawn::advice(scene.launch, &scene.core.last_words(self.index, process.child.pid()))
+    }
+
     /// It registered and answered.
     pub(super) fn become_ready(&mut self, scene: &mut Scene<'_>, connection: Connection) {
         let registration = connection.peer_registration();
@@ -148,12 +159,13 @@ impl Worker {
         self.next_weighing = scene.core.settings.recycle.max_memory.map(|_| scene.now + WEIGHING);
         connection.measure(scene.core.meter.clone());
         connection.keep(self.waker.clone());
+        let outlets = self.process.as_ref().map(Process::outlets).unwrap_or_default();
         scene.core.publish(&connection, || {
             let mut state = scene.core.dispatch.lock();
             state.registration = registration.clone().or(state.registration.take());
             if let Some(seat) = state.seats.get_mut(self.index) {
                 let lease = SeatLease::new(scene.core, self.index, seat.generation);
-                seat.occupy(connection.clone(), lease, slots);
+                seat.occupy(connection.clone(), lease, slots, outlets);
             }
         });
         scene.core.event(self.index, Happening::Ready);
@@ -326,15 +338,9 @@ impl Worker {
         let pid = process.child.pid();
         let place = &mut process.pipes[outlet as usize];
         let Some((pipe, token)) = place else { return };
-        let mut buffer = std::mem::take(&mut scene.watch.buffer);
-        let goes_on = pipe.read(&mut buffer, |outlet, text, unfinished| {
-            scene.core.line(self.index, line(&self.name, pid, outlet, text, unfinished));
-        });
-        scene.watch.buffer = buffer;
-        if !goes_on {
-            pipe.read_to_end(&mut scene.watch.buffer, |outlet, text, unfinished| {
-                scene.core.line(self.index, line(&self.name, pid, outlet, text, unfinished));
-            });
+        let listening = Listening { name: &self.name, index: self.index, pid };
+        if listening.hear(pipe, scene.core, &mut scene.watch.buffer) == Gulp::End {
+            listening.hear_the_end(pipe, scene.core);
             scene.watch.remove(pipe.as_fd(), *token);
             *place = None;
         }
@@ -351,9 +357,14 @@ impl Worker {
         let pid = process.child.pid();
         for place in &mut process.pipes {
             let Some((mut pipe, token)) = place.take() else { continue };
-            pipe.read_to_end(&mut scene.watch.buffer, |outlet, text, unfinished| {
-                scene.core.line(self.index, line(&self.name, pid, outlet, text, unfinished));
-            });
+            let listening = Listening { name: &self.name, index: self.index, pid };
+            for _ in 0..LAST_GULPS {
+                let gulp = listening.hear(&mut pipe, scene.core, &mut scene.watch.buffer);
+                if !matches!(gulp, Gulp::Some { .. }) {
+                    break;
+                }
+            }
+            listening.hear_the_end(&mut pipe, scene.core);
             scene.watch.remove(pipe.as_fd(), token);
         }
         scene.watch.remove(process.child.pidfd(), process.exit);
@@ -374,7 +385,10 @@ impl Worker {
         self.vacate(scene, &reason, lost);
         scene.core.event_of(self.index, Some(pid), Happening::Exited { reason: reason.clone() });
         let stage = std::mem::replace(&mut self.stage, Stage::Stopped);
-        let what = if was_ready { reason } else { format!("{reason} before it was ready") };
+        let mut what = if was_ready { reason } else { format!("{reason} before it was ready") };
+        if !was_ready && let Some(advice) = self.advice(scene) {
+            what = format!("{what}: {advice}");
+        }
         let error = self.error(scene, ErrorCode::SpawnFailed, &what);
         if let Stage::Starting(starting) = stage {
             starting.close(scene);
@@ -497,13 +511,54 @@ fn slots(scene: &Scene<'_>, connection: &Connection, registration: Option<&Regis
     slots.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1)
 }
 
-fn line(name: &Arc<str>, pid: u32, outlet: Outlet, text: &[u8], unfinished: bool) -> OutputLine {
-    OutputLine {
-        worker: name.clone(),
-        pid,
-        outlet,
-        text: String::from_utf8_lossy(text).into_owned(),
-        unfinished,
+/// Whose output is read.
+struct Listening<'a> {
+    name: &'a Arc<str>,
+    index: usize,
+    pid: u32,
+}
+
+impl Listening<'_> {
+    /// Reads what a pipe has, a gulp at most, and tells the lines.
+    fn hear(&self, pipe: &mut Pipe, core: &Core, buffer: &mut Vec<u8>) -> Gulp {
+        let outlet = pipe.outlet();
+        let before = core.before_reading(self.index);
+        let gulp = pipe.gulp(buffer);
+        if let Gulp::Some { emptied } = gulp {
+            let author = before.and_then(|before| core.author(self.index, outlet, before, emptied));
+            pipe.cut(buffer, |text, unfinished| {
+                core.line(self.index, self.line(outlet, text, unfinished, author.as_ref()));
+            });
+        }
+        gulp
+    }
+
+    /// Tells what was begun and will not go on.
+    fn hear_the_end(&self, pipe: &mut Pipe, core: &Core) {
+        let outlet = pipe.outlet();
+        let before = core.before_reading(self.index);
+        let author = before.and_then(|before| core.author(self.index, outlet, before, false));
+        pipe.end(|text, unfinished| {
+            core.line(self.index, self.line(outlet, text, unfinished, author.as_ref()));
+        });
+    }
+
+    fn line(
+        &self,
+        outlet: Outlet,
+        text: &[u8],
+        unfinished: bool,
+        author: Option<&(CallId, Arc<str>)>,
+    ) -> OutputLine {
+        OutputLine {
+            worker: self.name.clone(),
+            pid: self.pid,
+            outlet,
+            text: String::from_utf8_lossy(text).into_owned(),
+            unfinished,
+            call: author.map(|author| author.0),
+            method: author.map(|author| author.1.clone()),
+        }
     }
 }
 

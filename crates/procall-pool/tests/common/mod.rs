@@ -31,9 +31,9 @@ pub(crate) fn example(name: &str) -> PathBuf {
     program
 }
 
-/// A pool of one test worker.
+/// A pool of one test worker, whose lines are kept and not shown.
 pub(crate) fn pool() -> PoolBuilder {
-    Pool::command([program()]).workers(1).name("test")
+    Pool::command([program()]).workers(1).name("test").show_output(false)
 }
 
 pub(crate) fn request<'a>(method: &'a str, body: &'a str) -> Request<'a> {

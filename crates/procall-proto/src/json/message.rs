@@ -37,6 +37,8 @@ pub enum JsonMessage {
         max: u64,
         /// Info map, MessagePack.
         info: Vec<u8>,
+        /// Whether notifications to everybody are to reach it; `None` when it does not say.
+        broadcasts: Option<bool>,
     },
     /// `welcome`: the version to speak.
     Welcome {
@@ -211,7 +213,7 @@ impl JsonMessage {
     pub fn native(&self, id: u64) -> Option<Message<'_>> {
         let none = Flags::default();
         Some(match self {
-            Self::Hello { min, max, info } => Message::Hello { min: *min, max: *max, info },
+            Self::Hello { min, max, info, .. } => Message::Hello { min: *min, max: *max, info },
             Self::Welcome { version, info } => Message::Welcome { version: *version, info },
             Self::Register { document, .. } => {
                 Message::Register { id, encoding: Encoding::Json, body: document }

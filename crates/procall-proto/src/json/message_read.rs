@@ -48,7 +48,8 @@ fn message(fields: &Fields<'_>) -> Result<Option<JsonMessage>, JsonError> {
     let text = |name| Ok::<_, JsonError>(fields.text(name)?.unwrap_or_default());
     Ok(Some(match &*tag {
         "hello" => {
-            JsonMessage::Hello { min: uint("min")?, max: uint("max")?, info: fields.map("info")? }
+            let (min, max, info) = (uint("min")?, uint("max")?, fields.map("info")?);
+            JsonMessage::Hello { min, max, info, broadcasts: fields.bool("broadcasts")? }
         }
         "welcome" => JsonMessage::Welcome { version: uint("version")?, info: fields.map("info")? },
         "register" => JsonMessage::Register {
@@ -214,14 +215,10 @@ fn code_number(name: &str) -> (u64, bool) {
         return (number, true);
     }
     let code = match name {
-        "method_not_found" => ErrorCode::NotFound,
-        "invalid_params" | "invalid_params_schema" | "invalid_result_schema" => {
-            ErrorCode::InvalidArgument
-        }
-        "invalid_result" => ErrorCode::InvalidResult,
-        _ => ErrorCode::HandlerError,
+        "invalid_params_schema" | "invalid_result_schema" => Some(ErrorCode::InvalidArgument),
+        _ => ErrorCode::ALL.iter().copied().find(|code| code.engine_name() == name),
     };
-    (code.number().into(), false)
+    (code.unwrap_or(ErrorCode::HandlerError).number().into(), false)
 }
 
 impl JsonId {

@@ -26,6 +26,7 @@ mod keys;
 mod message;
 mod message_read;
 mod message_write;
+mod outline;
 mod text;
 mod to_json;
 mod tokens;
@@ -35,6 +36,7 @@ pub use from_json::from_json;
 pub use message::{JsonId, JsonMessage};
 pub use message_read::decode;
 pub use message_write::{Spelling, Style, encode, encode_with};
+pub use outline::Outline;
 pub use to_json::to_json;
 
 /// The JSON key that stands for bytes.

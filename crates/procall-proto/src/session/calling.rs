@@ -53,7 +53,7 @@ impl Session {
         token: u64,
     ) -> Result<CallId, Failure> {
         self.admit(method, body.bytes().len(), options.meta)?;
-        if self.calling.len() >= self.max_calls_out() {
+        if !self.has_room() {
             self.counters.refused += 1;
             return Err(Failure::local(
                 ErrorCode::Overloaded,
@@ -117,8 +117,8 @@ impl Session {
         Ok(())
     }
 
-    /// Whether a request may be sent at all.
-    fn admit(&mut self, method: &str, len: usize, meta: &[u8]) -> Result<(), Failure> {
+    /// Whether a request may be sent at all, were there room for it. Refusals are local.
+    pub fn admit(&mut self, method: &str, len: usize, meta: &[u8]) -> Result<(), Failure> {
         let refuse =
             |code, message: String| Err(Failure::local(code, message).with_executed(Executed::No));
         if let super::Stage::Ended(code) = self.stage {

@@ -9,6 +9,8 @@ use crate::{ErrorCode, Fault, Limits};
 
 /// Longest text kept of what a peer says about itself, in bytes.
 const MAX_TEXT: usize = 256;
+/// Longest name of a peer, in bytes.
+const MAX_NAME: usize = 128;
 /// Most features kept.
 const MAX_FEATURES: usize = 64;
 
@@ -17,6 +19,31 @@ pub(super) const HEADER_ROOM: usize = 20 << 10;
 /// A peer that takes shorter messages than this cannot take part.
 const MIN_MESSAGE: usize = 32 << 10;
 
+/// A name as people may be shown it: without control characters and those that change the direction of what follows, 128 bytes at most.
+///
+/// Names of peers are cleaned on both sides, because they end up in logs and on terminals.
+///
+/// ```
+/// use procall_proto::clean_name;
+///
+/// assert_eq!(clean_name(" night\u{1b}[31mly\u{202e} "), "night[31mly");
+/// assert_eq!(clean_name(&"é".repeat(100)).len(), 128);
+/// ```
+pub fn clean_name(name: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = name.chars().filter(|&c| !c.is_control() && !turns(c));
+    let mut clean = String::new();
+    // What is taken is bounded before it is kept: a name may be long.
+    for c in shown.skip_while(|c| c.is_whitespace()) {
+        if clean.len() + c.len_utf8() > MAX_NAME {
+            break;
+        }
+        clean.push(c);
+    }
+    clean.truncate(clean.trim_end().len());
+    clean
+}
+
 /// Appends the info map of hello and welcome.
 pub(super) fn write_info(config: &Config, with_token: bool, out: &mut Vec<u8>) {
     let limits = &config.limits;
@@ -24,7 +51,7 @@ pub(super) fn write_info(config: &Config, with_token: bool, out: &mut Vec<u8>) {
     let token = config.token.as_deref().filter(|_| with_token);
     let optional = [token.is_some(), !config.want.is_empty(), !config.features.is_empty()];
     writer.map(9 + optional.into_iter().filter(|there| *there).count());
-    writer.text("peer").text(&config.id).text("name").text(&config.name);
+    writer.text("peer").text(&config.id).text("name").text(&clean_name(&config.name));
     writer.text("runtime").text(&config.runtime).text("pid").uint(config.pid.into());
     writer.text("chunk").uint(limits.chunk as u64);
     writer.text("max_message").uint(limits.max_message as u64);
@@ -73,7 +100,7 @@ pub(super) fn read_info(bytes: &[u8]) -> Result<(PeerInfo, Option<&[u8]>), WireE
         seen.push(key);
         match key {
             "peer" => info.id = short(&mut reader)?,
-            "name" => info.name = short(&mut reader)?,
+            "name" => info.name = clean_name(&short(&mut reader)?),
             "want" => info.want = short(&mut reader)?,
             "runtime" => info.runtime = short(&mut reader)?,
             "pid" => info.pid = reader.uint32("the process id")?,

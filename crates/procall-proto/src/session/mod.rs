@@ -21,6 +21,7 @@ use hashbrown::HashMap;
 pub use event::{
     Blocked, Body, CallId, Counters, Event, IncomingCall, Options, Payload, PeerInfo, Reason,
 };
+pub use handshake::clean_name;
 
 use assembly::{Assembly, Head};
 use calling::Calling;
@@ -181,6 +182,11 @@ impl Session {
     /// Calls of our own that wait for their outcome.
     pub fn calling(&self) -> usize {
         self.calling.len()
+    }
+
+    /// Whether another call may be started: fewer are in flight than this side and the peer take.
+    pub fn has_room(&self) -> bool {
+        self.calling.len() < self.max_calls_out()
     }
 
     /// Whether the peer has not yet answered this call of ours, be its outcome known or not.

@@ -36,6 +36,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether a registration waits for the peer's answer.
+    pub fn is_registering(&self) -> bool {
+        self.registering.is_some()
+    }
+
     /// Answers a registration of the peer's. A refusal may bring an error map besides its message; one that is longer than a chunk gives way to
     /// the message alone.
     pub fn registered(&mut self, id: CallId, result: Result<(), (ErrorCode, &str, &[u8])>) {

@@ -29,6 +29,8 @@ pub(super) struct Serving {
     items_in: Option<Box<RecvWindow>>,
     items_out: Option<Box<SendWindow>>,
     progress_at: Time,
+    /// The last report that was sent completed the total.
+    completed: bool,
 }
 
 impl Session {
@@ -122,6 +124,7 @@ impl Session {
                 .then(|| Box::new(RecvWindow::new(limits.stream_items, limits.stream_bytes))),
             items_out: call.items_out.then(|| Box::new(SendWindow::new(items, bytes))),
             progress_at: Time::ZERO,
+            completed: false,
         };
         self.serving.insert(call.id, serving);
         Some(Event::Call(call))
@@ -248,12 +251,15 @@ impl Session {
     }
 
     /// Says how far the handler of a call of the peer's has come. At most ten a second are sent, the others are dropped;
-    /// the one that completes the total is always sent. Of the text, 1 KiB is.
+    /// the one that completes the total is always sent, once. Of the text, 1 KiB is.
     pub fn progress(&mut self, now: Time, id: CallId, done: u64, total: Option<u64>, text: &str) {
         let Some(serving) = self.serving.get_mut(&id) else { return };
-        if now < serving.progress_at && total != Some(done) {
+        // However often a handler says that it is done, or begins anew.
+        let completes = total == Some(done) && !std::mem::replace(&mut serving.completed, true);
+        if now < serving.progress_at && !completes {
             return;
         }
+        serving.completed = total == Some(done);
         serving.progress_at = now + PROGRESS_INTERVAL;
         let text = clip(text, MAX_TEXT);
         self.outbox.small(id, &Message::Progress { id, done, total, text });

@@ -51,6 +51,19 @@ fn both_sides_learn_who_the_other_is() {
 }
 
 #[test]
+fn a_name_is_clean_whoever_sends_it() {
+    let client = Config { name: format!("a\u{1b}[2Jb{}", "x".repeat(1000)), ..Config::default() };
+    let pair = Pair::ready(client, Config::default());
+    let seen = &*pair.server.session.peer().unwrap().name;
+    assert!(seen.starts_with("a[2Jbx") && seen.len() == 128, "{seen}");
+
+    let map = info(1, |writer| _ = writer.text("name").text("night\nly\u{202e}\u{7}"));
+    let (pair, result) = greet(&map);
+    result.unwrap();
+    assert_eq!(pair.server.session.peer().unwrap().name, "nightly");
+}
+
+#[test]
 fn the_right_token_opens() {
     Pair::ready(token(b"secret"), token(b"secret"));
     // Where none is needed, one is no harm; and it is not told back.

@@ -50,6 +50,18 @@ fn progress_comes_ten_times_a_second_and_the_last_one_always() {
 }
 
 #[test]
+fn saying_again_and_again_that_all_is_done_is_no_way_around_that() {
+    let mut pair = Pair::standard();
+    let id = pair.open_call(Options::default());
+    for _ in 0..1000 {
+        pair.server.session.progress(pair.now, id, 5, Some(5), "");
+        pair.server.session.progress(pair.now, id, 0, Some(5), "");
+    }
+    pair.drive();
+    assert_eq!(std::iter::from_fn(|| pair.client.event()).count(), 1);
+}
+
+#[test]
 fn a_progress_text_is_cut_before_it_is_too_long_to_send() {
     let mut pair = Pair::standard();
     let id = pair.open_call(Options::default());

@@ -8,7 +8,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::line::Line;
-use super::{AsChannel, Call, DuplexCall, StreamCall, config, config_for, encode_params};
+use super::{
+    AsChannel, Call, ConnectOptions, DuplexCall, StreamCall, config, config_for, encode_params,
+};
 use crate::channel::Channel;
 use crate::codec;
 use crate::connection::{Connection, Pending, Request, Side, WaitError};
@@ -60,9 +62,14 @@ impl BlockingClient {
     /// assert_eq!(error.code(), ErrorCode::NoWorker);
     /// ```
     pub fn connect_within(target: &str, patience: Duration) -> Result<Self, Error> {
-        let mut finder = Finder::new(target, patience);
+        Self::connect_with(target, ConnectOptions { patience, ..ConnectOptions::default() })
+    }
+
+    /// The same with all options; see [`ConnectOptions`].
+    pub fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
+        let mut finder = Finder::new(target, options.patience);
         let link = finder.wait(&mut || false)?;
-        let config = config_for(&finder);
+        let config = config_for(&finder, options.name.as_deref());
         let greeted = Self::greet(link, config.clone(), finder.greeting())?;
         let connection = greeted.ok_or_else(|| finder.unanswered())?;
         Ok(Self { line: Line::found(&finder, config, connection, Box::new(connect)) })
@@ -70,7 +77,7 @@ impl BlockingClient {
 
     /// A client over a link of the caller's own.
     pub fn over(link: Box<dyn procall_transport::Link>) -> Result<Self, Error> {
-        let connection = Self::greet(link, config(), GREETING)?.ok_or_else(|| {
+        let connection = Self::greet(link, config(None), GREETING)?.ok_or_else(|| {
             Error::new(ErrorCode::NoWorker, "the other side does not answer the greeting")
         })?;
         Ok(Self { line: Line::Fixed(connection) })

@@ -89,14 +89,28 @@ impl Client {
     /// # }
     /// ```
     pub async fn connect_within(target: &str, patience: Duration) -> Result<Self, Error> {
-        let mut finder = Finder::new(target, patience);
+        Self::connect_with(target, ConnectOptions { patience, ..ConnectOptions::default() }).await
+    }
+
+    /// The same with all options.
+    ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), procall::Error> {
+    /// use procall::{Client, ConnectOptions};
+    ///
+    /// let nightly = ConnectOptions { name: Some("nightly".into()), ..ConnectOptions::default() };
+    /// let calc = Client::connect_with("calc", nightly).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
+        let mut finder = Finder::new(target, options.patience);
         let link = loop {
             match finder.try_open()? {
                 Some(link) => break link,
                 None => tokio::time::sleep(finder.pause()).await,
             }
         };
-        let config = config_for(&finder);
+        let config = config_for(&finder, options.name.as_deref());
         let wanted = Self::greet(link, config.clone());
         let greeted = tokio::time::timeout(finder.greeting(), wanted).await;
         let connection = greeted.unwrap_or_else(|_| Err(finder.unanswered()))?;
@@ -111,7 +125,7 @@ impl Client {
 
     /// A client over a link of the caller's own.
     pub async fn over(link: Box<dyn procall_transport::Link>) -> Result<Self, Error> {
-        let connection = Self::greet(link, config()).await?;
+        let connection = Self::greet(link, config(None)).await?;
         Ok(Self { shared: Arc::new(Closing { line: Line::Fixed(connection) }) })
     }
 
@@ -230,13 +244,33 @@ pub fn notify(channel: &dyn Channel, method: &str, params: impl Serialize) -> Re
     ))
 }
 
-pub(crate) fn config() -> procall_proto::Config {
-    procall_proto::Config { pid: std::process::id(), ..procall_proto::Config::default() }
+/// How to connect. All fields have defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// How long the service may take to be there and to answer, 5 s; zero is one look.
+    pub patience: Duration,
+    /// What the other side is to call this one, in its logs and to its handlers; [`program_name`](crate::program_name) without it. Control
+    /// characters are left out, and what is beyond 128 bytes.
+    pub name: Option<String>,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self { patience: Finder::PATIENCE, name: None }
+    }
+}
+
+pub(crate) fn config(name: Option<&str>) -> procall_proto::Config {
+    procall_proto::Config {
+        name: name.unwrap_or_else(|| crate::program_name()).to_owned(),
+        pid: std::process::id(),
+        ..procall_proto::Config::default()
+    }
 }
 
 /// What the peer that was found is told.
-pub(crate) fn config_for(finder: &Finder) -> procall_proto::Config {
-    procall_proto::Config { want: finder.want().to_owned(), ..config() }
+pub(crate) fn config_for(finder: &Finder, name: Option<&str>) -> procall_proto::Config {
+    procall_proto::Config { want: finder.want().to_owned(), ..config(name) }
 }
 
 /// A link to a service by name or address, if it is there now: one look of a [`Finder`]. Over TCP that may take a second.

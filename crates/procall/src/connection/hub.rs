@@ -255,7 +255,7 @@ impl Hub {
         for shared in self.connections() {
             shared.flush_held();
             let mut state = shared.lock();
-            let due = state.session.poll_timeout();
+            let due = state.poll_timeout();
             state.driver_timer = due;
             earliest = earliest.min(due);
         }

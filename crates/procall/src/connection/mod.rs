@@ -7,6 +7,7 @@ mod after;
 mod coalesce;
 mod hub;
 mod inbox;
+mod line;
 mod pending;
 mod serving;
 mod slot;
@@ -203,7 +204,7 @@ impl Connection {
 
     /// When [`Connection::turn`] is due even if the link stays silent.
     pub fn next_timeout(&self) -> Option<Duration> {
-        let time = self.shared.lock().session.poll_timeout();
+        let time = self.shared.lock().poll_timeout();
         clock::until(time, clock::now())
     }
 
@@ -227,7 +228,7 @@ impl Connection {
     #[cfg(feature = "tokio")]
     pub(crate) fn driver_due(&self) -> Time {
         let mut state = self.shared.lock();
-        state.driver_timer = state.session.poll_timeout();
+        state.driver_timer = state.poll_timeout();
         state.driver_timer
     }
 
@@ -258,8 +259,11 @@ impl Connection {
 
     /// What was counted of our calls on this connection.
     pub fn metrics(&self) -> Metrics {
-        let meter = self.shared.lock().meter.clone();
-        meter.metrics()
+        let (meter, waiting) = {
+            let state = self.shared.lock();
+            (state.meter.clone(), state.line.len())
+        };
+        Metrics { queue_depth: waiting, ..meter.metrics() }
     }
 
     /// Has this meter count from now on, instead of the connection's own.
@@ -267,9 +271,9 @@ impl Connection {
         self.shared.lock().meter = meter;
     }
 
-    /// Calls of ours that wait for their outcome.
+    /// Calls of ours that wait for their outcome, those included that wait for their turn.
     pub fn calling(&self) -> usize {
-        self.shared.lock().session.calling()
+        self.shared.lock().calling()
     }
 
     /// Notifications of the peer's that were dropped because too many waited to be taken, or nobody serves here.
@@ -327,6 +331,22 @@ impl Connection {
                 .session
                 .register(procall_proto::Body::msgpack(&bytes))
                 .map_err(Error::from_failure)
+        })
+    }
+
+    /// The same when what is served changes: while an earlier registration waits for its answer this one follows it, and only the newest does.
+    pub fn register_anew(&self, registration: &Registration) -> Result<(), Error> {
+        let bytes = crate::codec::encode(registration).map_err(|error| {
+            Error::invalid(format!("the registration cannot be encoded: {error}"))
+        })?;
+        self.shared.with(|state, _| {
+            if state.session.is_registering() {
+                state.next_registration = Some(bytes);
+                return Ok(());
+            }
+            state.registered = None;
+            let body = procall_proto::Body::msgpack(&bytes);
+            state.session.register(body).map_err(Error::from_failure)
         })
     }
 
@@ -585,7 +605,7 @@ impl Shared {
 impl State {
     /// Wakes the driver when its timer is later than the session wants.
     pub(super) fn hurry_driver(&mut self, after: &mut After) {
-        if self.session.poll_timeout() < self.driver_timer {
+        if self.poll_timeout() < self.driver_timer {
             self.driver_timer = Time::ZERO;
             after.wakes.extend(self.driver.clone());
         }

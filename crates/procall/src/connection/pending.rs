@@ -1,6 +1,7 @@
 //! A call of ours, from its start to its outcome.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Options, Time}
 
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use super::wait::{Interrupt, WaitError};
-use super::{Connection, Lease, Shared, State, standby};
+use super::{Connection, Lease, Shared, State, line, standby};
 use crate::clock;
 use crate::error::Error;
 use crate::metrics::Ending;
@@ -117,24 +118,29 @@ impl Connection {
     /// Starts a call; the handle gives its outcome.
     ///
     /// A call made by a handler inherits what is left of the handler's own deadline when that is less.
+    ///
+    /// When [`Limits::max_calls`](procall_proto::Limits::max_calls) calls are in flight, or as many as the peer takes, the call waits for its
+    /// turn: in the order of starting, within its own deadline, and never longer than the connection lives. One whose wait ends without its turn
+    /// was not executed. [`Limits::max_waiting`](procall_proto::Limits::max_waiting) of them may wait.
     pub fn start(&self, request: Request<'_>) -> Result<Pending, Error> {
-        self.start_call(request, None, false, None)
+        self.start_call(request, None, false, None, None)
     }
 
     /// The same for a pool, which counts beginnings and refusals itself: `lease` is released when the peer is done with the call, which waited
-    /// for a worker for so long.
+    /// for a worker for so long. `number` is set to the call's id before its message leaves, so that whatever the peer does for it comes later.
     pub fn start_leased(
         &self,
         request: Request<'_>,
         lease: Arc<dyn Lease>,
         waited: Duration,
+        number: Option<&AtomicU64>,
     ) -> Result<Pending, Error> {
-        self.start_call(request, Some(lease), false, Some(waited))
+        self.start_call(request, Some(lease), false, Some(waited), number)
     }
 
     /// Starts a call whose message stays here until somebody sends, or waits for, anything on this connection.
     pub fn start_held(&self, request: Request<'_>) -> Result<Pending, Error> {
-        self.start_call(request, None, true, None)
+        self.start_call(request, None, true, None, None)
     }
 
     /// Sends the messages of calls that were started with [`start_held`](Self::start_held).
@@ -148,6 +154,7 @@ impl Connection {
         lease: Option<Arc<dyn Lease>>,
         hold: bool,
         counted: Option<Duration>,
+        number: Option<&AtomicU64>,
     ) -> Result<Pending, Error> {
         let now = clock::now();
         let options = &request.options;
@@ -175,6 +182,9 @@ impl Connection {
         let start = |state: &mut State| {
             meta.as_ref().map_err(Error::clone)?;
             state.check_open()?;
+            if counted.is_none() && !state.takes_call() {
+                return state.wait_in_line(now, request.method, body, &session_options);
+            }
             let token = state.slots.vacant_key();
             let id = state
                 .session
@@ -183,6 +193,9 @@ impl Connection {
             let began =
                 Time::from_nanos(now.as_nanos().saturating_sub(nanos(counted.unwrap_or_default())));
             state.slots.insert(Slot { id, lease: lease.clone(), began, ..Slot::default() });
+            if let Some(number) = number {
+                number.store(id, Ordering::Release);
+            }
             Ok(token)
         };
         let result = self.shared.with_call(hold, |state| {
@@ -321,6 +334,9 @@ impl Pending {
     pub fn end_items(&mut self) {
         let token = self.token;
         self.shared.with(|state, _| {
+            if state.end_waiting_items(token) {
+                return;
+            }
             if let Some(slot) = state.slots.get(token) {
                 // An ended call has no stream to end.
                 let _ = state.session.end_stream(clock::now(), slot.id);
@@ -373,8 +389,10 @@ impl Pending {
     /// Asks for the call to end: its outcome will be CANCELLED, unless it has one already.
     pub fn cancel(&self) {
         let token = self.token;
-        self.shared.with(|state, _| {
-            if let Some(slot) = state.slots.get(token) {
+        self.shared.with(|state, after| {
+            if state.withdraw(token) {
+                state.finish(token, Outcome::Failed(Box::new(line::withdrawn())), after);
+            } else if let Some(slot) = state.slots.get(token) {
                 state.session.cancel(clock::now(), slot.id);
             }
         });
@@ -420,8 +438,11 @@ impl Drop for Pending {
         }
         let token = self.token;
         self.shared.with(|state, after| {
+            let withdrawn = state.withdraw(token);
             if let Some(slot) = state.slots.get_mut(token) {
                 slot.dropped = true;
+                // Of one that never left the session knows nothing.
+                slot.settled |= withdrawn;
                 slot.items.clear();
                 if slot.outcome.is_none() {
                     let (id, began) = (slot.id, slot.began);
@@ -470,6 +491,10 @@ fn poll_send(
     waker: &Waker,
 ) -> Poll<Result<(), Blocked>> {
     let Some(slot) = state.slots.get_mut(token) else { return Poll::Ready(Err(Blocked::Over)) };
+    if slot.place.is_some() {
+        slot.send_waker = Some(waker.clone());
+        return Poll::Pending;
+    }
     match state.session.item(slot.id, Body::new(encoding, item)) {
         Err(Blocked::Credit) => {
             slot.send_waker = Some(waker.clone());
@@ -527,7 +552,7 @@ mod tests {
         };
         let request = Request::new("add", Encoding::None, &[]).with_options(wrong);
         let lease = Arc::new(Counted::default());
-        let refused = connection.start_leased(request.clone(), lease.clone(), Duration::ZERO);
+        let refused = connection.start_leased(request.clone(), lease.clone(), Duration::ZERO, None);
         assert_eq!(refused.unwrap_err().code(), ErrorCode::InvalidArgument);
         assert_eq!(lease.0.load(Ordering::Relaxed), 1);
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Blocked, Body, CallId, Encoding, ErrorCode, Executed, Time};
+use procall_proto::{Blocked, Body, CallId, Encoding, ErrorCode, Executed, Reason, Time};
 
 use super::After;
 use super::Connection;
@@ -81,6 +81,14 @@ impl Connection {
     pub fn remaining(&self, id: CallId) -> Option<Duration> {
         let deadline = self.shared.lock().session.deadline_of(id);
         clock::until(deadline, clock::now())
+    }
+
+    /// Whether a call that is no longer wanted was given up because its time is over, by our clock or, as it says, the caller's. The latter is
+    /// known while somebody follows the call with [`poll_cancelled`](Self::poll_cancelled).
+    pub fn is_late(&self, id: CallId) -> bool {
+        let state = self.shared.lock();
+        let told = state.served.get(&id).and_then(|served| served.cancelled);
+        told == Some(Reason::Deadline) || state.session.deadline_of(id) <= clock::now()
     }
 
     /// Ready once the call is no longer wanted.

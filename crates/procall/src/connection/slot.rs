@@ -101,7 +101,10 @@ impl std::fmt::Display for Progress {
 
 #[derive(Default)]
 pub(crate) struct Slot {
+    /// 0, which no call has, while it waits for its turn.
     pub(crate) id: CallId,
+    /// Where it stands in the line of those who wait for their turn.
+    pub(crate) place: Option<u64>,
     pub(crate) outcome: Option<Outcome>,
     /// Items that arrived and were not taken; bounded by the stream's credit.
     pub(crate) items: VecDeque<Encoded>,

@@ -70,7 +70,7 @@ pub(super) fn look_after(shared: &Shared, state: &mut State) {
     if state.driver.is_some() || !shared.threads_lead {
         return;
     }
-    let due = state.session.poll_timeout();
+    let due = state.poll_timeout();
     if due >= state.alarm {
         return;
     }
@@ -184,7 +184,7 @@ impl Standby {
             shared.turn();
             let mut state = shared.lock();
             state.alarm = Time::NEVER;
-            if state.session.calling() > 0 && !state.is_over() {
+            if state.calling() > 0 && !state.is_over() {
                 look_after(&shared, &mut state);
             }
         }

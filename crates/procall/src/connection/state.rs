@@ -12,6 +12,7 @@ use slab::Slab;
 
 use super::after::After;
 use super::inbox::Batch;
+use super::line::Line;
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use crate::clock;
 use crate::error::Error;
@@ -51,6 +52,8 @@ pub(crate) struct State {
     pub(crate) session: Session,
     pub(crate) link: Box<dyn Link>,
     pub(crate) slots: Slab<Slot>,
+    /// Calls of ours for which the session has no room yet.
+    pub(super) line: Line,
     pub(crate) served: HashMap<CallId, Served>,
     pub(crate) inbox: Batch,
     pub(crate) serves: Serves,
@@ -81,6 +84,8 @@ pub(crate) struct State {
     /// It came for a service that the peer, an engine, knows of.
     pub(crate) wants: bool,
     pub(crate) registered: Option<Result<(), Failure>>,
+    /// What is to be registered once the registration under way is answered.
+    pub(crate) next_registration: Option<Vec<u8>>,
     /// A registration of the peer's that nobody has decided about yet.
     pub(crate) asked: Option<Asked>,
     /// A drain has no call left to wait for.
@@ -111,6 +116,7 @@ macro_rules! parts {
             watchers: &mut $state.watchers,
             peer_registration: &mut $state.peer_registration,
             registered: &mut $state.registered,
+            next_registration: &mut $state.next_registration,
             asked: &mut $state.asked,
             answered: &mut $state.answered,
             round_trip: &mut $state.round_trip,
@@ -126,6 +132,7 @@ impl State {
             session,
             link,
             slots: Slab::new(),
+            line: Line::default(),
             served: HashMap::new(),
             inbox: Batch::new(),
             serves,
@@ -144,6 +151,7 @@ impl State {
             peer_registration: None,
             wants: false,
             registered: None,
+            next_registration: None,
             asked: None,
             answered: false,
             drained: false,
@@ -190,7 +198,20 @@ impl State {
         if now >= self.session.poll_timeout() {
             self.session.handle_timeout(now);
         }
+        if now >= self.line.next_due() {
+            self.expire_line(now, after);
+        }
         self.settle(after);
+    }
+
+    /// When [`tick`](Self::tick) has something to do, at the latest.
+    pub(crate) fn poll_timeout(&self) -> Time {
+        self.session.poll_timeout().min(self.line.next_due())
+    }
+
+    /// Calls of ours that wait for their outcome.
+    pub(crate) fn calling(&self) -> usize {
+        self.session.calling() + self.line.len()
     }
 
     /// Passes on what the session has to say, and sends what it has to send.
@@ -214,6 +235,10 @@ impl State {
                 Event::Ended(found) => fault = Some(found),
                 event => Self::handle(&mut parts!(self), event, after),
             }
+        }
+        // What has ended made room.
+        if !self.line.is_empty() && !self.session.is_ended() {
+            self.advance_line(clock::now(), after);
         }
         fault
     }
@@ -332,10 +357,13 @@ impl State {
         if self.ended.is_some() {
             return;
         }
-        self.ended = Some(fault);
         while let Some(event) = self.session.poll_event() {
             Self::handle(&mut parts!(self), event, after);
         }
+        if !self.line.is_empty() {
+            self.clear_line(fault.code, &fault.message, after);
+        }
+        self.ended = Some(fault);
         // The fault message, if there is one, leaves as far as the kernel takes it.
         while let Some(len) = self.session.transmit_len() {
             let Ok(Some(buffer)) = self.link.buffer(len) else { break };
@@ -442,6 +470,11 @@ impl State {
             }
             Event::Registered { result } => {
                 *parts.registered = Some(result);
+                if let Some(bytes) = parts.next_registration.take() {
+                    // It was short enough when it was handed in, or is told to those who ask for `procall.methods`.
+                    let _ = parts.session.register(procall_proto::Body::msgpack(&bytes));
+                    *parts.registered = None;
+                }
                 after.wakes.append(parts.watchers);
             }
             Event::Pong { round_trip, .. } => {
@@ -465,6 +498,11 @@ impl State {
         }
     }
 
+    /// A call of ours has its outcome, and the session is done with it.
+    pub(super) fn finish(&mut self, token: usize, outcome: Outcome, after: &mut After) {
+        parts!(self).finish(token as u64, outcome, true, after);
+    }
+
     /// Frees the slot once neither the handle nor the session needs it.
     pub(crate) fn free_slot(&mut self, token: usize) {
         if self.slots.get(token).is_some_and(|slot| slot.dropped && slot.settled) {
@@ -484,6 +522,7 @@ struct Parts<'a> {
     watchers: &'a mut Vec<Waker>,
     peer_registration: &'a mut Option<Arc<Registration>>,
     registered: &'a mut Option<Result<(), Failure>>,
+    next_registration: &'a mut Option<Vec<u8>>,
     asked: &'a mut Option<Asked>,
     answered: &'a mut bool,
     round_trip: &'a mut Option<Duration>,

@@ -84,7 +84,7 @@ impl Shared {
             }
             let now = clock::now();
             let due = now >= deadline;
-            let timeout = clock::until(state.session.poll_timeout().min(deadline), now);
+            let timeout = clock::until(state.poll_timeout().min(deadline), now);
             // Messages that a burst left behind are announced by nothing.
             let more = state.more;
             let lead = self.threads_lead && !state.leading && !state.is_over();

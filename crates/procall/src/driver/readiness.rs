@@ -72,6 +72,12 @@ impl Readiness {
         Poll::Ready(Ok(()))
     }
 
+    /// Ready when the descriptor has had news since this was ready last. Whoever then takes only a part must remember that something is left, for
+    /// that is not told again. So a reader can pause without being woken by what it leaves unread, and still hears that there is room to send.
+    pub fn poll_news(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.fd.poll_read_ready(cx).map_ok(|mut guard| guard.clear_ready())
+    }
+
     fn is_readable(&self) -> bool {
         let mut fds = [PollFd::new(self.fd.get_ref(), PollFlags::IN)];
         // A look that failed counts as readable: the next read will say what is wrong.

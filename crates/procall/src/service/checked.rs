@@ -61,18 +61,17 @@ impl Validator {
         if names.is_empty() && !values.is_empty() {
             // Whoever gives no order of parameters may mean an array, or one object of all of them.
             let mistakes = self.check(Encoding::Msgpack, params.bytes())?;
-            let [value] = &values[..] else { return Ok(mistakes) };
-            if mistakes.is_empty() || !is_map(value) {
-                return Ok(mistakes);
-            }
-            let mut inside = self.check(Encoding::Msgpack, value)?;
-            for mistake in &mut inside {
-                mistake.path.insert_str(0, "/0");
-            }
-            return Ok(inside);
+            return Ok(match self.check_gathered(&values[..])? {
+                Some(inside) if !mistakes.is_empty() => inside,
+                _ => mistakes,
+            });
         }
         let named = object(names, values.iter().copied().take(names.len()));
         let mut mistakes = self.check(Encoding::Msgpack, &named)?;
+        if !mistakes.is_empty() && self.check_gathered(&values[..])?.is_some_and(|it| it.is_empty())
+        {
+            return Ok(Vec::new());
+        }
         for mistake in &mut mistakes {
             let at = names.iter().enumerate().find_map(|(at, name)| {
                 let rest = mistake.path.strip_prefix('/')?.strip_prefix(name.as_str())?;
@@ -85,6 +84,19 @@ impl Validator {
                 .push(FieldError { path: format!("/{at}"), message: "is one too many".to_owned() });
         }
         Ok(mistakes)
+    }
+
+    /// What is wrong with a sole argument, if it is a map, when it is to be one object of all parameters.
+    fn check_gathered(&self, values: &[&[u8]]) -> Result<Option<Vec<FieldError>>, Error> {
+        let [value] = values else { return Ok(None) };
+        if !is_map(value) {
+            return Ok(None);
+        }
+        let mut inside = self.check(Encoding::Msgpack, value)?;
+        for mistake in &mut inside {
+            mistake.path.insert_str(0, "/0");
+        }
+        Ok(Some(inside))
     }
 }
 

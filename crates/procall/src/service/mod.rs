@@ -26,7 +26,7 @@ pub use calls::{Calls, PulledCall};
 pub use handler::{Answer, Arrival, Handler};
 pub use params::{Bound, Params, Signature};
 #[cfg(feature = "tokio")]
-pub use relayed::Onlooker;
+pub use relayed::{Onlooker, Relaying};
 pub use table::{MethodTable, Target, similar};
 pub use typed::{Arguments, Function, Parameter, WithContext};
 
@@ -35,7 +35,7 @@ pub(crate) use dispatch::Dispatcher;
 pub(crate) use typed::{EncodeItems, Expected, encoded, params_schema, ran, schema_of};
 
 use crate::error::IntoError;
-use crate::registration::{MethodInfo, Registration, Shape};
+use crate::registration::{DeclaredError, MethodInfo, Registration, Shape};
 use crate::stream::Stream;
 use typed::Typed;
 
@@ -299,6 +299,17 @@ impl Service {
     #[must_use]
     pub fn idempotent(mut self, method: &str) -> Self {
         self.info_mut(method).idempotent = true;
+        self
+    }
+
+    /// Says which errors of its own a method may fail with, beside those of the registry; see [`DeclaredError`].
+    ///
+    /// # Panics
+    ///
+    /// When there is no such method.
+    #[must_use]
+    pub fn errors(mut self, method: &str, errors: impl IntoIterator<Item = DeclaredError>) -> Self {
+        self.info_mut(method).errors.extend(errors);
         self
     }
 

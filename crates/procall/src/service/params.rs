@@ -1,6 +1,7 @@
 //! Params to arguments: by position or by name, with errors that name the argument.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use procall_proto::Encoding;
 use serde::de::DeserializeOwned;
@@ -54,7 +55,23 @@ impl<'a> Params<'a> {
         } else {
             Form::Positional((0..len).map(|_| next()).collect())
         };
-        Ok(Self { bytes, form })
+        let params = Self { bytes, form };
+        params.check_names()?;
+        Ok(params)
+    }
+
+    /// A name that stands twice would leave one of its values unseen.
+    fn check_names(&self) -> Result<(), Error> {
+        let Form::Named(entries) = &self.form else { return Ok(()) };
+        let mut seen = HashSet::with_capacity(entries.len());
+        match entries.iter().map(|&(key, _)| self.key(key)).find(|name| !seen.insert(*name)) {
+            None => Ok(()),
+            Some(name) => {
+                let field = FieldError { path: pointer(name), message: "stands twice".to_owned() };
+                Err(Error::invalid(format!("the argument {name:?} stands twice"))
+                    .with_fields(vec![field]))
+            }
+        }
     }
 
     /// How many arguments there are.

@@ -115,7 +115,8 @@ impl Handler for Relay {
         };
         match self.channel.start(request) {
             Ok(started) => {
-                connection.answer_with(id, shape, started, Unwatched);
+                // It goes on by itself.
+                let _ = connection.answer_with(id, shape, started, Unwatched);
                 Answer::Later
             }
             Err(error) => Answer::Ready(Err(error)),

@@ -1,7 +1,7 @@
 //! A call that is answered with the outcome of another.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Poll, Wake, Waker};
 
 use procall_proto::CallId;
@@ -38,8 +38,14 @@ impl Connection {
     /// Answers a call of the peer's with whatever comes of another call. Bodies are never decoded; streams, progress and cancelling pass in
     /// the direction they have. `shape` says which streams the call has.
     ///
-    /// No task is needed: whoever brings news of either call passes it on.
-    pub fn answer_with(&self, id: CallId, shape: Shape, started: Started, onlooker: impl Onlooker) {
+    /// No task is needed: whoever brings news of either call passes it on. What is given back can end the call from outside.
+    pub fn answer_with(
+        &self,
+        id: CallId,
+        shape: Shape,
+        started: Started,
+        onlooker: impl Onlooker,
+    ) -> Relaying {
         let items = if shape.items_in() { Items::Coming } else { Items::Done };
         let relayed = Relayed {
             connection: self.clone(),
@@ -53,8 +59,30 @@ impl Connection {
             moved: false,
             onlooker: Box::new(onlooker),
         };
-        let passage = Passage { turn: AtomicU8::new(IDLE), relayed: Mutex::new(Some(relayed)) };
-        Arc::new(passage).wake();
+        let passage = Arc::new(Passage {
+            turn: AtomicU8::new(IDLE),
+            relayed: Mutex::new(Some(relayed)),
+            stop: Mutex::default(),
+        });
+        let relaying = Relaying { passage: Arc::downgrade(&passage) };
+        passage.wake();
+        relaying
+    }
+}
+
+/// A call that is being answered with the outcome of another. It needs nobody to hold this.
+#[derive(Debug, Clone)]
+pub struct Relaying {
+    passage: Weak<Passage>,
+}
+
+impl Relaying {
+    /// Ends the call with an error, and asks for the other one to be cancelled. Nothing happens to one that is over.
+    pub fn stop(&self, error: Error) {
+        if let Some(passage) = self.passage.upgrade() {
+            *passage.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            passage.wake();
+        }
     }
 }
 
@@ -67,6 +95,14 @@ const AGAIN: u8 = 2;
 struct Passage {
     turn: AtomicU8,
     relayed: Mutex<Option<Relayed>>,
+    /// Somebody wants it to end so.
+    stop: Mutex<Option<Error>>,
+}
+
+impl std::fmt::Debug for Passage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Passage").finish_non_exhaustive()
+    }
 }
 
 impl Wake for Passage {
@@ -94,6 +130,12 @@ impl Passage {
     fn poll(&self, waker: &Waker) {
         // Only the one who turned IDLE into RUNNING comes here.
         let mut relayed = self.relayed.lock().unwrap_or_else(PoisonError::into_inner);
+        let stop = self.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(call), Some(error)) = (relayed.as_mut(), stop) {
+            call.started.cancel();
+            call.fail(&error);
+            *relayed = None;
+        }
         if let Some(call) = relayed.as_mut()
             && call.poll(waker).is_ready()
         {

@@ -63,8 +63,8 @@ pub(crate) struct Expected {
 
 impl Expected {
     pub(crate) fn of(parameters: &[Parameter]) -> Self {
-        let takes_whole =
-            matches!(parameters, [only] if only.schema.get("type") == Some(&json!("object")));
+        let takes_whole = matches!(parameters, [only] if only.schema.get("type") == Some(&json!("object"))
+                && only.schema.get("x-procall").is_none());
         Self {
             required: parameters.iter().map(|parameter| parameter.required).collect(),
             takes_whole,

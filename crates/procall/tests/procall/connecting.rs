@@ -19,6 +19,32 @@ fn program() -> PathBuf {
     program
 }
 
+#[tokio::test]
+async fn a_service_knows_its_callers_by_name() {
+    use procall::{ConnectOptions, Context, Service};
+
+    let service = Service::new("who")
+        .method("caller", |ctx: Context| ctx.caller().peer().map(|peer| peer.name));
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("unix:{}", folder.path().join("who.sock").display());
+    let server = procall::Server::bind(&address.parse().unwrap(), service).unwrap();
+    let serving = tokio::spawn(server.run_until(std::future::pending()));
+    let plain = within(Client::connect(&address)).await.unwrap();
+    let name: String = within(plain.call("caller", ()).into_future()).await.unwrap();
+    assert_eq!(name, procall::program_name());
+    assert!(name.starts_with("procall-"), "{name}");
+
+    let named = ConnectOptions { name: Some("night\u{1b}ly".into()), ..ConnectOptions::default() };
+    let client = within(Client::connect_with(&address, named.clone())).await.unwrap();
+    assert_eq!(within(client.call::<String>("caller", ()).into_future()).await.unwrap(), "nightly");
+    assert_eq!(client.connection().peer().unwrap().name, "who");
+    let blocking = tokio::task::spawn_blocking(move || {
+        BlockingClient::connect_with(&address, named)?.call::<String>("caller", ()).wait()
+    });
+    assert_eq!(within(blocking).await.unwrap().unwrap(), "nightly");
+    serving.abort();
+}
+
 /// A runtime directory of a test's own.
 struct Home {
     folder: tempfile::TempDir,

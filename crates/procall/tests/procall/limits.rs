@@ -14,16 +14,6 @@ fn sides(limits: Limits) -> (Connection, Connection) {
 }
 
 #[test]
-fn the_1025th_call_in_flight_is_refused() {
-    let (client, _server) = sides(Limits::default());
-    let start = || client.start(Request::new("work", Encoding::None, &[]));
-    let calls: Vec<_> = (0..1024).map(|_| start().unwrap()).collect();
-    let error = start().unwrap_err();
-    assert_eq!((error.code(), error.executed()), (ErrorCode::Overloaded, Executed::No));
-    assert_eq!(client.calling(), calls.len());
-}
-
-#[test]
 fn a_result_that_is_too_large_is_an_error_of_its_own() {
     let limits = Limits { max_body: 1000, ..Limits::default() };
     let (client, server) = sides(limits);

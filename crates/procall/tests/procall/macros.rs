@@ -37,6 +37,7 @@ pub(crate) trait Calc {
     /// Adds two numbers.
     #[method(idempotent)]
     async fn add(&self, a: i64, b: i64) -> i64;
+    #[method(errors("DivideByZero"))]
     async fn div(&self, a: i64, b: i64) -> Result<i64, DivideByZero>;
     #[method(blocking)]
     fn digest(&self, path: String) -> String;
@@ -172,6 +173,8 @@ fn the_registration_says_what_the_trait_says() {
     assert_eq!(method("calc.echo").shape, Shape::Duplex);
     assert_eq!(method("calc.slow").params, ["n"]);
     assert!(!method("calc.slow").idempotent);
+    assert_eq!(method("calc.div").errors, [procall::DeclaredError::new("DivideByZero")]);
+    assert!(add.errors.is_empty());
     assert_eq!(method("calc.type").params, ["fn"]);
     assert!(
         method("calc.type").params_schema.as_ref().unwrap()["required"]

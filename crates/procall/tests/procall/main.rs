@@ -22,3 +22,5 @@ mod streams;
 mod streams_in;
 mod support;
 mod ui;
+mod values;
+mod waiting;

@@ -41,6 +41,7 @@ impl Console {
             return print(&json!({
                 "event": "line", "worker": &*line.worker, "pid": line.pid,
                 "outlet": outlet, "text": line.text, "unfinished": line.unfinished,
+                "call": line.call, "method": line.method.as_deref(),
             }));
         }
         let paint = match line.outlet {
@@ -49,9 +50,15 @@ impl Console {
         };
         let number = line.worker.rsplit('/').next().and_then(|text| text.parse().ok());
         let colour = file * COLOURS_A_FILE + number.unwrap_or(1_usize) - 1;
+        let call = match (line.call, &line.method) {
+            (Some(call), Some(method)) if self.style.verbose => {
+                format!(" #{call} {}", plain::line(method))
+            }
+            _ => String::new(),
+        };
         let prefix = match self.raw {
             true => String::new(),
-            false => format!("{} ", paint.worker(colour, &format!("{} |", line.worker))),
+            false => format!("{} ", paint.worker(colour, &format!("{}{call} |", line.worker))),
         };
         let text = if self.raw { line.text.as_str().into() } else { plain::output(&line.text) };
         // A terminal that is gone takes no line; the workers go on.

@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use procall::{Error, Stream};
-use serde_json::Value;
+use procall::{Error, Stream, Value};
 
 /// What the pairs call.
 #[procall::service(name = "pairs")]
 trait Pairs {
     async fn add(&self, a: i64, b: i64) -> i64;
     async fn echo(&self, value: Value) -> Value;
+    async fn nothing(&self) -> ();
+    async fn greet(&self, name: String, greeting: Option<String>) -> String;
+    async fn too_large(&self) -> Value;
+    async fn launched(&self) -> Launched;
+    async fn mirror(&self, items: Stream<Value>) -> Stream<Value>;
     async fn fail(&self, message: String) -> Result<(), Error>;
     async fn count(&self, n: u64) -> Stream<u64>;
     async fn endless(&self) -> Stream<u64>;
@@ -19,6 +23,16 @@ trait Pairs {
     async fn sleep(&self, ms: u64) -> u64;
     async fn cancels(&self) -> u64;
     async fn die(&self, code: i32) -> ();
+}
+
+/// How this process was started.
+#[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+struct Launched {
+    language: String,
+    program: String,
+    args: Vec<String>,
+    cwd: String,
+    env: std::collections::BTreeMap<String, String>,
 }
 
 #[derive(Clone, Default)]
@@ -64,6 +78,33 @@ impl Pairs for Worker {
 
     async fn echo(&self, value: Value) -> Value {
         value
+    }
+
+    async fn nothing(&self) {}
+
+    async fn greet(&self, name: String, greeting: Option<String>) -> String {
+        format!("{} {name}", greeting.as_deref().unwrap_or("hello"))
+    }
+
+    async fn too_large(&self) -> Value {
+        Value::Int(1 << 64)
+    }
+
+    async fn launched(&self) -> Launched {
+        let text = |path: std::io::Result<std::path::PathBuf>| {
+            path.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        Launched {
+            language: "rust".to_owned(),
+            program: text(std::env::current_exe()),
+            args: std::env::args().skip(1).collect(),
+            cwd: text(std::env::current_dir()),
+            env: std::env::vars().filter(|(name, _)| name.starts_with("PAIRS_")).collect(),
+        }
+    }
+
+    async fn mirror(&self, items: Stream<Value>) -> Stream<Value> {
+        items
     }
 
     async fn fail(&self, message: String) -> Result<(), Error> {
