@@ -10,6 +10,8 @@ export XDG_RUNTIME_DIR PROCALL_ENGINE=engine
 started=()
 end() {
   [ ${#started[@]} -eq 0 ] || kill -KILL "${started[@]}" 2>/dev/null || :
+  # Of whoever is killed here, nothing is to be said.
+  wait 2>/dev/null || :
   rm -rf "$XDG_RUNTIME_DIR"
 }
 trap end EXIT

@@ -66,12 +66,12 @@ class Base:
         ``wait=True`` a call waits while nobody serves its method, until its deadline, instead of
         ending with ``NoWorker``.
 
-        Three options are for pools and engines, and have no effect on a single connection. Calls with the same
-        ``key`` go to the same worker and start in the order of sending; when that worker is lost,
-        one caller is told with ``WorkerLost``, and the next call with the key finds a new worker.
-        ``to`` names the worker that is to get the call, and the call waits for it. A worker that is
-        still busy when the deadline passes is asked to cancel, and gets other calls once it is
-        done; with ``on_timeout="restart"`` it is started anew instead.
+        Three options are for pools and engines, and have no effect on a single connection. Calls
+        with the same ``key`` go to the same worker and start in the order of sending; when that
+        worker is lost, one caller is told with ``WorkerLost``, and the next call with the key finds
+        a new worker. ``to`` names the worker that is to get the call, and the call waits for it. A
+        worker that is still busy when the deadline passes is asked to cancel, and gets other calls
+        once it is done; with ``on_timeout="restart"`` it is started anew instead.
 
         ::
 

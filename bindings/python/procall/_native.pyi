@@ -390,9 +390,7 @@ def connect(
 class Finder:
     """The search for a service, for event loops."""
 
-    def __new__(
-        cls, target: str, timeout: float | None, engine: str | None = None
-    ) -> Self: ...
+    def __new__(cls, target: str, timeout: float | None, engine: str | None = None) -> Self: ...
     def try_open(self) -> Found | None:
         """One look: ``None`` when nobody is there yet."""
 
