@@ -153,11 +153,13 @@ test-rust: setup-system
 
 .PHONY: test-python
 test-python: build-python
-	cd $(PYTHON_DIR) && $(VENV_BIN)/pytest
+	cargo build --locked -p procall-cli
+	cd $(PYTHON_DIR) && PROCALL_BIN="$(abspath $(TARGET))/debug/procall" $(VENV_BIN)/pytest
 
 .PHONY: test-node
 test-node: build-node
-	cd $(NODE_DIR) && node --test
+	cargo build --locked -p procall-cli
+	cd $(NODE_DIR) && PROCALL_BIN="$(abspath $(TARGET))/debug/procall" node --test
 
 # Every caller with every worker, the main job on the documents of this repository, and the code of the documentation.
 .PHONY: test-examples

@@ -16,7 +16,7 @@ ROOT = HERE.parents[1]
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 LONG = 120
 """Seconds that are enough for anything on a busy machine."""
-LISTENS = re.compile(r"listening at|^procall call ", re.MULTILINE)
+LISTENS = re.compile(r"listening at|registered with|^procall call ", re.MULTILINE)
 """What a service says when it can be called."""
 
 

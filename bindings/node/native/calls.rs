@@ -5,6 +5,7 @@ use std::task::{Poll, Waker};
 use napi_derive::napi;
 use procall::{Blocked, Encoded, Encoding, Error, ErrorCode, Executed, Progress, Started, json};
 
+use crate::attaching::Attaching;
 use crate::channels::{self, Channel, Opening};
 use crate::errors;
 use crate::events::{Event, Events};
@@ -21,6 +22,7 @@ pub(crate) enum Operation {
     Free,
     Call(Call),
     Opening(Opening),
+    Attaching(Box<Attaching>),
     Spawning(Spawning),
     Doing(Doing),
     /// The outcome, of which JavaScript is to be told.
@@ -108,6 +110,10 @@ impl State {
                 );
                 taken.map(Some)
             }
+            Operation::Attaching(attaching) => match attaching.look() {
+                Poll::Pending => return true,
+                Poll::Ready(attached) => return self.attached(id, attached, events),
+            },
             Operation::Doing(doing) => match doing.look() {
                 Poll::Pending => return true,
                 Poll::Ready(done) => done.map(Some),
@@ -300,7 +306,9 @@ pub(crate) fn cancel(id: u32) -> napi::Result<()> {
                 // Dropping it takes it from the queue.
                 "the call was cancelled while it waited for a worker"
             }
-            Operation::Opening(_) | Operation::Spawning(_) => "this is no longer wanted",
+            Operation::Opening(_) | Operation::Attaching(_) | Operation::Spawning(_) => {
+                "this is no longer wanted"
+            }
             Operation::Free | Operation::Doing(_) | Operation::Over(_) => return Ok(()),
         };
         *operation = Operation::Over(Err(

@@ -5,7 +5,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use napi_derive::napi;
-use procall::{Config, Connection, Error, Finder, Hub, Side};
+use procall::{Config, Connection, Error, Finder, Hub, Redial, Side};
 use procall_pool::Pool;
 
 use crate::calls::Operation;
@@ -48,7 +48,15 @@ impl Opening {
             Poll::Pending => Look::Nothing,
             Poll::Ready(Err(error)) => Look::Over(Err(error)),
             Poll::Ready(Ok(())) => {
-                let calls = Arc::new(connection.clone());
+                let leads_to_engine = self.finder.leads_to_engine() || connection.leads_to_router();
+                let calls: Arc<dyn procall::Channel> = if leads_to_engine {
+                    match keep(&self.finder, &self.name, connection, hub) {
+                        Ok(redial) => Arc::new(redial),
+                        Err(error) => return Look::Over(Err(error)),
+                    }
+                } else {
+                    Arc::new(connection.clone())
+                };
                 self.greeting = None;
                 Look::Over(Ok(Channel { calls, pool: None }))
             }
@@ -74,6 +82,14 @@ impl Opening {
     }
 }
 
+/// A connection to an engine is made anew when it is lost.
+fn keep(finder: &Finder, name: &str, connection: &Connection, hub: &Hub) -> Result<Redial, Error> {
+    let connect = |link, config| Ok(Connection::new(link, Side::Initiator, config));
+    let redial = Redial::keep(finder, state::config(name), connection.clone(), Box::new(connect));
+    redial.attach(hub)?;
+    Ok(redial)
+}
+
 impl Drop for Opening {
     fn drop(&mut self) {
         // Given up, or not answered: nothing of it stays.
@@ -85,14 +101,15 @@ impl Drop for Opening {
 
 /// Connects to a service by name or address; the event `DONE` brings the channel's number. After each `PAUSE`, [`look`] is to be called.
 ///
-/// `timeout` is in milliseconds, not a number is the usual patience; `inherited` is what the handler that connects has left, if one does. The
-/// client is called `name`, else as `script` is.
+/// `timeout` is in milliseconds, not a number is the usual patience; `inherited` is what the handler that connects has left, if one does.
+/// `engine` is asked for the service where one is named. The client is called `name`, else as `script` is.
 #[napi]
 pub(crate) fn connect(
     id: u32,
     target: String,
     timeout: f64,
     inherited: f64,
+    engine: Option<String>,
     name: Option<String>,
     script: Option<String>,
 ) -> napi::Result<()> {
@@ -101,6 +118,10 @@ pub(crate) fn connect(
         let patience = if timeout.is_nan() { Finder::PATIENCE } else { millis(timeout) };
         let limit = (!inherited.is_nan()).then(|| millis(inherited));
         let finder = procall::with_remaining(limit, || Finder::new(&target, patience));
+        let finder = match engine {
+            Some(engine) => finder.through(&engine),
+            None => finder,
+        };
         let of_script = || script.as_deref().and_then(procall::name_of_program);
         let name = name.or_else(of_script).unwrap_or_else(|| procall::program_name().to_owned());
         let opening = Opening { finder, name, greeting: None, expired: false, waker };

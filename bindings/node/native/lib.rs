@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+mod attaching;
 mod calls;
 mod channels;
 mod errors;

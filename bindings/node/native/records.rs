@@ -60,13 +60,14 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// Commands, from JavaScript to here, little-endian.
 ///
 /// ```text
-/// start  │ 1 u8 │ flags u8 │ method length u16 │ channel u32 │ id u32 │ params length u32 │ meta length u32 │ timeout f64 │ inherited f64 │ method │ params │ meta │ key? │ to? │
+/// start  │ 1 u8 │ flags u8 │ method length u16 │ channel u32 │ id u32 │ params length u32 │ meta length u32 │ timeout f64 │ inherited f64 │ method │ params │ meta │ key? │ to? │ for engine? │
 /// reply  │ 2 u8 │ 0 u8     │ 0 u16             │ served u32  │ body length u32 │ body      │
 /// fail   │ 3 u8 │ 0 u8     │ 0 u16             │ served u32  │ body length u32 │ error map │
-/// notify │ 4 u8 │ 0 u8     │ method length u16 │ channel u32 │ 0 u32  │ params length u32 │ meta length u32 │ f64 │ f64 │ method │ params │ meta │ key? │ to? │
+/// notify │ 4 u8 │ 0 u8     │ method length u16 │ channel u32 │ 0 u32  │ params length u32 │ meta length u32 │ f64 │ f64 │ method │ params │ meta │ key? │ to? │ for engine? │
 /// ```
 ///
-/// The key of the call and the worker it is for are there when their flags are set: a length (u32), then so many bytes of UTF-8.
+/// The key of the call and the worker it is for are there when their flags are set: a length (u32), then so many bytes of UTF-8. What is for
+/// an engine is the version in the same way, empty for any, and 1 (u8) when the call waits while nobody serves the method.
 pub(crate) const START: u8 = 1;
 pub(crate) const ANSWER: u8 = 2;
 pub(crate) const FAIL: u8 = 3;
@@ -79,6 +80,8 @@ pub(crate) const KEY: u8 = 16;
 pub(crate) const TO: u8 = 32;
 /// A worker that is busy with the call when its deadline passes is to be started anew.
 pub(crate) const RESTART: u8 = 64;
+/// An engine is told which version is meant, and whether to wait for a worker.
+pub(crate) const FOR_ENGINE: u8 = 128;
 
 /// What sending an item comes to.
 pub(crate) const SENT_NOW: u32 = 0;

@@ -1,16 +1,19 @@
 //! Services: where they listen or whom they work for, and the calls that arrive.
 
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use napi_derive::napi;
+use procall::surroundings::Place;
 use procall::transport::Link;
 use procall::{
-    Batch, Config, Connection, Encoded, Encoding, Error, ErrorCode, Executed, Incoming, Listener,
-    MethodTable, Params, Registration, Side, Signature, Target, surroundings,
+    Attachment, Batch, Config, Connection, Encoded, Encoding, Error, ErrorCode, Executed, Incoming,
+    Listener, MethodTable, Params, Registration, Side, Signature, Target, surroundings,
 };
 use serde::Deserialize;
 
+use crate::attaching;
 use crate::calls::put_error;
 use crate::errors;
 use crate::events::{Event, Events};
@@ -28,6 +31,8 @@ pub(crate) struct Service {
     table: MethodTable,
     parameters: Vec<Parameters>,
     listener: Option<Listener>,
+    /// Its place with an engine, which may go and come back.
+    pub(crate) attachment: Option<Attachment>,
     /// Its worker's connection closed, or all that were draining are done: it takes no more calls.
     stopping: bool,
 }
@@ -65,7 +70,7 @@ pub(crate) struct Inbound {
 }
 
 #[derive(PartialEq, Eq, Clone, Copy)]
-enum Stage {
+pub(crate) enum Stage {
     /// A worker has greeted its pool, and tells what it serves once the greeting is answered.
     Greeting,
     Registering,
@@ -82,8 +87,18 @@ impl State {
         config: Config,
     ) -> Result<(), Error> {
         let connection = Connection::serving(link, side, config);
-        self.hub.attach(&connection)?;
         let stage = if side == Side::Initiator { Stage::Greeting } else { Stage::Serving };
+        self.serve_on(service, connection, stage)
+    }
+
+    /// Serves a connection from now on.
+    pub(crate) fn serve_on(
+        &mut self,
+        service: usize,
+        connection: Connection,
+        stage: Stage,
+    ) -> Result<(), Error> {
+        self.hub.attach(&connection)?;
         let at = self.inbound.insert(Inbound {
             service,
             connection,
@@ -168,7 +183,7 @@ impl State {
         self.leave(&inbound.connection);
         let Some(service) = self.services.get(inbound.service) else { return };
         let last = !self.inbound.iter().any(|(_, other)| other.service == inbound.service);
-        if service.listener.is_none() && last {
+        if service.listener.is_none() && service.attachment.is_none() && last {
             self.services.remove(inbound.service);
             match error {
                 Some(error) => put_error(events, SERVICE_ENDED, inbound.service, error),
@@ -341,6 +356,12 @@ struct Description {
     parameters: Vec<Parameters>,
 }
 
+impl Service {
+    pub(crate) fn registration(&self) -> &Arc<Registration> {
+        self.table.registration()
+    }
+}
+
 fn describe(description: &[u8]) -> napi::Result<Service> {
     let Description { registration, parameters } =
         rmp_serde::from_slice(description).map_err(|error| {
@@ -356,6 +377,7 @@ fn describe(description: &[u8]) -> napi::Result<Service> {
         table: MethodTable::new(registration),
         parameters,
         listener: None,
+        attachment: None,
         stopping: false,
     })
 }
@@ -378,22 +400,40 @@ pub(crate) fn serve_parent(description: &[u8]) -> napi::Result<Option<u32>> {
     })
 }
 
-/// Where a service listens, and its number.
+/// Where a service is to be found: it listens, or an engine is asked to take it.
 #[napi(object)]
-pub(crate) struct Listening {
-    /// The service's number.
-    pub service: u32,
+#[derive(Default)]
+pub(crate) struct Placed {
+    /// The number of a service that listens.
+    pub service: Option<u32>,
     /// Its address; a port that was given as 0 is the real one here.
-    pub address: String,
+    pub address: Option<String>,
+    /// The engine that the operation of the given number asks.
+    pub engine: Option<String>,
 }
 
-/// Listens at an address, or under a name.
+/// Listens, or begins to register with an engine, as it is told or else the surroundings say. The event `DONE` of operation `id` brings the
+/// service's number once the engine has taken it; `name` is what this worker would be called there.
 #[napi]
-pub(crate) fn serve_at(description: &[u8], target: String) -> napi::Result<Listening> {
+pub(crate) fn serve_at(
+    id: u32,
+    description: &[u8],
+    listen: Option<String>,
+    engine: Option<String>,
+    name: Option<String>,
+) -> napi::Result<Placed> {
     let mut service = describe(description)?;
-    let listener = surroundings::resolve(&target)
-        .and_then(|address| Listener::bind(&address))
+    let own = service.registration().name.clone();
+    let place = surroundings::place_of(listen.as_deref(), engine.as_deref(), &own)
         .map_err(|error| errors::thrown(&error))?;
+    let address = match place {
+        Place::Address(address) => address,
+        Place::Engine { target, patience } => {
+            attaching::begin(id, service, &target, patience, name.unwrap_or(own))?;
+            return Ok(Placed { engine: Some(target), ..Placed::default() });
+        }
+    };
+    let listener = Listener::bind(&address).map_err(|error| errors::thrown(&error))?;
     state::with(|state| {
         state
             .hub
@@ -401,7 +441,8 @@ pub(crate) fn serve_at(description: &[u8], target: String) -> napi::Result<Liste
             .map_err(|error| errors::thrown(&error))?;
         let address = listener.address().to_string();
         service.listener = Some(listener);
-        Ok(Listening { service: state.services.insert(service) as u32, address })
+        let service = Some(state.services.insert(service) as u32);
+        Ok(Placed { service, address: Some(address), engine: None })
     })
 }
 
@@ -413,6 +454,7 @@ pub(crate) fn drain(service: u32) -> napi::Result<()> {
         if let Some(service) = state.services.get_mut(at) {
             service.stopping = true;
             service.listener = None;
+            service.attachment = None;
             let mut draining = 0;
             for (inbound, _) in state.inbound.iter().filter(|(_, inbound)| inbound.service == at) {
                 draining += 1;

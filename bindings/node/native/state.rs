@@ -28,6 +28,7 @@ pub(crate) enum Kind {
     Served = 2,
     Inbound = 3,
     Pool = 4,
+    Engine = 5,
 }
 
 pub(crate) fn token(kind: Kind, at: usize) -> u64 {
@@ -40,6 +41,7 @@ pub(crate) fn parts(token: u64) -> Option<(Kind, usize)> {
         2 => Kind::Served,
         3 => Kind::Inbound,
         4 => Kind::Pool,
+        5 => Kind::Engine,
         _ => return None,
     };
     Some((kind, (token & 0xffff_ffff) as usize))

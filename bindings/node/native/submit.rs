@@ -9,7 +9,8 @@ use procall::{
 
 use crate::errors;
 use crate::records::{
-    ANSWER, FAIL, IDEMPOTENT, ITEMS_IN, ITEMS_OUT, KEY, NOTIFY, RESTART, START, TO, WANTS_PROGRESS,
+    ANSWER, FAIL, FOR_ENGINE, IDEMPOTENT, ITEMS_IN, ITEMS_OUT, KEY, NOTIFY, RESTART, START, TO,
+    WANTS_PROGRESS,
 };
 use crate::state::{self, State};
 
@@ -55,6 +56,10 @@ impl State {
                 let flag = |flag: u8| flags & flag != 0;
                 let key = if flag(KEY) { Some(reader.text()?.into()) } else { None };
                 let to = if flag(TO) { Some(reader.text()?.into()) } else { None };
+                let (version, wait) = match flag(FOR_ENGINE) {
+                    true => (Some(reader.text()?), reader.take::<1>()? == [1]),
+                    false => (None, false),
+                };
                 let options = CallOptions {
                     deadline: deadline(timeout),
                     idempotent: flag(IDEMPOTENT),
@@ -63,6 +68,8 @@ impl State {
                     items_out: flag(ITEMS_OUT as u8),
                     key,
                     to,
+                    version: version.filter(|version| !version.is_empty()).map(Into::into),
+                    wait,
                     on_timeout: if flag(RESTART) { OnTimeout::Restart } else { OnTimeout::Return },
                 };
                 let items_out = options.items_out;

@@ -37,6 +37,7 @@ impl State {
                 Some((Kind::Served, at)) => self.look_at_served(at, events),
                 Some((Kind::Inbound, at)) => self.look_at_inbound(at, events),
                 Some((Kind::Pool, at)) => self.look_at_pool(at, events),
+                Some((Kind::Engine, at)) => self.look_at_engine(at, events),
                 None => true,
             };
             if !complete {

@@ -65,6 +65,10 @@ export interface CallOptions {
    * A single connection takes no notice of it.
    */
   readonly to?: string | undefined;
+  /** For engines: the version of the service that is meant, as it was registered. */
+  readonly version?: string | undefined;
+  /** For engines: while nobody serves the method, the call waits for a worker until its deadline, instead of failing with NO_WORKER. */
+  readonly wait?: boolean | undefined;
   /**
    * For pools: what happens to a worker that is still busy with the call when its deadline passes. `"return"`, the default, asks it to cancel and
    * gives it no other call in that slot until it is done; `"restart"` starts it anew, at once when it has no other call, else when those are done.
@@ -74,7 +78,7 @@ export interface CallOptions {
 }
 
 /** How a notification is to be sent. */
-export type NotifyOptions = Pick<CallOptions, "meta" | "key" | "to">;
+export type NotifyOptions = Pick<CallOptions, "meta" | "key" | "to" | "version">;
 
 /** The time that a call has, as the native half takes it. */
 export function timeoutOf(options: CallOptions | undefined): number {
@@ -85,9 +89,17 @@ export function timeoutOf(options: CallOptions | undefined): number {
   throw new ProcallError("INVALID_ARGUMENT", `deadlineMs is ${String(deadline)}: give milliseconds, or null for no deadline`);
 }
 
-/** Flags of the options that only pools obey. */
-export function routing({ key, to }: NotifyOptions): number {
-  return (key === undefined ? 0 : text("key", key, "user-7", n.KEY)) | (to === undefined ? 0 : text("to", to, "calc/2", n.TO));
+/** Flags of the options that only pools and engines obey. */
+export function routing({ key, to, version, wait }: CallOptions): number {
+  if (wait !== undefined && typeof wait !== "boolean") {
+    throw new ProcallError("INVALID_ARGUMENT", `wait is ${inspect(wait, { depth: 0 })}: give true or false`);
+  }
+  return (
+    (key === undefined ? 0 : text("key", key, "user-7", n.KEY)) |
+    (to === undefined ? 0 : text("to", to, "calc/2", n.TO)) |
+    (version === undefined ? 0 : text("version", version, "2.1", n.FOR_ENGINE)) |
+    (wait === true ? n.FOR_ENGINE : 0)
+  );
 }
 
 function text(name: string, value: unknown, example: string, flag: number): number {

@@ -213,6 +213,11 @@ export interface ConnectOptions {
    * How long the service may take to be there and to answer, in milliseconds; 5 s. Zero is one look, `Infinity` waits without end.
    */
   readonly timeoutMs?: number | undefined;
+  /**
+   * The engine to ask for the service, by its address or name, instead of looking elsewhere. Without it, `PROCALL_ENGINE` names one; else a
+   * service that listens nowhere itself is looked for with the engine of the runtime directory.
+   */
+  readonly engine?: string | undefined;
   /** What the other side is to call this one, in its logs and to its handlers; the name of the script without it. */
   readonly name?: string | undefined;
   /** Aborting it ends the search. */
@@ -247,7 +252,8 @@ class Connecting implements Operation {
       const timeout = timeoutOf(options.timeoutMs === undefined ? undefined : { deadlineMs: options.timeoutMs });
       const inherited = context === undefined ? NaN : (context.deadlineMs ?? Infinity);
       if (this.aborted() !== undefined) throw this.cancelled();
-      n.calling(() => n.native.connect(this.id, target, timeout, inherited, options.name ?? null, process.argv[1] ?? null));
+      const { engine = null, name = null } = options;
+      n.calling(() => n.native.connect(this.id, target, timeout, inherited, engine, name, process.argv[1] ?? null));
     } catch (error) {
       theLoop().end(this.id);
       throw error;
@@ -289,6 +295,10 @@ class Connecting implements Operation {
 
 /**
  * Connects to a service by name, or by address such as `unix:/run/calc.sock` or `tcp:127.0.0.1:9000`. The service may come up later.
+ *
+ * A service that is registered with an engine is found by its name through that engine; the address of an engine itself leads to all services
+ * there. A connection to an engine is made anew when it is lost: calls in flight fail with CONNECTION_LOST, and calls made meanwhile wait for
+ * it, up to 5 s.
  *
  * ```ts
  * const calc = await connect("calc");

@@ -13,6 +13,8 @@ const ARRAY = n.EVENTS * n.EVENT_LEN + (256 << 10);
 const FULL = 64 << 10;
 /** Method names whose bytes are kept. */
 const NAMES = 1024;
+const WAITS = Uint8Array.of(1);
+const WAITS_NOT = Uint8Array.of(0);
 const START_LEN = 36;
 const ANSWER_LEN = 12;
 
@@ -39,11 +41,13 @@ export interface IncomingCall {
   arguments(): unknown[];
 }
 
-/** What of a call's options the command carries; the key and the worker are there when `flags` say so. */
+/** What of a call's options the command carries; what follows `meta` is there when `flags` say so. */
 export interface CommandOptions {
   readonly meta?: Readonly<Record<string, unknown>> | undefined;
   readonly key?: string | undefined;
   readonly to?: string | undefined;
+  readonly version?: string | undefined;
+  readonly wait?: boolean | undefined;
 }
 
 /** How a call is to be made. */
@@ -121,6 +125,10 @@ class Loop {
         metaEnd = out.at;
         if ((flags & n.KEY) !== 0) out.chars(options.key!);
         if ((flags & n.TO) !== 0) out.chars(options.to!);
+        if ((flags & n.FOR_ENGINE) !== 0) {
+          out.chars(options.version ?? "");
+          out.raw(options.wait === true ? WAITS : WAITS_NOT);
+        }
       }
     } catch (error) {
       out.at = start;

@@ -13,7 +13,15 @@ export interface Native {
   submit(commands: Uint8Array): boolean;
   turn(array: Buffer): number;
   takeBody(number: number): Buffer;
-  connect(id: number, target: string, timeout: number, inherited: number, name: string | null, script: string | null): void;
+  connect(
+    id: number,
+    target: string,
+    timeout: number,
+    inherited: number,
+    engine: string | null,
+    name: string | null,
+    script: string | null,
+  ): void;
   look(id: number): void;
   close(channel: number): Metrics | null;
   pull(id: number, count: number): void;
@@ -22,7 +30,7 @@ export interface Native {
   cancel(id: number): void;
   abandon(id: number): void;
   serveParent(description: Uint8Array): number | null;
-  serveAt(description: Uint8Array, target: string): { service: number; address: string };
+  serveAt(id: number, description: Uint8Array, listen: string | undefined, engine: string | undefined, name: string | undefined): Placed;
   drain(service: number): void;
   isServing(service: number): boolean;
   stop(service: number): void;
@@ -45,6 +53,13 @@ export interface Native {
   validator(schema: string): object;
   /** The mistakes in a value, an array of `FieldError`; all in MessagePack. */
   mistakes(validator: object, value: Uint8Array): Buffer | null;
+}
+
+/** Where a service is to be found: it listens, or the operation of the given number brings it. */
+export interface Placed {
+  readonly service?: number;
+  readonly address?: string;
+  readonly engine?: string;
 }
 
 /** Events: eight 32-bit numbers each, as `native/records.rs` has them. */
@@ -84,6 +99,7 @@ export const WANTS_PROGRESS = 8;
 export const KEY = 16;
 export const TO = 32;
 export const RESTART_WORKER = 64;
+export const FOR_ENGINE = 128;
 
 /** What sending an item comes to. */
 export const SENT_NOW = 0;

@@ -3,10 +3,10 @@
 import { encode } from "./encode.js";
 import { ProcallError } from "./errors.js";
 import { Handling } from "./handling.js";
-import { type IncomingCall, type Serving, theLoop } from "./loop.js";
+import { type IncomingCall, type Operation, type Serving, theLoop } from "./loop.js";
 import type { MethodOptions } from "./described.js";
 import { infoOf, type Method, methodsOf } from "./methods.js";
-import { calling, native } from "./native.js";
+import { calling, DONE, errorOf, native, type Placed } from "./native.js";
 import type { METHODS, OwnMethods } from "./remote.js";
 
 /** How long calls in flight may take once a service is asked to stop. */
@@ -28,18 +28,26 @@ export interface ServiceOptions {
 export interface RunOptions {
   /** An address or a name to listen at, such as `unix:/run/calc.sock` or `tcp:127.0.0.1:9000`. */
   readonly listen?: string | undefined;
+  /** The engine to register with, by its address such as `tcp:127.0.0.1:8080` or its name, instead of listening. */
+  readonly engine?: string | undefined;
+  /** With an engine: what this process is called among the service's workers, instead of `calc/1`, `calc/2` and so on. */
+  readonly name?: string | undefined;
   /** Whether SIGTERM and SIGINT let calls in flight finish and end the service; true. */
   readonly signals?: boolean | undefined;
   /** Aborting it stops the service as SIGTERM does. */
   readonly signal?: AbortSignal | undefined;
   /** Told where the service listens; not called for a worker. */
   readonly onListening?: ((address: string) => void) | undefined;
+  /** Told when an engine has taken the service for the first time; without it that is said on standard error. */
+  readonly onRegistered?: ((engine: string) => void) | undefined;
 }
 
 /** A service that is being served. */
 export interface Running {
-  /** Where it listens; `undefined` for a worker. */
+  /** Where it listens; `undefined` for a worker, and with an engine. */
   readonly address: string | undefined;
+  /** The engine that it is registered with. */
+  readonly engine: string | undefined;
   /** Resolves when it is over. */
   readonly ended: Promise<void>;
   /** Takes no new calls, lets those in flight finish, and ends. */
@@ -96,8 +104,12 @@ export class Service<M = OwnMethods> {
   /**
    * Serves wherever the surroundings say, until told to stop.
    *
-   * Started by a pool, it is that pool's worker. With `PROCALL_LISTEN` it listens there. Otherwise it listens under its name, where
-   * `connect(name)` finds it. SIGTERM and SIGINT let calls in flight finish.
+   * Started by a pool, it is that pool's worker. With an engine named, by the option or `PROCALL_ENGINE`, it registers there, and again whenever
+   * the engine was away. With `PROCALL_LISTEN` it listens there. Otherwise it registers with the engine of the runtime directory if one runs,
+   * else it listens under its name. `connect(name)` finds it in each of the last two cases. SIGTERM and SIGINT let calls in flight finish.
+   *
+   * Rejects with NO_WORKER when no engine is there within 5 s, with INVALID_ARGUMENT when the engine refuses what is registered, and with
+   * NAME_TAKEN while another worker has the name.
    */
   async run(options: RunOptions = {}): Promise<void> {
     let running: Running | undefined;
@@ -135,14 +147,21 @@ export class Service<M = OwnMethods> {
       const worker = calling(() => native.serveParent(description));
       if (worker !== null) {
         loop.soon();
-        return running(new Served(methods, names, worker), undefined);
+        return running(new Served(methods, names, worker), {});
       }
     }
-    const target = options.listen ?? process.env["PROCALL_LISTEN"] ?? this.name;
-    const { service, address } = calling(() => native.serveAt(description, target));
-    if (options.onListening !== undefined) options.onListening(address);
-    else process.stderr.write(`procall: listening at ${address}\n`);
-    return running(new Served(methods, names, service), address);
+    const serve = (service: number): Served => new Served(methods, names, service);
+    const placing = new Placing(description, options, serve);
+    const served = await placing.served;
+    const { address, engine } = placing.place;
+    if (engine !== undefined) {
+      if (options.onRegistered !== undefined) options.onRegistered(engine);
+      else process.stderr.write(`procall: registered with ${engine}\n`);
+    } else if (address !== undefined) {
+      if (options.onListening !== undefined) options.onListening(address);
+      else process.stderr.write(`procall: listening at ${address}\n`);
+    }
+    return running(served, placing.place);
   }
 }
 
@@ -162,8 +181,45 @@ function offer(name: string, target: object, options: ServiceOptions): Offer {
   return { methods, names: infos.map((info) => String(info["name"])), description };
 }
 
-function running(served: Served, address: string | undefined): Running {
-  return { address, ended: served.over, stop: () => served.stop() };
+function running(served: Served, { address, engine }: Omit<Placed, "service">): Running {
+  return { address, engine, ended: served.over, stop: () => served.stop() };
+}
+
+/** A service that is to listen, which it does at once, or to register with an engine, which may take a while. */
+class Placing implements Operation {
+  readonly place: Placed;
+  readonly served: Promise<Served>;
+  private resolve!: (served: Served) => void;
+  private reject!: (error: unknown) => void;
+
+  constructor(
+    description: Buffer,
+    options: RunOptions,
+    private readonly serve: (service: number) => Served,
+  ) {
+    const loop = theLoop();
+    const id = loop.begin(this);
+    try {
+      this.place = calling(() => native.serveAt(id, description, options.listen, options.engine, options.name));
+    } catch (error) {
+      loop.end(id);
+      throw error;
+    }
+    this.served = new Promise((resolve, reject) => ([this.resolve, this.reject] = [resolve, reject]));
+    if (this.place.service !== undefined) {
+      loop.end(id);
+      this.resolve(serve(this.place.service));
+    } else {
+      loop.soon();
+    }
+  }
+
+  handle(kind: number, _flags: number, value: () => unknown, service: number): boolean {
+    // Served from this moment on: the next event may be a call.
+    if (kind === DONE) this.resolve(this.serve(service));
+    else this.reject(errorOf(value()));
+    return true;
+  }
 }
 
 /** A service under the number that the native half gave it. */

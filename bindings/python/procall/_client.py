@@ -48,6 +48,8 @@ class Base:
         idempotent: bool | None = None,
         key: str | None = None,
         to: str | None = None,
+        version: str | None = None,
+        wait: bool | None = None,
         on_timeout: Literal["return", "restart"] | None = None,
         meta: dict[str, Any] | None = None,
         progress: bool | Callable[[int, int | None, str], object] | None = None,
@@ -60,16 +62,21 @@ class Base:
         a function of ``(done, total, text)``, or ``True`` for a bar on standard error where that is
         a terminal, tqdm's if the program has imported tqdm.
 
-        Three options are for pools, and have no effect on a single connection. Calls with the same
-        ``key`` go to the same worker and start in the order of sending; when that worker is lost,
-        one caller is told with ``WorkerLost``, and the next call with the key finds a new worker.
-        ``to`` names the worker that is to get the call, and the call waits for it. A worker that is
-        still busy when the deadline passes is asked to cancel, and gets other calls once it is
-        done; with ``on_timeout="restart"`` it is started anew instead.
+        Two are for engines. ``version`` names the version of the service that is meant. With
+        ``wait=True`` a call waits while nobody serves its method, until its deadline, instead of
+        ending with ``NoWorker``.
+
+        Three options are for pools and engines, and have no effect on a single connection. Calls
+        with the same ``key`` go to the same worker and start in the order of sending; when that
+        worker is lost, one caller is told with ``WorkerLost``, and the next call with the key finds
+        a new worker. ``to`` names the worker that is to get the call, and the call waits for it. A
+        worker that is still busy when the deadline passes is asked to cancel, and gets other calls
+        once it is done; with ``on_timeout="restart"`` it is started anew instead.
 
         ::
 
             pool.options(deadline=0.5).calc.add(1, 2)
+            calc.options(version="2", wait=True).add(1, 2)
             user = pool.options(key="user-7")
             user.sessions.login("ada")
             user.sessions.put("basket", 3)  # where she has logged in
@@ -88,6 +95,8 @@ class Base:
                 "idempotent": idempotent,
                 "key": key,
                 "to": to,
+                "version": version,
+                "wait": wait,
                 "on_timeout": on_timeout,
                 "meta": meta,
                 "progress": progress,
@@ -328,9 +337,21 @@ class Client(Calls):
     """
 
 
-def connect(target: str, *, timeout: float | None = 5.0, name: str | None = None) -> Client:
+def connect(
+    target: str,
+    *,
+    timeout: float | None = 5.0,
+    engine: str | None = None,
+    name: str | None = None,
+) -> Client:
     """Connects to a service by name, or by address such as ``unix:/run/calc.sock`` or
     ``tcp:127.0.0.1:9000``.
+
+    A service that listens nowhere itself is found through the engine that it is registered with:
+    that of the runtime directory, that of ``PROCALL_ENGINE``, or ``engine`` by its address or name.
+    The address of an engine itself leads to all services there. A connection to an engine is made
+    anew when it is lost: calls in flight end with ``ConnectionLost``, and calls made meanwhile wait
+    for it, up to 5 s.
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. Ctrl-C ends the wait.
@@ -343,4 +364,4 @@ def connect(target: str, *, timeout: float | None = 5.0, name: str | None = None
         with procall.connect("calc", timeout=30) as calc:
             calc.add(1, 2)  # 3
     """
-    return Client(_native.connect(target, timeout, name))
+    return Client(_native.connect(target, timeout, engine, name))

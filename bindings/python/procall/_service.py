@@ -99,7 +99,7 @@ class Service:
 
     @property
     def address(self) -> str | None:
-        """Where it listens while it runs; ``None`` in a worker."""
+        """Where it listens while it runs; ``None`` in a worker, and with an engine."""
         return self._server.address if self._server is not None else None
 
     if TYPE_CHECKING:
@@ -230,13 +230,22 @@ class Service:
                 method.settle()
         return methods
 
-    def run(self, *, listen: str | None = None) -> None:
+    def run(
+        self, *, listen: str | None = None, engine: str | None = None, name: str | None = None
+    ) -> None:
         """Serves until there is nobody left to serve, or until Ctrl-C, SIGTERM or ``stop``; calls
         in flight may finish then.
 
-        The surroundings decide how: started by a pool, as its worker; by hand, listening at
-        ``listen``, at ``PROCALL_LISTEN``, or at the place where ``procall.connect`` finds this
-        service by name.
+        The surroundings decide how. Started by a pool, it is the pool's worker. With an ``engine``,
+        by its address or name, or with ``PROCALL_ENGINE``, it registers there, and again whenever
+        the engine was away. With ``listen`` or ``PROCALL_LISTEN`` it listens there. Otherwise it
+        registers with the engine of the runtime directory if one runs, else it listens there under
+        its name. ``procall.connect`` finds it by its name in each of the last two cases.
+
+        With an engine, ``name`` is what this process is called among the service's workers and
+        named by in ``options(to=...)``, instead of ``calc/1``, ``calc/2`` and so on. ``NameTaken``
+        is raised while another has it, ``InvalidArgument`` when the engine refuses what is
+        registered, and ``NoWorker`` when no engine is there within 5 s.
 
         ::
 
@@ -247,9 +256,9 @@ class Service:
         if self._threads or any(method.is_async for method in self._settled()):
             from procall import _serving
 
-            _serving.run(self, listen)
+            _serving.run(self, listen, engine, name)
             return
-        server = self._open(listen)
+        server = self._open(listen, engine=engine, name=name)
         with StopSignals(server.stop):
             self._announce(server)
             server.pull(None)
@@ -297,18 +306,30 @@ class Service:
         if self._server is not None:
             self._server.stop()
 
-    def _open(self, listen: str | None, hub: Any = None) -> Server:
+    def _open(
+        self,
+        listen: str | None,
+        hub: Any = None,
+        engine: str | None = None,
+        name: str | None = None,
+    ) -> Server:
         threads = self._threads > 0
-        server = Server(self.document(), self._methods.values(), listen, hub, threads)
+        methods = self._methods.values()
+        server = Server(self.document(), methods, listen, hub, threads, engine, name)
         self._server = server
         return server
 
     def _announce(self, server: Server) -> None:
         # After the signals have handlers: whoever reads this may end the service at once.
-        if server.address is not None:
-            import sys
+        if server.engine is not None:
+            said = f"registered with {server.engine}"
+        elif server.address is not None:
+            said = f"listening at {server.address}"
+        else:
+            return
+        import sys
 
-            print(f"procall: listening at {server.address}", file=sys.stderr, flush=True)
+        print(f"procall: {said}", file=sys.stderr, flush=True)
 
 
 if TYPE_CHECKING:

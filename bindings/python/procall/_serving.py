@@ -31,9 +31,9 @@ Open = Callable[[Hub | None], Server]
 """Opens the service, with the hub of its loop when it has one."""
 
 
-def run(service: Service, listen: str | None) -> None:
+def run(service: Service, listen: str | None, engine: str | None, name: str | None) -> None:
     """``Service.run`` for a service that has async handlers, or threads for plain ones."""
-    serve(service, lambda hub: service._open(listen, hub), service._announce)
+    serve(service, lambda hub: service._open(listen, hub, engine, name), service._announce)
 
 
 def serve(service: Service, open: Open, announce: Callable[[Server], None]) -> None:
@@ -75,7 +75,13 @@ async def _serve(open: Open, announce: Callable[[Server], None]) -> None:
     over = loop.create_future()
 
     def turn() -> None:
-        calls = server.turn()
+        try:
+            calls = server.turn()
+        except Exception as error:
+            # The engine takes the service no more.
+            calls = None
+            if not over.done():
+                over.set_exception(error)
         if calls is None:
             if not over.done():
                 over.set_result(None)

@@ -235,10 +235,12 @@ class Opening:
             await self._client.close()
 
 
-async def _connect(target: str, timeout: float | None, name: str | None) -> Client:
+async def _connect(
+    target: str, timeout: float | None, engine: str | None, name: str | None
+) -> Client:
     from procall._errors import Error
 
-    finder = _native.Finder(target, timeout)
+    finder = _native.Finder(target, timeout, engine)
     while (found := finder.try_open()) is None:
         await asyncio.sleep(finder.pause())
     try:
@@ -250,9 +252,15 @@ async def _connect(target: str, timeout: float | None, name: str | None) -> Clie
         raise finder.unanswered() from None
 
 
-def connect(target: str, *, timeout: float | None = 5.0, name: str | None = None) -> Opening:
+def connect(
+    target: str,
+    *,
+    timeout: float | None = 5.0,
+    engine: str | None = None,
+    name: str | None = None,
+) -> Opening:
     """Connects to a service by name or address: ``async with connect("calc") as calc``, or ``await
-    connect("calc")``.
+    connect("calc")``. Services are found through engines as ``procall.connect`` finds them.
 
     The service may come up later: ``timeout`` is how many seconds it may take to be there and to
     answer. Zero is one look, ``None`` waits without end. The event loop runs on meanwhile.
@@ -265,7 +273,7 @@ def connect(target: str, *, timeout: float | None = 5.0, name: str | None = None
         async with procall.aio.connect("calc", timeout=30) as calc:
             await calc.add(1, 2)  # 3
     """
-    return Opening(lambda: _connect(target, timeout, name))
+    return Opening(lambda: _connect(target, timeout, engine, name))
 
 
 class Pool(Watched, Calls):

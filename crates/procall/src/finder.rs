@@ -69,6 +69,8 @@ pub struct Finder {
     dial: Option<(TcpDial, Instant)>,
     /// The engine that is asked for the service, where one was named.
     engine: Option<String>,
+    /// It is an engine that is looked for.
+    for_engine: bool,
     /// The link that was found leads to an engine.
     through_engine: bool,
 }
@@ -100,8 +102,14 @@ impl Finder {
             pause: FIRST_PAUSE,
             dial: None,
             engine: std::env::var(surroundings::ENGINE).ok().filter(|engine| !engine.is_empty()),
+            for_engine: false,
             through_engine: false,
         }
+    }
+
+    /// Looks for an engine itself, by its address or name, for a service that is to register there.
+    pub(crate) fn of_engine(engine: &str, patience: Duration) -> Self {
+        Self { engine: None, for_engine: true, ..Self::new(engine, patience) }
     }
 
     /// Asks this engine for the service, by its address or name, and looks nowhere else. `PROCALL_ENGINE` does the same for all.
@@ -228,7 +236,7 @@ impl Finder {
     /// A service that listens nowhere may be with the engine of the runtime directory.
     fn look_for_engine(&mut self, place: Option<&Place>) -> Result<Option<Box<dyn Link>>, Error> {
         let Some(place) = place else { return Ok(None) };
-        if self.through_engine || self.target == surroundings::ENGINE_NAME {
+        if self.through_engine || self.for_engine || self.target == surroundings::ENGINE_NAME {
             return Ok(None);
         }
         let socket = socket_in(&place.path(), surroundings::ENGINE_NAME);
@@ -349,7 +357,12 @@ impl Finder {
         }
         message.push_str(&format!(" (waited {})", seconds(self.since.elapsed())));
         let mut candidates = Vec::new();
-        if let Some(place) = place {
+        if self.for_engine || self.named_engine().is_some() {
+            message.push_str(&match place {
+                Some(_) => "; start the engine with `procall serve`".to_owned(),
+                None => format!("; start the engine with `procall serve --listen {address}`"),
+            });
+        } else if let Some(place) = place {
             // Only a hint: without the directory there is none.
             let present = surroundings::services_in(place).unwrap_or_default();
             let names = present.iter().filter(|found| found.answers).map(|found| &*found.name);
@@ -362,10 +375,7 @@ impl Finder {
                 "; start it, e.g. `python {name}.py` or `procall run {name}.py`"
             ));
         } else {
-            message.push_str(match self.named_engine() {
-                Some(_) => "; start the engine with `procall serve`",
-                None => "; start the service that is to listen there",
-            });
+            message.push_str("; start the service that is to listen there");
         }
         let error = Error::new(ErrorCode::NoWorker, message).with_candidates(candidates);
         match absence {

@@ -7,6 +7,7 @@ pub mod __private;
 
 #[cfg(feature = "tokio")]
 mod attached;
+mod attachment;
 mod bytes;
 mod channel;
 mod client;
@@ -18,9 +19,11 @@ mod context;
 mod driver;
 mod error;
 mod finder;
+mod greeting;
 mod handover;
 mod listener;
 mod lock;
+mod lookout;
 #[cfg(feature = "tokio")]
 mod messages;
 mod metrics;
@@ -38,6 +41,7 @@ mod stream;
 pub mod surroundings;
 mod value;
 
+pub use attachment::Attachment;
 pub use bytes::Bytes;
 pub use channel::{Channel, Queued, Started};
 #[cfg(feature = "tokio")]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Poll, Wake, Waker};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use procall_proto::{Body, Config, ErrorCode, Executed};
@@ -12,7 +12,9 @@ use crate::channel::{Channel, Queued, Started};
 use crate::connection::{CallOptions, Connection, Deadline, Hub, Pending, Request};
 use crate::error::Error;
 use crate::finder::Finder;
+use crate::greeting::{LOOK, greet};
 use crate::handover::Handover;
+use crate::lookout::{self, Watches};
 use crate::metrics::{Meter, Metrics};
 use crate::pauses::Pauses;
 use crate::registration::Registration;
@@ -21,10 +23,6 @@ use crate::registration::Registration;
 const MAX_WAITING: usize = 1_024;
 /// How long a call waits for the connection at most.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long one look for the other side goes on.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long the other side may take to greet.
-const GREETING: Duration = Duration::from_secs(5);
 
 /// Makes a connection of a link, and has it read.
 pub type Connect = dyn Fn(Box<dyn Link>, Config) -> Result<Connection, Error> + Send + Sync;
@@ -188,25 +186,10 @@ fn closed() -> Error {
         .with_executed(Executed::No)
 }
 
-/// Woken when something about the connection changes; it may be lost then.
-struct Lookout(Weak<Shared>);
-
-impl Wake for Lookout {
-    fn wake(self: Arc<Self>) {
-        if let Some(shared) = self.0.upgrade() {
-            shared.watch();
-        }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
+impl Watches for Shared {
     /// Looks for the other side when the connection is lost, else waits for that.
     fn watch(self: &Arc<Self>) {
-        let waker = Waker::from(Arc::new(Lookout(Arc::downgrade(self))));
+        let waker = lookout::waker(self);
         let connection = self.lock().connection.clone();
         if connection.poll_closed(&waker).is_pending() {
             return;
@@ -219,14 +202,16 @@ impl Shared {
             state.looking = true;
         }
         let weak = Arc::downgrade(self);
-        let thread = std::thread::Builder::new()
-            .name("procall-redial".to_owned())
-            .stack_size(256 << 10)
-            .spawn(move || look(&weak));
-        if thread.is_err() {
+        if lookout::thread("procall-redial", move || look(&weak)).is_err() {
             // The next call tries again.
             self.lock().looking = false;
         }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn enqueue(self: &Arc<Self>, request: Request<'_>) -> Result<Started, Error> {
@@ -402,16 +387,8 @@ impl Shared {
         };
         let link = finder.wait(&mut closed).ok()?;
         let config = Config { want: finder.want().to_owned(), ..self.config.clone() };
-        let connection = (self.connect)(link, config).ok()?;
-        let greeted = connection.wait_for(Some(GREETING), &mut closed, Connection::poll_ready);
-        match greeted {
-            Ok(Ok(())) => Some(connection),
-            // Whatever it was: the next look may find better.
-            _ => {
-                connection.close();
-                None
-            }
-        }
+        // Whatever it was: the next look may find better.
+        greet(&self.connect, link, config, None, &mut closed).ok()
     }
 }
 

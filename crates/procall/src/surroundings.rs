@@ -187,6 +187,33 @@ pub enum Place {
 ///
 /// Those of [`address_of`], and INVALID_ARGUMENT for an address that is none.
 pub fn place(engine: Option<&str>, name: &str) -> Result<Place, Error> {
+    place_of(None, engine, name)
+}
+
+/// The same for a service that may also be told where to listen, by address or name, which goes before the environment.
+///
+/// ```
+/// use procall::surroundings::{Place, place_of};
+///
+/// let place = place_of(Some("tcp:127.0.0.1:9000"), None, "calc")?;
+/// assert_eq!(place, Place::Address("tcp:127.0.0.1:9000".parse().unwrap()));
+/// assert!(place_of(Some("calc"), Some("tcp:127.0.0.1:8080"), "calc").is_err());
+/// # Ok::<(), procall::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// Those of [`place`], and INVALID_ARGUMENT when both a place to listen and an engine are given.
+pub fn place_of(listen: Option<&str>, engine: Option<&str>, name: &str) -> Result<Place, Error> {
+    match (listen, engine) {
+        (Some(listen), Some(engine)) => {
+            return Err(Error::invalid(format!(
+                "the service {name} is to listen at {listen} and to register with the engine {engine}: give one of them"
+            )));
+        }
+        (Some(listen), None) => return resolve(listen).map(Place::Address),
+        (None, _) => {}
+    }
     let named = engine.map(str::to_owned).or_else(|| env::var(ENGINE).ok());
     if let Some(target) = named.filter(|target| !target.is_empty()) {
         return Ok(Place::Engine { target, patience: crate::Finder::PATIENCE });

@@ -1,11 +1,13 @@
 // The Node caller: every case against the worker named on the command line.
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
-import { Pool } from "procall";
+import { connect, Pool } from "procall";
 import * as corpus from "./corpus.mjs";
 import * as natives from "./natives.mjs";
 
-const pool = await Pool.spawn(process.argv[2], { workers: 1 });
+// Behind an engine, the worker is a service that registered there; nobody starts it again.
+const engine = process.argv[2] === "engine";
+const pool = engine ? await connect("pairs", { timeoutMs: 60_000 }) : await Pool.spawn(process.argv[2], { workers: 1 });
 
 async function fails(code, executed, promise) {
   const error = await promise.then(
@@ -108,6 +110,10 @@ const cases = {
   },
   async "worker death"() {
     const error = await fails("WORKER_LOST", "maybe", pool.call("die", [3]));
+    if (engine) {
+      await fails("NO_WORKER", "no", pool.call("add", [1, 2]));
+      return;
+    }
     assert.match(error.message, /exited with code 3/);
     assert.equal(await pool.call("add", [1, 2]), 3);
   },
@@ -122,4 +128,5 @@ for (const [name, run] of Object.entries(cases)) {
     console.log("FAIL ", `${name}: ${reason}`);
   }
 }
-await pool.stop();
+if (engine) pool.close();
+else await pool.stop();

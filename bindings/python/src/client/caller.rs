@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use procall::{
-    CallOptions, Channel, Connection, Deadline, Error, MethodInfo, OnTimeout, Registration,
+    CallOptions, Channel, Connection, Deadline, Error, MethodInfo, OnTimeout, Redial, Registration,
     Request, Shape, Started,
 };
 use pyo3::prelude::*;
@@ -74,6 +74,12 @@ impl Caller {
     pub(crate) fn of(connection: Connection, hub: Option<Py<Hub>>) -> Self {
         let channel: Arc<dyn Channel> = Arc::new(connection.clone());
         Self::new(channel, move |hub| hub.attach(&connection), hub)
+    }
+
+    /// The same on a connection to an engine, which is made anew when it is lost.
+    pub(crate) fn of_redial(redial: Redial, hub: Option<Py<Hub>>) -> Self {
+        let channel: Arc<dyn Channel> = Arc::new(redial.clone());
+        Self::new(channel, move |hub| redial.attach(hub), hub)
     }
 
     /// What is known of a method, by its full name or the last part of it.
@@ -332,6 +338,12 @@ impl Caller {
         }
         if let Some(worker) = given.text("to")? {
             options.to = Some(worker.into());
+        }
+        if let Some(version) = given.text("version")? {
+            options.version = Some(version.into());
+        }
+        if let Some(wait) = given.flag("wait")? {
+            options.wait = wait;
         }
         if let Some(then) = given.read("on_timeout", ON_TIMEOUT, on_timeout)? {
             options.on_timeout = then;

@@ -5,7 +5,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use procall::transport::Link;
-use procall::{Config, Connection, Error, ErrorCode, Executed, Side, WaitError};
+use procall::{Config, Connection, Error, ErrorCode, Executed, Redial, Side, WaitError};
 use pyo3::prelude::*;
 
 use super::caller::Caller;
@@ -19,13 +19,14 @@ pub(crate) fn connect(
     py: Python<'_>,
     target: &str,
     timeout: Option<f64>,
+    engine: Option<&str>,
     name: Option<&str>,
 ) -> PyResult<Caller> {
-    let mut finder = finder(py, target, timeout)?;
+    let mut finder = finder(py, target, timeout, engine)?;
     let config = caller_config(py, name)?;
     let connected = wait(py, |interrupt| {
         let link = finder.wait(interrupt)?;
-        let connection = open(link, finder.want(), config);
+        let connection = open(link, finder.want(), config.clone());
         let mut greeting = Greeting { pinged: false };
         let greeted = connection
             .wait_for(Some(finder.greeting()), interrupt, |connection, waker| {
@@ -46,9 +47,21 @@ pub(crate) fn connect(
         }
     })?;
     match connected {
-        Ok(connection) => Ok(Caller::of(connection, None)),
+        Ok(connection) => Ok(match kept(&finder, config, &connection) {
+            Some(redial) => Caller::of_redial(redial, None),
+            None => Caller::of(connection, None),
+        }),
         Err(error) => Err(error::raise(py, &error)),
     }
+}
+
+/// A connection that leads to an engine is made anew when it is lost.
+fn kept(finder: &procall::Finder, config: Config, connection: &Connection) -> Option<Redial> {
+    if !finder.leads_to_engine() && !connection.leads_to_router() {
+        return None;
+    }
+    let connect = |link, config| Ok(Connection::new(link, Side::Initiator, config));
+    Some(Redial::keep(finder, config, connection.clone(), Box::new(connect)))
 }
 
 /// The search for a service, for event loops: they look, and pause in their own way.
@@ -62,11 +75,13 @@ pub(crate) struct Finder {
 pub(crate) struct Found {
     link: Mutex<Option<Box<dyn Link>>>,
     want: String,
+    /// Who found it, and would again.
+    finder: Option<Py<Finder>>,
 }
 
 impl Found {
     pub(crate) fn new(link: Box<dyn Link>, want: &str) -> Self {
-        Self { link: Mutex::new(Some(link)), want: want.to_owned() }
+        Self { link: Mutex::new(Some(link)), want: want.to_owned(), finder: None }
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<Box<dyn Link>> {
@@ -78,15 +93,22 @@ impl Found {
 #[pymethods]
 impl Finder {
     #[new]
-    fn new(py: Python<'_>, target: &str, timeout: Option<f64>) -> PyResult<Self> {
-        Ok(Self { finder: Mutex::new(finder(py, target, timeout)?) })
+    #[pyo3(signature = (target, timeout, engine = None))]
+    fn new(
+        py: Python<'_>,
+        target: &str,
+        timeout: Option<f64>,
+        engine: Option<&str>,
+    ) -> PyResult<Self> {
+        Ok(Self { finder: Mutex::new(finder(py, target, timeout, engine)?) })
     }
 
     /// One look: `None` when nobody is there yet.
-    fn try_open(&self, py: Python<'_>) -> PyResult<Option<Found>> {
-        let mut finder = self.lock();
-        let opened = finder.try_open().map_err(|error| error::raise(py, &error))?;
-        Ok(opened.map(|link| Found::new(link, finder.want())))
+    fn try_open(slf: &Bound<'_, Self>) -> PyResult<Option<Found>> {
+        let mut finder = slf.get().lock();
+        let opened = finder.try_open().map_err(|error| error::raise(slf.py(), &error))?;
+        let again = || Some(slf.clone().unbind());
+        Ok(opened.map(|link| Found { finder: again(), ..Found::new(link, finder.want()) }))
     }
 
     /// Seconds until the next look.
@@ -120,11 +142,13 @@ pub(crate) fn greet(
     name: Option<&str>,
 ) -> PyResult<Wait> {
     let config = caller_config(py, name)?;
-    let connection = open(found.take(py)?, &found.want, config);
+    let connection = open(found.take(py)?, &found.want, config.clone());
     hub.get().attach(&connection).map_err(|error| error::raise(py, &error))?;
     let greet = Greet {
         connection: Some(connection),
         greeting: Greeting { pinged: false },
+        config,
+        finder: found.finder.as_ref().map(|finder| finder.clone_ref(py)),
         hub: hub.clone_ref(py),
     };
     Ok(Wait::new(hub, greet))
@@ -160,7 +184,12 @@ fn interrupted() -> Error {
 }
 
 /// The search, within the time that the handler which makes it has left.
-fn finder(py: Python<'_>, target: &str, timeout: Option<f64>) -> PyResult<procall::Finder> {
+fn finder(
+    py: Python<'_>,
+    target: &str,
+    timeout: Option<f64>,
+    engine: Option<&str>,
+) -> PyResult<procall::Finder> {
     let patience = match timeout {
         None => Duration::MAX,
         Some(seconds) if seconds >= 0.0 => {
@@ -173,7 +202,13 @@ fn finder(py: Python<'_>, target: &str, timeout: Option<f64>) -> PyResult<procal
             ));
         }
     };
-    let new = || procall::Finder::new(target, patience);
+    let new = || {
+        let finder = procall::Finder::new(target, patience);
+        match engine {
+            Some(engine) => finder.through(engine),
+            None => finder,
+        }
+    };
     Ok(match crate::serve::current_remaining(py)? {
         Some(left) => procall::with_remaining(Some(left), new),
         None => new(),
@@ -231,6 +266,8 @@ struct Greet {
     /// Gone once it is the caller's.
     connection: Option<Connection>,
     greeting: Greeting,
+    config: Config,
+    finder: Option<Py<Finder>>,
     hub: Py<Hub>,
 }
 
@@ -243,7 +280,19 @@ impl Operation for Greet {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => Poll::Ready(Err(error::raise(py, &error))),
             Poll::Ready(Ok(())) => {
-                let caller = Caller::of(connection.clone(), Some(self.hub.clone_ref(py)));
+                let hub = self.hub.clone_ref(py);
+                let finder = self.finder.as_ref().map(|finder| finder.get().lock());
+                let caller = match finder
+                    .and_then(|finder| kept(&finder, self.config.clone(), connection))
+                {
+                    None => Caller::of(connection.clone(), Some(hub)),
+                    Some(redial) => {
+                        if let Err(error) = hub.get().attach_with(&|hub| redial.attach(hub)) {
+                            return Poll::Ready(Err(error::raise(py, &error)));
+                        }
+                        Caller::of_redial(redial, Some(hub))
+                    }
+                };
                 self.connection = None;
                 Poll::Ready(caller.into_pyobject(py).map(Bound::into_any))
             }

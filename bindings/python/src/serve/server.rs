@@ -1,10 +1,13 @@
 //! The service as Python sees it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use procall::transport::{LinkOptions, mem};
-use procall::{CallId, Connection, Encoded, Error, ErrorCode, Listener, Side, surroundings};
+use procall::{
+    Attachment, CallId, Connection, Encoded, Error, ErrorCode, Interrupt, Listener, Side,
+    surroundings,
+};
 use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
@@ -25,14 +28,24 @@ pub(crate) struct Server {
     handlers: Handlers,
     source: Mutex<Option<Source>>,
     stopper: Stopper,
+    place: Place,
+}
+
+/// Where a service is to be found; a pool's worker is not.
+#[derive(Default)]
+struct Place {
+    /// Where it listens.
     address: Option<String>,
+    /// The engine that it is registered with.
+    engine: Option<String>,
 }
 
 #[pymethods]
 impl Server {
-    /// Opens the service: as a pool's worker when a pool started this process, listening otherwise.
+    /// Opens the service: as a pool's worker when a pool started this process, else with an engine or listening, as the surroundings say.
     #[new]
-    #[pyo3(signature = (document, methods, listen = None, hub = None, threads = false))]
+    #[pyo3(signature = (document, methods, listen = None, hub = None, threads = false, engine = None, name = None))]
+    #[allow(clippy::too_many_arguments, reason = "they are Python's, by name")]
     fn new(
         py: Python<'_>,
         document: &Bound<'_, PyAny>,
@@ -40,11 +53,15 @@ impl Server {
         listen: Option<&str>,
         hub: Option<Py<Hub>>,
         threads: bool,
+        engine: Option<&str>,
+        name: Option<&str>,
     ) -> PyResult<Self> {
         let handlers = Handlers::from_python(document, methods, hub, threads)?;
-        let (source, address) = open(handlers.table.registration(), listen)
-            .map_err(|error| error::raise(py, &error))?;
-        Ok(Self::over(handlers, source, address))
+        let registration = handlers.table.registration();
+        // An engine may take a while to be there.
+        let opened = wait(py, |interrupt| open(registration, listen, engine, name, interrupt))?;
+        let (source, place) = opened.map_err(|error| error::raise(py, &error))?;
+        Ok(Self::over(handlers, source, place))
     }
 
     /// Opens the service for one client in this process, which is to be greeted.
@@ -64,13 +81,19 @@ impl Server {
         let source =
             Source::over(connection, registration).map_err(|error| error::raise(py, &error))?;
         let found = crate::client::dial::Found::new(Box::new(theirs), "");
-        Ok((Self::over(handlers, source, None), found))
+        Ok((Self::over(handlers, source, Place::default()), found))
     }
 
-    /// Where it listens; `None` in a worker.
+    /// Where it listens; `None` in a worker, and with an engine.
     #[getter]
     fn address(&self) -> Option<&str> {
-        self.address.as_deref()
+        self.place.address.as_deref()
+    }
+
+    /// The engine that it is registered with.
+    #[getter]
+    fn engine(&self) -> Option<&str> {
+        self.place.engine.as_deref()
     }
 
     /// Serves until there is nobody left to serve, or until it is told to stop. Plain handlers run here, on the calling thread;
@@ -79,7 +102,10 @@ impl Server {
         let mut source = self.take()?;
         let pulled = Pull::new(&self.handlers, &mut source).run(py, hand_over.as_ref());
         py.detach(|| source.close());
-        pulled
+        match source.failure.take() {
+            Some(error) if pulled.is_ok() => Err(error::raise(py, &error)),
+            _ => pulled,
+        }
     }
 
     /// Readable when `turn` has something to do.
@@ -103,6 +129,10 @@ impl Server {
                 Found::Over => break true,
             }
         };
+        if let Some(error) = source.failure.take() {
+            py.detach(|| source.close());
+            return Err(error::raise(py, &error));
+        }
         *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
         Ok((!over).then_some(calls))
     }
@@ -127,9 +157,9 @@ impl Server {
 }
 
 impl Server {
-    fn over(handlers: Handlers, source: Source, address: Option<String>) -> Self {
+    fn over(handlers: Handlers, source: Source, place: Place) -> Self {
         let stopper = source.stopper();
-        Self { handlers, source: Mutex::new(Some(source)), stopper, address }
+        Self { handlers, source: Mutex::new(Some(source)), stopper, place }
     }
 
     fn take(&self) -> PyResult<Source> {
@@ -144,19 +174,36 @@ fn closed() -> PyErr {
 fn open(
     registration: &procall::Registration,
     listen: Option<&str>,
-) -> Result<(Source, Option<String>), Error> {
+    engine: Option<&str>,
+    name: Option<&str>,
+    interrupt: Interrupt<'_>,
+) -> Result<(Source, Place), Error> {
     if let Some(parent) = surroundings::parent()? {
         let config = procall::Config { token: parent.token, ..config(&registration.name) };
         let connection = Connection::serving(parent.link, Side::Initiator, config);
-        return Ok((Source::worker(connection, parent.lifeline, registration.clone())?, None));
+        return Ok((
+            Source::worker(connection, parent.lifeline, registration.clone())?,
+            Place::default(),
+        ));
     }
-    let target = match listen {
-        Some(listen) => listen.to_owned(),
-        None => std::env::var(surroundings::LISTEN).unwrap_or_else(|_| registration.name.clone()),
-    };
-    let listener = Listener::bind(&surroundings::resolve(&target)?)?;
-    let address = listener.address().to_string();
-    Ok((Source::listening(listener, registration.clone())?, Some(address)))
+    match surroundings::place_of(listen, engine, &registration.name)? {
+        surroundings::Place::Engine { target, patience } => {
+            let config = config(name.unwrap_or(&registration.name));
+            let connect = |link, config| Ok(Connection::serving(link, Side::Initiator, config));
+            let known = Arc::new(registration.clone());
+            let attachment =
+                Attachment::begin(&target, patience, known, config, Box::new(connect))?;
+            let first = attachment.wait(interrupt)?;
+            let source = Source::attached(attachment, first, registration.clone())?;
+            Ok((source, Place { engine: Some(target), ..Place::default() }))
+        }
+        surroundings::Place::Address(address) => {
+            let listener = Listener::bind(&address)?;
+            let address = Some(listener.address().to_string());
+            let source = Source::listening(listener, registration.clone())?;
+            Ok((source, Place { address, ..Place::default() }))
+        }
+    }
 }
 
 struct Pull<'a> {

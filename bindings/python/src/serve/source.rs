@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use procall::surroundings::Lifeline;
-use procall::{Batch, Connection, Error, Hub, Interrupt, Listener, Registration, Side};
+use procall::{Attachment, Batch, Connection, Error, Hub, Interrupt, Listener, Registration, Side};
 use slab::Slab;
 
 use crate::client::config;
@@ -25,6 +25,8 @@ const LOOK_UP: Duration = Duration::from_secs(1);
 const STEP: u64 = 2;
 /// The number of no peer: waking it only ends a wait.
 const NOBODY: u64 = u64::MAX - 3;
+/// The number of the place with an engine: there is another connection to it.
+const ENGINE: u64 = u64::MAX - 5;
 
 pub(super) struct Peer {
     pub(super) connection: Connection,
@@ -35,6 +37,10 @@ pub(super) struct Peer {
 pub(super) struct Source {
     hub: Hub,
     listener: Option<Listener>,
+    /// The place with an engine, which may go and come back.
+    attachment: Option<Attachment>,
+    /// Why the engine takes this service no more.
+    pub(super) failure: Option<Error>,
     registration: Registration,
     pub(super) peers: Slab<Peer>,
     /// Peers that may have calls.
@@ -97,10 +103,25 @@ impl Source {
         Ok(Self { listener: Some(listener), ..source })
     }
 
+    /// Connections to an engine, of which the first is there.
+    pub(super) fn attached(
+        attachment: Attachment,
+        first: Connection,
+        registration: Registration,
+    ) -> Result<Self, Error> {
+        let mut source = Self::new(None, registration)?;
+        source.join(first)?;
+        source.attachment = Some(attachment);
+        source.rejoin();
+        Ok(source)
+    }
+
     fn new(listener: Option<Listener>, registration: Registration) -> Result<Self, Error> {
         Ok(Self {
             hub: Hub::new()?,
             listener,
+            attachment: None,
+            failure: None,
             registration,
             peers: Slab::new(),
             look_at: VecDeque::new(),
@@ -122,9 +143,30 @@ impl Source {
     }
 
     fn add(&mut self, connection: Connection) -> Result<(), Error> {
-        self.hub.attach(&connection)?;
         // A registration that does not fit is a defect of the service, found when it was described.
         connection.register(&self.registration)?;
+        self.join(connection)
+    }
+
+    /// Takes the connections that were made to the engine.
+    fn rejoin(&mut self) {
+        let waker = self.hub.waker(ENGINE);
+        while let Some(attachment) = &self.attachment {
+            match attachment.poll_connection(&waker) {
+                std::task::Poll::Pending => return,
+                std::task::Poll::Ready(connection) => {
+                    if let Err(error) = connection.and_then(|connection| self.join(connection)) {
+                        self.failure = Some(error);
+                        self.attachment = None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Serves a connection that is registered.
+    fn join(&mut self, connection: Connection) -> Result<(), Error> {
+        self.hub.attach(&connection)?;
         let key = self.peers.insert(Peer { connection, batch: Batch::new(), drained: false });
         self.look_at.push_back(key);
         Ok(())
@@ -139,7 +181,8 @@ impl Source {
     pub(super) fn wait(&mut self, streaming: bool, interrupt: Interrupt<'_>) -> Found {
         // One peer and nothing else to watch: its link is all there is to wait for.
         let stopping = self.stop.load(Ordering::Relaxed);
-        if !streaming && !stopping && self.listener.is_none() && self.peers.len() == 1 {
+        let alone = self.listener.is_none() && self.attachment.is_none();
+        if !streaming && !stopping && alone && self.peers.len() == 1 {
             return self.wait_alone(interrupt);
         }
         loop {
@@ -209,7 +252,9 @@ impl Source {
     fn turn(&mut self) {
         for number in self.hub.turn() {
             let key = (number / STEP) as usize;
-            if number % STEP == 1 {
+            if number == ENGINE {
+                self.rejoin();
+            } else if number % STEP == 1 {
                 self.writable.push(key);
             } else {
                 self.look_at.push_back(key);
@@ -264,6 +309,7 @@ impl Source {
         }
         self.draining = Some(Instant::now());
         self.listener = None;
+        self.attachment = None;
         for (key, peer) in &self.peers {
             peer.connection.drain(text);
             self.look_at.push_back(key);
@@ -272,7 +318,7 @@ impl Source {
 
     fn is_over(&self) -> bool {
         match self.draining {
-            None => self.listener.is_none() && self.peers.is_empty(),
+            None => self.listener.is_none() && self.attachment.is_none() && self.peers.is_empty(),
             Some(since) => {
                 self.peers.iter().all(|(_, peer)| peer.drained || peer.connection.is_closed())
                     || since.elapsed() >= DRAIN
@@ -283,6 +329,7 @@ impl Source {
     /// Closes every connection; what was answered is sent.
     pub(super) fn close(&mut self) {
         self.listener = None;
+        self.attachment = None;
         for peer in self.peers.drain() {
             peer.connection.close();
         }

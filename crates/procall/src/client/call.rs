@@ -141,6 +141,18 @@ macro_rules! common_options {
             self
         }
 
+        /// With an engine: only workers that registered this version of the service get the call.
+        pub fn version(mut self, version: impl Into<Arc<str>>) -> Self {
+            self.parts.options.version = Some(version.into());
+            self
+        }
+
+        /// With an engine: while nobody serves the method, the call waits for a worker, until its deadline.
+        pub fn wait_for_worker(mut self) -> Self {
+            self.parts.options.wait = true;
+            self
+        }
+
         /// Of a pool: what happens to a worker that is busy with this call when the deadline passes.
         pub fn on_timeout(mut self, then: OnTimeout) -> Self {
             self.parts.options.on_timeout = then;

@@ -146,10 +146,14 @@ impl Hub {
         self.inner.set.as_fd()
     }
 
-    /// Reads this connection from now on; it stays the property of its owner.
+    /// Reads this connection from now on, unless it does already; it stays the property of its owner.
     pub fn attach(&self, connection: &Connection) -> Result<(), Error> {
         let token = {
             let mut state = self.inner.lock();
+            let shared = Arc::as_ptr(&connection.shared);
+            if state.connections.iter().any(|(_, known)| std::ptr::eq(known.as_ptr(), shared)) {
+                return Ok(());
+            }
             state.connections.insert(Arc::downgrade(&connection.shared)) as u64 + FIRST_CONNECTION
         };
         self.inner.set.add(connection.readiness(), token, false).map_err(|error| {

@@ -81,6 +81,10 @@ pub struct CallOptions {
     pub key: Option<Arc<str>>,
     /// The one worker of a pool that is to get the call, by its name such as `calc/2`. A connection tells it to the other side too.
     pub to: Option<Arc<str>>,
+    /// The version of the service that is meant, where an engine knows several. A connection tells it to the other side.
+    pub version: Option<Arc<str>>,
+    /// While nobody serves the method with the engine, the call waits for a worker until its deadline, instead of ending with NO_WORKER.
+    pub wait: bool,
     /// What happens to a pool's worker that is busy when the deadline passes.
     pub on_timeout: OnTimeout,
 }

@@ -7,14 +7,25 @@ use procall_proto::wire::{Reader, WireError, Writer};
 use super::CallOptions;
 use crate::error::Error;
 
-/// The metadata map with the options `to` and `key` in it; entries of these names that were there give way.
+/// What one option says.
+enum Wish<'a> {
+    Text(&'a str),
+    True,
+}
+
+/// The metadata map with the options `to`, `key`, `version` and `wait` in it; entries of these names that were there give way.
 pub(super) fn meta(options: &CallOptions) -> Result<Cow<'_, [u8]>, Error> {
-    let wishes: Vec<(&str, &str)> = [("to", &options.to), ("key", &options.key)]
-        .into_iter()
-        .filter_map(|(name, wish)| Some((name, wish.as_deref()?)))
-        .collect();
-    if wishes.is_empty() {
+    let CallOptions { to, key, version, wait, .. } = options;
+    if !wait && to.is_none() && key.is_none() && version.is_none() {
         return Ok(Cow::Borrowed(&options.meta));
+    }
+    let texts = [("to", to), ("key", key), ("version", version)];
+    let mut wishes: Vec<(&str, Wish<'_>)> = texts
+        .into_iter()
+        .filter_map(|(name, wish)| Some((name, Wish::Text(wish.as_deref()?))))
+        .collect();
+    if *wait {
+        wishes.push(("wait", Wish::True));
     }
     let kept = others(&options.meta, &wishes)
         .map_err(|error| Error::invalid(format!("the metadata is no map of texts: {error}")))?;
@@ -22,7 +33,10 @@ pub(super) fn meta(options: &CallOptions) -> Result<Cow<'_, [u8]>, Error> {
     let mut writer = Writer::new(&mut bytes);
     writer.map(kept.len() + wishes.len());
     for (name, wish) in wishes {
-        writer.text(name).text(wish);
+        match wish {
+            Wish::Text(text) => writer.text(name).text(text),
+            Wish::True => writer.text(name).boolean(true),
+        };
     }
     for (name, value) in kept {
         writer.text(name).raw(value);
@@ -33,7 +47,7 @@ pub(super) fn meta(options: &CallOptions) -> Result<Cow<'_, [u8]>, Error> {
 /// The entries of a metadata map apart from these names.
 fn others<'a>(
     meta: &'a [u8],
-    without: &[(&str, &str)],
+    without: &[(&str, Wish<'_>)],
 ) -> Result<Vec<(&'a str, &'a [u8])>, WireError> {
     let mut kept = Vec::new();
     if meta.is_empty() {
@@ -93,6 +107,19 @@ mod tests {
             joined(&json!({"to": 7}), Some("calc/2"), Some("k")),
             json!({"to": "calc/2", "key": "k"})
         );
+    }
+
+    #[test]
+    fn a_version_is_a_text_and_waiting_is_true() {
+        let options = CallOptions {
+            meta: crate::codec::encode(&json!({"wait": 1, "trace": 7})).unwrap(),
+            version: Some("2".into()),
+            wait: true,
+            ..CallOptions::default()
+        };
+        let joined: Value =
+            crate::codec::decode(procall_proto::Encoding::Msgpack, &meta_of(&options)).unwrap();
+        assert_eq!(joined, json!({"version": "2", "wait": true, "trace": 7}));
     }
 
     #[cfg(feature = "tokio")]

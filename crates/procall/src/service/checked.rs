@@ -26,6 +26,11 @@ impl Validator {
     /// assert_eq!(validator.check_params(&method, Encoding::Json, br#"["x"]"#)?[0].path, "/0");
     /// assert_eq!(validator.check_params(&method, Encoding::Json, b"[]")?[0].path, "/0");
     /// assert_eq!(validator.check_params(&method, Encoding::Json, b"[1, 2]")?[0].path, "/1");
+    ///
+    /// // A function of one object of all of them gives no order.
+    /// let gathering = MethodInfo { params: Vec::new(), ..method };
+    /// assert!(validator.check_params(&gathering, Encoding::Json, br#"[{"a": 1}]"#)?.is_empty());
+    /// assert_eq!(validator.check_params(&gathering, Encoding::Json, br#"[{"a": "x"}]"#)?[0].path, "/0/a");
     /// # Ok::<(), procall::Error>(())
     /// ```
     pub fn check_params(
@@ -54,12 +59,20 @@ impl Validator {
             return Ok(mistakes);
         };
         if takes_array(method) || names.is_empty() && !values.is_empty() {
-            // It takes any number of arguments; or whoever gives no order of parameters may mean an array.
+            // It takes any number of arguments; or whoever gives no order of parameters may mean an array, or one object of all of them.
             let array = if values.is_empty() { &[0x90] } else { params.bytes() };
-            return self.check(Encoding::Msgpack, array);
+            let mistakes = self.check(Encoding::Msgpack, array)?;
+            return Ok(match self.check_gathered(&values[..])? {
+                Some(inside) if !mistakes.is_empty() => inside,
+                _ => mistakes,
+            });
         }
         let named = object(names, values.iter().copied().take(names.len()));
         let mut mistakes = self.check(Encoding::Msgpack, &named)?;
+        if !mistakes.is_empty() && self.check_gathered(&values[..])?.is_some_and(|it| it.is_empty())
+        {
+            return Ok(Vec::new());
+        }
         for mistake in &mut mistakes {
             let at = names.iter().enumerate().find_map(|(at, name)| {
                 let rest = mistake.path.strip_prefix('/')?.strip_prefix(name.as_str())?;
@@ -72,6 +85,19 @@ impl Validator {
                 .push(FieldError { path: format!("/{at}"), message: "is one too many".to_owned() });
         }
         Ok(mistakes)
+    }
+
+    /// What is wrong with a sole argument, if it is a map, when it is to be one object of all parameters.
+    fn check_gathered(&self, values: &[&[u8]]) -> Result<Option<Vec<FieldError>>, Error> {
+        let [value] = values else { return Ok(None) };
+        if !is_map(value) {
+            return Ok(None);
+        }
+        let mut inside = self.check(Encoding::Msgpack, value)?;
+        for mistake in &mut inside {
+            mistake.path.insert_str(0, "/0");
+        }
+        Ok(Some(inside))
     }
 }
 
@@ -92,12 +118,19 @@ fn object<'a>(names: &[String], values: impl Iterator<Item = &'a [u8]> + Clone) 
     bytes
 }
 
+/// Whether a MessagePack value is a map.
+fn is_map(value: &[u8]) -> bool {
+    matches!(value.first(), Some(0x80..=0x8f | 0xde | 0xdf))
+}
+
 /// Whether the schema of a parameter is that of an object, so that a map may stand for it.
 fn is_object(method: &MethodInfo, name: &str) -> bool {
     let property =
         method.params_schema.as_ref().and_then(|schema| schema.get("properties")?.get(name));
     property.is_some_and(|schema| {
-        schema.get("type").is_some_and(|kind| kind == "object")
+        // Nothing is known of it, so that only its function can tell.
+        schema.as_object().is_some_and(serde_json::Map::is_empty)
+            || schema.get("type").is_some_and(|kind| kind == "object")
             || schema.get("properties").is_some()
             || schema.get("$ref").is_some()
     })

@@ -63,6 +63,8 @@ pub struct Service {
     registration: Registration,
     handlers: Vec<Arc<dyn Handler>>,
     engine: Option<String>,
+    /// What this process wants to be called among the service's workers.
+    own_name: Option<String>,
 }
 
 impl Service {
@@ -76,7 +78,7 @@ impl Service {
         assert!(crate::registration::is_name(&name), "{name:?} cannot name a service");
         let registration =
             Registration { name, concurrency: CONCURRENCY, ..Registration::default() };
-        Self { registration, handlers: Vec::new(), engine: None }
+        Self { registration, handlers: Vec::new(), engine: None, own_name: None }
     }
 
     /// The engine to register with, by address or name, instead of listening itself; see [`run`](Self::run).
@@ -84,6 +86,19 @@ impl Service {
     pub fn engine(mut self, target: impl Into<String>) -> Self {
         self.engine = Some(target.into());
         self
+    }
+
+    /// What this process is called among the service's workers with an engine, and named by in [`Call::to`](crate::Call::to), instead of
+    /// `calc/1`, `calc/2` and so on. [`run`](Self::run) fails with NAME_TAKEN while another has the name. Without an engine it means nothing.
+    #[must_use]
+    pub fn worker_name(mut self, name: impl Into<String>) -> Self {
+        self.own_name = Some(name.into());
+        self
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn own_name(&self) -> &str {
+        self.own_name.as_deref().unwrap_or(&self.registration.name)
     }
 
     #[cfg(feature = "tokio")]
