@@ -168,7 +168,7 @@ impl Engine {
         let (near, far) = pair()?;
         let facts = Facts {
             speaks: Speaks::Native,
-            address: "inside".to_owned(),
+            address: own::INSIDE.to_owned(),
             credentials: None,
             hears_broadcasts: false,
         };
@@ -179,6 +179,22 @@ impl Engine {
     /// What was counted of the calls that went through it.
     pub fn metrics(&self) -> Metrics {
         self.core.meter.metrics()
+    }
+
+    /// Resolves when somebody asks the engine to stop, by `procall.engine.stop`. It goes on until its owner heeds that.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use procall_engine::Engine;
+    ///
+    /// let engine = Engine::builder().listen("tcp:127.0.0.1:0".parse()?).start()?;
+    /// engine.client().await?.call::<()>("procall.engine.stop", ()).await?;
+    /// engine.asked_to_stop().await;
+    /// engine.stop().await;
+    /// # Ok(()) }
+    /// ```
+    pub async fn asked_to_stop(&self) {
+        self.core.stop.notified().await;
     }
 
     /// Takes no new calls, lets those in flight finish for as long as the builder said, then hangs up.
