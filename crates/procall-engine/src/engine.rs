@@ -28,6 +28,19 @@ pub struct EngineBuilder {
 }
 
 impl EngineBuilder {
+    /// Calls that wait for each worker of a method, if not said otherwise, 256; then OVERLOADED.
+    pub const QUEUE: usize = crate::settings::QUEUE;
+    /// Peers that may be connected, if not said otherwise, 4,096; then the next one is refused.
+    pub const PEERS: usize = crate::settings::PEERS;
+    /// The same of one user or address, 512.
+    pub const PEERS_EACH: usize = crate::settings::PEERS_EACH;
+    /// How long calls in flight may take once the engine is asked to stop, if not said otherwise, 10 s; then they end with it.
+    pub const DRAIN: Duration = crate::settings::DRAIN;
+    /// Longest message of a peer that speaks JSON in bytes, 64 MiB; a longer one ends its connection.
+    pub const MAX_JSON: usize = accept::MAX_JSON;
+    /// How long a peer may take to send its first message, 5 s; then its connection ends.
+    pub const GREETING: Duration = accept::GREETING;
+
     /// Listens there, beside what was named before. Without any, it listens as `engine` in the runtime directory only.
     pub fn listen(mut self, address: Address) -> Self {
         self.listen.push(address);

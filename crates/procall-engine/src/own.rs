@@ -7,8 +7,8 @@ use std::time::Duration;
 use procall::schemars::{self, JsonSchema};
 use procall::transport::{LinkOptions, mem};
 use procall::{
-    Body, CallOptions, Deadline, Encoding, Error, ErrorCode, Request, Service, Side, Started,
-    Stream,
+    Body, CallOptions, Deadline, Encoding, Error, ErrorCode, MethodInfo, Request, Service, Side,
+    Started, Stream,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
@@ -67,6 +67,9 @@ pub struct MethodRow {
     pub workers: Vec<String>,
     /// Calls that wait for one of them.
     pub waiting: usize,
+    /// All that is known of it, as it was told last.
+    #[schemars(with = "serde_json::Value")]
+    pub info: MethodInfo,
 }
 
 /// One call on its way, as `procall.engine.calls` lists them.
@@ -288,6 +291,7 @@ fn methods(state: &State) -> Vec<MethodRow> {
             version: method.offer.version.to_string(),
             workers: method.providers.iter().filter_map(|provider| name(&provider.peer)).collect(),
             waiting: method.waiting.len(),
+            info: method.offer.full_info(&method.name),
         })
         .collect();
     rows.sort_by(|a, b| a.name.cmp(&b.name));
