@@ -125,3 +125,39 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use procall::Side;
+    use procall::transport::{LinkOptions, mem};
+
+    use super::*;
+    use crate::facts::Facts;
+    use crate::settings::Settings;
+
+    fn may(speaks: Speaks, address: &str, method: &str) -> Result<(), Error> {
+        let core = Core::new(Settings::default());
+        let (_near, far) = mem::pair(&LinkOptions::default()).unwrap();
+        let address = address.to_owned();
+        let facts = Facts { speaks, address, credentials: None, hears_broadcasts: false };
+        core.join(Box::new(far), Side::Acceptor, facts).unwrap();
+        let state = core.lock();
+        let client = *state.peers.keys().next().unwrap();
+        state.check_right(client, method)
+    }
+
+    #[tokio::test]
+    async fn what_changes_something_is_for_the_own_machine_and_not_for_browsers() {
+        for verb in ["cancel", "drain", "restart", "stop"] {
+            let method = format!("procall.engine.{verb}");
+            for address in ["127.0.0.1:900", "[::1]:900", own::INSIDE] {
+                assert!(may(Speaks::Native, address, &method).is_ok(), "{method} {address}");
+                assert!(may(Speaks::Json, address, &method).is_ok(), "{method} {address}");
+                assert!(may(Speaks::Http, address, &method).is_err(), "{method} {address}");
+            }
+            let error = may(Speaks::Native, "192.0.2.1:900", &method).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::PermissionDenied);
+        }
+        assert!(may(Speaks::Native, "192.0.2.1:900", "procall.engine.peers").is_ok());
+    }
+}

@@ -3,4 +3,6 @@
 mod calls;
 mod coming_back;
 mod naming;
+mod own;
+mod proxy;
 mod support;
