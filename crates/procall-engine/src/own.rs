@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use procall::schemars::{self, JsonSchema};
 use procall::transport::{LinkOptions, mem};
@@ -216,6 +216,8 @@ fn over() -> Error {
 }
 
 fn peers(state: &State) -> Vec<PeerRow> {
+    let now = Instant::now();
+    let seconds = |since: Instant| now.saturating_duration_since(since).as_secs_f64();
     let mut rows: Vec<PeerRow> = state
         .peers
         .values()
@@ -245,8 +247,8 @@ fn peers(state: &State) -> Vec<PeerRow> {
                 in_flight: peer.in_flight,
                 slots: peer.slots,
                 calls: peer.calls,
-                age: peer.since.elapsed().as_secs_f64(),
-                last_seen: heard.elapsed().as_secs_f64(),
+                age: seconds(peer.since),
+                last_seen: seconds(heard),
                 round_trip_ms: peer.connection.round_trip().map(|time| time.as_secs_f64() * 1e3),
             }
         })

@@ -36,6 +36,8 @@ impl Events {
     pub(crate) async fn run(self, style: &Style) -> Result<(), Failure> {
         let client = engine::connect(self.at.as_deref()).await?;
         let mut events: Stream<Value> = client.stream("procall.engine.events", ());
+        // Calls of one connection are begun in their order: after this answer nothing is missed.
+        engine::look::<Value>(&client, "self", ()).await?;
         let since = Instant::now();
         style.hint("following the engine's events; Ctrl-C ends");
         let mut left = self.count;

@@ -1,6 +1,8 @@
 //! The command itself, run as a person or a script runs it.
 
 mod calls;
+mod engine;
+mod extras;
 mod listing;
 mod running;
 mod streams;
