@@ -6,6 +6,10 @@ use procall::ErrorCode;
 pub(crate) const OK: u8 = 0;
 /// Wrong usage, or a wrong argument of a method.
 pub(crate) const USAGE: u8 = 2;
+/// There is no engine to ask.
+pub(crate) const NO_ENGINE: u8 = 3;
+/// Something that was looked at is wrong.
+pub(crate) const FOUND_WRONG: u8 = 1;
 /// Ctrl-C, or a call that somebody cancelled.
 pub(crate) const INTERRUPTED: u8 = 130;
 

@@ -55,6 +55,12 @@ impl Failure {
         self
     }
 
+    /// The same with another exit code than its code's.
+    pub(crate) fn exit(mut self, exit: u8) -> Self {
+        self.exit = Some(exit);
+        self
+    }
+
     /// Names that were perhaps meant, each with what is known of it.
     pub(crate) fn meant(mut self, meant: Vec<(String, String)>) -> Self {
         self.meant = meant;
@@ -67,7 +73,6 @@ impl Failure {
         self
     }
 
-    #[cfg(test)]
     pub(crate) fn code(&self) -> ErrorCode {
         self.error.code()
     }

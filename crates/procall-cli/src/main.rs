@@ -5,22 +5,25 @@ mod arguments;
 mod bar;
 mod directory;
 mod duration;
+mod engine;
 mod exchange;
 mod exit;
 mod failure;
 mod output;
 mod plain;
+mod process;
 mod schema;
 mod signals;
 mod style;
 mod table;
+mod target;
 mod values;
 mod verbs;
 mod workers;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use procall::{Error, ErrorCode};
 
 use failure::Failure;
@@ -61,6 +64,16 @@ enum Verb {
     Call(verbs::call::Call),
     Stream(verbs::stream::Stream),
     Ps(verbs::ps::Ps),
+    Calls(verbs::calls::Calls),
+    Cancel(verbs::cancel::Cancel),
+    Events(verbs::events::Events),
+    Logs(verbs::logs::Logs),
+    Drain(verbs::drain::Drain),
+    Restart(verbs::restart::Restart),
+    Stop(verbs::stop::Stop),
+    Limits(verbs::limits::Limits),
+    Doctor(verbs::doctor::Doctor),
+    Completions(verbs::completions::Completions),
     Explain(verbs::explain::Explain),
 }
 
@@ -106,6 +119,16 @@ fn start(verb: Verb, style: &Style) -> Result<(), Failure> {
             Verb::Call(call) => call.run(style).await,
             Verb::Stream(stream) => stream.run(style).await,
             Verb::Ps(ps) => ps.run(style).await,
+            Verb::Calls(calls) => calls.run(style).await,
+            Verb::Cancel(cancel) => cancel.run(style).await,
+            Verb::Events(events) => events.run(style).await,
+            Verb::Logs(logs) => logs.run(style).await,
+            Verb::Drain(drain) => drain.run(style).await,
+            Verb::Restart(restart) => restart.run(style).await,
+            Verb::Stop(stop) => stop.run(style).await,
+            Verb::Limits(limits) => limits.run(style),
+            Verb::Doctor(doctor) => doctor.run(style).await,
+            Verb::Completions(completions) => completions.run(&mut Cli::command()),
             Verb::Explain(explain) => explain.run(style),
         }
     })
@@ -113,8 +136,6 @@ fn start(verb: Verb, style: &Style) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

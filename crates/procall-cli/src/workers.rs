@@ -34,3 +34,32 @@ pub(crate) struct WorkerRow {
     /// The last lines it wrote to standard error; only of one that is down.
     pub(crate) stderr: Vec<String>,
 }
+
+/// Starts one worker anew, or all of them, one after the other: `worker`, none for all. Its answer is the names of those.
+pub(crate) const RESTART: &str = "procall.restart";
+/// Gives the pool no new calls, and answers when those there are have ended.
+pub(crate) const DRAIN: &str = "procall.drain";
+/// Ends the `procall run`, as SIGTERM does.
+pub(crate) const STOP: &str = "procall.stop";
+/// The lines that workers printed: `worker`, none for all; how many of the `last`; whether to `follow`. A stream of [`LogLine`].
+pub(crate) const LOGS: &str = "procall.logs";
+
+/// A line that a worker printed, as it travels and as `--json` prints it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(crate = "schemars")]
+#[serde(default)]
+pub(crate) struct LogLine {
+    /// Such as `calc/1`.
+    pub(crate) worker: String,
+    pub(crate) pid: u32,
+    /// stdout or stderr.
+    pub(crate) outlet: String,
+    pub(crate) text: String,
+    /// The next line goes on where this one stops.
+    pub(crate) unfinished: bool,
+    /// The call that printed it, where that is certain.
+    pub(crate) call: Option<u64>,
+    pub(crate) method: Option<String>,
+    /// Lines that were dropped before this one because the reader was too slow; then there is no text.
+    pub(crate) missed: u64,
+}

@@ -15,9 +15,9 @@ use crate::facts::{Facts, Speaks};
 use crate::gateway::json;
 
 /// Longest message of a peer that cannot send a long one in parts.
-const MAX_JSON: usize = 64 << 20;
+pub(crate) const MAX_JSON: usize = 64 << 20;
 /// How long a peer may take to send its first message.
-const GREETING: Duration = Duration::from_secs(5);
+pub(crate) const GREETING: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, so that running out of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -29,6 +29,19 @@ pub struct EngineBuilder {
 }
 
 impl EngineBuilder {
+    /// Calls that wait for each worker of a method, if not said otherwise, 256; then OVERLOADED.
+    pub const QUEUE: usize = crate::settings::QUEUE;
+    /// Peers that may be connected, if not said otherwise, 4,096; then the next one is refused.
+    pub const PEERS: usize = crate::settings::PEERS;
+    /// The same of one user or address, 512.
+    pub const PEERS_EACH: usize = crate::settings::PEERS_EACH;
+    /// How long calls in flight may take once the engine is asked to stop, if not said otherwise, 10 s; then they end with it.
+    pub const DRAIN: Duration = crate::settings::DRAIN;
+    /// Longest message of a peer that speaks JSON in bytes, 64 MiB; a longer one ends its connection.
+    pub const MAX_JSON: usize = accept::MAX_JSON;
+    /// How long a peer may take to send its first message, 5 s; then its connection ends.
+    pub const GREETING: Duration = accept::GREETING;
+
     /// Listens there, beside what was named before. Without any, it listens as `engine` in the runtime directory only.
     pub fn listen(mut self, address: Address) -> Self {
         self.listen.push(address);
@@ -180,7 +193,7 @@ impl Engine {
         let (near, far) = pair()?;
         let facts = Facts {
             speaks: Speaks::Native,
-            address: "inside".to_owned(),
+            address: own::INSIDE.to_owned(),
             credentials: None,
             hears_broadcasts: false,
         };
@@ -191,6 +204,22 @@ impl Engine {
     /// What was counted of the calls that went through it.
     pub fn metrics(&self) -> Metrics {
         self.core.meter.metrics()
+    }
+
+    /// Resolves when somebody asks the engine to stop, by `procall.engine.stop`. It goes on until its owner heeds that.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use procall_engine::Engine;
+    ///
+    /// let engine = Engine::builder().listen("tcp:127.0.0.1:0".parse()?).start()?;
+    /// engine.client().await?.call::<()>("procall.engine.stop", ()).await?;
+    /// engine.asked_to_stop().await;
+    /// engine.stop().await;
+    /// # Ok(()) }
+    /// ```
+    pub async fn asked_to_stop(&self) {
+        self.core.stop.notified().await;
     }
 
     /// Takes no new calls, lets those in flight finish for as long as the builder said, then hangs up.

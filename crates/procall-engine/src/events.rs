@@ -58,6 +58,16 @@ pub enum Event {
         /// Who.
         peer: PeerName,
     },
+    /// Somebody who was drained takes new calls again.
+    Resumed {
+        /// Who.
+        peer: PeerName,
+    },
+    /// Whoever reads this was too slow: so many events before the next one were dropped, the oldest first.
+    Missed {
+        /// How many.
+        count: u64,
+    },
     /// A notification that was meant for everybody.
     Notified {
         /// Who sent it.

@@ -1,10 +1,15 @@
 //! The engine's own service: who is there, what they serve, what happens.
 
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use procall::schemars::{self, JsonSchema};
 use procall::transport::{LinkOptions, mem};
-use procall::{Error, ErrorCode, Service, Side, Stream};
+use procall::{
+    Body, CallOptions, Deadline, Encoding, Error, ErrorCode, MethodInfo, Request, Service, Side,
+    Started, Stream,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 
@@ -31,7 +36,7 @@ pub struct PeerRow {
     pub version: String,
     /// Methods it serves.
     pub methods: usize,
-    /// `ready`, `busy`, `suspected` or `going away`.
+    /// `ready`, `busy`, `suspected`, `draining`, `drained` or `going away`.
     pub state: String,
     /// Calls it works on.
     pub in_flight: u32,
@@ -41,6 +46,8 @@ pub struct PeerRow {
     pub calls: u64,
     /// Seconds since it came.
     pub age: f64,
+    /// Seconds since anything was heard of it.
+    pub last_seen: f64,
     /// Milliseconds of the last heartbeat's round trip.
     pub round_trip_ms: Option<f64>,
 }
@@ -52,10 +59,17 @@ pub struct MethodRow {
     pub name: String,
     /// What it does.
     pub description: String,
+    /// The service it belongs to.
+    pub service: String,
+    /// The version of that, as it was told last.
+    pub version: String,
     /// Names of those who serve it; empty while it is away.
     pub workers: Vec<String>,
     /// Calls that wait for one of them.
     pub waiting: usize,
+    /// All that is known of it, as it was told last.
+    #[schemars(with = "serde_json::Value")]
+    pub info: MethodInfo,
 }
 
 /// One call on its way, as `procall.engine.calls` lists them.
@@ -75,6 +89,18 @@ pub struct CallRow {
     pub queued: f64,
 }
 
+/// The address of those who live in the engine's own process.
+pub(crate) const INSIDE: &str = "inside";
+
+/// How long the pool behind a peer may take to start anew.
+const RESTART: Duration = Duration::from_secs(300);
+
+/// Whether a method changes something, so that not everybody may call it.
+pub(crate) fn changes(method: &str) -> bool {
+    let own = method.strip_prefix("procall.engine.");
+    own.is_some_and(|name| matches!(name, "cancel" | "drain" | "restart" | "stop"))
+}
+
 /// Attaches the engine's own service to itself.
 pub(crate) fn serve(core: &Arc<Core>) -> Result<(), Error> {
     let (near, far) = mem::pair(&LinkOptions::default()).map_err(|error| {
@@ -86,7 +112,7 @@ pub(crate) fn serve(core: &Arc<Core>) -> Result<(), Error> {
     service.serve_link(Box::new(near))?;
     let facts = Facts {
         speaks: Speaks::Inside,
-        address: "inside".to_owned(),
+        address: INSIDE.to_owned(),
         credentials: None,
         hears_broadcasts: false,
     };
@@ -102,6 +128,8 @@ fn service(core: &Arc<Core>) -> Service {
     };
     let methods = Arc::downgrade(core);
     let events = Arc::downgrade(core);
+    let (draining, stopping) = (Arc::downgrade(core), Arc::downgrade(core));
+    let (restarting, ending) = (Arc::downgrade(core), Arc::downgrade(core));
     Service::new("engine")
         .concurrency(1 << 16)
         .method("peers", look(peers))
@@ -122,35 +150,92 @@ fn service(core: &Arc<Core>) -> Service {
             }
         })
         .params("cancel", &["call"])
+        .try_method("drain", move |target: String, undo: Option<bool>| {
+            let core = draining.upgrade().ok_or_else(over)?;
+            let drained = core.drain(&target, undo.unwrap_or(false))?;
+            let ids: Vec<String> = core.with(|state| {
+                let peers = drained.iter().filter_map(|number| state.peers.get(number));
+                peers.map(|peer| peer.id.to_string()).collect()
+            });
+            Ok::<_, Error>(
+                core.with(peers)
+                    .into_iter()
+                    .filter(|row| ids.contains(&row.id))
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .params("drain", &["target", "undo"])
+        .async_method("restart", move |target: String| {
+            ask(restarting.clone(), target, "procall.restart")
+        })
+        .params("restart", &["target"])
+        .async_method("stop", move |target: Option<String>| {
+            let (core, stopping) = (ending.clone(), stopping.clone());
+            async move {
+                match target {
+                    Some(target) => ask(core, target, "procall.stop").await,
+                    None => {
+                        stopping.upgrade().ok_or_else(over)?.stop.notify_one();
+                        Ok(Vec::new())
+                    }
+                }
+            }
+        })
+        .params("stop", &["target"])
         .stream_method("events", move || {
             let events = events.upgrade().map(|core| core.events.watch());
             Stream::new(futures_util::stream::unfold(events, |events| async move {
                 let mut events = events?;
-                loop {
-                    match events.recv().await {
-                        Ok(event) => return Some((Ok(Event::clone(&event)), Some(events))),
-                        // Those that were missed are missed; what comes now still counts.
-                        Err(RecvError::Lagged(_)) => {}
-                        Err(RecvError::Closed) => return None,
+                match events.recv().await {
+                    Ok(event) => Some((Ok(Event::clone(&event)), Some(events))),
+                    Err(RecvError::Lagged(count)) => {
+                        Some((Ok(Event::Missed { count }), Some(events)))
                     }
+                    Err(RecvError::Closed) => None,
                 }
             }))
         })
 }
 
+/// Has the pools behind some peers do something; the names of those peers.
+async fn ask(core: Weak<Core>, target: String, method: &str) -> Result<Vec<String>, Error> {
+    let asked = core.upgrade().ok_or_else(over)?.behind(&target, method)?;
+    let started = asked.into_iter().map(|(name, connection)| {
+        let options = CallOptions { deadline: Deadline::After(RESTART), ..CallOptions::default() };
+        let request = Request { method, body: Body::new(Encoding::Json, b"[]"), options };
+        connection.start(request).map(|pending| (name, Started::from(pending)))
+    });
+    let mut names = Vec::new();
+    for (name, mut started) in started.collect::<Result<Vec<_>, Error>>()? {
+        poll_fn(|cx| started.poll_reply(cx.waker())).await?;
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn over() -> Error {
+    Error::new(ErrorCode::Unavailable, "the engine is stopping")
+}
+
 fn peers(state: &State) -> Vec<PeerRow> {
+    let now = Instant::now();
+    let seconds = |since: Instant| now.saturating_duration_since(since).as_secs_f64();
     let mut rows: Vec<PeerRow> = state
         .peers
         .values()
         .filter(|peer| peer.facts.speaks != Speaks::Inside)
         .map(|peer| {
             let registration = peer.registration.as_deref();
-            let busy = if peer.in_flight > 0 { "busy" } else { "ready" };
-            let state = match (peer.suspected, peer.going) {
-                (true, _) => "suspected",
-                (_, true) => "going away",
-                _ => busy,
+            let state = match (peer.drained, peer.in_flight) {
+                _ if peer.suspected => "suspected",
+                _ if peer.going => "going away",
+                (Some(_), 0) => "drained",
+                (Some(_), _) => "draining",
+                (None, 0) => "ready",
+                (None, _) => "busy",
             };
+            let heard =
+                peer.connection.last_pong().map_or(peer.last_seen, |pong| pong.max(peer.last_seen));
             PeerRow {
                 id: peer.id.to_string(),
                 name: peer.name.to_string(),
@@ -164,7 +249,8 @@ fn peers(state: &State) -> Vec<PeerRow> {
                 in_flight: peer.in_flight,
                 slots: peer.slots,
                 calls: peer.calls,
-                age: peer.since.elapsed().as_secs_f64(),
+                age: seconds(peer.since),
+                last_seen: seconds(heard),
                 round_trip_ms: peer.connection.round_trip().map(|time| time.as_secs_f64() * 1e3),
             }
         })
@@ -205,8 +291,11 @@ fn methods(state: &State) -> Vec<MethodRow> {
         .map(|method| MethodRow {
             name: method.name.to_string(),
             description: method.offer.info.description.clone(),
+            service: method.offer.service.to_string(),
+            version: method.offer.version.to_string(),
             workers: method.providers.iter().filter_map(|provider| name(&provider.peer)).collect(),
             waiting: method.waiting.len(),
+            info: method.offer.full_info(&method.name),
         })
         .collect();
     rows.sort_by(|a, b| a.name.cmp(&b.name));

@@ -7,11 +7,13 @@ use procall::Heartbeat;
 use crate::record::OnCall;
 
 /// Calls that wait for one worker of a method; with more workers, so many for each.
-const QUEUE: usize = 256;
+pub(crate) const QUEUE: usize = 256;
 /// Peers of one engine.
-const PEERS: usize = 4_096;
+pub(crate) const PEERS: usize = 4_096;
 /// Peers of one user or address.
-const PEERS_EACH: usize = 512;
+pub(crate) const PEERS_EACH: usize = 512;
+/// How long calls in flight may take once the engine is asked to stop.
+pub(crate) const DRAIN: Duration = Duration::from_secs(10);
 
 /// How peers are treated.
 #[derive(Debug, Clone)]
@@ -36,7 +38,7 @@ impl Default for Settings {
             peers_each: PEERS_EACH,
             policy: Policy::IdleFirst,
             validate: true,
-            drain: Duration::from_secs(10),
+            drain: DRAIN,
             on_call: None,
         }
     }

@@ -49,6 +49,15 @@ pub struct PoolBuilder {
 }
 
 impl PoolBuilder {
+    /// Calls that wait for the workers of a pool, if not said otherwise, 256; then OVERLOADED.
+    pub const QUEUE: usize = 256;
+    /// How long a worker may take to be ready, if not said otherwise, 30 s; then SPAWN_FAILED.
+    pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
+    /// Bytes of its output that are kept of each worker, 10 MiB; then the oldest go.
+    pub const OUTPUT_KEPT: usize = crate::output::MAX_KEPT;
+    /// Longest line of its output in bytes, 8 KiB; what is longer becomes several.
+    pub const OUTPUT_LINE: usize = crate::output::MAX_LINE;
+
     pub(crate) fn new(wanted: Wanted) -> Self {
         Self {
             wanted,
@@ -57,10 +66,10 @@ impl PoolBuilder {
             cwd: None,
             name: None,
             workers: None,
-            queue: 256,
+            queue: Self::QUEUE,
             settings: Settings {
                 concurrency: None,
-                ready_timeout: Duration::from_secs(30),
+                ready_timeout: Self::READY_TIMEOUT,
                 finish_timeout: Duration::from_secs(10),
                 stop_timeout: Duration::from_secs(5),
                 restart: RestartPolicy::default(),

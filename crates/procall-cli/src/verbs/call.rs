@@ -75,19 +75,28 @@ impl Target {
 
     pub(crate) fn options(&self, found: Found<'_>) -> Result<CallOptions, Failure> {
         let meta = match &self.to {
-            Some(worker) if found.service.workers.is_none() => {
+            Some(worker) if found.service.workers.is_none() && found.service.through.is_none() => {
                 let name = &found.service.name;
                 return Err(Failure::usage(format!(
                     "there is no worker {worker}: {name} has no pool"
                 ))
                 .fix("leave --to out; procall ps shows the workers"));
             }
-            Some(worker) => {
-                let text = serde_json::json!({ "to": worker }).to_string();
-                procall::json::from_json(text.as_bytes())
-                    .map_err(|error| Failure::usage(error.to_string()))?
+            to => {
+                let mut wishes = serde_json::Map::new();
+                wishes.extend(to.as_ref().map(|worker| ("to".to_owned(), worker.as_str().into())));
+                // Its worker may go between the look and the call; only an engine has calls wait for that.
+                if self.wait.is_some() && found.service.through.is_some() {
+                    wishes.insert("wait".to_owned(), true.into());
+                }
+                match wishes.is_empty() {
+                    true => Vec::new(),
+                    false => procall::json::from_json(
+                        serde_json::Value::from(wishes).to_string().as_bytes(),
+                    )
+                    .map_err(|error| Failure::usage(error.to_string()))?,
+                }
             }
-            None => Vec::new(),
         };
         Ok(CallOptions {
             deadline: self.deadline.map_or(Deadline::Default, Deadline::After),

@@ -56,6 +56,7 @@ fn describe_service(service: &Service, style: &Style) -> Result<(), Failure> {
             "description": registration.description,
             "pid": service.pid,
             "workers": service.workers,
+            "peers": service.through.as_ref().map(|through| &through.peers),
             "methods": methods,
         });
         return output::json(&object.to_string(), style);
@@ -65,9 +66,14 @@ fn describe_service(service: &Service, style: &Style) -> Result<(), Failure> {
     for line in registration.description.lines() {
         output::line(&format!("  {}", plain::line(line)))?;
     }
-    let behind = match &service.workers {
-        Some(workers) => counted(workers.len(), "worker"),
-        None => "no pool: the process itself".to_owned(),
+    let behind = match (&service.through, &service.workers) {
+        (Some(through), _) if through.peers.is_empty() => "nobody now: it is away".to_owned(),
+        (Some(through), _) => {
+            let names: Vec<&str> = through.peers.iter().map(|peer| &*peer.name).collect();
+            format!("{} of the engine: {}", counted(names.len(), "peer"), names.join(", "))
+        }
+        (None, Some(workers)) => counted(workers.len(), "worker"),
+        (None, None) => "no pool: the process itself".to_owned(),
     };
     row(style, "served by", &behind)?;
     for method in service.methods() {

@@ -39,19 +39,24 @@ impl Ls {
             return output::json(&listed(&directory, wanted).to_string(), style);
         }
         if directory.services.is_empty() && directory.silent.is_empty() {
-            style.hint("nothing runs here; start something: procall run calc.py");
+            style.hint(match directory.engines.is_empty() {
+                true => "nothing runs here; start something: procall run calc.py",
+                false => {
+                    "nobody has registered with the engine yet; start something: python calc.py"
+                }
+            });
             return Ok(());
         }
         let mut table = Table::new(&["METHOD", "PARAMS", "RESULT", "WORKERS", "DESCRIPTION"]);
         let mut first = None;
-        for service in &directory.services {
+        for service in directory.called() {
             for method in service.methods().filter(|method| wanted(&method.name)) {
                 first = first.or(Some(method));
                 table.row(vec![
                     method.name.clone(),
                     schema::parameter_list(method),
                     schema::result(method),
-                    workers(service),
+                    workers(service, &method.name),
                     method.description.lines().next().unwrap_or_default().to_owned(),
                 ]);
             }
@@ -71,23 +76,38 @@ impl Ls {
     }
 }
 
-fn workers(service: &Service) -> String {
-    service.workers.as_ref().map_or_else(|| "-".to_owned(), |workers| workers.len().to_string())
+fn workers(service: &Service, method: &str) -> String {
+    match service.workers_of(method) {
+        Some(0) if service.through.is_some() => "away".to_owned(),
+        Some(workers) => workers.to_string(),
+        None => "-".to_owned(),
+    }
 }
 
 /// The object of `--json`.
 fn listed(directory: &Directory, wanted: impl Fn(&str) -> bool) -> Value {
     let services: Vec<Value> = directory
-        .services
-        .iter()
+        .called()
         .map(|service| {
+            let peers = service.through.as_ref().map(|through| &through.peers);
+            let peers = peers.map(|peers| peers.iter().map(|peer| &*peer.name).collect::<Vec<_>>());
+            let away = service.methods().filter(|method| {
+                service.through.is_some() && service.workers_of(&method.name) == Some(0)
+            });
+            let away: Vec<&str> = away.map(|method| &*method.name).collect();
+            let workers = match &peers {
+                Some(peers) => Some(peers.len()),
+                None => service.workers.as_ref().map(Vec::len),
+            };
             let methods: Vec<_> = service.methods().filter(|method| wanted(&method.name)).collect();
             json!({
                 "service": service.name,
                 "version": service.registration.version,
                 "description": service.registration.description,
                 "pid": service.pid,
-                "workers": service.workers.as_ref().map(Vec::len),
+                "workers": workers,
+                "peers": peers,
+                "away": away,
                 "methods": methods,
             })
         })

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use clap::Args;
+use procall_engine::PeerRow;
 use serde_json::{Value, json};
 
-use crate::directory::Directory;
+use crate::directory::{Directory, Service, counted};
+use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::style::Style;
 use crate::table::Table;
+use crate::verbs::calls::short;
 use crate::workers::WorkerRow;
 use crate::{duration, output, plain};
 
@@ -17,17 +20,25 @@ const EXAMPLES: &str = "Examples:
   procall ps -v                      with the last words of failed workers
   procall ps --json";
 
-/// Show the workers of everything that runs.
+/// Show the workers of everything that runs, and who is connected to the engine.
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
-pub(crate) struct Ps {}
+pub(crate) struct Ps {
+    /// Ask only the service or engine at this address, such as tcp:127.0.0.1:8080.
+    #[arg(long, value_name = "ADDRESS")]
+    at: Option<String>,
+}
 
 impl Ps {
     pub(crate) async fn run(self, style: &Style) -> Result<(), Failure> {
-        let directory = Directory::survey(None).await?;
+        let directory = Directory::survey(self.at.as_deref()).await?;
+        if let (Some(_), Some((_, error))) = (&self.at, directory.silent.first()) {
+            return Err(error.clone().into());
+        }
         let rows: Vec<WorkerRow> = directory
             .services
             .iter()
+            .filter(|service| service.through.is_none())
             .flat_map(|service| match &service.workers {
                 Some(workers) => workers.clone(),
                 // Started by hand: the service is its own and only worker.
@@ -46,9 +57,11 @@ impl Ps {
                 .iter()
                 .map(|(name, error)| json!({ "service": name, "message": error.message() }))
                 .collect();
-            return output::json(&json!({ "workers": rows, "silent": silent }).to_string(), style);
+            let engines: Vec<Value> = directory.engines.iter().map(told).collect();
+            let object = json!({ "workers": rows, "engines": engines, "silent": silent });
+            return output::json(&object.to_string(), style);
         }
-        if rows.is_empty() && directory.silent.is_empty() {
+        if rows.is_empty() && directory.silent.is_empty() && directory.engines.is_empty() {
             style.hint("nothing runs here; start something: procall run calc.py");
             return Ok(());
         }
@@ -71,12 +84,71 @@ impl Ps {
             cells.push(error.message().to_owned());
             table.row(cells);
         }
-        table.lines(style).iter().try_for_each(|line| output::line(line))?;
+        let has_rows = !rows.is_empty() || !directory.silent.is_empty();
+        if has_rows {
+            table.lines(style).iter().try_for_each(|line| output::line(line))?;
+        }
+        for (at, engine) in directory.engines.iter().enumerate() {
+            if has_rows || at > 0 {
+                output::line("")?;
+            }
+            peers(engine, &directory, style)?;
+        }
         for row in rows.iter().filter(|_| style.verbose) {
             last_words(row, style)?;
         }
         Ok(())
     }
+}
+
+/// An engine in the object of `--json`.
+fn told(engine: &Engine) -> Value {
+    json!({ "name": engine.name, "pid": engine.pid, "peers": engine.peers })
+}
+
+/// Who is connected to an engine, but for those that have rows of their own.
+fn peers(engine: &Engine, directory: &Directory, style: &Style) -> Result<(), Failure> {
+    let pid = engine.pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
+    let count = counted(engine.peers.len(), "peer");
+    let name = plain::line(&engine.name).into_owned();
+    output::line(&format!("{}{pid}, {count}", style.out.bold(&name)))?;
+    let has_rows = |peer: &PeerRow| {
+        let own = |service: &Service| {
+            service.through.is_none() && service.name == peer.service && service.pid == peer.pid
+        };
+        peer.pid.is_some() && directory.services.iter().any(own)
+    };
+    let shown: Vec<&PeerRow> = engine.peers.iter().filter(|peer| !has_rows(peer)).collect();
+    if shown.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&[
+        "NAME",
+        "SPEAKS",
+        "ADDRESS",
+        "PID",
+        "STATE",
+        "IN-FLIGHT",
+        "CALLS",
+        "AGE",
+        "SEEN",
+    ]);
+    for peer in shown {
+        let serves = peer.methods > 0;
+        let dash = || "-".to_owned();
+        table.row(vec![
+            peer.name.clone(),
+            format!("{:?}", peer.speaks).to_lowercase(),
+            peer.address.clone(),
+            peer.pid.map_or_else(dash, |pid| pid.to_string()),
+            if serves { peer.state.clone() } else { "client".to_owned() },
+            if serves { format!("{}/{}", peer.in_flight, peer.slots) } else { dash() },
+            if serves { peer.calls.to_string() } else { dash() },
+            short(peer.age),
+            format!("{} ago", short(peer.last_seen)),
+        ]);
+    }
+    table.lines(style).iter().try_for_each(|line| output::line(line))
 }
 
 fn cells(row: &WorkerRow) -> Vec<String> {

@@ -70,7 +70,10 @@ impl Serve {
             style.say(&format!("procall: listening at {address}"));
         }
         style.hint("next: python calc.py, then procall ls in another terminal; Ctrl-C stops");
-        signals.next().await;
+        tokio::select! {
+            () = signals.next() => {}
+            () = engine.asked_to_stop() => {}
+        }
         style.say("procall: stopping; calls in flight may finish, Ctrl-C again ends them");
         tokio::select! {
             () = engine.stop() => Ok(()),

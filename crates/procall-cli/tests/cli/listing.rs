@@ -124,7 +124,27 @@ fn every_code_is_explained() {
 #[test]
 fn help_begins_with_examples() {
     let home = Home::new();
-    for verb in ["run", "ls", "describe", "call", "stream", "ps", "explain"] {
+    let verbs = [
+        "run",
+        "serve",
+        "ls",
+        "describe",
+        "call",
+        "stream",
+        "ps",
+        "calls",
+        "cancel",
+        "events",
+        "logs",
+        "drain",
+        "restart",
+        "stop",
+        "limits",
+        "doctor",
+        "completions",
+        "explain",
+    ];
+    for verb in verbs {
         let help = home.procall(&[verb, "--help"]).ok();
         assert!(help.starts_with(&format!("Examples:\n  procall {verb}")), "{help}");
     }

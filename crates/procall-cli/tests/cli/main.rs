@@ -1,7 +1,9 @@
 //! The command itself, run as a person or a script runs it.
 
 mod calls;
+mod engine;
 mod engine_deaths;
+mod extras;
 mod listing;
 mod running;
 mod streams;

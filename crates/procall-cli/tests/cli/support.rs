@@ -89,6 +89,8 @@ impl Home {
             .env("XDG_RUNTIME_DIR", self.path())
             .env_remove("NO_COLOR")
             .env_remove("MODE")
+            .env_remove("PROCALL_ENGINE")
+            .env_remove("PROCALL_LISTEN")
             .stdin(Stdio::null());
         command
     }
@@ -123,6 +125,30 @@ impl Home {
         let running = self.start(&[&["run", "./calc"], args].concat());
         running.expect("procall call calc.add");
         running
+    }
+
+    /// Starts an engine, and waits until it listens: itself, and its address for peers without a Unix socket.
+    pub(crate) fn engine(&self, args: &[&str]) -> (Running, String) {
+        let engine = self.start(&[&["serve", "--listen", "tcp:127.0.0.1:0"], args].concat());
+        let line = engine.expect("listening at tcp:");
+        let address = line.rsplit(' ').next().unwrap().to_owned();
+        (engine, address)
+    }
+
+    /// Starts the worker by hand, and waits until it is with the engine.
+    pub(crate) fn worker(&self, mode: &str) -> Running {
+        let mut command = Command::new(self.path().join("calc"));
+        command.env("XDG_RUNTIME_DIR", self.path()).env("MODE", mode).stdin(Stdio::null());
+        command.env_remove("PROCALL_ENGINE").env_remove("PROCALL_LISTEN");
+        let worker = Running::new(&mut command);
+        worker.expect("registered with engine");
+        worker
+    }
+
+    /// Who is connected to the engine, by `ps --json`.
+    pub(crate) fn peers(&self) -> Vec<serde_json::Value> {
+        let object = self.procall(&["ps", "--json"]).json();
+        object["engines"][0]["peers"].as_array().unwrap().clone()
     }
 
     /// The rows of `ps --json`.

@@ -7,7 +7,12 @@ use procall::{Body, Encoded, Encoding, Error, ErrorCode, FieldError, Registratio
 use super::method::Offer;
 
 /// Names of methods that are the engine's own.
-const RESERVED: &str = "procall.";
+pub(crate) const RESERVED: &str = "procall.";
+
+/// What the relay in front of a pool offers beside the methods of its workers. They are no methods of the engine's directory; the engine
+/// itself asks for them.
+const OF_RELAYS: [&str; 5] =
+    ["procall.workers", "procall.logs", "procall.restart", "procall.drain", "procall.stop"];
 
 /// A registration that stands: its methods by their full names.
 #[derive(Debug)]
@@ -32,6 +37,9 @@ pub(crate) fn admit(registration: Registration, builtin: bool) -> Result<Admitte
             true => format!("{RESERVED}{}", info.name),
             false => full_name(&service, &info.name),
         };
+        if !builtin && OF_RELAYS.contains(&&*full) {
+            continue;
+        }
         if full.starts_with(RESERVED) && !builtin {
             complain("name", format!("\"{full}\" is a name of the engine's own"));
             continue;

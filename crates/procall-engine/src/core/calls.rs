@@ -56,6 +56,10 @@ impl Core {
         let ticket = {
             let mut state = self.lock();
             let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
+            state.check_right(client, &method)?;
+            if let Some(peer) = state.peers.get_mut(&client) {
+                peer.last_seen = Instant::now();
+            }
             let aim = state.aim(&method, &wishes)?;
             let from = state.peers.get(&client).map(|peer| peer.id.clone()).unwrap_or_default();
             let client = (client, &*from);
@@ -179,9 +183,14 @@ impl Core {
         let Some(method) = methods.get_mut(&name) else {
             return Err(no_worker(&name));
         };
-        let hopeful = method.providers.iter().filter(|provider| ticket.may_go_to(provider)).count();
+        let takes = |provider: &&Provider| {
+            ticket.may_go_to(provider)
+                && peers.get(&provider.peer).is_none_or(|peer| peer.takes(ticket.number))
+        };
+        let hopeful = method.providers.iter().filter(takes).count();
         if hopeful == 0 && !ticket.waits {
             return Err(match (ticket.only, ticket.version()) {
+                (Some(only), _) if method.provider(only).is_some() => drained(&name),
                 (Some(only), _) if peers.contains_key(&only) => Error::new(
                     ErrorCode::NotFound,
                     format!("{} does not serve \"{name}\"", peers[&only].name),
@@ -190,6 +199,7 @@ impl Core {
                     ErrorCode::NoWorker,
                     format!("nobody serves version {wanted} of \"{name}\" now"),
                 ),
+                (None, None) if !method.is_away() => drained(&name),
                 _ => no_worker(&name),
             });
         }
@@ -241,7 +251,9 @@ impl Core {
                 method.waiting.next(|ticket| {
                     method.providers.iter().any(|provider| {
                         ticket.may_go_to(provider)
-                            && peers.get(&provider.peer).is_some_and(super::Peer::has_room)
+                            && peers
+                                .get(&provider.peer)
+                                .is_some_and(|peer| peer.has_room(ticket.number))
                     })
                 })
             })
@@ -356,17 +368,23 @@ impl State {
         let Some(entry) = self.methods.get(method) else { return Err(no_worker(method)) };
         let hash = self.pins.hash(&entry.offer.service, key);
         if let Some(pinned) = self.pins.find(hash) {
-            if self.peers.contains_key(&pinned) {
+            let drained = self.peers.get(&pinned).map(|peer| peer.drained.is_some());
+            if drained == Some(false) {
                 return Ok(Aim { key: Some(hash), only: Some(pinned) });
             }
             self.pins.remove(hash);
-            return Err(Error::new(
-                ErrorCode::WorkerLost,
-                "the worker was lost to which the calls with this key went; the next one goes to another",
-            )
-            .with_executed(Executed::No));
+            // Who is being drained finishes what it has of this key; what comes now goes to another.
+            if drained.is_none() {
+                return Err(Error::new(
+                    ErrorCode::WorkerLost,
+                    "the worker was lost to which the calls with this key went; the next one goes to another",
+                )
+                .with_executed(Executed::No));
+            }
         }
-        let home = self.pins.home(hash, entry.providers.iter().map(|provider| provider.peer));
+        let serving = entry.providers.iter().map(|provider| provider.peer);
+        let stays = |peer: &Number| self.peers.get(peer).is_some_and(|peer| peer.drained.is_none());
+        let home = self.pins.home(hash, serving.filter(stays));
         let Some(home) = home else { return Err(no_worker(method)) };
         self.pins.insert(hash, home);
         Ok(Aim { key: Some(hash), only: Some(home) })
@@ -426,6 +444,14 @@ pub(super) fn no_worker(method: &str) -> Error {
         ErrorCode::NoWorker,
         format!("nobody serves \"{method}\" now; start its service, or let the call wait for it"),
     )
+}
+
+fn drained(method: &str) -> Error {
+    Error::new(
+        ErrorCode::Unavailable,
+        format!("whoever serves \"{method}\" is being drained, and takes no new calls"),
+    )
+    .with_executed(Executed::No)
 }
 
 /// The caller's side of a call that waits. Dropping it takes the call out of the line.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use procall::{MethodInfo, Validator};
 
 use super::line::Line;
-use super::peer::{Number, Peer};
+use super::peer::Number;
 use super::{Peers, Ticket};
 use crate::settings::Policy;
 
@@ -67,7 +67,8 @@ impl Method {
         policy: Policy,
     ) -> Option<Provider> {
         let fits = |provider: &&Provider| {
-            ticket.may_go_to(provider) && peers.get(&provider.peer).is_some_and(Peer::has_room)
+            ticket.may_go_to(provider)
+                && peers.get(&provider.peer).is_some_and(|peer| peer.has_room(ticket.number))
         };
         let load = |provider: &&Provider| {
             peers.get(&provider.peer).map(|peer| (peer.in_flight, peer.slots, peer.calls))

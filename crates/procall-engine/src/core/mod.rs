@@ -1,6 +1,7 @@
 //! The router: who is there, who serves what, and which call goes to whom. All under one lock, which is never held while anything is sent.
 
 mod admission;
+mod asking;
 mod calls;
 mod fan;
 mod line;
@@ -40,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) events: Events,
     pub(crate) meter: Arc<Meter>,
+    /// Somebody wants the engine to stop.
+    pub(crate) stop: Notify,
     /// Somebody waits whose time is up earlier than the timer knows.
     pub(crate) hurry: Notify,
     /// Whether somebody is handing waiting calls over.
@@ -72,6 +75,7 @@ impl Core {
             settings,
             events: Events::default(),
             meter: Arc::default(),
+            stop: Notify::new(),
             hurry: Notify::new(),
             handing: AtomicU8::new(0),
             next: AtomicU64::new(1),

@@ -44,17 +44,26 @@ pub(crate) struct Peer {
     /// It has missed its heartbeats, or is going away: nothing new goes there.
     pub(crate) suspected: bool,
     pub(crate) going: bool,
+    /// Somebody wants it to get no new calls: it gets only those with a lower number.
+    pub(crate) drained: Option<u64>,
     /// The handshake is done.
     pub(crate) ready: bool,
 }
 
 impl Peer {
-    pub(crate) fn has_room(&self) -> bool {
-        self.is_routed() && self.in_flight < self.slots
+    /// Whether it takes this call now, by its number.
+    pub(crate) fn has_room(&self, call: u64) -> bool {
+        !self.suspected && !self.going && self.takes(call) && self.in_flight < self.slots
     }
 
+    /// Whether a call of this number may be for it: one that is drained gets only those that were there before.
+    pub(crate) fn takes(&self, call: u64) -> bool {
+        self.drained.is_none_or(|drained| call < drained)
+    }
+
+    /// Whether something new may go there.
     pub(crate) fn is_routed(&self) -> bool {
-        !self.suspected && !self.going
+        !self.suspected && !self.going && self.drained.is_none()
     }
 
     /// Takes over what a registration says of the peer itself.

@@ -81,6 +81,7 @@ impl Core {
             calls: 0,
             suspected: false,
             going: false,
+            drained: None,
             ready: false,
         };
         state.ids.insert(id.clone(), number);

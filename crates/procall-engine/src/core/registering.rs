@@ -152,7 +152,10 @@ impl State {
 
     fn offer(&mut self, number: Number, admitted: &Admitted) {
         for (name, offer) in &admitted.methods {
-            self.note_bare(name);
+            // What the engine itself answers is never meant by a bare name: `stop` is a worker's method, or nobody's.
+            if !name.starts_with(super::admission::RESERVED) {
+                self.note_bare(name);
+            }
             let method = self
                 .methods
                 .entry(name.clone())

@@ -1,7 +1,7 @@
 //! Bytes to lines, in constant memory.
 
 /// Longest line; a longer one is cut into pieces of this size.
-pub(super) const MAX_LINE: usize = 8 << 10;
+pub(crate) const MAX_LINE: usize = 8 << 10;
 
 /// Cuts a stream of bytes into lines.
 #[derive(Debug, Default)]

@@ -14,8 +14,10 @@ use procall::CallId;
 
 pub use audience::Events;
 pub(crate) use audience::{Audience, OnEvent, OnOutput};
+pub(crate) use cutter::MAX_LINE;
 pub use event::{Event, Happening};
 pub(crate) use pipe::{Gulp, LAST_GULPS, Pipe};
+pub(crate) use ring::MAX_BYTES as MAX_KEPT;
 pub(crate) use ring::Ring;
 pub(crate) use show::show;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Outlet, OutputLine};
 
 /// Bytes kept a worker; the oldest lines make room.
-const MAX_BYTES: usize = 10 << 20;
+pub(crate) const MAX_BYTES: usize = 10 << 20;
 /// What a line costs besides its text.
 const OVERHEAD: usize = 96;
 

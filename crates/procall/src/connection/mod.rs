@@ -20,7 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use procall_proto::{CallId, Config, ErrorCode, Executed, Session, Time};
 use procall_transport::readiness::Kick;
@@ -255,6 +255,11 @@ impl Connection {
     /// The last measured time from ping to pong.
     pub fn round_trip(&self) -> Option<Duration> {
         self.shared.lock().round_trip
+    }
+
+    /// When the peer last answered a ping; `None` before it has.
+    pub fn last_pong(&self) -> Option<Instant> {
+        self.shared.lock().last_pong
     }
 
     /// What was counted of our calls on this connection.

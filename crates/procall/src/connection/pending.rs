@@ -29,10 +29,13 @@ pub enum Deadline {
 }
 
 impl Deadline {
+    /// What [`Deadline::Default`] means, 30 s.
+    pub const USUAL: Duration = Duration::from_secs(30);
+
     /// The time that a call has whose maker has `inherited` left, and whether that covers only a stream's opening.
     pub fn within(self, inherited: Option<Duration>) -> (Option<Duration>, bool) {
         let (own, opening) = match self {
-            Self::Default => (Some(Duration::from_secs(30)), true),
+            Self::Default => (Some(Self::USUAL), true),
             Self::Opening(time) => (Some(time), true),
             Self::After(time) => (Some(time), false),
             Self::Never => (None, false),
@@ -159,7 +162,7 @@ impl Connection {
         let now = clock::now();
         let options = &request.options;
         let timeout = match options.deadline {
-            Deadline::Default => Some(Duration::from_secs(30)),
+            Deadline::Default => Some(Deadline::USUAL),
             Deadline::Opening(timeout) | Deadline::After(timeout) => Some(timeout),
             Deadline::Never => None,
         };

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 use procall_proto::{CallId, ErrorCode, Event, Failure, Fault, Reason, Session, Time};
@@ -93,6 +93,7 @@ pub(crate) struct State {
     /// So has the link nothing left to send.
     pub(crate) drained: bool,
     pub(crate) round_trip: Option<Duration>,
+    pub(crate) last_pong: Option<Instant>,
     /// Counts our calls.
     pub(crate) meter: Arc<Meter>,
     /// Who is told when the link fails, and then ends the connection with a better reason.
@@ -120,6 +121,7 @@ macro_rules! parts {
             asked: &mut $state.asked,
             answered: &mut $state.answered,
             round_trip: &mut $state.round_trip,
+            last_pong: &mut $state.last_pong,
             meter: &$state.meter,
             session: &mut $state.session,
         }
@@ -156,6 +158,7 @@ impl State {
             answered: false,
             drained: false,
             round_trip: None,
+            last_pong: None,
             meter: Arc::default(),
             keeper: None,
             lost: false,
@@ -479,6 +482,7 @@ impl State {
             }
             Event::Pong { round_trip, .. } => {
                 *parts.round_trip = Some(round_trip);
+                *parts.last_pong = Some(Instant::now());
                 parts.meter.beat(round_trip);
                 after.wakes.append(parts.watchers);
             }
@@ -526,6 +530,7 @@ struct Parts<'a> {
     asked: &'a mut Option<Asked>,
     answered: &'a mut bool,
     round_trip: &'a mut Option<Duration>,
+    last_pong: &'a mut Option<Instant>,
     meter: &'a Meter,
     session: &'a mut Session,
 }

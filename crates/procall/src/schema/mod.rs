@@ -55,6 +55,11 @@ pub struct Validator {
 }
 
 impl Validator {
+    /// Longest schema in bytes of JSON, 64 KiB; a longer one is refused.
+    pub const MAX_SCHEMA: usize = MAX_SCHEMA;
+    /// Deepest schema in levels, 32; a deeper one is refused.
+    pub const MAX_DEPTH: usize = bounds::MAX_DEPTH;
+
     /// Makes a schema ready. The error is INVALID_ARGUMENT and says what is wrong with it, and where.
     pub fn new(schema: &Value) -> Result<Self, Error> {
         let refused = |what: String| Error::invalid(format!("the schema cannot be used: {what}"));

@@ -5,6 +5,7 @@ use std::io::Write;
 use procall_pool::{Event, Happening, Outlet, OutputLine};
 use serde_json::{Value, json};
 
+use super::lines::Lines;
 use super::site::{Facts, Site};
 use crate::directory::counted;
 use crate::duration;
@@ -27,9 +28,16 @@ impl Console {
     }
 
     /// Prints the lines of a file's workers, each where the worker printed it.
-    pub(super) fn on_output(&self, file: usize) -> impl FnMut(&OutputLine) + Send + 'static {
+    pub(super) fn on_output(
+        &self,
+        file: usize,
+        lines: Lines,
+    ) -> impl FnMut(&OutputLine) + Send + 'static {
         let console = *self;
-        move |line| console.line(file, line)
+        move |line| {
+            lines.hear(line);
+            console.line(file, line);
+        }
     }
 
     fn line(&self, file: usize, line: &OutputLine) {

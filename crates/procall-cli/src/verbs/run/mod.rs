@@ -1,6 +1,7 @@
 //! `procall run`: workers in the foreground, and their methods under the service's name.
 
 mod console;
+mod lines;
 mod site;
 
 use std::ffi::OsString;
@@ -8,17 +9,18 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use procall::{Error, ErrorCode, Executed, similar};
+use procall::{Error, ErrorCode, Executed, similar, surroundings};
 use procall_pool::Pool;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::directory::counted;
+use crate::engine;
 use crate::failure::Failure;
 use crate::signals::Signals;
-use crate::style::Style;
+use crate::style::{Style, complain};
 use console::Console;
-use site::{Facts, Site};
+use site::{Seen, Site};
 
 /// How long calls in flight may take once it is told to stop; that of pools and services too.
 const FINISH: Duration = Duration::from_secs(10);
@@ -92,13 +94,13 @@ impl Run {
     async fn start(&self, console: &Console) -> Result<Vec<Starting>, Failure> {
         let mut starting = JoinSet::new();
         for (at, file) in self.files.iter().enumerate() {
-            let facts = Facts::default();
+            let seen = Seen::default();
             let mut pool = Pool::spawn(file)
                 .args(&self.args)
                 .finish_timeout(FINISH)
                 .stop_timeout(EXIT)
-                .on_output(console.on_output(at))
-                .on_event(console.on_event(facts.clone()));
+                .on_output(console.on_output(at, seen.lines.clone()))
+                .on_event(console.on_event(seen.facts.clone()));
             if let Some(workers) = self.workers {
                 pool = pool.workers(workers);
             }
@@ -109,7 +111,7 @@ impl Run {
             let file = file.clone();
             starting.spawn(async move {
                 let pool = step.await?;
-                Ok::<_, Error>(Starting { at, file, pool, facts })
+                Ok::<_, Error>(Starting { at, file, pool, seen })
             });
         }
         let (mut started, mut failed) = (Vec::new(), None);
@@ -151,9 +153,14 @@ impl Run {
 
     fn bind(&self, started: Vec<Starting>) -> Result<Running, Failure> {
         let (stop, told) = watch::channel(false);
-        let mut running = Running { sites: Vec::new(), servers: JoinSet::new(), stop };
-        for Starting { file, pool, facts, .. } in started {
-            let site = Site::new(file, pool, facts, self.name.as_deref())?;
+        let mut running = Running {
+            sites: Vec::new(),
+            servers: JoinSet::new(),
+            registered: JoinSet::new(),
+            stop,
+        };
+        for Starting { file, pool, seen, .. } in started {
+            let site = Site::new(file, pool, seen, self.name.as_deref())?;
             if let Some(other) = running.sites.iter().find(|other| other.name == site.name) {
                 return Err(same_name(other, &site));
             }
@@ -170,7 +177,26 @@ impl Run {
                 let _ = told.wait_for(|stop| *stop).await;
             }));
         }
+        if let Some(engine) = engine()? {
+            for site in &running.sites {
+                let (service, name) = (site.service()?.engine(&engine), site.name.clone());
+                running.registered.spawn(async move {
+                    // Whoever asks the service itself is served all the same.
+                    if let Err(error) = service.run().await {
+                        complain(&format!("procall: {name} is not with the engine: {error}"));
+                    }
+                });
+            }
+        }
         Ok(running)
+    }
+}
+
+/// The engine that pools register with besides: the one that is named, or that runs here.
+fn engine() -> Result<Option<String>, Error> {
+    match engine::named(None) {
+        Some(engine) => Ok(Some(engine)),
+        None => Ok(surroundings::engine_answers()?.then(|| surroundings::ENGINE_NAME.to_owned())),
     }
 }
 
@@ -179,12 +205,14 @@ struct Starting {
     at: usize,
     file: PathBuf,
     pool: Pool,
-    facts: Facts,
+    seen: Seen,
 }
 
 struct Running {
     sites: Vec<Site>,
     servers: JoinSet<Result<(), Error>>,
+    /// The same pools registered with an engine; each ends by itself when the process is told to stop.
+    registered: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
 
@@ -209,6 +237,10 @@ impl Running {
         let orderly = async {
             let begun = Instant::now();
             while self.servers.join_next().await.is_some() {}
+            // They have heard of the same signal.
+            if !self.registered.is_empty() && ended.is_none() {
+                while self.registered.join_next().await.is_some() {}
+            }
             let left = FINISH.saturating_sub(begun.elapsed());
             for pool in &pools {
                 end(pool, left, EXIT).await;
@@ -219,6 +251,7 @@ impl Running {
             () = signals.next() => true,
         };
         if told_again {
+            self.registered.abort_all();
             console.say("stopping at once");
             for pool in &pools {
                 end(pool, Duration::ZERO, AT_ONCE).await;

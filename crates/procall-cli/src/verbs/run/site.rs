@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use procall::transport::Address;
-use procall::{Channel, MethodInfo, Server, Service, surroundings};
+use procall::{Channel, Error, ErrorCode, MethodInfo, Server, Service, surroundings};
 use procall_pool::{Event, Happening, Outlet, Pool, WorkerInfo, WorkerState};
+use rustix::process::{Signal, getpid, kill_process};
 
+use super::lines::Lines;
 use crate::failure::Failure;
 use crate::workers::{self, WorkerRow};
 
@@ -16,6 +18,13 @@ const LAST_WORDS: usize = 20;
 /// What of a worker is known from its events alone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts(Arc<Mutex<Vec<Fact>>>);
+
+/// One file's workers as they are seen from outside: what is known of them, and what they print.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    pub(super) facts: Facts,
+    pub(super) lines: Lines,
+}
 
 #[derive(Debug, Clone, Default)]
 struct Fact {
@@ -52,7 +61,7 @@ pub(super) struct Site {
     pub(super) file: PathBuf,
     pub(super) pool: Pool,
     address: Address,
-    facts: Facts,
+    seen: Seen,
 }
 
 impl Site {
@@ -60,7 +69,7 @@ impl Site {
     pub(super) fn new(
         file: PathBuf,
         pool: Pool,
-        facts: Facts,
+        seen: Seen,
         name: Option<&str>,
     ) -> Result<Self, Failure> {
         let registered = Channel::registration(&pool).map(|known| known.name.clone());
@@ -70,16 +79,44 @@ impl Site {
             None => registered.filter(|name| !name.is_empty()).unwrap_or_else(stem),
         };
         let address = surroundings::address_of(&name)?;
-        Ok(Self { name, file, pool, address, facts })
+        Ok(Self { name, file, pool, address, seen })
     }
 
     /// Puts a service in front of the pool.
     pub(super) fn bind(&self) -> Result<Server, Failure> {
-        let service = Service::relay(&*self.name, Arc::new(self.pool.clone()))?;
-        let (name, pool, facts) = (self.name.clone(), self.pool.clone(), self.facts.clone());
-        let service = service.method(workers::METHOD, move || rows(&name, &pool, &facts));
-        Server::bind(&self.address, service)
+        Server::bind(&self.address, self.service()?)
             .map_err(|error| super::taken(&self.name, &error).unwrap_or_else(|| error.into()))
+    }
+
+    /// The pool's methods, and what may be asked of the pool itself.
+    pub(super) fn service(&self) -> Result<Service, Failure> {
+        let service = Service::relay(&*self.name, Arc::new(self.pool.clone()))?;
+        let (name, pool, facts) = (self.name.clone(), self.pool.clone(), self.seen.facts.clone());
+        let (restarting, draining) = (self.pool.clone(), self.pool.clone());
+        let lines = self.seen.lines.clone();
+        Ok(service
+            .method(workers::METHOD, move || rows(&name, &pool, &facts))
+            .async_method(workers::RESTART, move |worker: Option<String>| {
+                restart(restarting.clone(), worker)
+            })
+            .params(workers::RESTART, &["worker"])
+            .async_method(workers::DRAIN, move || {
+                let pool = draining.clone();
+                async move { pool.drain().await }
+            })
+            .try_method(workers::STOP, || {
+                // As if somebody had done it from a terminal: everything that runs here heeds it.
+                kill_process(getpid(), Signal::TERM).map_err(|error| {
+                    Error::new(ErrorCode::Internal, format!("no signal can be sent: {error}"))
+                })
+            })
+            .stream_method(
+                workers::LOGS,
+                move |worker: Option<String>, last: Option<u32>, follow: Option<bool>| {
+                    lines.read(worker, last.unwrap_or(u32::MAX), follow.unwrap_or(false))
+                },
+            )
+            .params(workers::LOGS, &["worker", "last", "follow"]))
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -105,6 +142,22 @@ impl Site {
             .sum::<u32>()
             .saturating_add(queued)
     }
+}
+
+/// Starts a worker anew, or all; the names of those.
+async fn restart(pool: Pool, worker: Option<String>) -> Result<Vec<String>, Error> {
+    let workers = pool.workers();
+    let Some(name) = worker else {
+        pool.restart_all().await?;
+        return Ok(workers.iter().map(|worker| worker.name.to_string()).collect());
+    };
+    let found = workers.iter().find(|worker| *worker.name == *name).ok_or_else(|| {
+        let names = workers.iter().map(|worker| &*worker.name);
+        Error::new(ErrorCode::NotFound, format!("this pool has no worker \"{name}\""))
+            .with_candidates(names.map(str::to_owned).collect())
+    })?;
+    pool.restart(found.index).await?;
+    Ok(vec![name])
 }
 
 /// What `procall.workers` answers.
