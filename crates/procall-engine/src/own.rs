@@ -182,14 +182,12 @@ fn service(core: &Arc<Core>) -> Service {
             let events = events.upgrade().map(|core| core.events.watch());
             Stream::new(futures_util::stream::unfold(events, |events| async move {
                 let mut events = events?;
-                loop {
-                    match events.recv().await {
-                        Ok(event) => return Some((Ok(Event::clone(&event)), Some(events))),
-                        Err(RecvError::Lagged(count)) => {
-                            return Some((Ok(Event::Missed { count }), Some(events)));
-                        }
-                        Err(RecvError::Closed) => return None,
+                match events.recv().await {
+                    Ok(event) => Some((Ok(Event::clone(&event)), Some(events))),
+                    Err(RecvError::Lagged(count)) => {
+                        Some((Ok(Event::Missed { count }), Some(events)))
                     }
+                    Err(RecvError::Closed) => None,
                 }
             }))
         })
