@@ -140,15 +140,15 @@ fn limits() -> Vec<Limit> {
 fn shown(limit: &Limit) -> String {
     let number = limit.value.as_u64().unwrap_or_default();
     match limit.unit {
-        "bytes" if number % (1 << 20) == 0 => format!("{} MiB", number >> 20),
-        "bytes" if number % (1 << 10) == 0 => format!("{} KiB", number >> 10),
+        "bytes" if number.is_multiple_of(1 << 20) => format!("{} MiB", number >> 20),
+        "bytes" if number.is_multiple_of(1 << 10) => format!("{} KiB", number >> 10),
         "bytes" => format!("{number} bytes"),
         "s" => format!("{} s", limit.value.as_f64().unwrap_or_default()),
         _ => {
             let digits = number.to_string();
             let mut grouped = String::new();
             for (at, digit) in digits.chars().enumerate() {
-                if at > 0 && (digits.len() - at) % 3 == 0 {
+                if at > 0 && (digits.len() - at).is_multiple_of(3) {
                     grouped.push(',');
                 }
                 grouped.push(digit);

@@ -155,19 +155,19 @@ async fn a_slow_reader_of_events_loses_the_oldest_and_is_told_how_many() {
 }
 
 /// Tells when the call that has it is dropped.
-struct Ended(mpsc::UnboundedSender<()>);
+struct Ended(mpsc::Sender<()>);
 
 impl Drop for Ended {
     fn drop(&mut self) {
         // The test may have what it wants already.
-        let _ = self.0.send(());
+        let _ = self.0.try_send(());
     }
 }
 
 #[tokio::test]
 async fn cancel_ends_a_call_at_its_caller_and_at_its_worker() {
     let house = House::new();
-    let (sender, mut ended) = mpsc::unbounded_channel();
+    let (sender, mut ended) = mpsc::channel(1);
     let service = Service::new("slow").async_method("wait", move || {
         let guard = Ended(sender.clone());
         async move {
