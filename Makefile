@@ -44,7 +44,7 @@ PYTHON_SOURCES := $(PYTHON_DIR) benches examples tests
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # ---- for people ----
 
@@ -52,6 +52,15 @@ help: ## list the targets
 demo: build-python build-node setup-examples ## a folder of documents through workers in three languages
 	cargo build --locked -p procall-demo
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo "$(DIR)"
+
+.PHONY: run_socket_server
+run_socket_server: ## the engine, at 127.0.0.1:8080
+	cargo build --locked --quiet -p procall-cli
+	@$(TARGET)/debug/procall serve
+
+.PHONY: run_socket_client
+run_socket_client: ## a client of it that speaks JSON and serves math.add
+	@$(PYTHON) examples/04-engine/python/engine_client.py
 
 .PHONY: test
 test: test-rust test-python test-node test-examples test-stranger ## run every test, from a fresh clone too

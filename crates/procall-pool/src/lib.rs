@@ -70,6 +70,8 @@ mod pages {
     struct Rust;
     #[doc = include_str!("../../../docs/src/connect.md")]
     struct Connect;
+    #[doc = include_str!("../../../docs/src/engine.md")]
+    struct Engine;
     #[doc = include_str!("../../../docs/src/values.md")]
     struct Values;
 }
