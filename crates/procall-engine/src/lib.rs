@@ -11,10 +11,15 @@ mod events;
 mod facts;
 mod gateway;
 mod own;
+mod reserve;
+mod rights;
 mod settings;
+mod tokens;
 
 pub use engine::{Engine, EngineBuilder, NAME};
 pub use events::{Event, PeerName};
 pub use facts::{Facts, Speaks};
 pub use own::{CallRow, MethodRow, PeerRow};
+pub use rights::Rights;
 pub use settings::Policy;
+pub use tokens::Pass;

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procall_proto::ErrorCode;
+use procall_proto::{Config, ErrorCode};
 use procall_transport::Link;
 
 use crate::client::config;
@@ -15,6 +15,7 @@ use crate::finder::Finder;
 use crate::pauses::Pauses;
 use crate::server::drain;
 use crate::service::Dispatcher;
+use crate::surroundings;
 
 /// How long one look for the engine goes on before the pauses grow.
 const LOOK: Duration = Duration::from_secs(1);
@@ -24,6 +25,8 @@ const GREETING: Duration = Duration::from_secs(5);
 /// A service that an engine routes calls to: it connects, registers, and does so again whenever the engine went away and is back.
 pub(crate) struct Attached {
     engine: String,
+    /// What to show to it; without one, what the environment says.
+    token: Option<Vec<u8>>,
     dispatcher: Arc<Dispatcher>,
     connection: Connection,
 }
@@ -36,11 +39,12 @@ impl Attached {
     /// NO_WORKER when no engine is there, what the engine says when it refuses the registration.
     pub(crate) async fn start(
         engine: String,
+        token: Option<Vec<u8>>,
         dispatcher: Arc<Dispatcher>,
         patience: Duration,
     ) -> Result<Self, Error> {
-        let connection = attach(&engine, &dispatcher, patience).await?;
-        Ok(Self { engine, dispatcher, connection })
+        let connection = attach(&engine, token.as_deref(), &dispatcher, patience).await?;
+        Ok(Self { engine, token, dispatcher, connection })
     }
 
     pub(crate) fn engine(&self) -> &str {
@@ -75,7 +79,7 @@ impl Attached {
         let mut pauses = Pauses::default();
         loop {
             tokio::time::sleep(pauses.next()).await;
-            match attach(&self.engine, &self.dispatcher, LOOK).await {
+            match attach(&self.engine, self.token.as_deref(), &self.dispatcher, LOOK).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) if is_final(&error) => return Err(error),
                 Err(_) => {}
@@ -104,13 +108,19 @@ fn is_final(error: &Error) -> bool {
 
 async fn attach(
     engine: &str,
+    token: Option<&[u8]>,
     dispatcher: &Arc<Dispatcher>,
     patience: Duration,
 ) -> Result<Connection, Error> {
+    // Before anything is looked for: a token that cannot be read is no reason to wait.
+    let token = match token {
+        Some(token) => Some(token.to_vec()),
+        None => surroundings::engine_token()?,
+    };
     let link = find(engine, patience).await?;
     let name = dispatcher.registration().name.clone();
-    let connection =
-        Connection::for_task(link, Side::Initiator, config(Some(&name)), Serves::Inbox)?;
+    let config = Config { token, ..config(Some(&name)) };
+    let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox)?;
     driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;
     let greeted = async {
         poll_fn(|cx| connection.poll_ready(cx.waker())).await?;

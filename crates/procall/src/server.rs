@@ -126,8 +126,9 @@ impl Running {
         let place = surroundings::place(service.engine_target(), &service.registration().name)?;
         match place {
             surroundings::Place::Engine { target, patience } => {
+                let token = service.engine_token_given();
                 let dispatcher = Arc::new(Dispatcher::new(service));
-                Attached::start(target, dispatcher, patience).await.map(Self::Attached)
+                Attached::start(target, token, dispatcher, patience).await.map(Self::Attached)
             }
             surroundings::Place::Address(address) => {
                 Server::bind(&address, service).map(Self::Listening)

@@ -63,6 +63,7 @@ pub struct Service {
     registration: Registration,
     handlers: Vec<Arc<dyn Handler>>,
     engine: Option<String>,
+    engine_token: Option<Vec<u8>>,
 }
 
 impl Service {
@@ -76,7 +77,7 @@ impl Service {
         assert!(crate::registration::is_name(&name), "{name:?} cannot name a service");
         let registration =
             Registration { name, concurrency: CONCURRENCY, ..Registration::default() };
-        Self { registration, handlers: Vec::new(), engine: None }
+        Self { registration, handlers: Vec::new(), engine: None, engine_token: None }
     }
 
     /// The engine to register with, by address or name, instead of listening itself; see [`run`](Self::run).
@@ -84,6 +85,28 @@ impl Service {
     pub fn engine(mut self, target: impl Into<String>) -> Self {
         self.engine = Some(target.into());
         self
+    }
+
+    /// The token to show to that engine. Without it, the engine is shown what the file of `PROCALL_ENGINE_TOKEN_FILE` holds. A secret belongs
+    /// into a file, not into the program: see [`read_token`](crate::surroundings::read_token).
+    ///
+    /// ```no_run
+    /// # fn f() -> Result<(), procall::Error> {
+    /// use procall::{Service, surroundings::read_token};
+    ///
+    /// let token = read_token("/run/secrets/math".as_ref())?;
+    /// let math = Service::new("math").engine("tcp:127.0.0.1:8080").engine_token(token);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn engine_token(mut self, token: impl Into<Vec<u8>>) -> Self {
+        self.engine_token = Some(token.into());
+        self
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn engine_token_given(&self) -> Option<Vec<u8>> {
+        self.engine_token.clone()
     }
 
     #[cfg(feature = "tokio")]
