@@ -7,12 +7,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use procall::transport::{Link, LinkError, LinkInfo, LinkOptions};
-use procall::{Error, ErrorCode, Listener, Readiness, Side};
+use procall::{Error, ErrorCode, Fault, Listener, Readiness, Side};
+use rustix::io::Errno;
 use tokio::time::timeout;
 
 use crate::core::Core;
 use crate::facts::{Facts, Speaks};
 use crate::gateway::json;
+use crate::reserve::Reserve;
 
 /// Longest message of a peer that cannot send a long one in parts.
 pub(crate) const MAX_JSON: usize = 64 << 20;
@@ -21,35 +23,102 @@ pub(crate) const GREETING: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, so that running out of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Longest message of a peer that has to show a token first.
+const MAX_UNKNOWN: usize = 4 << 10;
+
 /// Takes whoever comes, until the task is aborted.
 pub(crate) async fn listen(listener: Listener, core: Arc<Core>) -> Result<(), Error> {
     let readiness = Readiness::new(listener.as_fd()).map_err(unwatchable)?;
-    let options = LinkOptions { max_message: MAX_JSON, ..LinkOptions::default() };
-    let accept = |accepted: &mut Vec<Box<dyn Link>>| loop {
-        match listener.accept_with(&options) {
-            Ok(Some(link)) => accepted.push(link),
-            Ok(None) => return false,
-            // Somebody may wait still: out of descriptors, most likely.
-            Err(_) => return true,
-        }
-    };
+    let mut entrance = Entrance { listener, reserve: Reserve::new(), greeting: Arc::default() };
     loop {
         let mut accepted = Vec::new();
         // Looked at without being asked: nothing announces again what an earlier look could not take.
-        let mut full = accept(&mut accepted);
+        let mut full = entrance.accept(&mut accepted);
         if accepted.is_empty() && !full {
             // Only a runtime that shuts down watches nothing any more.
-            poll_fn(|cx| readiness.poll_read(cx, || full = accept(&mut accepted)))
+            poll_fn(|cx| readiness.poll_read(cx, || full = entrance.accept(&mut accepted)))
                 .await
                 .map_err(unwatchable)?;
         }
         for link in accepted {
-            tokio::spawn(greet(link, core.clone()));
+            // Those who have said nothing yet count as well: they hold descriptors.
+            if Arc::strong_count(&entrance.greeting) > core.settings.peers {
+                refuse(link, None, &too_many(core.settings.peers));
+                continue;
+            }
+            let (core, greeting) = (core.clone(), entrance.greeting.clone());
+            tokio::spawn(async move {
+                greet(link, core).await;
+                drop(greeting);
+            });
         }
         if full {
             tokio::time::sleep(ACCEPT_PAUSE).await;
         }
     }
+}
+
+/// A socket that listens, and what it takes to refuse those who come when there is no room.
+struct Entrance {
+    listener: Listener,
+    reserve: Reserve,
+    /// Has one owner more than there are peers that have said nothing yet, or speak JSON.
+    greeting: Arc<()>,
+}
+
+impl Entrance {
+    /// Accepts all who wait; true when somebody may wait still, but cannot be accepted.
+    fn accept(&mut self, accepted: &mut Vec<Box<dyn Link>>) -> bool {
+        /// Accepted in one go, before they are looked at.
+        const ROUND: usize = 256;
+        let options = LinkOptions { max_message: MAX_JSON, ..LinkOptions::default() };
+        while accepted.len() < ROUND {
+            match self.listener.accept_with(&options) {
+                Ok(Some(link)) if self.reserve.fill() => accepted.push(link),
+                Ok(Some(link)) => refuse(link, None, &no_descriptors()),
+                Ok(None) => return false,
+                Err(error) if is_full(&error) && self.reserve.give_up() => {}
+                // Nothing is left to give up; or one has gone before it was accepted.
+                Err(_) => return true,
+            }
+        }
+        false
+    }
+}
+
+/// Whether it is descriptors that are wanting.
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
+fn no_descriptors() -> Error {
+    Error::new(
+        ErrorCode::Overloaded,
+        "the engine has no descriptors left; raise its limit (ulimit -n), or try again later",
+    )
+}
+
+fn too_many(peers: usize) -> Error {
+    Error::new(ErrorCode::Overloaded, format!("{peers} peers are connected already"))
+}
+
+/// Tells a peer why it is not served, as far as it takes that without waiting, and hangs up.
+fn refuse(mut link: Box<dyn Link>, first: Option<&[u8]>, error: &Error) {
+    let json = match first {
+        Some(first) => json::is_json(first),
+        None => link.receive().is_ok_and(|first| first.is_some_and(json::is_json)),
+    };
+    let told = match json {
+        true => json::refused(error).into_bytes(),
+        false => Fault::new(error.code(), error.message()).encode(),
+    };
+    // A peer that is gone already, or takes nothing, learns nothing.
+    if let Ok(Some(room)) = link.buffer(told.len()) {
+        room.copy_from_slice(&told);
+        link.commit();
+        let _ = link.flush();
+    }
+    link.close();
 }
 
 fn unwatchable(error: std::io::Error) -> Error {
@@ -59,28 +128,34 @@ fn unwatchable(error: std::io::Error) -> Error {
 
 /// Looks at the first message: it says what the peer speaks.
 async fn greet(mut link: Box<dyn Link>, core: Arc<Core>) {
-    let Ok(Some(first)) = timeout(GREETING, first_message(&mut *link)).await else {
-        return link.close();
+    let credentials = link.info().peer;
+    let pass = core.doors.without_token(credentials);
+    if pass.is_none() {
+        link.limit(MAX_UNKNOWN);
+    }
+    let first = match timeout(GREETING, first_message(&mut *link)).await {
+        Ok(Ok(Some(first))) => first,
+        Ok(Err(_)) => return refuse(link, None, &no_descriptors()),
+        Ok(Ok(None)) => return link.close(),
+        Err(_) => {
+            let error = Error::new(ErrorCode::Unauthenticated, "nothing was said in 5 s");
+            return refuse(link, None, &error);
+        }
     };
     let address = address_of(link.info());
-    match first.first() {
-        Some(b'{' | b'[') => {
-            let credentials = link.info().peer;
-            json::serve(link, first, address, credentials, Arc::new(core)).await;
-        }
-        _ => {
-            let facts = Facts {
-                speaks: Speaks::Native,
-                address,
-                credentials: link.info().peer,
-                hears_broadcasts: false,
-            };
-            let replay = Replay { first: Some(first), given: Vec::new(), link };
-            // One that is refused sees the end of file; there is nobody else to tell.
-            if let Ok(joined) = core.join(Box::new(replay), Side::Acceptor, facts) {
-                joined.connection.turn();
-            }
-        }
+    if json::is_json(&first) {
+        json::serve(link, first, address, credentials, Arc::new(core)).await;
+        return;
+    }
+    let facts =
+        Facts { speaks: Speaks::Native, address, credentials, hears_broadcasts: false, pass };
+    let waiting = match core.check_room(&facts) {
+        Ok(()) => Replay { first: Some(first), given: Vec::new(), link },
+        Err(error) => return refuse(link, Some(&first), &error),
+    };
+    // One that is refused for want of descriptors sees the end of file.
+    if let Ok(joined) = core.join(Box::new(waiting), Side::Acceptor, facts) {
+        joined.connection.turn();
     }
 }
 
@@ -89,14 +164,14 @@ fn address_of(info: &LinkInfo) -> String {
     info.address.strip_prefix("tcp:").unwrap_or(&info.address).to_owned()
 }
 
-/// `None` when the link ended before there was one.
-async fn first_message(link: &mut dyn Link) -> Option<Vec<u8>> {
-    let readiness = Readiness::new(link.readiness()).ok()?;
+/// `None` when the link ended before there was one; an error when it cannot be watched.
+async fn first_message(link: &mut dyn Link) -> std::io::Result<Option<Vec<u8>>> {
+    let readiness = Readiness::new(link.readiness())?;
     loop {
         match link.receive() {
-            Ok(Some(message)) => return Some(message.to_vec()),
+            Ok(Some(message)) => return Ok(Some(message.to_vec())),
             Ok(None) => {}
-            Err(_) => return None,
+            Err(_) => return Ok(None),
         }
         let mut found = None;
         poll_fn(|cx| {
@@ -110,10 +185,9 @@ async fn first_message(link: &mut dyn Link) -> Option<Vec<u8>> {
             });
             if found.is_some() { Poll::Ready(Ok(())) } else { polled }
         })
-        .await
-        .ok()?;
+        .await?;
         if let Some(found) = found {
-            return found;
+            return Ok(found);
         }
     }
 }
@@ -144,7 +218,11 @@ impl Link for Replay {
             self.given = first;
             return Ok(Some(&self.given));
         }
-        self.given = Vec::new();
+        if !self.given.is_empty() {
+            // The session has looked at the first one: had it not let the peer in, it would not ask for more.
+            self.given = Vec::new();
+            self.link.limit(usize::MAX);
+        }
         self.link.receive()
     }
 

@@ -1,9 +1,10 @@
 //! The engine, from its start to its stop.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procall::transport::{Address, Link, LinkOptions, mem};
+use procall::transport::{Address, Link, LinkOptions, PeerCredentials, mem};
 use procall::{
     Client, Connection, Error, ErrorCode, Heartbeat, Listener, Metrics, RawService, Side,
     surroundings,
@@ -14,8 +15,10 @@ use crate::core::Core;
 use crate::facts::{Facts, Speaks};
 use crate::gateway::Host;
 use crate::record::{CallRecord, OnCall};
+use crate::rights::Rights;
 use crate::settings::{Policy, Settings};
-use crate::{accept, own};
+use crate::tokens::{Doors, Pass, Token};
+use crate::{accept, own, tokens};
 
 /// The name under which an engine listens in the runtime directory.
 pub const NAME: &str = "engine";
@@ -26,6 +29,8 @@ pub const NAME: &str = "engine";
 pub struct EngineBuilder {
     listen: Vec<Address>,
     settings: Settings,
+    tokens: Vec<Token>,
+    guests: Option<Rights>,
 }
 
 impl EngineBuilder {
@@ -96,20 +101,66 @@ impl EngineBuilder {
         self
     }
 
+    /// Lets peers in that show this secret, and allows them these things. Its name is for people, in lists and errors.
+    ///
+    /// Once there is any token, a peer over TCP, native or JSON, must show one; processes of the engine's own user on a Unix socket need none.
+    /// A secret has 16 to 256 bytes; it is in no log, list, error or event.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use procall::{Client, ConnectOptions, ErrorCode};
+    /// use procall_engine::{Engine, Rights};
+    ///
+    /// let engine = Engine::builder()
+    ///     .listen("tcp:127.0.0.1:0".parse()?)
+    ///     .token("ci", "8e1f0c7a5b2d4936", Rights::none().call("math.*"))
+    ///     .start()?;
+    /// let address = engine.addresses()[0].to_string();
+    /// assert_eq!(Client::connect(&address).await.unwrap_err().code(), ErrorCode::Unauthenticated);
+    ///
+    /// let options = ConnectOptions { token: Some(b"8e1f0c7a5b2d4936".to_vec()), ..ConnectOptions::default() };
+    /// let client = Client::connect_with(&address, options).await?;
+    /// let error = client.call::<()>("procall.engine.cancel", (1,)).await.unwrap_err();
+    /// assert_eq!(error.code(), ErrorCode::PermissionDenied);
+    /// # Ok(()) }
+    /// ```
+    pub fn token(mut self, name: &str, secret: impl Into<Vec<u8>>, rights: Rights) -> Self {
+        self.tokens.push(Token::new(name, secret.into(), rights));
+        self
+    }
+
+    /// The same for all tokens of a file: one a line, `name secret rights…`, where rights are words as [`Rights`] reads them.
+    ///
+    /// # Errors
+    ///
+    /// PERMISSION_DENIED when others than this user may read the file, INVALID_ARGUMENT with the line that is wrong.
+    pub fn token_file(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
+        self.tokens.extend(tokens::read(path.as_ref())?);
+        Ok(self)
+    }
+
+    /// What peers may do that need no token because there is none: [`Rights::user`] if not said otherwise. The engine's own user on a Unix
+    /// socket may do everything in any case.
+    pub fn guests(mut self, rights: Rights) -> Self {
+        self.guests = Some(rights);
+        self
+    }
+
     /// Starts it on the current runtime.
     ///
     /// # Errors
     ///
-    /// NAME_TAKEN when another listens there, and what [`Listener::bind`] says otherwise.
+    /// INVALID_ARGUMENT for a token that is too easy to guess or there twice, NAME_TAKEN when another listens there, and what [`Listener::bind`] says otherwise.
     pub fn start(self) -> Result<Engine, Error> {
-        let Self { mut listen, settings } = self;
+        let Self { mut listen, settings, tokens, guests } = self;
+        let doors = Doors::new(tokens, guests.unwrap_or_else(Rights::user))?;
         if listen.is_empty() {
             listen.push(surroundings::address_of(NAME)?);
         }
         let listeners: Vec<Listener> =
             listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
         let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
-        let core = Core::new(settings);
+        let core = Core::new(settings, doors);
         own::serve(&core)?;
         let mut tasks = vec![tokio::spawn(keep_time(core.clone()))];
         for listener in listeners {
@@ -196,6 +247,7 @@ impl Engine {
             address: own::INSIDE.to_owned(),
             credentials: None,
             hears_broadcasts: false,
+            pass: Some(Pass::full()),
         };
         self.core.join(far, Side::Acceptor, facts)?;
         Client::over(near).await
@@ -261,5 +313,13 @@ impl Host for Arc<Core> {
         let (near, far) = pair()?;
         self.join(far, Side::Acceptor, facts)?;
         procall::serve_raw(near, Side::Initiator, procall::Config::default(), service)
+    }
+
+    fn authenticate(
+        &self,
+        credentials: Option<PeerCredentials>,
+        token: Option<&[u8]>,
+    ) -> Result<Pass, Error> {
+        self.doors.admit(credentials, token)
     }
 }

@@ -3,6 +3,8 @@
 use procall::schemars::{self, JsonSchema};
 use procall::transport::PeerCredentials;
 
+use crate::tokens::Pass;
+
 /// What a peer speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -37,6 +39,8 @@ pub struct Facts {
     pub credentials: Option<PeerCredentials>,
     /// Notifications to everybody reach it.
     pub hears_broadcasts: bool,
+    /// What it may do; `None` for a native peer that has to show a token first.
+    pub pass: Option<Pass>,
 }
 
 impl Facts {

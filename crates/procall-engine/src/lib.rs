@@ -12,11 +12,16 @@ mod facts;
 mod gateway;
 mod own;
 mod record;
+mod reserve;
+mod rights;
 mod settings;
+mod tokens;
 
 pub use engine::{Engine, EngineBuilder, NAME};
 pub use events::{Event, PeerName};
 pub use facts::{Facts, Speaks};
 pub use own::{CallRow, MethodRow, PeerRow};
 pub use record::CallRecord;
+pub use rights::Rights;
 pub use settings::Policy;
+pub use tokens::Pass;

@@ -16,6 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::core::{Core, State};
 use crate::events::Event;
 use crate::facts::{Facts, Speaks};
+use crate::tokens::Pass;
 
 /// One who is connected, as `procall.engine.peers` lists them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +51,10 @@ pub struct PeerRow {
     pub last_seen: f64,
     /// Milliseconds of the last heartbeat's round trip.
     pub round_trip_ms: Option<f64>,
+    /// The name of the token it has shown, if any.
+    pub token: Option<String>,
+    /// What it may do, in words.
+    pub rights: String,
 }
 
 /// One method, as `procall.engine.methods` lists them.
@@ -115,6 +120,7 @@ pub(crate) fn serve(core: &Arc<Core>) -> Result<(), Error> {
         address: INSIDE.to_owned(),
         credentials: None,
         hears_broadcasts: false,
+        pass: Some(Pass::full()),
     };
     let joined = core.join(Box::new(far), Side::Initiator, facts)?;
     // Before anybody can come and ask for it.
@@ -252,6 +258,8 @@ fn peers(state: &State) -> Vec<PeerRow> {
                 age: seconds(peer.since),
                 last_seen: seconds(heard),
                 round_trip_ms: peer.connection.round_trip().map(|time| time.as_secs_f64() * 1e3),
+                token: peer.pass.token.as_deref().map(str::to_owned),
+                rights: peer.pass.rights.to_string(),
             }
         })
         .collect();

@@ -1,6 +1,6 @@
 //! How a call fails, and how a session ends.
 
-use crate::{Encoding, ErrorCode};
+use crate::{Encoding, ErrorCode, Message};
 
 /// Whether the handler's first instruction ran.
 ///
@@ -107,7 +107,23 @@ impl Fault {
         Self { code: ErrorCode::ProtocolError, message: message.into(), remote: false }
     }
 
-    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    /// A fault of this side's, such as one for a peer that is refused before there is a session.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), remote: false }
+    }
+
+    /// The message that tells the peer.
+    ///
+    /// ```
+    /// use procall_proto::{ErrorCode, Fault, Message};
+    ///
+    /// let bytes = Fault::new(ErrorCode::Overloaded, "full").encode();
+    /// let message = Message::decode(&bytes).unwrap();
+    /// assert_eq!(message, Some(Message::Fault { code: ErrorCode::Overloaded.number().into(), text: "full" }));
+    /// ```
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Message::Fault { code: self.code.number().into(), text: &self.message }.encode(&mut bytes);
+        bytes
     }
 }

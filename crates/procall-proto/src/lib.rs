@@ -64,6 +64,6 @@ pub use limits::{Heartbeat, Limits};
 pub use message::{Message, VERSION, VERSION_MIN};
 pub use session::{
     Blocked, Body, CallId, Config, Counters, Event, IncomingCall, Options, Payload, PeerInfo,
-    Reason, Session, clean_name,
+    Reason, Secrets, Session, clean_name,
 };
 pub use time::Time;

@@ -76,6 +76,12 @@ pub trait Link: Send + fmt::Debug {
     /// [`LinkError::Closed`] after the peer's last message, or what else ended the link.
     fn receive(&mut self) -> Result<Option<&[u8]>, LinkError>;
 
+    /// From now on refuses messages of the peer's that are longer than so many bytes, or than [`LinkInfo::max_message`]: for as long as it is
+    /// not known who the peer is. A link that cannot do that does nothing, as the default.
+    fn limit(&mut self, max_message: usize) {
+        let _ = max_message;
+    }
+
     /// What is fixed about this link.
     fn info(&self) -> &LinkInfo;
 

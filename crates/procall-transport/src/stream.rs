@@ -97,6 +97,10 @@ impl StreamLink {
         }
     }
 
+    pub(crate) fn limit(&mut self, max_message: usize) {
+        self.inbox.limit(max_message.min(self.info.max_message));
+    }
+
     pub(crate) fn info(&self) -> &LinkInfo {
         &self.info
     }
@@ -208,6 +212,10 @@ macro_rules! stream_link {
 
             fn receive(&mut self) -> Result<Option<&[u8]>, crate::LinkError> {
                 self.stream.receive()
+            }
+
+            fn limit(&mut self, max_message: usize) {
+                self.stream.limit(max_message);
             }
 
             fn info(&self) -> &crate::LinkInfo {

@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+use procall_proto::Config;
+
 use crate::attachment::Attachment;
 use crate::client::config;
 use crate::connection::{Connection, Serves, Side};
@@ -27,6 +29,7 @@ impl Attached {
     pub(crate) async fn start(
         engine: &str,
         name: String,
+        token: Option<Vec<u8>>,
         dispatcher: Arc<Dispatcher>,
         patience: Duration,
     ) -> Result<Self, Error> {
@@ -38,7 +41,7 @@ impl Attached {
             driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;
             Ok(connection)
         };
-        let config = config(Some(&name));
+        let config = Config { token, ..config(Some(&name)) };
         let place = Attachment::begin(engine, patience, registration, config, Box::new(connect))?;
         let connection = poll_fn(|cx| place.poll_connection(cx.waker())).await?;
         Ok(Self { place, connection })

@@ -14,6 +14,7 @@ use crate::lookout::{self, Watches};
 use crate::pauses::Pauses;
 use crate::redial::Connect;
 use crate::registration::Registration;
+use crate::surroundings;
 
 /// How long a wait goes on before it looks for an interrupt.
 const SLICE: Duration = Duration::from_millis(100);
@@ -80,7 +81,8 @@ impl Attachment {
     ///
     /// # Errors
     ///
-    /// INTERNAL when the system gives no thread. What the engine says comes with [`poll_connection`](Self::poll_connection).
+    /// INTERNAL when the system gives no thread; PERMISSION_DENIED and INVALID_ARGUMENT when the token of `PROCALL_ENGINE_TOKEN_FILE` cannot be
+    /// used. Without that variable, `config.token` is shown, or none. What the engine says comes with [`poll_connection`](Self::poll_connection).
     pub fn begin(
         engine: &str,
         patience: Duration,
@@ -88,6 +90,12 @@ impl Attachment {
         config: Config,
         connect: Box<Connect>,
     ) -> Result<Self, Error> {
+        // Before anything is looked for: a token that cannot be read is no reason to wait.
+        let token = match config.token {
+            Some(token) => Some(token),
+            None => surroundings::engine_token()?,
+        };
+        let config = Config { token, ..config };
         let state = State { looking: true, ..State::default() };
         let shared = Arc::new(Shared {
             engine: engine.to_owned(),

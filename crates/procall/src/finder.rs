@@ -129,6 +129,20 @@ impl Finder {
         self.through_engine
     }
 
+    /// The token to show to whoever was found, where that is the engine: what the file of `PROCALL_ENGINE_TOKEN_FILE` holds. The engine is the
+    /// one that services are asked for, the target `engine`, and the target that `PROCALL_ENGINE` names. Nobody else is shown it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read_token`](surroundings::read_token).
+    pub fn token(&self) -> Result<Option<Vec<u8>>, Error> {
+        let named = std::env::var(surroundings::ENGINE).is_ok_and(|engine| engine == self.target);
+        match self.through_engine || named || self.target == surroundings::ENGINE_NAME {
+            true => surroundings::engine_token(),
+            false => Ok(None),
+        }
+    }
+
     /// Where to look for it again.
     pub(crate) fn place(&self) -> (String, Option<String>) {
         (self.target.clone(), self.engine.clone())

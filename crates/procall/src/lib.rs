@@ -34,6 +34,7 @@ mod registration;
 mod runtime_dir;
 #[cfg(feature = "schema")]
 mod schema;
+mod secret_file;
 #[cfg(feature = "tokio")]
 mod server;
 mod service;
@@ -65,7 +66,8 @@ pub use listener::Listener;
 pub use messages::{Message, Messages, MessagesBuilder, Reply, messages};
 pub use metrics::{Ending, Latency, Meter, Metrics};
 pub use procall_proto::{
-    Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Flags, Heartbeat, Limits,
+    Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Fault, Flags, Heartbeat, Limits,
+    PeerInfo, Secrets,
 };
 pub use procall_proto::{buffer, json, scan, wire};
 pub use procall_transport as transport;

@@ -127,8 +127,11 @@ impl Running {
         match place {
             surroundings::Place::Engine { target, patience } => {
                 let name = service.own_name().to_owned();
+                let token = service.engine_token_given();
                 let dispatcher = Arc::new(Dispatcher::new(service));
-                Attached::start(&target, name, dispatcher, patience).await.map(Self::Attached)
+                Attached::start(&target, name, token, dispatcher, patience)
+                    .await
+                    .map(Self::Attached)
             }
             surroundings::Place::Address(address) => {
                 Server::bind(&address, service).map(Self::Listening)

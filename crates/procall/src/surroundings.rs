@@ -17,6 +17,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use crate::error::Error;
 use crate::lock;
 use crate::runtime_dir::Place as Directory;
+pub use crate::secret_file::{read_secret, read_token};
 
 /// The inherited descriptor: `number:device:inode`.
 pub const CHANNEL: &str = "PROCALL_CHANNEL";
@@ -29,6 +30,9 @@ pub const LISTEN: &str = "PROCALL_LISTEN";
 
 /// The engine to register with and to ask for services: its address, or its name in the runtime directory.
 pub const ENGINE: &str = "PROCALL_ENGINE";
+/// The file that holds the token to show to that engine, and nothing else. Nobody but this user may be able to read it; `/dev/fd/3` is an
+/// inherited descriptor.
+pub const ENGINE_TOKEN_FILE: &str = "PROCALL_ENGINE_TOKEN_FILE";
 /// The name under which an engine listens in the runtime directory.
 pub const ENGINE_NAME: &str = "engine";
 
@@ -111,6 +115,18 @@ pub fn parent() -> Result<Option<Parent>, Error> {
 pub fn token() -> Result<Option<Vec<u8>>, Error> {
     let Ok(token) = env::var(TOKEN) else { return Ok(None) };
     from_hex(&token).map(Some).ok_or_else(|| broken(format!("{TOKEN} is not hexadecimal")))
+}
+
+/// The token to show to the engine, from the file that `PROCALL_ENGINE_TOKEN_FILE` names; `None` when it names none.
+///
+/// # Errors
+///
+/// Those of [`read_token`].
+pub fn engine_token() -> Result<Option<Vec<u8>>, Error> {
+    match env::var_os(ENGINE_TOKEN_FILE).filter(|path| !path.is_empty()) {
+        Some(path) => read_token(path.as_ref()).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Dials the pool where a launcher closed the descriptor.

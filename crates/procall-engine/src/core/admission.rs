@@ -78,7 +78,7 @@ pub(crate) fn admit(registration: Registration, builtin: bool) -> Result<Admitte
 }
 
 /// The name by which the engine knows a method.
-fn full_name(service: &str, method: &str) -> String {
+pub(super) fn full_name(service: &str, method: &str) -> String {
     match method.contains('.') || service.is_empty() {
         true => method.to_owned(),
         false => format!("{service}.{method}"),

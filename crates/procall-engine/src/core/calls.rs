@@ -303,6 +303,9 @@ impl State {
             Some((full, _)) => full.clone(),
             None => self.resolve_bare(client, name)?,
         };
+        if let Some(peer) = self.peers.get(&client) {
+            peer.standing().call(&full)?;
+        }
         let offer = &self.methods[&full].offer;
         if offer.info.shape != shape {
             return Err(Error::invalid(format!(

@@ -29,6 +29,7 @@ pub(crate) use ticket::Ticket;
 
 use crate::events::Events;
 use crate::settings::Settings;
+use crate::tokens::Doors;
 use pins::Pins;
 
 /// Peers by number.
@@ -39,6 +40,7 @@ pub(crate) type Peers = HashMap<Number, Peer>;
 pub(crate) struct Core {
     state: Mutex<State>,
     pub(crate) settings: Settings,
+    pub(crate) doors: Doors,
     pub(crate) events: Events,
     pub(crate) meter: Arc<Meter>,
     /// Somebody wants the engine to stop.
@@ -69,10 +71,11 @@ pub(crate) struct State {
 }
 
 impl Core {
-    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings, doors: Doors) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             state: Mutex::default(),
             settings,
+            doors,
             events: Events::default(),
             meter: Arc::default(),
             stop: Notify::new(),

@@ -1,6 +1,7 @@
 //! What is sent without an answer, and what the engine itself answers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use procall::{
     Batch, Body, CallOptions, Connection, Encoded, Error, Incoming, MethodInfo, Registration,
@@ -24,7 +25,19 @@ impl Core {
             let Some(sender) = state.peers.get_mut(&from) else { return };
             sender.last_seen = std::time::Instant::now();
             let meta = wishes.sent(&sender.id);
-            (state.hearers(from, method, &wishes), meta)
+            let allowed = state.allow_notice(from, method, &wishes);
+            (allowed.map(|()| state.hearers(from, method, &wishes)), meta)
+        };
+        let targets = match targets {
+            Ok(targets) => targets,
+            Err(error) => {
+                if self.events.is_watched()
+                    && let Some(peer) = self.lock().who(from)
+                {
+                    self.events.tell(Event::Refused { peer, why: error.message().to_owned() });
+                }
+                return;
+            }
         };
         for (connection, name) in targets {
             let options = CallOptions { meta: meta.clone(), ..CallOptions::default() };
@@ -89,6 +102,25 @@ impl Core {
 }
 
 impl State {
+    /// Whether a peer may send this.
+    fn allow_notice(&self, from: Number, method: &str, wishes: &Wishes<'_>) -> Result<(), Error> {
+        let Some(sender) = self.peers.get(&from) else { return Ok(()) };
+        if wishes.broadcast && wishes.to.is_none() {
+            return sender.standing().broadcast();
+        }
+        let full = self.full_name_of(method);
+        sender.standing().call(full.as_deref().unwrap_or(method))
+    }
+
+    /// The full name of the one method that a notification means.
+    fn full_name_of(&self, method: &str) -> Option<Arc<str>> {
+        let full = self.methods.get_key_value(method).map(|(full, _)| full.clone());
+        full.or_else(|| {
+            let names = self.bare.get(method)?;
+            (names.len() == 1).then(|| names.first().cloned())?
+        })
+    }
+
     /// Who is to hear a notification, and what they call its method.
     fn hearers(
         &mut self,
@@ -110,12 +142,9 @@ impl State {
                 .filter(|peer| peer.number != from && peer.facts.hears_broadcasts);
             return hearing.map(|peer| (peer.connection.clone(), None)).collect();
         }
-        let full = self.methods.get_key_value(method).map(|(full, _)| full.clone());
-        let full = full.or_else(|| {
-            let names = self.bare.get(method)?;
-            (names.len() == 1).then(|| names.first().cloned())?
-        });
-        let Some(entry) = full.and_then(|full| self.methods.get(&full)) else { return Vec::new() };
+        let Some(entry) = self.full_name_of(method).and_then(|full| self.methods.get(&full)) else {
+            return Vec::new();
+        };
         let mut serving: Vec<(u32, Connection, String)> = entry
             .providers
             .iter()

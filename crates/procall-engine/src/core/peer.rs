@@ -6,8 +6,11 @@ use std::time::Instant;
 
 use procall::{Connection, Registration};
 
+use super::registering::Pace;
 use super::seat::Seat;
 use crate::facts::{Facts, Speaks};
+use crate::rights::Standing;
+use crate::tokens::Pass;
 
 /// Calls at once for a worker of a dialect, which cannot say how many it takes.
 const FOREIGN_SLOTS: u32 = 16;
@@ -26,10 +29,12 @@ pub(crate) struct Peer {
     /// The name is its own choice, so nobody else can have it.
     pub(crate) owns_name: bool,
     pub(crate) facts: Facts,
+    pub(crate) pass: Pass,
     pub(crate) connection: Connection,
     /// The service whose methods it may call by their bare names.
     pub(crate) want: Option<Arc<str>>,
     pub(crate) since: Instant,
+    pub(super) pace: Pace,
     pub(crate) last_seen: Instant,
     pub(crate) registration: Option<Arc<Registration>>,
     /// Full names of what it serves.
@@ -51,6 +56,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
+    /// What it may do.
+    pub(crate) fn standing(&self) -> Standing<'_> {
+        Standing { rights: &self.pass.rights, token: self.pass.token.as_deref() }
+    }
+
     /// Whether it takes this call now, by its number.
     pub(crate) fn has_room(&self, call: u64) -> bool {
         !self.suspected && !self.going && self.takes(call) && self.in_flight < self.slots

@@ -10,9 +10,11 @@ use procall::{Config, Connection, Error, ErrorCode, RawService, Side};
 
 use super::Core;
 use super::peer::{Number, Peer};
+use super::registering::Pace;
 use super::seat::Seat;
 use crate::events::Event;
 use crate::facts::{Facts, Speaks};
+use crate::tokens::Pass;
 
 /// A peer that has just come.
 pub(crate) struct Joined {
@@ -21,6 +23,32 @@ pub(crate) struct Joined {
 }
 
 impl Core {
+    /// Whether there is room for another peer.
+    ///
+    /// # Errors
+    ///
+    /// OVERLOADED when there are too many, of this user or address or of all; UNAVAILABLE when the engine is stopping.
+    pub(crate) fn check_room(&self, facts: &Facts) -> Result<(), Error> {
+        let state = self.lock();
+        if state.draining {
+            return Err(Error::new(ErrorCode::Unavailable, "the engine is stopping"));
+        }
+        let each = state.peers.values().filter(|peer| peer.facts.whose() == facts.whose()).count();
+        if facts.speaks != Speaks::Inside && each >= self.settings.peers_each {
+            return Err(Error::new(
+                ErrorCode::Overloaded,
+                format!("{each} peers of this user or address are connected already"),
+            ));
+        }
+        if state.peers.len() >= self.settings.peers {
+            return Err(Error::new(
+                ErrorCode::Overloaded,
+                format!("{} peers are connected already", self.settings.peers),
+            ));
+        }
+        Ok(())
+    }
+
     /// A link that somebody opened: from now on there is a peer.
     pub(crate) fn join(
         self: &Arc<Self>,
@@ -29,31 +57,13 @@ impl Core {
         facts: Facts,
     ) -> Result<Joined, Error> {
         let number = self.number();
-        {
-            let state = self.lock();
-            if state.draining {
-                return Err(Error::new(ErrorCode::Unavailable, "the engine is stopping"));
-            }
-            let each =
-                state.peers.values().filter(|peer| peer.facts.whose() == facts.whose()).count();
-            if facts.speaks != Speaks::Inside && each >= self.settings.peers_each {
-                return Err(Error::new(
-                    ErrorCode::Overloaded,
-                    format!("{each} peers of this user or address are connected already"),
-                ));
-            }
-            if state.peers.len() >= self.settings.peers {
-                return Err(Error::new(
-                    ErrorCode::Overloaded,
-                    format!("{} peers are connected already", self.settings.peers),
-                ));
-            }
-        }
+        self.check_room(&facts)?;
         let id: Arc<str> = uuid::Uuid::new_v4().to_string().into();
         let config = Config {
             name: "engine".to_owned(),
             features: vec![procall::ROUTER.to_owned()],
             pid: std::process::id(),
+            secrets: self.doors.secrets(facts.pass.is_none()),
             heartbeat: self.settings.heartbeat.clone(),
             ..Config::default()
         };
@@ -68,10 +78,13 @@ impl Core {
             id: id.clone(),
             name: id.clone(),
             owns_name: false,
+            // Before the handshake nothing can be asked for; after it, a token that was shown counts.
+            pass: facts.pass.clone().unwrap_or_else(Pass::empty),
             facts,
             connection: connection.clone(),
             want: None,
             since: now,
+            pace: Pace::new(now),
             last_seen: now,
             registration: None,
             methods: HashSet::new(),
@@ -102,6 +115,9 @@ impl Core {
             let mut state = self.lock();
             let Some(peer) = state.peers.get_mut(&number) else { return };
             if !std::mem::replace(&mut peer.ready, true) {
+                if let Some(pass) = info.secret.and_then(|secret| self.doors.pass(secret)) {
+                    peer.pass = pass;
+                }
                 peer.want = (!info.want.is_empty()).then(|| info.want.as_str().into());
                 wants = peer.want.clone();
                 let label = if info.name.is_empty() { None } else { Some(info.name.clone()) };

@@ -1,18 +1,63 @@
 //! Who serves what: registrations come, are replaced, and go with their peers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use procall::{Error, ErrorCode, Registration};
 
-use super::admission::{Admitted, admit};
+use super::admission::{Admitted, admit, full_name};
 use super::method::{Method, Provider};
 use super::peer::Number;
 use super::{Core, State, Ticket};
 use crate::events::{Event, PeerName};
 use crate::facts::Speaks;
+use crate::rights::Standing;
+use crate::tokens::Pass;
 
 /// Methods that are known although nobody serves them now; beyond that, some are forgotten.
 const MAX_AWAY: usize = 4_096;
+
+/// Registrations that a peer may make at once, and how long it takes until it may make another.
+const BURST: u32 = 64;
+const EACH: Duration = Duration::from_millis(100);
+
+/// How many registrations a peer may make now. One costs us schemas to compile, and all who came for the service a message.
+#[derive(Debug)]
+pub(super) struct Pace {
+    left: u32,
+    since: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { left: BURST, since: now }
+    }
+
+    /// OVERLOADED when it has made too many.
+    fn step(&mut self, now: Instant) -> Result<(), Error> {
+        let gained = now.saturating_duration_since(self.since).as_nanos() / EACH.as_nanos();
+        let gained = u32::try_from(gained).unwrap_or(u32::MAX);
+        if gained >= BURST - self.left {
+            (self.left, self.since) = (BURST, now);
+        } else {
+            self.left += gained;
+            self.since += EACH * gained;
+        }
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(Error::new(
+                ErrorCode::Overloaded,
+                format!("{BURST} registrations in a row are enough; one each {EACH:?} is taken from now on"),
+            )
+            .with_executed(procall::Executed::No)
+            .with_retry_after(EACH)),
+        }
+    }
+}
 
 impl Core {
     /// A peer tells what it serves: all of it counts from now on, in place of what it told before, or none.
@@ -21,14 +66,17 @@ impl Core {
         number: Number,
         registration: Registration,
     ) -> Result<Arc<Registration>, Error> {
-        let (builtin, label) = {
-            let state = self.lock();
-            let Some(peer) = state.peers.get(&number) else { return Err(gone()) };
+        let (builtin, label, pass) = {
+            let mut state = self.lock();
+            let Some(peer) = state.peers.get_mut(&number) else { return Err(gone()) };
+            peer.pace.step(Instant::now())?;
             let speaks = peer.facts.speaks;
-            (speaks == Speaks::Inside, !matches!(speaks, Speaks::Native | Speaks::Inside))
+            let label = !matches!(speaks, Speaks::Native | Speaks::Inside);
+            (speaks == Speaks::Inside, label, peer.pass.clone())
         };
         // Schemas are compiled without the lock: that may take a while.
-        let admitted = match admit(registration, builtin) {
+        let allowed = if builtin { Ok(()) } else { allow(&pass, &registration) };
+        let admitted = match allowed.and_then(|()| admit(registration, builtin)) {
             Ok(admitted) => admitted,
             Err(error) => {
                 let who = self.lock().who(number);
@@ -188,6 +236,7 @@ impl State {
         names: &[Arc<str>],
     ) -> Vec<(Arc<Ticket>, Error)> {
         let mut stranded = Vec::new();
+        let mut any_away = false;
         let gone = !self.peers.contains_key(&number);
         for name in names {
             let Some(method) = self.methods.get_mut(name) else { continue };
@@ -208,24 +257,30 @@ impl State {
                 };
                 stranded.push((ticket, error));
             }
-            if away {
-                self.forget_away(name);
-            }
+            any_away |= away;
+        }
+        if any_away {
+            self.forget_away(names);
         }
         stranded
     }
 
     /// Methods that nobody serves are remembered, so that callers learn of it and can wait, but not without end.
-    fn forget_away(&mut self, newest: &Arc<str>) {
+    fn forget_away(&mut self, newest: &[Arc<str>]) {
+        // All are looked at only once there are so many altogether, and only once for each registration.
+        if self.methods.len() <= MAX_AWAY {
+            return;
+        }
+        let newest: HashSet<&Arc<str>> = newest.iter().collect();
         let away: Vec<Arc<str>> = self
             .methods
             .values()
             .filter(|method| {
-                method.is_away() && method.waiting.is_empty() && method.name != *newest
+                method.is_away() && method.waiting.is_empty() && !newest.contains(&method.name)
             })
             .map(|method| method.name.clone())
             .collect();
-        let many = away.len().saturating_sub(MAX_AWAY);
+        let many = (away.len() + newest.len()).saturating_sub(MAX_AWAY);
         for name in away.into_iter().take(many) {
             self.methods.remove(&name);
             let last = super::last_part(&name);
@@ -239,6 +294,19 @@ impl State {
     }
 }
 
+/// Whether a peer may serve all of this.
+fn allow(pass: &Pass, registration: &Registration) -> Result<(), Error> {
+    let standing = Standing { rights: &pass.rights, token: pass.token.as_deref() };
+    if !registration.name.is_empty() {
+        standing.register(&registration.name)?;
+    }
+    let service = &registration.name;
+    registration
+        .methods
+        .iter()
+        .try_for_each(|method| standing.register(&full_name(service, &method.name)))
+}
+
 fn gone() -> Error {
     Error::new(ErrorCode::Closed, "the connection is over")
 }
@@ -246,4 +314,28 @@ fn gone() -> Error {
 fn lost() -> Error {
     Error::new(ErrorCode::WorkerLost, "the worker that this call was meant for has gone")
         .with_executed(procall::Executed::No)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_burst_registrations_are_taken_one_by_one() {
+        let start = Instant::now();
+        let mut pace = Pace::new(start);
+        for _ in 0..BURST {
+            pace.step(start).unwrap();
+        }
+        let error = pace.step(start).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Overloaded);
+        assert!(error.retry_after().is_some());
+        pace.step(start + EACH * 2).unwrap();
+        pace.step(start + EACH * 2).unwrap();
+        pace.step(start + EACH * 2).unwrap_err();
+        for _ in 0..BURST {
+            pace.step(start + EACH * 1000).unwrap();
+        }
+        pace.step(start + EACH * 1000).unwrap_err();
+    }
 }

@@ -336,6 +336,8 @@ pub struct PeerInfo {
     pub stream_items: u32,
     /// Its stream window in bytes.
     pub stream_bytes: u32,
+    /// Which of this side's [`Config::secrets`](crate::Config::secrets) it has shown, counted from 0; `None` when it has shown none of them.
+    pub secret: Option<usize>,
 }
 
 /// A stream has no credit left; [`Event::Writable`] says when to try again.

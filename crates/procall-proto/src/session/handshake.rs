@@ -3,6 +3,7 @@
 use super::Config;
 use super::assembly::MIN_CHUNK;
 use super::event::PeerInfo;
+use super::secrets::same;
 use crate::message::{VERSION, VERSION_MIN};
 use crate::wire::{Reader, WireError, Writer};
 use crate::{ErrorCode, Fault, Limits};
@@ -88,6 +89,7 @@ pub(super) fn read_info(bytes: &[u8]) -> Result<(PeerInfo, Option<&[u8]>), WireE
         max_calls: defaults.max_calls,
         stream_items: defaults.stream_items,
         stream_bytes: defaults.stream_bytes,
+        secret: None,
     };
     let mut token = None;
     let mut reader = Reader::new(bytes);
@@ -159,9 +161,18 @@ pub(super) fn choose_version(min: u64, max: u64) -> Result<u64, Fault> {
     Ok(version)
 }
 
-/// Compares tokens without telling by the time it takes where they differ.
-pub(super) fn same_token(expected: &[u8], given: Option<&[u8]>) -> bool {
-    let given = given.unwrap_or_default();
-    let differing = expected.iter().zip(given).fold(0, |differing, (a, b)| differing | (a ^ b));
-    expected.len() == given.len() && differing == 0
+/// Whether the peer may come in; which of several secrets it has shown.
+pub(super) fn check_token(config: &Config, given: Option<&[u8]>) -> Result<Option<usize>, Fault> {
+    let refused = |message| Fault::new(ErrorCode::Unauthenticated, message);
+    let needed = config.token.is_some() || config.secrets.are_needed();
+    let Some(given) = given else {
+        return if needed { Err(refused("a token is needed")) } else { Ok(None) };
+    };
+    if config.token.as_deref().is_some_and(|expected| !same(expected, given)) {
+        return Err(refused("the token is wrong"));
+    }
+    match config.secrets.find(given) {
+        None if !config.secrets.is_empty() => Err(refused("the token is wrong")),
+        found => Ok(found),
+    }
 }

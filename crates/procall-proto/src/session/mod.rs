@@ -8,12 +8,14 @@ mod handshake;
 mod liveness;
 mod outbox;
 mod registering;
+mod secrets;
 mod serving;
 mod streams;
 mod window;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::fmt;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -22,6 +24,7 @@ pub use event::{
     Blocked, Body, CallId, Counters, Event, IncomingCall, Options, Payload, PeerInfo, Reason,
 };
 pub use handshake::clean_name;
+pub use secrets::Secrets;
 
 use assembly::{Assembly, Head};
 use calling::Calling;
@@ -42,7 +45,7 @@ use crate::{ErrorCode, Executed, Failure, Fault, Heartbeat, Limits, Message, Tim
 /// let config = Config { name: "calc".into(), heartbeat: Some(Heartbeat::default()), ..Config::default() };
 /// assert!(config.token.is_none());
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// Own id, told to the peer; empty for none.
     pub id: String,
@@ -58,6 +61,8 @@ pub struct Config {
     pub features: Vec<String>,
     /// A secret. An initiator sends it; an acceptor that has one refuses a peer without it.
     pub token: Option<Vec<u8>>,
+    /// For an acceptor that knows several secrets: an initiator must show one of them, and [`PeerInfo::secret`] says which it was.
+    pub secrets: Secrets,
     /// When to ask the peer for a sign of life; `None`, the default, never asks.
     pub heartbeat: Option<Heartbeat>,
     /// The bounds.
@@ -74,9 +79,28 @@ impl Default for Config {
             want: String::new(),
             features: Vec::new(),
             token: None,
+            secrets: Secrets::default(),
             heartbeat: None,
             limits: Limits::default(),
         }
+    }
+}
+
+/// All but the secrets.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("id", &self.id)
+            .field("name", &self.name)
+            .field("runtime", &self.runtime)
+            .field("pid", &self.pid)
+            .field("want", &self.want)
+            .field("features", &self.features)
+            .field("token", &self.token.as_ref().map(|_| "a secret"))
+            .field("secrets", &self.secrets)
+            .field("heartbeat", &self.heartbeat)
+            .field("limits", &self.limits)
+            .finish()
     }
 }
 
@@ -313,13 +337,7 @@ impl Session {
             Message::Hello { min, max, info } if !self.initiator => {
                 let version = handshake::choose_version(min, max)?;
                 let (mut peer, token) = handshake::read_info(info).map_err(wire)?;
-                if let Some(expected) = &self.config.token
-                    && !handshake::same_token(expected, token)
-                {
-                    let message =
-                        if token.is_some() { "the token is wrong" } else { "a token is needed" };
-                    return Err(Fault::new(ErrorCode::Unauthenticated, message));
-                }
+                peer.secret = handshake::check_token(&self.config, token)?;
                 let mut info = Vec::new();
                 handshake::write_info(&self.config, false, &mut info);
                 self.outbox.control(&Message::Welcome { version, info: &info });

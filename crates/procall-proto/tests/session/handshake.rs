@@ -281,3 +281,53 @@ fn nothing_but_the_greeting_leaves_before_it_is_done() {
     assert_eq!(pair.client.take_sent(), ["hello", "call 1", "notify 3", "register 5"]);
     assert_eq!(pair.server.take_sent(), ["welcome", "call 2", "notify 4", "register 6"]);
 }
+
+/// An acceptor that knows several secrets.
+fn secrets(secrets: &[&[u8]]) -> Config {
+    let secrets = secrets.iter().map(|secret| secret.to_vec());
+    Config { secrets: procall_proto::Secrets::new(secrets), ..Config::default() }
+}
+
+#[test]
+fn of_several_secrets_it_is_known_which_one_was_shown() {
+    let known: [&[u8]; 3] = [b"alpha", b"beta", b"gamma"];
+    for (at, shown) in known.into_iter().enumerate() {
+        let pair = Pair::ready(token(shown), secrets(&known));
+        assert_eq!(pair.server.session.peer().unwrap().secret, Some(at));
+        assert_eq!(pair.client.session.peer().unwrap().secret, None);
+    }
+    for (shown, text) in [
+        (token(b"alph"), "the token is wrong"),
+        (token(b"alphabeta"), "the token is wrong"),
+        (token(b""), "the token is wrong"),
+        (Config::default(), "a token is needed"),
+    ] {
+        let mut pair = Pair::new(shown, secrets(&known));
+        pair.drive();
+        let ended = pair.client.expect_ended();
+        assert_eq!((ended.code, &*ended.message), (ErrorCode::Unauthenticated, text));
+    }
+}
+
+#[test]
+fn where_secrets_are_optional_a_wrong_one_is_still_refused() {
+    let optional = || {
+        let config = secrets(&[b"alpha"]);
+        Config { secrets: config.secrets.clone().optional(), ..config }
+    };
+    let pair = Pair::ready(Config::default(), optional());
+    assert_eq!(pair.server.session.peer().unwrap().secret, None);
+    let pair = Pair::ready(token(b"alpha"), optional());
+    assert_eq!(pair.server.session.peer().unwrap().secret, Some(0));
+    let mut pair = Pair::new(token(b"beta"), optional());
+    pair.drive();
+    assert_eq!(pair.client.expect_ended().code, ErrorCode::Unauthenticated);
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let config = Config { token: Some(b"canary".to_vec()), ..secrets(&[b"canary"]) };
+    let shown = format!("{config:?} {:?}", b"canary");
+    let (config, bytes) = shown.split_at(shown.len() - format!("{:?}", b"canary").len());
+    assert!(!config.contains("canary") && !config.contains(bytes), "{config}");
+}

@@ -26,6 +26,11 @@ impl Inbox {
         Self { bytes: Vec::new(), start: 0, limit, largest: 0, slack: Slack::default() }
     }
 
+    /// From now on messages may have so many bytes.
+    pub(crate) fn limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Where the next whole message is, which is thereby taken; `None` while its end has not arrived.
     pub(crate) fn take(&mut self) -> Result<Option<Range<usize>>, LinkError> {
         let Some(len) = self.announced()? else { return Ok(None) };

@@ -69,7 +69,7 @@ impl BlockingClient {
     pub fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
         let mut finder = Finder::new(target, options.patience);
         let link = finder.wait(&mut || false)?;
-        let config = config_for(&finder, options.name.as_deref());
+        let config = config_for(&finder, &options)?;
         let greeted = Self::greet(link, config.clone(), finder.greeting())?;
         let connection = greeted.ok_or_else(|| finder.unanswered())?;
         Ok(Self { line: Line::found(&finder, config, connection, Box::new(connect)) })

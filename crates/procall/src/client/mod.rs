@@ -110,7 +110,7 @@ impl Client {
                 None => tokio::time::sleep(finder.pause()).await,
             }
         };
-        let config = config_for(&finder, options.name.as_deref());
+        let config = config_for(&finder, &options)?;
         let wanted = Self::greet(link, config.clone());
         let greeted = tokio::time::timeout(finder.greeting(), wanted).await;
         let connection = greeted.unwrap_or_else(|_| Err(finder.unanswered()))?;
@@ -245,18 +245,31 @@ pub fn notify(channel: &dyn Channel, method: &str, params: impl Serialize) -> Re
 }
 
 /// How to connect. All fields have defaults.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConnectOptions {
     /// How long the service may take to be there and to answer, 5 s; zero is one look.
     pub patience: Duration,
     /// What the other side is to call this one, in its logs and to its handlers; [`program_name`](crate::program_name) without it. Control
     /// characters are left out, and what is beyond 128 bytes.
     pub name: Option<String>,
+    /// The token to show to an engine that wants one. Without it, an engine is shown what the file of `PROCALL_ENGINE_TOKEN_FILE` holds, and
+    /// others are shown none. `Debug` does not show it.
+    pub token: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("patience", &self.patience)
+            .field("name", &self.name)
+            .field("token", &self.token.as_ref().map(|_| "a secret"))
+            .finish()
+    }
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { patience: Finder::PATIENCE, name: None }
+        Self { patience: Finder::PATIENCE, name: None, token: None }
     }
 }
 
@@ -269,8 +282,16 @@ pub(crate) fn config(name: Option<&str>) -> procall_proto::Config {
 }
 
 /// What the peer that was found is told.
-pub(crate) fn config_for(finder: &Finder, name: Option<&str>) -> procall_proto::Config {
-    procall_proto::Config { want: finder.want().to_owned(), ..config(name) }
+pub(crate) fn config_for(
+    finder: &Finder,
+    options: &ConnectOptions,
+) -> Result<procall_proto::Config, Error> {
+    let token = match &options.token {
+        Some(token) => Some(token.clone()),
+        None => finder.token()?,
+    };
+    let want = finder.want().to_owned();
+    Ok(procall_proto::Config { want, token, ..config(options.name.as_deref()) })
 }
 
 /// A link to a service by name or address, if it is there now: one look of a [`Finder`]. Over TCP that may take a second.

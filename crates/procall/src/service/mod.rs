@@ -65,6 +65,7 @@ pub struct Service {
     engine: Option<String>,
     /// What this process wants to be called among the service's workers.
     own_name: Option<String>,
+    engine_token: Option<Vec<u8>>,
 }
 
 impl Service {
@@ -78,7 +79,8 @@ impl Service {
         assert!(crate::registration::is_name(&name), "{name:?} cannot name a service");
         let registration =
             Registration { name, concurrency: CONCURRENCY, ..Registration::default() };
-        Self { registration, handlers: Vec::new(), engine: None, own_name: None }
+        let (engine, own_name, engine_token) = (None, None, None);
+        Self { registration, handlers: Vec::new(), engine, own_name, engine_token }
     }
 
     /// The engine to register with, by address or name, instead of listening itself; see [`run`](Self::run).
@@ -96,9 +98,31 @@ impl Service {
         self
     }
 
+    /// The token to show to that engine. Without it, the engine is shown what the file of `PROCALL_ENGINE_TOKEN_FILE` holds. A secret belongs
+    /// into a file, not into the program: see [`read_token`](crate::surroundings::read_token).
+    ///
+    /// ```no_run
+    /// # fn f() -> Result<(), procall::Error> {
+    /// use procall::{Service, surroundings::read_token};
+    ///
+    /// let token = read_token("/run/secrets/math".as_ref())?;
+    /// let math = Service::new("math").engine("tcp:127.0.0.1:8080").engine_token(token);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn engine_token(mut self, token: impl Into<Vec<u8>>) -> Self {
+        self.engine_token = Some(token.into());
+        self
+    }
+
     #[cfg(feature = "tokio")]
     pub(crate) fn own_name(&self) -> &str {
         self.own_name.as_deref().unwrap_or(&self.registration.name)
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn engine_token_given(&self) -> Option<Vec<u8>> {
+        self.engine_token.clone()
     }
 
     #[cfg(feature = "tokio")]

@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use procall::json::JsonMessage;
 use procall::transport::{Link, PeerCredentials};
+use procall::wire::Reader;
 use procall::{Error, Readiness};
 
 pub(crate) use object::{Object, params_from_json, result_to_json};
@@ -86,7 +87,19 @@ pub(crate) async fn serve_with(
         return Counters::default();
     };
     let mut wire = Wire::new(link);
-    let sense = tokio::time::timeout(idle, first_of_sense(&mut wire, &readiness, first)).await;
+    let received = Received::read(&first, false);
+    drop(first);
+    // Its first message says who it is, or nothing does.
+    let pass = match host.authenticate(credentials, token_of(&received).as_deref()) {
+        Ok(pass) => pass,
+        Err(error) => {
+            wire.send(refusal(received, &error));
+            wire.close();
+            return Counters::default();
+        }
+    };
+    wire.widen();
+    let sense = tokio::time::timeout(idle, first_of_sense(&mut wire, &readiness, received)).await;
     let Ok(Some(received)) = sense else {
         wire.close();
         return Counters::default();
@@ -97,6 +110,7 @@ pub(crate) async fn serve_with(
         address,
         credentials,
         hears_broadcasts: !roadmap && hears(&received),
+        pass: Some(pass),
     };
     let ready = Arc::new(Ready::default());
     let inbox = Arc::new(Inbox::new(ready.clone()));
@@ -118,10 +132,8 @@ pub(crate) async fn serve_with(
 async fn first_of_sense(
     wire: &mut Wire,
     readiness: &Readiness,
-    first: Vec<u8>,
+    mut received: Received,
 ) -> Option<Received> {
-    let mut received = Received::read(&first, false);
-    drop(first);
     loop {
         let Received::Refused(refused) = received else { return Some(received) };
         wire.send(Peer::new().refused(&refused));
@@ -148,6 +160,22 @@ async fn first_of_sense(
     }
 }
 
+/// The token that a hello shows: text, or bytes.
+fn token_of(received: &Received) -> Option<Vec<u8>> {
+    let Received::Messages(messages) = received else { return None };
+    let JsonMessage::Hello { info, .. } = messages.first()? else { return None };
+    let mut reader = Reader::new(info);
+    for _ in 0..reader.map().ok()? {
+        let key = reader.text("a key of the info map").ok()?;
+        let value = reader.skip_any().ok()?;
+        if key == "token" {
+            let text = Reader::new(value).text("a token").map(|text| text.as_bytes().to_vec());
+            return text.or_else(|_| Reader::new(value).bin("a token").map(<[u8]>::to_vec)).ok();
+        }
+    }
+    None
+}
+
 /// Whether a peer that begins like this wants notifications that are for everybody.
 fn hears(received: &Received) -> bool {
     let Received::Messages(messages) = received else { return false };
@@ -161,13 +189,32 @@ fn hears(received: &Received) -> bool {
     })
 }
 
+/// Whether a first message is of a peer that speaks JSON.
+pub(crate) fn is_json(first: &[u8]) -> bool {
+    matches!(first.first(), Some(b'{' | b'['))
+}
+
+/// What a peer is told that is refused before anything it says was looked at.
+pub(crate) fn refused(error: &Error) -> String {
+    Peer::new().error(None, error.code().name(), error)
+}
+
 /// What a peer is told that the engine does not take.
 fn refusal(received: Received, error: &Error) -> String {
     match received {
         Received::Request(request) => request.asker.answer(Err(error)),
         Received::Messages(messages) => {
+            let mut peer = Peer::new();
+            match messages.first() {
+                Some(JsonMessage::Hello { .. }) => {
+                    let fault = Object::message("fault").text("code", error.code().name());
+                    return fault.text("text", error.message()).finish();
+                }
+                Some(JsonMessage::Register { id, .. }) => peer.seed = id.is_none(),
+                _ => {}
+            }
             let id = messages.first().and_then(JsonMessage::id);
-            Peer::new().error(id, error.code().name(), error)
+            peer.error(id, error.code().name(), error)
         }
         Received::Refused(_) => Peer::new().error(None, error.code().name(), error),
     }

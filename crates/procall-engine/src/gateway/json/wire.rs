@@ -24,6 +24,11 @@ impl Wire {
         len <= self.link.info().max_message
     }
 
+    /// The peer is known: its messages may be long.
+    pub(super) fn widen(&mut self) {
+        self.link.limit(usize::MAX);
+    }
+
     /// Whether the peer reads what is sent to it. While it does not, nothing is read from it, and nothing made for it.
     pub(super) fn has_room(&self) -> bool {
         self.waiting.is_empty()
