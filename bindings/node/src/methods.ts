@@ -132,7 +132,7 @@ function withoutFirst({ names, required, variadic }: Signature): Signature {
 
 /** What is registered of a method. */
 export function infoOf(service: string, method: Method): Record<string, unknown> {
-  const { options, signature } = method;
+  const { options } = method;
   return {
     name: method.name.includes(".") ? method.name : `${service}.${method.name}`,
     description: options.description,

@@ -8,7 +8,14 @@ if TYPE_CHECKING:
 
 
 class DeclaredError:
-    """An exception that a method declares with ``raises=``, or what another language calls that."""
+    """An exception that a method declares with ``raises=``, or what another language calls that.
+
+    ::
+
+        for method in calc.methods():
+            for error in method.errors:
+                print(method.name, error.name)  # images.width NotAnImage
+    """
 
     __slots__ = ("description", "name", "schema")
 

@@ -35,7 +35,12 @@ class TypedBuffer:
     ::
 
         image = procall.TypedBuffer("float16", (2, 3), bytes(12))
-        model.predict(image)
+        print(image.dtype, image.shape, len(image.data))  # float16 (2, 3) 12
+        image.tolist()  # [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+        pool.call("images.mean", image)  # 0.0
+
+        import numpy
+
         numpy.asarray(image)
     """
 

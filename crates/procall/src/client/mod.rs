@@ -16,6 +16,7 @@ pub use call::{AsChannel, Call, CallFuture, StreamCall};
 pub use items::DuplexCall;
 pub(crate) use items::Pump;
 
+#[cfg(feature = "tokio")]
 use self::line::Line;
 use crate::channel::Channel;
 use crate::error::Error;
