@@ -65,7 +65,9 @@ class PoolOptions(TypedDict, total=False):
     env: Mapping[str, str] | None
     """Variables of the workers' environment, beside this process's own."""
     cwd: str | os.PathLike[str] | None
-    """The workers' working directory: this process's own."""
+    """The workers' working directory: this process's own. The program of a command is meant from
+    there, as its arguments are; a worker's file is meant from here.
+    """
     interpreter: str | os.PathLike[str] | None
     """What runs the file: a program, or the folder of a virtual environment. Without it, a ``.py``
     file runs with the interpreter that runs this; where that is no virtual environment, a ``.venv``
