@@ -130,8 +130,9 @@ class Service:
         attributes, and arrive as the same class where the caller knows it, see
         ``procall.register_error``. All other exceptions arrive as ``HandlerError``.
 
-        With ``request_model`` the params as a whole become one model, the function's only
-        parameter: callers give the model's fields by name.
+        With ``request_model`` the params as a whole become one model, which says what is right:
+        a Pydantic model, a dataclass, a msgspec Struct or a TypedDict. The function takes the
+        model's fields by their names, or the model as its only parameter.
         """
 
         def decorate(function: Any) -> Any:
