@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from procall import _native
+from procall._public import public
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -310,6 +311,7 @@ class Calls(Base):
         self._leave(kind is not None)
 
 
+@public
 class Client(Calls):
     """A connection to a service. Its attributes are the service's methods: ``calc.add(1, 2)``.
 
@@ -328,6 +330,7 @@ class Client(Calls):
     """
 
 
+@public
 def connect(target: str, *, timeout: float | None = 5.0, name: str | None = None) -> Client:
     """Connects to a service by name, or by address such as ``unix:/run/calc.sock`` or
     ``tcp:127.0.0.1:9000``.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from procall._public import public
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal
 
 
+@public
 class DeclaredError:
     """An exception that a method declares with ``raises=``, or what another language calls that.
 
@@ -35,6 +38,7 @@ class DeclaredError:
         return f"<error {self.name}>"
 
 
+@public
 class MethodInfo:
     """One method, as its service has described it.
 

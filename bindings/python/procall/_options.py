@@ -6,9 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
+from procall._public import public
+
 Dispatch = Literal["idle_first", "least_loaded", "round_robin"]
 
 
+@public
 class PoolOptions(TypedDict, total=False):
     """What ``procall.Pool`` takes beside the program. ``None`` is the same as absent: the default.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from procall._native import Server
+from procall._public import public
 from procall._signature import Description
 
 TYPE_CHECKING = False
@@ -32,6 +33,7 @@ one.
 """
 
 
+@public
 class Service:
     """A named set of methods.
 
@@ -321,6 +323,7 @@ if TYPE_CHECKING:
     def method(**options: Unpack[MethodOptions]) -> Callable[[Function], Function]: ...
 
 
+@public
 def method(function: Any = None, /, **options: Any) -> Any:
     """Options for a method of a class, as ``Service.method`` has them for functions::
 

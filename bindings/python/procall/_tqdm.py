@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from procall import _progress
 from procall._native import reporter
+from procall._public import public
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@public
 class tqdm(Generic[T]):
     """Reports to the caller how far a handler's loop has come; elsewhere it only iterates.
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 import struct
 from math import prod
 
+from procall._public import public
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +26,7 @@ _TYPES = {
 }  # fmt: skip
 
 
+@public
 class TypedBuffer:
     """An array of numbers: element type, shape, and the bytes of the elements.
 
