@@ -109,7 +109,8 @@ pub(crate) fn open(env: Env, on_ready: Function<'_, (), ()>) -> napi::Result<()>
         }
         let hub = Hub::new().map_err(|error| errors::thrown(&error))?;
         // The sockets close with the environment, not with the thread.
-        let ended = || STATE.set(None);
+        // Those of a process that exits may be gone with the thread before.
+        let ended = || drop(STATE.try_with(RefCell::take));
         let watch = Watch::start(&env, hub.descriptor(), &on_ready, ended)?;
         *state = Some(State {
             hub,

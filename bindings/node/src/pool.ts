@@ -45,7 +45,7 @@ export interface PoolOptions extends Listeners {
   readonly args?: readonly string[] | undefined;
   /** Variables of the workers' environment, beside this process's own. */
   readonly env?: Readonly<Record<string, string>> | undefined;
-  /** The workers' working directory. */
+  /** The workers' working directory. The program of a command is meant from there, as its arguments are; a worker's file is meant from here. */
   readonly cwd?: string | undefined;
   /** What runs the file, instead of what its extension says: a program, or the folder of a virtual environment of Python. */
   readonly interpreter?: string | undefined;

@@ -11,7 +11,7 @@ import { serve } from "../testing/serving.mjs";
 const undefinedOnes = (...names) => Object.fromEntries(names.map((name) => [name, undefined]));
 
 describe("options that are undefined", { timeout: 60_000 }, () => {
-  const ofCalls = undefinedOnes("deadlineMs", "signal", "idempotent", "onProgress", "context", "items", "meta", "key", "to", "onTimeout");
+  const ofCalls = undefinedOnes("deadlineMs", "signal", "idempotent", "progress", "context", "items", "meta", "key", "to", "onTimeout");
 
   it("of services, methods, connections and calls are as absent", async (t) => {
     const options = undefinedOnes("description", "input", "output", "params", "result", "idempotent", "errors", "itemsOut", "itemsIn");

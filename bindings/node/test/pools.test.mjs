@@ -194,6 +194,19 @@ describe("pools", { timeout: 60_000 }, () => {
     }
   });
 
+  const codes = { exit: 7, "exit-in-answer": 7, "exit-with-unsent-calls": 7, "exit-in-progress": 7, throw: 1, reject: 1 };
+  for (const [way, code] of Object.entries(codes)) {
+    it(`do not change how their process ends: ${way}`, async (t) => {
+      const { ready, child, gone: ended, stderr } = await program(t, "leaving.mjs", [way]);
+      child.send("end");
+      assert.deepEqual(await ended, [code, null], stderr());
+      for (const pid of ready.pids) await gone(pid, 10_000);
+      // Of an error that nobody caught Node tells, and nobody else says anything.
+      if (code === 7) assert.equal(stderr(), "");
+      else assert.match(stderr(), /^file:.*leaving\.mjs:\d+\n[\s\S]*Error: nobody (catches|looks at) this\n(    at .*\n)*\nNode\.js v\S+\n$/);
+    });
+  }
+
   for (const way of ["idle", "exit", "calls", "spin"]) {
     const when = { idle: "comes to its end", exit: "exits", calls: "exits with calls in flight", spin: "is killed while a worker spins" };
     it(`leave nobody when their process ${when[way]}`, async (t) => {

@@ -194,7 +194,7 @@ export async function inferred(): Promise<void> {
 export async function options(controller: AbortController): Promise<void> {
   const calc = await connect<typeof arithmetic>("calc", { timeoutMs: 100, signal: controller.signal });
   same<Awaited<ReturnType<typeof calc.add>>, number>();
-  const sum = await calc.call("add", [1, 2], { deadlineMs: 80, signal: controller.signal, onProgress: ({ done }) => done.toFixed() });
+  const sum = await calc.call("add", [1, 2], { deadlineMs: 80, signal: controller.signal, progress: ({ done }) => done.toFixed() });
   same<typeof sum, number>();
   // Whoever passes options on need not leave out what is not given, whatever `exactOptionalPropertyTypes` says.
   const deadlineMs: number | undefined = controller.signal.aborted ? 80 : undefined;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from procall import _native
+from procall._public import public
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -319,6 +320,7 @@ class Calls(Base):
         self._leave(kind is not None)
 
 
+@public
 class Client(Calls):
     """A connection to a service. Its attributes are the service's methods: ``calc.add(1, 2)``.
 
@@ -337,6 +339,7 @@ class Client(Calls):
     """
 
 
+@public
 def connect(
     target: str,
     *,

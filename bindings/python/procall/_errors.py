@@ -5,6 +5,8 @@ A test compares them with the generated table in ``_codes.py``.
 
 from __future__ import annotations
 
+from procall._public import public
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -294,6 +296,9 @@ CLASSES: dict[str, type[Error]] = {
     )
 }
 """The class of each code."""
+
+for _each in (FieldError, Error, *CLASSES.values()):
+    public(_each)
 
 REGISTERED: dict[str, Any] = {}
 """What ``register_error`` has made known: by the name that travels, what makes the exception."""

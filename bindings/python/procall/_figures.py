@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from procall._public import public
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from procall._workers import WorkerInfo
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Latency:
     """Seconds from the start of a call to its end, the wait for a worker included; all 0 before the
@@ -38,6 +41,7 @@ class Latency:
         return ", ".join(f"{name} {_span(getattr(self, name))}" for name in names)
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Metrics:
     """What was counted of the calls of a client or pool since its start.
@@ -94,6 +98,7 @@ class Metrics:
         return f"<metrics {self}>"
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Health:
     """Whether a pool is well.
@@ -125,6 +130,7 @@ class Health:
         return f"<health {self.text}>"
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Stats:
     """All there is to know of a pool at once.

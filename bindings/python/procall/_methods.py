@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from procall._public import public
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Literal
 
 
+@public
 class DeclaredError:
-    """An exception that a method declares with ``raises=``, or what another language calls that."""
+    """An exception that a method declares with ``raises=``, or what another language calls that.
+
+    ::
+
+        for method in calc.methods():
+            for error in method.errors:
+                print(method.name, error.name)  # images.width NotAnImage
+    """
 
     __slots__ = ("description", "name", "schema")
 
@@ -28,6 +38,7 @@ class DeclaredError:
         return f"<error {self.name}>"
 
 
+@public
 class MethodInfo:
     """One method, as its service has described it.
 

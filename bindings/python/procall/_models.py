@@ -13,7 +13,8 @@ def pydantic(model: Any) -> Hint:
     """A Pydantic model: its own schema, its own validation."""
 
     # Instances travel by the names of their fields, and may be given by their aliases too.
-    aliased = any(field.alias for field in getattr(model, "model_fields", {}).values())
+    fields = getattr(model, "model_fields", {}).values()
+    aliased = any(field.validation_alias for field in fields)
     options = {"by_name": True, "by_alias": True} if aliased else {}
 
     def convert(value: Any) -> Any:

@@ -6,9 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
+from procall._public import public
+
 Dispatch = Literal["idle_first", "least_loaded", "round_robin"]
 
 
+@public
 class PoolOptions(TypedDict, total=False):
     """What ``procall.Pool`` takes beside the program. ``None`` is the same as absent: the default.
 
@@ -65,7 +68,9 @@ class PoolOptions(TypedDict, total=False):
     env: Mapping[str, str] | None
     """Variables of the workers' environment, beside this process's own."""
     cwd: str | os.PathLike[str] | None
-    """The workers' working directory: this process's own."""
+    """The workers' working directory: this process's own. The program of a command is meant from
+    there, as its arguments are; a worker's file is meant from here.
+    """
     interpreter: str | os.PathLike[str] | None
     """What runs the file: a program, or the folder of a virtual environment. Without it, a ``.py``
     file runs with the interpreter that runs this; where that is no virtual environment, a ``.venv``

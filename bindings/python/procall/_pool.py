@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from procall import _native
 from procall._client import Calls
+from procall._public import public
 from procall._workers import Answer, Event, Watched, plan
 
 TYPE_CHECKING = False
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from procall._workers import Program
 
 
+@public
 class Pool(Watched, Calls):
     """Several processes that run one program, and calls spread over them.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from procall._errors import REGISTERED
+from procall._public import public
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     def register_error(*, name: str) -> Callable[[Class], Class]: ...
 
 
+@public
 def register_error(error: Any = None, /, *, name: str | None = None) -> Any:
     """Makes an exception class known, so that an error which a service declares with ``raises=``
     is raised as this class here; without it, it arrives as ``HandlerError``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from procall._native import Server
+from procall._public import public
 from procall._signature import Description
 
 TYPE_CHECKING = False
@@ -32,6 +33,7 @@ one.
 """
 
 
+@public
 class Service:
     """A named set of methods.
 
@@ -130,8 +132,9 @@ class Service:
         attributes, and arrive as the same class where the caller knows it, see
         ``procall.register_error``. All other exceptions arrive as ``HandlerError``.
 
-        With ``request_model`` the params as a whole become one model, the function's only
-        parameter: callers give the model's fields by name.
+        With ``request_model`` the params as a whole become one model, which says what is right:
+        a Pydantic model, a dataclass, a msgspec Struct or a TypedDict. The function takes the
+        model's fields by their names, or the model as its only parameter.
         """
 
         def decorate(function: Any) -> Any:
@@ -341,6 +344,7 @@ if TYPE_CHECKING:
     def method(**options: Unpack[MethodOptions]) -> Callable[[Function], Function]: ...
 
 
+@public
 def method(function: Any = None, /, **options: Any) -> Any:
     """Options for a method of a class, as ``Service.method`` has them for functions::
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Literal
 
+    from procall._request import Request
+
     Kind = Literal["plain", "generator", "coroutine", "async_generator"]
     Source = Literal["params", "context", "items"]
 
@@ -29,6 +31,7 @@ class Parameter:
         "schema",
         "shown",
         "source",
+        "told",
         "types",
     )
 
@@ -51,9 +54,15 @@ class Parameter:
             hint = Context
         elif _schema.is_stream(hint):
             self.source = "items"
-        self._set(_known(f"parameter {name}", self.source, hint))
+        self.told = hint
+        """Its hint, as it stands there."""
 
-    def _set(self, known: _schema.Hint) -> None:
+    def read(self) -> None:
+        """Looks at its hint. Raises ``TypeError`` for one that cannot be expressed."""
+        self.set(_known(f"parameter {self.name}", self.source, self.told))
+
+    def set(self, known: _schema.Hint) -> None:
+        """What it takes, whatever its hint says."""
         self.hint = known
         self.schema = known.schema
         self.types = known.types
@@ -99,6 +108,8 @@ class Description:
         "_description",
         "_idempotent",
         "_kwargs",
+        "_model_schema",
+        "_request",
         "_request_model",
         "check_result",
         "handler",
@@ -184,14 +195,12 @@ class Description:
         self.open = self._args is not None or self._kwargs is not None
         if sum(parameter.source == "items" for parameter in self.parameters) > 1:
             raise TypeError("has more than one stream parameter")
+        self._request: Request | None = None
         if self._request_model is not None:
-            params = self._params()
-            if len(params) != 1 or self.open:
-                raise TypeError("with request_model it takes the model as its only parameter")
-            params[0]._set(_known("request_model", "params", self._request_model))
-            if params[0].types != _schema.DICT:
-                raise TypeError("request_model needs a model: a class with named fields")
-            self.open = True
+            self._read_model()
+        for parameter in self.parameters:
+            if self._request is None or parameter.source != "params":
+                parameter.read()
         result = signature.result
         if self.kind in ("generator", "async_generator"):
             result = _schema.item_of(result)
@@ -202,6 +211,22 @@ class Description:
         self.check_result = None
         if hint.types != _schema.ANYTHING or hint.convert is not None:
             self.check_result = _checker(hint)
+
+    def _read_model(self) -> None:
+        """The model says what is right, so the parameters that take it, or its fields, need no
+        hints.
+        """
+        from procall._request import Request
+
+        hint = _known("request_model", "params", self._request_model)
+        params = self._params()
+        args, kwargs = (each is not None for each in (self._args, self._kwargs))
+        model = self._request_model
+        self._request = Request(model, hint, params, args=args, kwargs=kwargs)
+        self._model_schema = hint.schema
+        for parameter in params:
+            parameter.set(_schema.Hint({}))
+        self.open = True
 
     def _params(self) -> list[Parameter]:
         return [parameter for parameter in self.parameters if parameter.source == "params"]
@@ -224,6 +249,8 @@ class Description:
         The native half binds what has neither ``*args`` nor ``**kwargs``, and comes here when
         something is wrong.
         """
+        if self._request is not None:
+            return self._bind_model(self._request, given, named, context, items)
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
         problems: list[tuple[str, str]] = []
@@ -238,9 +265,7 @@ class Description:
             problems.append((_schema.pointer((where,))[: _schema.MOST_TEXT], message))
 
         rest = dict(named)
-        whole = self._request_model is not None or (
-            bool(named) and self.takes_whole and self._params()[0].name not in named
-        )
+        whole = bool(named) and self.takes_whole and self._params()[0].name not in named
         at = 0
         gap = False
         for parameter in self.parameters:
@@ -286,6 +311,36 @@ class Description:
                 kwargs[name] = make(self._kwargs, value, name)
         return tuple(args), kwargs, problems[: _schema.MOST_PROBLEMS]
 
+    def _bind_model(
+        self,
+        request: Request,
+        given: tuple[Any, ...],
+        named: dict[str, Any],
+        context: Any,
+        items: Any,
+    ) -> tuple[tuple[Any, ...], dict[str, Any], list[tuple[str, str]]]:
+        values, problems = request.read(given, named)
+        if problems:
+            return (), {}, problems[: _schema.MOST_PROBLEMS]
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for parameter in self.parameters:
+            if parameter.source == "context":
+                value = context
+            elif parameter.source == "items":
+                value = items
+            elif parameter.name in values:
+                value = values.pop(parameter.name)
+            else:
+                continue
+            if parameter.positional_only:
+                args.append(value)
+            else:
+                kwargs[parameter.name] = value
+        if self._kwargs is not None:
+            kwargs.update(values)
+        return tuple(args), kwargs, []
+
     def _params_schema(self, params: list[Parameter]) -> dict[str, Any]:
         """An object with one property an argument. With ``*args`` it describes the array of
         arguments too, because only that can hold them: JSON Schema's keywords for objects and for
@@ -326,8 +381,10 @@ class Description:
             if items_out
             else ("items_in" if items_in else "unary"),
         }
-        if self._request_model is not None:
-            info["params_schema"] = params[0].schema
+        if self._request is not None:
+            if self._request.params is not None:
+                info["params"] = self._request.params
+            info["params_schema"] = self._model_schema
         else:
             # Where ``**kwargs`` takes any name, those of positional-only parameters mean others.
             hidden = self._kwargs is not None and any(each.positional_only for each in params)

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from procall import _progress
 from procall._native import reporter
+from procall._public import public
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@public
 class tqdm(Generic[T]):
     """Reports to the caller how far a handler's loop has come; elsewhere it only iterates.
 
@@ -25,11 +27,21 @@ class tqdm(Generic[T]):
 
     ::
 
-        @model.method
-        def train(epochs: int) -> float:
-            for epoch in procall.tqdm(range(epochs), desc="training"):
-                loss = step(epoch)
-            return loss
+        def squares(n: int) -> list[int]:
+            return [i * i for i in procall.tqdm(range(n), desc="squaring")]
+
+        squares(3)  # [0, 1, 4]
+
+    Or step by step::
+
+        with procall.tqdm(total=300, desc="training") as bar:
+            for epoch in range(3):
+                bar.set_description(f"epoch {epoch}")
+                bar.update(100)
+                bar.set_postfix(loss=0.25)  # or bar.set_postfix_str("loss=0.25")
+            bar.reset(total=10)
+            bar.refresh()
+        bar.close()  # the end of `with` does it too
     """
 
     def __init__(
@@ -42,9 +54,12 @@ class tqdm(Generic[T]):
         **drawing: Any,
     ) -> None:
         self.iterable = iterable
-        self.desc = desc or ""
-        self.total = total if total is not None else _progress.total_of(iterable)
-        self.n = initial
+        self.desc: str = desc or ""
+        """What is being done."""
+        self.total: float | None = total if total is not None else _progress.total_of(iterable)
+        """How many steps there are, where that is known."""
+        self.n: float = initial
+        """How many of them are done."""
         self._postfix = ""
         # The call is that of whoever makes it, whichever thread goes on with it.
         self._reporter = reporter()

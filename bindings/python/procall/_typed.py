@@ -7,6 +7,8 @@ from __future__ import annotations
 import struct
 from math import prod
 
+from procall._public import public
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +26,7 @@ _TYPES = {
 }  # fmt: skip
 
 
+@public
 class TypedBuffer:
     """An array of numbers: element type, shape, and the bytes of the elements.
 
@@ -35,7 +38,12 @@ class TypedBuffer:
     ::
 
         image = procall.TypedBuffer("float16", (2, 3), bytes(12))
-        model.predict(image)
+        print(image.dtype, image.shape, len(image.data))  # float16 (2, 3) 12
+        image.tolist()  # [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+        pool.call("images.mean", image)  # 0.0
+
+        import numpy
+
         numpy.asarray(image)
     """
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from procall._public import public
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     ]
 
 
+@public
 class WorkerInfo:
     """What is known of one worker.
 
@@ -85,6 +88,7 @@ class WorkerInfo:
         return f"<worker {self.name} (pid {self.pid}) {self.state}>"
 
 
+@public
 class OutputLine:
     """A line that a worker printed.
 
@@ -135,6 +139,7 @@ class OutputLine:
         return f"<output {self}>"
 
 
+@public
 class Event:
     """Something that happened to a worker.
 
@@ -176,6 +181,7 @@ class Event:
         return f"<event {self.text}>"
 
 
+@public
 class Outcome:
     """What became of one call of a batch.
 
@@ -208,6 +214,7 @@ class Outcome:
         return repr(self._value) if self.error is None else str(self.error)
 
 
+@public
 class Answer(Outcome):
     """One worker's part in a broadcast.
 

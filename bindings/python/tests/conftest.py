@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import procall
 import pytest
+from procall import _errors
 
 HERE = pathlib.Path(__file__).parent
 SERVICES = HERE / "services"
@@ -72,6 +73,15 @@ class Served:
 
 
 Serve = Callable[..., Served]
+
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    """What a test registers is forgotten after it."""
+    before = dict(_errors.REGISTERED)
+    yield
+    _errors.REGISTERED.clear()
+    _errors.REGISTERED.update(before)
 
 
 @pytest.fixture

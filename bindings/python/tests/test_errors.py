@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import multiprocessing
 import pickle
+import pydoc
 import traceback
 
 import procall
@@ -70,6 +72,25 @@ def test_an_error_of_a_handlers_own_can_be_pickled() -> None:
     own = pickle.loads(pickle.dumps(procall.PermissionDenied("not for you")))
     assert type(own) is procall.PermissionDenied
     assert str(own) == "not for you"
+
+
+@pytest.mark.parametrize("name", [name for name in procall.__all__ if name[0] != "_"])
+def test_what_is_public_says_where_it_is(name: str) -> None:
+    item = getattr(procall, name)
+    if inspect.ismodule(item):
+        return
+    assert (item.__module__, item.__name__) == ("procall", name)
+    assert pickle.loads(pickle.dumps(item)) is item
+    kind = "class" if inspect.isclass(item) else "function"
+    told = pydoc.render_doc(item, renderer=pydoc.plaintext)
+    assert f": {kind} {name} in module procall\n" in told
+
+
+def test_a_traceback_names_the_public_class() -> None:
+    with pytest.raises(procall.SpawnFailed) as caught:
+        procall.Pool("nothing.py")
+    (line,) = traceback.format_exception_only(caught.value)
+    assert line.startswith("procall.SpawnFailed: SPAWN_FAILED: ")
 
 
 def _fail() -> None:

@@ -78,8 +78,9 @@ def test_an_error_ends_a_map() -> None:
         # Perhaps before their handlers began, so that the caller is asked and not the worker.
         while pool.metrics().cancelled_requests != 2:
             pass
-        assert left_nothing_running(pool.what_happened())
-        assert pool.metrics().cancelled_requests == 2
+        # A handler hears of it in its own turn of the worker's loop.
+        while not left_nothing_running(pool.what_happened()):
+            pass
 
 
 def test_leaving_a_map_early_cancels_what_is_under_way(tmp_path: pathlib.Path) -> None:

@@ -8,7 +8,7 @@ import datetime
 import enum
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple, NewType, TypedDict
+from typing import Any, Literal, NamedTuple, NewType, NotRequired, TypedDict
 
 import msgspec
 import procall
@@ -42,6 +42,11 @@ class Tree:
 class User(TypedDict):
     name: str
     tags: list[str]
+
+
+class Loose(TypedDict):
+    name: str
+    tags: NotRequired[list[str]]
 
 
 class Pair(NamedTuple):
@@ -138,6 +143,64 @@ def whole(model: Model, ctx: procall.Context) -> str:
 @service.method(request_model=Point)
 def whole_point(point: Point) -> float:
     return point.sum
+
+
+@service.method(request_model=Model)
+def spread(name: str, ctx: procall.Context, age: int, nick: str | None) -> str:
+    return f"{name} {age} {nick} {ctx.method}"
+
+
+@service.method(request_model=Point)
+def spread_point(x: int, y: float) -> list[Any]:
+    return [x, "Point"]
+
+
+@service.method(request_model=Struct)
+def spread_struct(name, /, *, sizes) -> list[Any]:  # type: ignore[no-untyped-def]
+    return [name, sizes]
+
+
+@service.method(request_model=Loose)
+def spread_user(name: str, tags: list[str] | None = None) -> list[Any]:
+    return [name, tags]
+
+
+class Outer(pydantic.BaseModel):
+    outer: Model
+
+
+@service.method(request_model=Outer)
+def spread_nested(outer: Model) -> str:
+    return type(outer).__name__
+
+
+class Open(pydantic.BaseModel, extra="allow"):
+    a: int
+    b: int
+
+
+@service.method(request_model=Open)
+def spread_open(a: int, **more: Any) -> dict[str, Any]:
+    return {"a": a, **more}
+
+
+class Closed(pydantic.BaseModel, extra="forbid"):
+    n: int
+
+
+@service.method(request_model=Closed)
+def spread_closed(n: int) -> int:
+    return n
+
+
+@service.method(request_model=Closed)
+def spread_stream(n: int) -> Iterator[int]:
+    yield from range(n)
+
+
+@service.method(request_model=Closed)
+async def spread_awaited(n: int) -> int:
+    return n
 
 
 @served
@@ -299,12 +362,71 @@ def test_a_model_may_be_the_whole_request(client: procall.Client) -> None:
     assert info.params_schema == Model.model_json_schema()
 
 
-def test_a_whole_request_needs_one_model() -> None:
+@pytest.mark.parametrize(
+    ("function", "model", "told"),
+    [
+        (lambda name, age: None, Model, r"method o\.f: its request_model has the field nick, but"),
+        (lambda name, age, nick, more: None, Model, "has the parameter more, which is no field"),
+        (lambda: None, Model, "has the field name, but the function has no such parameter"),
+        (lambda *all: None, Model, r"by name, which \*args cannot"),
+        (lambda a: None, int, "request_model needs a model"),
+        (lambda name, tags: None, Loose, "field tags of its request_model may be absent; give"),
+    ],
+)
+def test_a_model_that_does_not_fit_its_function_is_refused(
+    function: Callable[..., Any], model: type, told: str
+) -> None:
     other = procall.Service("o")
-    with pytest.raises(TypeError, match=r"method o\.f: with request_model it takes the model"):
-        other.register("f", lambda a, b: None, request_model=Model)
-    with pytest.raises(TypeError, match="request_model needs a model"):
-        other.register("f", lambda a: None, request_model=int)
+    with pytest.raises(TypeError, match=told):
+        other.register("f", function, request_model=model)
+
+
+def test_the_fields_of_a_model_by_name(client: procall.Client) -> None:
+    """The model validates, with its defaults, and the handler gets the fields."""
+    assert client.spread(name="a", age="3") == "a 3 None s.spread"
+    assert client.spread(name="a", age=3, nickName="b") == "a 3 b s.spread"
+    assert client.spread(name="a", age=3, nick="b") == "a 3 b s.spread"
+    assert client.spread("a", 3, "b") == "a 3 b s.spread"
+    # As callers in other languages write it.
+    assert client.spread({"name": "a", "age": 3, "nickName": "b"}) == "a 3 b s.spread"
+    assert client.spread_nested({"name": "a", "age": 1}) == "Model"
+    assert client.spread("a", 3) == client.call("spread", "a", 3) == "a 3 None s.spread"
+    # What it does not know, this model leaves out.
+    assert client.spread(name="a", age=3, more=5) == "a 3 None s.spread"
+    assert client.spread_point(x=1) == client.spread_point(1) == [1, "Point"]
+    assert client.spread_struct(name="a") == ["a", []]
+    assert client.spread_struct("a", [1]) == ["a", [1]]
+    assert client.spread_user(name="a") == client.spread_user("a") == ["a", None]
+    assert client.spread_user(name="a", tags=["t"]) == ["a", ["t"]]
+    assert client.spread_nested(outer={"name": "a", "age": 1}) == "Model"
+    assert client.spread_open(a=1, b=2, c="x") == {"a": 1, "b": 2, "c": "x"}
+    assert list(client.spread_stream(n=2)) == [0, 1]
+    assert client.spread_awaited(n=2) == 2
+
+
+def test_wrong_fields_of_a_model_are_all_named(client: procall.Client) -> None:
+    least = "input should be greater than or equal to 0"
+    assert wrong(client.spread, age=-1) == {"/name": "field required", "/age": least}
+    assert wrong(client.spread, 1, -1) == {"/0": "input should be a valid string", "/1": least}
+    assert wrong(client.spread, "a", 1, 2) == {"/2": "input should be a valid string"}
+    assert wrong(client.spread, "a", 1, None, 4) == {"/3": "one argument too many"}
+    assert wrong(client.spread) == {"/name": "field required", "/age": "field required"}
+    assert wrong(client.spread_point, x="a", z=1) == {
+        "/x": "must be int, not str",
+        "/z": "Point does not know",
+    }
+    assert set(wrong(client.spread_nested, outer={"name": "a"})) == {"/outer/age"}
+    assert set(wrong(client.spread_nested, {"name": "a"})) == {"/0/age"}
+    assert wrong(client.spread, {"name": "a"}) == {"/0/age": "field required"}
+    assert wrong(client.spread_closed, n=1, m=2) == {"/m": "extra inputs are not permitted"}
+
+
+def test_a_function_that_takes_fields_tells_their_names(client: procall.Client) -> None:
+    infos = {each.name: each for each in client.methods()}
+    spread, whole = infos["s.spread"], infos["s.whole"]
+    assert spread.params == ["name", "age", "nickName"]
+    assert spread.params_schema == whole.params_schema == Model.model_json_schema()
+    assert whole.params == []
 
 
 def test_msgspec_structs(client: procall.Client) -> None:

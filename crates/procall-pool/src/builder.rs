@@ -105,6 +105,9 @@ impl PoolBuilder {
     }
 
     /// The workers' working directory; this process's own without it.
+    ///
+    /// The program and the arguments of [`Pool::command`] are seen from there, as a shell would have it in that folder. The file of
+    /// [`Pool::spawn`], an interpreter's path and this folder itself are seen from where this process is.
     pub fn cwd(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cwd = Some(folder.into());
         self

@@ -32,6 +32,14 @@ fn a_worker_that_exits_at_once_fails_the_start_with_its_last_words() {
 }
 
 #[test]
+fn a_worker_that_serves_nothing_is_told_to() {
+    let error = Pool::command(["true"]).workers(1).start().wait().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::SpawnFailed);
+    let told = "exited with code 0 before it was ready: it came to its end and served nothing; call `run()`";
+    assert!(error.message().contains(told), "{error}");
+}
+
+#[test]
 fn a_worker_that_never_connects_fails_the_start_in_time() {
     let error = pool()
         .env("MODE", "never_ready")

@@ -17,7 +17,7 @@ try {
 
   // How far a call has come. At most ten reports a second travel.
   const reports = [];
-  const learned = await pool.call("learn", [3], { onProgress: (report) => reports.push(report) });
+  const learned = await pool.call("learn", [3], { progress: (report) => reports.push(report) });
   console.log("progress:", learned, "after", reports[0]);
 } finally {
   await pool.stop();

@@ -25,5 +25,5 @@ with procall.Pool(sys.argv[1], workers=2) as pool:
 
     # How far a call has come. At most ten reports a second travel.
     reports = []
-    learn = pool.options(on_progress=lambda *report: reports.append(report))
+    learn = pool.options(progress=lambda *report: reports.append(report))
     print("progress:", learn.call("learn", 3), "after", reports[0])

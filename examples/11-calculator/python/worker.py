@@ -18,8 +18,8 @@ def ping() -> str:
 
 
 @calculator.method(request_model=AddArgs)
-def add(request: AddArgs) -> int:
-    return request.a + request.b
+def add(a: int, b: int) -> int:
+    return a + b
 
 
 if __name__ == "__main__":

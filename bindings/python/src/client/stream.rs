@@ -30,7 +30,7 @@ use crate::wait::wait;
 ///     numbers.send(1)
 ///     numbers.result()  # 1
 ///     numbers.close()
-#[pyclass(frozen, module = "procall._native")]
+#[pyclass(frozen, module = "procall")]
 pub(crate) struct Stream {
     stage: Mutex<Stage>,
     shape: Shape,

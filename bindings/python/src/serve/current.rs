@@ -57,7 +57,8 @@ struct Restore(Option<Reporter>);
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        PLAIN.replace(self.0.take());
+        // A thread that ends has none to restore.
+        let _ = PLAIN.try_with(|plain| plain.replace(self.0.take()));
     }
 }
 
@@ -69,7 +70,7 @@ pub(crate) fn current_remaining(py: Python<'_>) -> PyResult<Option<Duration>> {
 /// What reports the progress of the call that is handled here; `None` when none is.
 #[pyfunction]
 pub(crate) fn reporter(py: Python<'_>) -> PyResult<Option<Reporter>> {
-    let plain = PLAIN.with_borrow(Clone::clone);
+    let plain = PLAIN.try_with(|plain| plain.borrow().clone()).ok().flatten();
     if plain.is_some() {
         return Ok(plain);
     }

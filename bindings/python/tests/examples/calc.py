@@ -52,9 +52,15 @@ def reload(path: str) -> str:
     return path
 
 
+calc.register("images.mean", lambda image: _mean(image))
 calc.register("images.width", lambda path: _width(path), raises=[NotAnImage])
 calc.register("sessions.put", lambda key, value: None)
 calc.register("sessions.login", lambda name: name)
+
+
+def _mean(image: procall.TypedBuffer) -> float:
+    numbers = [number for row in image.tolist() for number in row]
+    return sum(numbers) / len(numbers)
 
 
 def _width(path: str) -> int:

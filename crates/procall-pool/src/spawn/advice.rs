@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::Launch;
+use super::{Exit, Launch};
 
-/// The fix, when what the process printed is one of the mistakes that nearly everybody makes once.
-pub(crate) fn advice(launch: &Launch, words: &str) -> Option<String> {
+/// The fix, when how the process ended and what it printed is one of the mistakes that nearly everybody makes once.
+pub(crate) fn advice(launch: &Launch, exit: Exit, words: &str) -> Option<String> {
     let says = |text: &str| words.contains(text);
     let program = launch.program.display();
     if says("No module named 'procall'") {
@@ -35,7 +35,10 @@ pub(crate) fn advice(launch: &Launch, words: &str) -> Option<String> {
                 .to_owned(),
         );
     }
-    None
+    (exit == Exit::Code(0)).then(|| {
+        "it came to its end and served nothing; call `run()` of its service at the end of the file"
+            .to_owned()
+    })
 }
 
 fn is_python(program: &Path) -> bool {
@@ -54,7 +57,7 @@ mod tests {
             cwd: None,
             transport: None,
         };
-        advice(&launch, words)
+        advice(&launch, Exit::Code(1), words)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use procall::Error;
 
-use super::program::{executable, find, refused};
+use super::program::{Meant, executable, find, refused};
 use super::search::{is_executable, on_path, variable};
 
 type Environment = [(OsString, OsString)];
@@ -38,7 +38,7 @@ pub(super) fn named(
         }
         return Ok((python, vec![script.into()]));
     }
-    let program = find(interpreter, env)?;
+    let program = find(interpreter, env, None, Meant::Interpreter)?;
     let is_node = program.file_name().is_some_and(|name| name == "node" || name == "nodejs");
     if is_node && is_typescript(&script) {
         return match typescript_flags(&script, &program) {
@@ -89,7 +89,7 @@ fn python(script: &Path, default: Option<&OsStr>, env: &Environment) -> Result<P
         return Ok(venv.join("bin").join("python"));
     }
     if let Some(default) = default {
-        return find(default, env);
+        return find(default, env, None, Meant::Interpreter);
     }
     ["python3", "python"].iter().find_map(|name| on_path(OsStr::new(name), env)).ok_or_else(|| {
         refused("a .py worker needs python3, which is not on PATH; install Python, activate its environment, or name an interpreter".to_owned())
@@ -281,6 +281,9 @@ mod tests {
         assert!(error.message().contains("a folder without bin/python"), "{error}");
         let error = named("nothing").unwrap_err();
         assert!(error.message().contains("no program \"nothing\" on PATH"), "{error}");
+        let error = named(place.path("gone/python").to_str().unwrap()).unwrap_err();
+        assert!(error.message().starts_with("the interpreter /"), "{error}");
+        assert!(error.message().contains("does not exist; give the path of the inter"), "{error}");
     }
 
     #[test]

@@ -51,10 +51,11 @@ pub(crate) fn launch(
             let (program, rest) = argv.split_first().ok_or_else(|| {
                 refused("the command is empty: give at least a program".to_owned())
             })?;
-            (find(program, env)?, rest.to_vec())
+            // As exec has it: from the folder that the worker works in, where its other arguments are meant too.
+            (find(program, env, cwd, Meant::Program)?, rest.to_vec())
         }
         Wanted::File { file, interpreter, python } => {
-            let script = existing(file)?;
+            let script = existing(file, None, Meant::File)?;
             match interpreter {
                 Some(interpreter) => interpreter::named(interpreter, script, env)?,
                 None => interpreter::fitting(script, python.as_deref(), env)?,
@@ -74,24 +75,56 @@ pub(super) fn refused(message: String) -> Error {
     Error::new(ErrorCode::SpawnFailed, message)
 }
 
-/// The file's full path, so that another working directory of the worker does not change what is meant.
-fn existing(file: &Path) -> Result<PathBuf, Error> {
-    let full = std::path::absolute(file).map_err(|error| {
+/// What a path was given as.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Meant {
+    /// The worker's file.
+    File,
+    /// The first word of a command.
+    Program,
+    /// What runs the worker's file.
+    Interpreter,
+}
+
+impl Meant {
+    fn fix(self) -> &'static str {
+        match self {
+            Self::File => {
+                "give the path of the worker's file, or start the pool from a command instead"
+            }
+            Self::Program => {
+                "give the path of a program, as seen from the working directory of the worker, or its name on PATH"
+            }
+            Self::Interpreter => {
+                "give the path of the interpreter, its name on PATH, or the folder of a virtual environment"
+            }
+        }
+    }
+}
+
+/// The file's full path, seen from `folder` or from here.
+fn existing(file: &Path, folder: Option<&Path>, meant: Meant) -> Result<PathBuf, Error> {
+    let seen = folder.map_or_else(|| file.to_owned(), |folder| folder.join(file));
+    let full = std::path::absolute(seen).map_err(|error| {
         refused(format!("\"{}\" is no path", file.display())).with_source(error)
     })?;
     if full.is_file() {
         return Ok(full);
     }
     let what = if full.is_dir() { "is a directory" } else { "does not exist" };
-    Err(refused(format!(
-        "{} {what}; give the path of the worker's file, or use Pool::command for a command",
-        full.display()
-    )))
+    let which = if matches!(meant, Meant::Interpreter) { "the interpreter " } else { "" };
+    Err(refused(format!("{which}{} {what}; {}", full.display(), meant.fix())))
 }
 
-pub(super) fn find(program: &OsStr, env: &[(OsString, OsString)]) -> Result<PathBuf, Error> {
+/// A program: by its name on PATH, or by its path as seen from `folder` or from here.
+pub(super) fn find(
+    program: &OsStr,
+    env: &[(OsString, OsString)],
+    folder: Option<&Path>,
+    meant: Meant,
+) -> Result<PathBuf, Error> {
     if program.as_encoded_bytes().contains(&b'/') {
-        return executable(existing(Path::new(program))?);
+        return executable(existing(Path::new(program), folder, meant)?);
     }
     on_path(program, env).ok_or_else(|| {
         refused(format!(
@@ -106,7 +139,7 @@ pub(super) fn executable(file: PathBuf) -> Result<PathBuf, Error> {
         return Ok(file);
     }
     Err(refused(format!(
-        "{0} is not executable; run `chmod +x {0}`, or name its interpreter with .interpreter(..)",
+        "{0} is not executable; run `chmod +x {0}`, or name the interpreter that runs it",
         file.display()
     )))
 }
@@ -160,6 +193,25 @@ mod tests {
         let error = run(&plain, &[]).unwrap_err();
         assert!(error.message().contains("chmod +x"), "{error}");
         let error = run(&folder.path().join("absent"), &[]).unwrap_err();
-        assert!(error.message().contains("does not exist"), "{error}");
+        assert!(error.message().contains("absent does not exist; give the path of"), "{error}");
+    }
+
+    #[test]
+    fn a_command_is_seen_from_where_the_worker_works_and_a_file_from_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let worker = program(folder.path(), "bin/worker");
+        let from = |folder: &Path, program: &str| {
+            launch(&Wanted::Argv(vec![program.into()]), &[], &[], Some(folder))
+        };
+        assert_eq!(from(folder.path(), "bin/worker").unwrap().program, worker);
+        assert!(from(folder.path(), "./bin/worker").is_ok());
+        assert_eq!(from(Path::new("/"), worker.to_str().unwrap()).unwrap().program, worker);
+        let error = from(&folder.path().join("bin"), "bin/worker").unwrap_err();
+        assert!(error.message().contains("bin/bin/worker does not exist"), "{error}");
+        assert!(error.message().contains("working directory of the worker"), "{error}");
+
+        let file = Wanted::File { file: "bin/worker".into(), interpreter: None, python: None };
+        let error = launch(&file, &[], &[], Some(folder.path())).unwrap_err();
+        assert!(!error.message().contains(folder.path().to_str().unwrap()), "{error}");
     }
 }

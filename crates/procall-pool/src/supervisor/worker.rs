@@ -135,9 +135,10 @@ impl Worker {
     }
 
     /// What to do about a start that failed, where its last words tell.
-    fn advice(&self, scene: &Scene<'_>) -> Option<String> {
+    fn advice(&self, scene: &Scene<'_>, exit: Exit) -> Option<String> {
         let process = self.process.as_ref()?;
-        spawn::advice(scene.launch, &scene.core.last_words(self.index, process.child.pid()))
+        let words = scene.core.last_words(self.index, process.child.pid());
+        spawn::advice(scene.launch, exit, &words)
     }
 
     /// It registered and answered.
@@ -386,7 +387,7 @@ impl Worker {
         scene.core.event_of(self.index, Some(pid), Happening::Exited { reason: reason.clone() });
         let stage = std::mem::replace(&mut self.stage, Stage::Stopped);
         let mut what = if was_ready { reason } else { format!("{reason} before it was ready") };
-        if !was_ready && let Some(advice) = self.advice(scene) {
+        if !was_ready && let Some(advice) = self.advice(scene, exit) {
             what = format!("{what}: {advice}");
         }
         let error = self.error(scene, ErrorCode::SpawnFailed, &what);

@@ -57,9 +57,9 @@ pub(crate) fn thread_waker() -> Waker {
     thread_local! {
         static WAKER: OnceCell<Waker> = const { OnceCell::new() };
     }
-    WAKER.with(|waker| {
-        waker.get_or_init(|| Waker::from(Arc::new(ThreadWaker(std::thread::current())))).clone()
-    })
+    let make = || Waker::from(Arc::new(ThreadWaker(std::thread::current())));
+    // A thread that ends, and waits once more while its own things are taken down, has none to keep.
+    WAKER.try_with(|waker| waker.get_or_init(make).clone()).unwrap_or_else(|_| make())
 }
 
 impl Shared {
