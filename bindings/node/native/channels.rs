@@ -5,7 +5,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use napi_derive::napi;
-use procall::{Config, Connection, Error, Finder, Hub, Redial, Side};
+use procall::{Connection, Error, Finder, Hub, Redial, Side};
 use procall_pool::Pool;
 
 use crate::calls::Operation;
@@ -69,7 +69,10 @@ impl Opening {
             Ok(None) => return Look::Pause(self.finder.pause()),
             Err(error) => return Look::Over(Err(error)),
         };
-        let config = Config { want: self.finder.want().to_owned(), ..state::config(&self.name) };
+        let config = match self.finder.config(state::config(&self.name)) {
+            Ok(config) => config,
+            Err(error) => return Look::Over(Err(error)),
+        };
         let connection = Connection::new(link, Side::Initiator, config);
         if let Err(error) = hub.attach(&connection) {
             return Look::Over(Err(error));

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use procall_proto::{ErrorCode, Executed};
+use procall_proto::{Config, ErrorCode, Executed};
 use procall_transport::tcp::TcpDial;
 use procall_transport::unix::UnixLink;
 use procall_transport::{Address, Link, LinkOptions};
@@ -141,6 +141,19 @@ impl Finder {
             true => surroundings::engine_token(),
             false => Ok(None),
         }
+    }
+
+    /// What to say of oneself to whoever was found: this, and the service that is wanted and the token to show, where that is an engine.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`token`](Self::token), unless there is a token already.
+    pub fn config(&self, config: Config) -> Result<Config, Error> {
+        let token = match config.token {
+            Some(token) => Some(token),
+            None => self.token()?,
+        };
+        Ok(Config { want: self.want().to_owned(), token, ..config })
     }
 
     /// Where to look for it again.

@@ -40,7 +40,7 @@ pub type Connect = dyn Fn(Box<dyn Link>, Config) -> Result<Connection, Error> + 
 /// let connect = |link, config| Ok(Connection::new(link, Side::Initiator, config));
 /// let mut finder = Finder::new("math", Duration::from_secs(5));
 /// let link = finder.wait(&mut || false)?;
-/// let config = Config { want: finder.want().to_owned(), ..Config::default() };
+/// let config = finder.config(Config::default())?;
 /// let math = Redial::keep(&finder, config.clone(), connect(link, config)?, Box::new(connect));
 /// let sum = math.start(Request::new("add", Encoding::Msgpack, &[0x92, 1, 2]))?.wait()?;
 /// # Ok(()) }
@@ -386,7 +386,7 @@ impl Shared {
             self.lock().closed
         };
         let link = finder.wait(&mut closed).ok()?;
-        let config = Config { want: finder.want().to_owned(), ..self.config.clone() };
+        let config = finder.config(self.config.clone()).ok()?;
         // Whatever it was: the next look may find better.
         greet(&self.connect, link, config, None, &mut closed).ok()
     }

@@ -26,7 +26,7 @@ pub(crate) fn connect(
     let config = caller_config(py, name)?;
     let connected = wait(py, |interrupt| {
         let link = finder.wait(interrupt)?;
-        let connection = open(link, finder.want(), config.clone());
+        let connection = open(link, finder.config(config.clone())?);
         let mut greeting = Greeting { pinged: false };
         let greeted = connection
             .wait_for(Some(finder.greeting()), interrupt, |connection, waker| {
@@ -74,14 +74,19 @@ pub(crate) struct Finder {
 #[pyclass(frozen, module = "procall._native")]
 pub(crate) struct Found {
     link: Mutex<Option<Box<dyn Link>>>,
-    want: String,
     /// Who found it, and would again.
     finder: Option<Py<Finder>>,
 }
 
 impl Found {
-    pub(crate) fn new(link: Box<dyn Link>, want: &str) -> Self {
-        Self { link: Mutex::new(Some(link)), want: want.to_owned(), finder: None }
+    pub(crate) fn new(link: Box<dyn Link>) -> Self {
+        Self { link: Mutex::new(Some(link)), finder: None }
+    }
+
+    /// What its finder has to say besides this.
+    fn config(&self, py: Python<'_>, config: Config) -> PyResult<Config> {
+        let Some(finder) = &self.finder else { return Ok(config) };
+        finder.get().lock().config(config).map_err(|error| error::raise(py, &error))
     }
 
     fn take(&self, py: Python<'_>) -> PyResult<Box<dyn Link>> {
@@ -108,7 +113,7 @@ impl Finder {
         let mut finder = slf.get().lock();
         let opened = finder.try_open().map_err(|error| error::raise(slf.py(), &error))?;
         let again = || Some(slf.clone().unbind());
-        Ok(opened.map(|link| Found { finder: again(), ..Found::new(link, finder.want()) }))
+        Ok(opened.map(|link| Found { finder: again(), ..Found::new(link) }))
     }
 
     /// Seconds until the next look.
@@ -142,7 +147,7 @@ pub(crate) fn greet(
     name: Option<&str>,
 ) -> PyResult<Wait> {
     let config = caller_config(py, name)?;
-    let connection = open(found.take(py)?, &found.want, config.clone());
+    let connection = open(found.take(py)?, found.config(py, config.clone())?);
     hub.get().attach(&connection).map_err(|error| error::raise(py, &error))?;
     let greet = Greet {
         connection: Some(connection),
@@ -158,7 +163,7 @@ pub(crate) fn greet(
 #[pyfunction]
 pub(crate) fn greet_own(py: Python<'_>, found: &Found) -> PyResult<Caller> {
     let config = caller_config(py, None)?;
-    let connection = open(found.take(py)?, &found.want, config);
+    let connection = open(found.take(py)?, config);
     let mut greeting = Greeting { pinged: false };
     let greeted = wait(py, |interrupt| {
         connection.wait_for(None, interrupt, |connection, waker| greeting.poll(connection, waker))
@@ -224,8 +229,7 @@ pub(crate) fn config(name: &str) -> Config {
     }
 }
 
-fn open(link: Box<dyn Link>, want: &str, config: Config) -> Connection {
-    let config = Config { want: want.to_owned(), ..config };
+fn open(link: Box<dyn Link>, config: Config) -> Connection {
     Connection::new(link, Side::Initiator, config)
 }
 

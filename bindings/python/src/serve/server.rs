@@ -80,7 +80,7 @@ impl Server {
         let connection = Connection::serving(Box::new(ours), Side::Acceptor, config);
         let source =
             Source::over(connection, registration).map_err(|error| error::raise(py, &error))?;
-        let found = crate::client::dial::Found::new(Box::new(theirs), "");
+        let found = crate::client::dial::Found::new(Box::new(theirs));
         Ok((Self::over(handlers, source, Place::default()), found))
     }
 

@@ -286,12 +286,9 @@ pub(crate) fn config_for(
     finder: &Finder,
     options: &ConnectOptions,
 ) -> Result<procall_proto::Config, Error> {
-    let token = match &options.token {
-        Some(token) => Some(token.clone()),
-        None => finder.token()?,
-    };
-    let want = finder.want().to_owned();
-    Ok(procall_proto::Config { want, token, ..config(options.name.as_deref()) })
+    let config =
+        procall_proto::Config { token: options.token.clone(), ..config(options.name.as_deref()) };
+    finder.config(config)
 }
 
 /// A link to a service by name or address, if it is there now: one look of a [`Finder`]. Over TCP that may take a second.
