@@ -148,7 +148,7 @@ fn peers(state: &State) -> Vec<PeerRow> {
     let mut rows: Vec<PeerRow> = state
         .peers
         .values()
-        .filter(|peer| peer.facts.speaks != Speaks::Inside)
+        .filter(|peer| peer.ready && peer.facts.speaks != Speaks::Inside)
         .map(|peer| {
             let registration = peer.registration.as_deref();
             let busy = if peer.in_flight > 0 { "busy" } else { "ready" };

@@ -3,6 +3,8 @@
 mod calls;
 mod coming_back;
 mod naming;
+mod raw;
 mod registering;
 mod routing;
 mod support;
+mod tokens;
