@@ -229,7 +229,7 @@ fn peers(state: &State) -> Vec<PeerRow> {
     let mut rows: Vec<PeerRow> = state
         .peers
         .values()
-        .filter(|peer| peer.facts.speaks != Speaks::Inside)
+        .filter(|peer| peer.ready && peer.facts.speaks != Speaks::Inside)
         .map(|peer| {
             let registration = peer.registration.as_deref();
             let state = match (peer.drained, peer.in_flight) {

@@ -128,7 +128,8 @@ mod tests {
         if stat.st_uid != 0 {
             check(&path, &stat, stat.st_uid + 1).unwrap_err();
         }
-        let foreign = Stat { st_uid: 4711, ..stat };
+        let mut foreign = stat;
+        foreign.st_uid = 4711;
         let error = check(&path, &foreign, 4712).unwrap_err();
         assert!(error.message().contains("chown 4712"), "{error}");
     }

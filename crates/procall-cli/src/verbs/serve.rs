@@ -1,5 +1,6 @@
 //! `procall serve`: the engine in the foreground.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -18,7 +19,8 @@ const LOOPBACK: &str = "tcp:127.0.0.1:8080";
 const EXAMPLES: &str = "Examples:
   procall serve                                 in the runtime directory, and at 127.0.0.1:8080
   procall serve --listen tcp:127.0.0.1:9000     another port
-  procall serve --listen unix:/run/hub.sock     another socket; peers say PROCALL_ENGINE=unix:/run/hub.sock";
+  procall serve --listen unix:/run/hub.sock     another socket; peers say PROCALL_ENGINE=unix:/run/hub.sock
+  procall serve --token-file ~/.procall/tokens  peers over TCP show a token; they say PROCALL_ENGINE_TOKEN_FILE=FILE";
 
 /// Run the engine: services register with it, and everybody calls them by name.
 #[derive(Debug, Args)]
@@ -31,6 +33,11 @@ pub(crate) struct Serve {
     /// Listen outside this machine although nothing is encrypted and anybody may call.
     #[arg(long)]
     insecure_listen: bool,
+
+    /// Let peers over TCP in only with a token of this file: a line each, `name secret rights…`; rights are call=PATTERN, register=PATTERN,
+    /// broadcast, administer, or all. Nobody but you may be able to read the file.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 
     /// Which of several free workers gets a call.
     #[arg(long, value_enum, default_value = "idle-first")]
@@ -87,6 +94,9 @@ impl Serve {
             .drain(self.drain)
             .validate(!self.no_validate)
             .listen(surroundings::address_of(procall_engine::NAME)?);
+        if let Some(path) = &self.token_file {
+            builder = builder.token_file(path)?;
+        }
         let fallback: Address =
             LOOPBACK.parse().map_err(|error| Error::invalid(format!("{error}")))?;
         let listen = if self.listen.is_empty() { vec![fallback] } else { self.listen.clone() };

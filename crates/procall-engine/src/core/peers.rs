@@ -157,7 +157,9 @@ impl Core {
             connection.closed_reason().map_or_else(String::new, |error| error.message().to_owned());
         let (left, orphans) = {
             let mut state = self.lock();
-            let who = state.who(number);
+            // Of one that was never let in nobody has heard.
+            let who = state.peers.get(&number).filter(|peer| peer.ready);
+            let who = who.and_then(|_| state.who(number));
             let names = state.withdraw(number);
             let Some(peer) = state.peers.remove(&number) else { return };
             state.ids.remove(&peer.id);

@@ -5,6 +5,8 @@ mod coming_back;
 mod naming;
 mod own;
 mod proxy;
+mod raw;
 mod registering;
 mod routing;
 mod support;
+mod tokens;
