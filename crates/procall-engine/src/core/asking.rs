@@ -136,10 +136,12 @@ mod tests {
     use crate::settings::Settings;
 
     fn may(speaks: Speaks, address: &str, method: &str) -> Result<(), Error> {
-        let core = Core::new(Settings::default());
+        let doors = crate::tokens::Doors::new(Vec::new(), crate::rights::Rights::user()).unwrap();
+        let core = Core::new(Settings::default(), doors);
         let (_near, far) = mem::pair(&LinkOptions::default()).unwrap();
         let address = address.to_owned();
-        let facts = Facts { speaks, address, credentials: None, hears_broadcasts: false };
+        let pass = Some(crate::tokens::Pass::full());
+        let facts = Facts { speaks, address, credentials: None, hears_broadcasts: false, pass };
         core.join(Box::new(far), Side::Acceptor, facts).unwrap();
         let state = core.lock();
         let client = *state.peers.keys().next().unwrap();
