@@ -100,12 +100,6 @@ pub(crate) const INSIDE: &str = "inside";
 /// How long the pool behind a peer may take to start anew.
 const RESTART: Duration = Duration::from_secs(300);
 
-/// Whether a method changes something, so that not everybody may call it.
-pub(crate) fn changes(method: &str) -> bool {
-    let own = method.strip_prefix("procall.engine.");
-    own.is_some_and(|name| matches!(name, "cancel" | "drain" | "restart" | "stop"))
-}
-
 /// Attaches the engine's own service to itself.
 pub(crate) fn serve(core: &Arc<Core>) -> Result<(), Error> {
     let (near, far) = mem::pair(&LinkOptions::default()).map_err(|error| {

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use procall::{Connection, Error, ErrorCode};
+use procall::{Connection, Error};
 
 use super::peer::{Number, Peer};
 use super::{Core, State};
 use crate::events::Event;
 use crate::facts::Speaks;
-use crate::own;
 
 impl Core {
     /// No new calls for these peers, or new ones again; what they have, the calls that wait for them included, they finish.
@@ -98,68 +97,5 @@ impl State {
         let named = self.named(target).and_then(|number| self.peers.get(&number));
         let named = named.filter(outside).ok_or_else(|| self.nobody(target))?;
         Ok(vec![named.number])
-    }
-
-    /// Whether a client may do this: what changes something is for the same user on a Unix socket, and for the same machine over TCP.
-    pub(super) fn check_right(&self, client: Number, method: &str) -> Result<(), Error> {
-        if !own::changes(method) {
-            return Ok(());
-        }
-        let may = self.peers.get(&client).is_some_and(|peer| {
-            let facts = &peer.facts;
-            let address = facts.address.parse::<std::net::SocketAddr>();
-            // Any page in a browser can send requests to this machine.
-            facts.speaks != Speaks::Http
-                && (facts.credentials.is_some()
-                    || facts.address == own::INSIDE
-                    || address.is_ok_and(|address| address.ip().is_loopback()))
-        });
-        match may {
-            true => Ok(()),
-            false => Err(Error::new(
-                ErrorCode::PermissionDenied,
-                format!(
-                    "{method} is for peers on the engine's own machine; ask there, or through its Unix socket"
-                ),
-            )),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use procall::Side;
-    use procall::transport::{LinkOptions, mem};
-
-    use super::*;
-    use crate::facts::Facts;
-    use crate::settings::Settings;
-
-    fn may(speaks: Speaks, address: &str, method: &str) -> Result<(), Error> {
-        let doors = crate::tokens::Doors::new(Vec::new(), crate::rights::Rights::user()).unwrap();
-        let core = Core::new(Settings::default(), doors);
-        let (_near, far) = mem::pair(&LinkOptions::default()).unwrap();
-        let address = address.to_owned();
-        let pass = Some(crate::tokens::Pass::full());
-        let facts = Facts { speaks, address, credentials: None, hears_broadcasts: false, pass };
-        core.join(Box::new(far), Side::Acceptor, facts).unwrap();
-        let state = core.lock();
-        let client = *state.peers.keys().next().unwrap();
-        state.check_right(client, method)
-    }
-
-    #[tokio::test]
-    async fn what_changes_something_is_for_the_own_machine_and_not_for_browsers() {
-        for verb in ["cancel", "drain", "restart", "stop"] {
-            let method = format!("procall.engine.{verb}");
-            for address in ["127.0.0.1:900", "[::1]:900", own::INSIDE] {
-                assert!(may(Speaks::Native, address, &method).is_ok(), "{method} {address}");
-                assert!(may(Speaks::Json, address, &method).is_ok(), "{method} {address}");
-                assert!(may(Speaks::Http, address, &method).is_err(), "{method} {address}");
-            }
-            let error = may(Speaks::Native, "192.0.2.1:900", &method).unwrap_err();
-            assert_eq!(error.code(), ErrorCode::PermissionDenied);
-        }
-        assert!(may(Speaks::Native, "192.0.2.1:900", "procall.engine.peers").is_ok());
     }
 }

@@ -50,7 +50,9 @@ impl House {
     }
 
     pub(crate) fn with(shape: impl FnOnce(EngineBuilder) -> EngineBuilder) -> Self {
-        let builder = Engine::builder().listen("tcp:127.0.0.1:0".parse().unwrap());
+        let builder = Engine::builder()
+            .listen("tcp:127.0.0.1:0".parse().unwrap())
+            .guests(procall_engine::Rights::user().administer());
         let engine = shape(builder).start().unwrap();
         let address = engine.addresses()[0].to_string();
         Self { engine, address }

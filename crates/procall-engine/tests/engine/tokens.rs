@@ -61,6 +61,7 @@ async fn whoever_shows_no_token_or_a_wrong_one_gets_no_further_than_a_refusal() 
     assert_eq!(error.code(), ErrorCode::Unauthenticated);
     assert!(strangers(&house).await.is_empty(), "none of them was ever a peer");
     let boss = connect(&house, ALL).await.unwrap();
+    house.until(|peers| peers.iter().any(|peer| peer.token.is_some())).await;
     let rows = strangers(&house).await;
     assert_eq!(
         (rows[0].token.as_deref(), &*rows[0].rights),
