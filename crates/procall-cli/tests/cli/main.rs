@@ -6,5 +6,6 @@ mod engine_deaths;
 mod extras;
 mod listing;
 mod running;
+mod securing;
 mod streams;
 mod support;

@@ -268,6 +268,10 @@ impl Running {
         }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         pidfd_send_signal(hold(self.child.id()), signal).unwrap();
     }
