@@ -14,6 +14,7 @@ use serde::Serialize;
 pub use blocking::{BlockingClient, Submitted};
 pub use call::{AsChannel, Call, CallFuture, StreamCall};
 pub use items::DuplexCall;
+pub(crate) use call::Report;
 pub(crate) use items::Pump;
 
 #[cfg(feature = "tokio")]
