@@ -65,9 +65,8 @@ impl StreamSource {
             Self::Call(started, None, None) => started.wait_item(&mut || false),
             Self::Call(started, items, report) => {
                 // Without an interrupt the wait cannot end early.
-                let poll = |started: &mut Started, waker: &Waker| {
-                    poll_call(started, items, report, waker)
-                };
+                let poll =
+                    |started: &mut Started, waker: &Waker| poll_call(started, items, report, waker);
                 started.wait_with(&mut || false, poll).unwrap_or(None)
             }
             Self::Served(connection, id) => {

@@ -368,8 +368,10 @@ impl<T> StreamCall<T> {
     ///
     /// ```no_run
     /// # async fn f(model: procall::Client) -> Result<(), procall::Error> {
-    /// let mut losses =
-    ///     model.stream::<f64>("train", (3,)).on_progress(|progress| eprintln!("{progress}")).start();
+    /// use procall::StreamCall;
+    ///
+    /// let training = StreamCall::<f64>::new(&model, "train", (3,));
+    /// let mut losses = training.on_progress(|progress| eprintln!("{progress}")).start();
     /// while let Some(loss) = losses.next().await {
     ///     println!("{}", loss?);
     /// }

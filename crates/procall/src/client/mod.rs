@@ -12,9 +12,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use blocking::{BlockingClient, Submitted};
+pub(crate) use call::Report;
 pub use call::{AsChannel, Call, CallFuture, StreamCall};
 pub use items::DuplexCall;
-pub(crate) use call::Report;
 pub(crate) use items::Pump;
 
 #[cfg(feature = "tokio")]

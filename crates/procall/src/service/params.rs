@@ -67,7 +67,8 @@ impl<'a> Params<'a> {
         match entries.iter().map(|&(key, _)| self.key(key)).find(|name| !seen.insert(*name)) {
             None => Ok(()),
             Some(name) => {
-                let field = FieldError { path: codec::pointer(name), message: "stands twice".to_owned() };
+                let field =
+                    FieldError { path: codec::pointer(name), message: "stands twice".to_owned() };
                 Err(Error::invalid(format!("the argument {name:?} stands twice"))
                     .with_fields(vec![field]))
             }
@@ -262,8 +263,9 @@ impl Bound<'_> {
         codec::decode_checked(given.unwrap_or(NIL)).map_err(|error| {
             let names = self.signature.names;
             let (inner, message) = match given {
-                Some(bytes) => codec::misfit::<T>(bytes)
-                    .unwrap_or_else(|| (String::new(), error.to_string())),
+                Some(bytes) => {
+                    codec::misfit::<T>(bytes).unwrap_or_else(|| (String::new(), error.to_string()))
+                }
                 None => (String::new(), "missing".to_owned()),
             };
             let place = format!("{}{}", shown(names, at), inner.replace('/', "."));
