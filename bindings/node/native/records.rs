@@ -25,7 +25,7 @@ pub(crate) const PROGRESS: u32 = 5;
 pub(crate) const SENT: u32 = 6;
 /// An operation is done; `extra` is its result.
 pub(crate) const DONE: u32 = 7;
-/// A call of the peer's: `extra` are the method's number and the milliseconds left.
+/// A call of the peer's: `extra` are the method's number and the milliseconds left. The `id` of a notification is the number of its connection.
 pub(crate) const CALL: u32 = 8;
 /// An item that a caller sends.
 pub(crate) const SERVED_ITEM: u32 = 9;
@@ -54,7 +54,7 @@ pub(crate) const BY_NAME: u32 = 8;
 /// The body is not in the shared buffer: `offset` is its number for `takeBody`.
 pub(crate) const OWN_BODY: u32 = 1 << 16;
 
-/// "No deadline", and "no call to answer".
+/// "No deadline".
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// Commands, from JavaScript to here, little-endian.

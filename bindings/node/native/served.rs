@@ -13,6 +13,7 @@ use crate::records::{
     CANCELLED, SENT_NEVER, SERVED_END, SERVED_FAILED, SERVED_ITEM, SERVED_SENT, WANTED,
     WANTED_NO_LONGER, WANTED_NOT,
 };
+use crate::services::Inbound;
 use crate::state::{self, Kind, State, token};
 
 /// Time left travels in whole milliseconds, rounded up, and the caller's cancel takes a while: it may be here a little before its time.
@@ -227,5 +228,28 @@ pub(crate) fn progress(
             connection.progress(served.id, done as u64, total.map(|total| total as u64), &text);
         }
         Ok(())
+    })
+}
+
+/// Who is at the other side, as it says itself.
+#[napi(object)]
+pub(crate) struct Peer {
+    pub name: String,
+    pub runtime: String,
+    pub pid: u32,
+}
+
+/// Who makes a call, or sends a notification, of which `number` is the connection's; nothing once the connection is gone.
+#[napi]
+pub(crate) fn caller(number: u32, is_notification: bool) -> napi::Result<Option<Peer>> {
+    state::with(|state| {
+        let at = number as usize;
+        let connection = if is_notification {
+            state.inbound.get(at).map(Inbound::connection)
+        } else {
+            state.served.get(at).and_then(|call| call.connection.as_ref())
+        };
+        let peer = connection.and_then(Connection::peer);
+        Ok(peer.map(|peer| Peer { name: peer.name, runtime: peer.runtime, pid: peer.pid }))
     })
 }

@@ -151,6 +151,7 @@ impl State {
                         &inbound.connection,
                         service,
                         inbound.service,
+                        at,
                         &inbound.batch,
                         call,
                         &mut self.served,
@@ -194,6 +195,10 @@ impl State {
 }
 
 impl Inbound {
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Does what a worker does before its first call: it greets its pool and registers.
     fn settle(
         &mut self,
@@ -218,6 +223,7 @@ fn arrive(
     connection: &Connection,
     service: &Service,
     service_number: usize,
+    inbound: usize,
     batch: &Batch,
     call: &Incoming,
     served: &mut slab::Slab<Served>,
@@ -248,7 +254,7 @@ fn arrive(
                 .map(|id| {
                     served.insert(Served::new(connection.clone(), id, call.remaining())) as u32
                 })
-                .unwrap_or(NONE);
+                .unwrap_or(inbound as u32);
             // Whole milliseconds, rounded up, so that a call is not thought to be late before it is.
             let left = call
                 .remaining()

@@ -7,6 +7,16 @@ import type { Metrics } from "./figures.js";
 import type { Dynamic } from "./remote.js";
 import type { Stream } from "./stream.js";
 
+/** Who is at the other side, as it says itself. */
+export interface Peer {
+  /** A name for people; may be empty. */
+  readonly name: string;
+  /** Its implementation, such as `python/0.1.0`; empty when it does not say. */
+  readonly runtime: string;
+  /** Its process; 0 when it does not say. */
+  readonly pid: number;
+}
+
 /** What a context needs of the call that it tells about. */
 export interface ContextSource {
   readonly method: string;
@@ -14,6 +24,9 @@ export interface ContextSource {
   readonly leftMs: number | null;
   /** The moment of that, as `performance.now()` says it. */
   readonly arrivedAt: number;
+  /** Whether somebody waits for an answer; a notification's sender does not. */
+  readonly answers: boolean;
+  caller(): Peer;
   signal(): AbortSignal;
   progress(done: number, total: number | undefined, text: string): void;
 }
@@ -32,15 +45,29 @@ export interface ContextSource {
  */
 export class Context {
   readonly #source: ContextSource;
+  #caller: Peer | undefined;
 
   /** @internal */
   constructor(source: ContextSource) {
     this.#source = source;
+    // A notification does not keep its connection, whose number may soon be another's.
+    if (!source.answers) this.#caller = source.caller();
   }
 
   /** The method's full name. */
   get method(): string {
     return this.#source.method;
+  }
+
+  /**
+   * Who calls; for a pool's worker that is the pool's process. Of a caller that is gone nothing is known, unless it was asked for before.
+   *
+   * ```ts
+   * const whoami = () => `${context().caller.name} ${context().caller.pid}`;
+   * ```
+   */
+  get caller(): Peer {
+    return (this.#caller ??= this.#source.caller());
   }
 
   /** Milliseconds left until the caller gives up; `null` when it never does. */

@@ -1,7 +1,7 @@
 /** One call of a peer's, from its arrival to our answer. Not for users of the package. */
 
 import { CODES } from "./codes.js";
-import { type ContextSource, within } from "./context.js";
+import { type ContextSource, type Peer, within } from "./context.js";
 import { declaredOf, fieldsOf, MAX_DETAILS } from "./declared.js";
 import type { ErrorClass } from "./described.js";
 import { encode } from "./encode.js";
@@ -33,17 +33,21 @@ export class Handling implements Operation, ContextSource {
   private late = false;
   private sender: Sender | undefined;
   private incoming: IncomingItems | undefined;
+  /** The number of the connection that a notification came by. */
+  private readonly connection: number | undefined;
 
   constructor(
     private readonly entry: Method,
     readonly method: string,
     call: IncomingCall,
   ) {
-    this.served = call.served;
+    const isNotification = (call.flags & n.NOTIFICATION) !== 0;
+    this.served = isNotification ? n.NONE : call.served;
     this.leftMs = call.left === n.NONE ? null : call.left;
     // Only a call with a deadline needs to know when it came.
     this.arrivedAt = this.leftMs === null ? 0 : performance.now();
-    this.open = (call.flags & n.NOTIFICATION) === 0;
+    this.open = !isNotification;
+    if (isNotification) this.connection = call.served;
   }
 
   /** Runs the handler and answers. */
@@ -209,6 +213,15 @@ export class Handling implements Operation, ContextSource {
       this.watch();
     }
     return this.abort.signal;
+  }
+
+  get answers(): boolean {
+    return this.connection === undefined;
+  }
+
+  caller(): Peer {
+    const found = this.connection !== undefined ? native.caller(this.connection, true) : this.open ? native.caller(this.served, false) : null;
+    return found ?? { name: "", runtime: "", pid: 0 };
   }
 
   progress(done: number, total: number | undefined, text: string): void {

@@ -14,7 +14,7 @@ export type { OutputLine, PoolEvent } from "./audience.js";
 export type { CallOptions, NotifyOptions, Params, Progress } from "./call.js";
 export { type Client, type ClientBase, connect, type ConnectOptions, type DeclaredError, type MethodInfo, type Registration } from "./client.js";
 export { type CodeInfo, CODES, type ErrorCode, type Executed } from "./codes.js";
-export { Context, context } from "./context.js";
+export { Context, context, type Peer } from "./context.js";
 export { type ErrorClass, method, type MethodOptions } from "./described.js";
 export { decode } from "./decode.js";
 export { encode } from "./encode.js";

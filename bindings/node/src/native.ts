@@ -3,6 +3,7 @@
 import { join } from "node:path";
 
 import type { ErrorCode, Executed } from "./codes.js";
+import type { Peer } from "./context.js";
 import { decode } from "./decode.js";
 import { type FieldError, ProcallError } from "./errors.js";
 import type { Health, Metrics, PoolStats, WorkerInfo } from "./figures.js";
@@ -48,6 +49,7 @@ export interface Native {
   registration(channel: number): Buffer | null;
   waitForEvents(waits: boolean): void;
   closePool(channel: number, notices: number): PoolStats | null;
+  caller(number: number, isNotification: boolean): Peer | null;
   progress(served: number, done: number, total: number | null, text: string): void;
   /** Plain JSON Schema, as JSON. */
   validator(schema: string): object;

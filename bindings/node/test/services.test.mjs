@@ -5,9 +5,9 @@ import { EventEmitter } from "node:events";
 import { createRequire } from "node:module";
 import { describe, it } from "node:test";
 
-import { connect, ProcallError, service, Service } from "procall";
+import { connect, context, ProcallError, service, Service } from "procall";
 
-import { folder, program, serve } from "../testing/serving.mjs";
+import { deferred, folder, program, serve } from "../testing/serving.mjs";
 
 describe("services", { timeout: 60_000 }, () => {
   it("offer the own public methods of a class instance", async (t) => {
@@ -40,6 +40,32 @@ describe("services", { timeout: 60_000 }, () => {
     assert.equal(await client.add(20, 22), 42);
     assert.equal(await client.recall(), 42);
     assert.equal(await client.arrow(1), 43);
+  });
+
+  it("know who calls", async (t) => {
+    const told = deferred();
+    const { client } = await serve(t, {
+      whoami: () => context().caller,
+      async later() {
+        const ctx = context();
+        await new Promise(setImmediate);
+        return ctx.caller;
+      },
+      *stream() {
+        yield context().caller;
+      },
+      note() {
+        told.resolve(context().caller);
+      },
+    });
+    const mine = await client.whoami();
+    assert.equal(mine.pid, process.pid);
+    assert.match(mine.runtime, /^node\/\d/);
+    assert.equal(typeof mine.name, "string");
+    assert.deepEqual(await client.later(), mine);
+    assert.deepEqual((await client.stream("stream").next()).value, mine);
+    client.notify("note");
+    assert.deepEqual(await told.promise, mine);
   });
 
   it("do not let strangers emit", () => {

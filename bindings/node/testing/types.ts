@@ -85,6 +85,8 @@ export async function services(): Promise<void> {
   class Calculator {
     add(a: number, b: number): number {
       context().progress(1, 2, "half");
+      const pid: number = context().caller.pid;
+      context().progress(pid);
       return a + b;
     }
   }

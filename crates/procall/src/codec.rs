@@ -71,6 +71,41 @@ pub(crate) fn decode_checked<T: DeserializeOwned>(
     decode_seen(bytes, &look)
 }
 
+/// What keeps MessagePack that [`to_msgpack`] has checked from being a `T`: where in the value, as a JSON pointer, and why there.
+///
+/// It decodes once more, so that values that fit do not pay for it.
+pub(crate) fn misfit<T: DeserializeOwned>(bytes: &[u8]) -> Option<(String, String)> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
+    let guarded = reading::Guard(&mut deserializer);
+    let error = serde_path_to_error::deserialize::<_, T>(guarded).err()?;
+    let mut path = String::new();
+    for step in error.path() {
+        use serde_path_to_error::Segment;
+        match step {
+            Segment::Seq { index } => path += &format!("/{index}"),
+            Segment::Map { key } | Segment::Enum { variant: key } => path += &pointer(key),
+            Segment::Unknown => break,
+        }
+    }
+    let message = error.into_inner().to_string();
+    // Of a field that is not there, or is not known, serde tells where its struct is.
+    let field = |start: &str| message.strip_prefix(start)?.split('`').next();
+    if let Some(field) = field("missing field `") {
+        return Some((path + &pointer(field), "missing".to_owned()));
+    }
+    if let Some(field) = field("unknown field `") {
+        let place = pointer(field);
+        // serde's tracking may have gone as far as the key already.
+        return Some((if path.ends_with(&place) { path } else { path + &place }, message));
+    }
+    Some((path, message))
+}
+
+/// A key as a JSON pointer (RFC 6901).
+pub(crate) fn pointer(key: &str) -> String {
+    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
 fn decode_seen<T: DeserializeOwned>(
     bytes: &[u8],
     look: &look::Look,

@@ -9,7 +9,7 @@ use procall_proto::CallId;
 use serde::de::DeserializeOwned;
 
 use crate::channel::Started;
-use crate::client::Pump;
+use crate::client::{Pump, Report};
 use crate::codec;
 use crate::connection::{Connection, Encoded, thread_waker};
 use crate::error::Error;
@@ -43,7 +43,7 @@ enum Inner<T> {
 #[derive(Debug)]
 pub(crate) enum StreamSource {
     /// The answer to a call of ours.
-    Call(Started, Option<Pump>),
+    Call(Started, Option<Pump>, Option<Report>),
     /// What the caller of a served call sends.
     Served(Connection, CallId),
 }
@@ -55,17 +55,18 @@ impl StreamSource {
 
     fn poll_item(&mut self, waker: &Waker) -> Poll<Option<Result<Encoded, Error>>> {
         match self {
-            Self::Call(started, items) => poll_call(started, items, waker),
+            Self::Call(started, items, report) => poll_call(started, items, report, waker),
             Self::Served(connection, id) => connection.poll_item_in(*id, waker),
         }
     }
 
     fn wait_item(&mut self) -> Option<Result<Encoded, Error>> {
         match self {
-            Self::Call(started, None) => started.wait_item(&mut || false),
-            Self::Call(started, items) => {
+            Self::Call(started, None, None) => started.wait_item(&mut || false),
+            Self::Call(started, items, report) => {
                 // Without an interrupt the wait cannot end early.
-                let poll = |started: &mut Started, waker: &Waker| poll_call(started, items, waker);
+                let poll =
+                    |started: &mut Started, waker: &Waker| poll_call(started, items, report, waker);
                 started.wait_with(&mut || false, poll).unwrap_or(None)
             }
             Self::Served(connection, id) => {
@@ -76,10 +77,11 @@ impl StreamSource {
     }
 }
 
-/// Sends what can be sent, then looks for an item of the answer.
+/// Sends what can be sent, tells what was reported, then looks for an item of the answer.
 fn poll_call(
     started: &mut Started,
     items: &mut Option<Pump>,
+    report: &mut Option<Report>,
     waker: &Waker,
 ) -> Poll<Option<Result<Encoded, Error>>> {
     if let Some(items) = items
@@ -87,6 +89,9 @@ fn poll_call(
     {
         started.cancel();
         return Poll::Ready(Some(Err(error)));
+    }
+    if let Some(report) = report {
+        report.hear(started, waker);
     }
     started.poll_item(waker)
 }

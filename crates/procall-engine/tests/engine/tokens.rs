@@ -157,7 +157,8 @@ async fn notifications_to_everybody_take_a_right() {
 async fn without_tokens_all_may_call_and_serve_but_only_the_own_user_administers() {
     let directory = tempfile::tempdir().unwrap();
     let socket = format!("unix:{}", directory.path().join("engine.sock").display());
-    let house = House::with(|builder| builder.listen(socket.parse().unwrap()));
+    let house =
+        House::with(|builder| builder.listen(socket.parse().unwrap()).guests(Rights::user()));
     let _worker = house.serve(math()).await;
     let client = house.client().await;
     assert_eq!(client.call::<f64>("math.add", (1, 2)).await.unwrap(), 3.0);

@@ -183,7 +183,7 @@ macro_rules! common_options {
 #[must_use = "a call does nothing until it is awaited or waited for"]
 pub struct Call<R> {
     parts: Parts,
-    on_progress: Option<Box<dyn FnMut(Progress) + Send>>,
+    on_progress: Option<Report>,
     result: PhantomData<fn() -> R>,
 }
 
@@ -219,7 +219,7 @@ impl<R> Call<R> {
 
     /// Calls this with every progress report that arrives before the answer.
     pub fn on_progress(mut self, report: impl FnMut(Progress) + Send + 'static) -> Self {
-        self.on_progress = Some(Box::new(report));
+        self.on_progress = Some(Report::new(report));
         self
     }
 }
@@ -240,7 +240,7 @@ impl<R: DeserializeOwned> Call<R> {
         if let Some(mut report) = self.on_progress {
             // Without an interrupt the wait ends only with progress or the outcome.
             while let Ok(Some(progress)) = started.wait_progress(&mut || false) {
-                report(progress);
+                report.say(progress);
             }
         }
         let reply = started.wait()?;
@@ -273,7 +273,7 @@ pub struct CallFuture<R> {
     /// The call, or the error that kept it from starting, until that is taken.
     started: Result<Started, Option<Error>>,
     items: Option<Pump>,
-    on_progress: Option<Box<dyn FnMut(Progress) + Send>>,
+    on_progress: Option<Report>,
     result: PhantomData<fn() -> R>,
 }
 
@@ -298,9 +298,7 @@ impl<R: DeserializeOwned> CallFuture<R> {
             return Poll::Ready(Err(error));
         }
         if let Some(report) = &mut self.on_progress {
-            while let Poll::Ready(Some(progress)) = started.poll_progress(waker) {
-                report(progress);
-            }
+            report.hear(started, waker);
         }
         started
             .poll_reply(waker)
@@ -338,6 +336,7 @@ impl<R> std::fmt::Debug for CallFuture<R> {
 #[must_use = "a call does nothing until it is started"]
 pub struct StreamCall<T> {
     parts: Parts,
+    on_progress: Option<Report>,
     result: PhantomData<fn() -> T>,
 }
 
@@ -346,7 +345,7 @@ impl<T> StreamCall<T> {
     pub fn new(channel: &(impl AsChannel + ?Sized), method: &str, params: impl Serialize) -> Self {
         let mut parts = Parts::new(channel, method, params);
         parts.options.items_out = true;
-        Self { parts, result: PhantomData }
+        Self { parts, on_progress: None, result: PhantomData }
     }
 
     /// Gives the whole stream up after this long. Without it only its first item must come within 30 s.
@@ -377,10 +376,30 @@ impl<T> StreamCall<T> {
         self
     }
 
+    /// Calls this with the progress reports that have arrived whenever the stream is read, before what is read.
+    ///
+    /// ```no_run
+    /// # async fn f(model: procall::Client) -> Result<(), procall::Error> {
+    /// use procall::StreamCall;
+    ///
+    /// let training = StreamCall::<f64>::new(&model, "train", (3,));
+    /// let mut losses = training.on_progress(|progress| eprintln!("{progress}")).start();
+    /// while let Some(loss) = losses.next().await {
+    ///     println!("{}", loss?);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn on_progress(mut self, report: impl FnMut(Progress) + Send + 'static) -> Self {
+        self.on_progress = Some(Report::new(report));
+        self
+    }
+
     /// Starts the call. An error that keeps it from starting is the stream's first item.
     pub fn start(self) -> Stream<T> {
         match self.parts.start() {
-            Ok((started, items)) => Stream::from_source(StreamSource::Call(started, items)),
+            Ok((started, items)) => {
+                Stream::from_source(StreamSource::Call(started, items, self.on_progress))
+            }
             Err(error) => Stream::failed(error),
         }
     }
@@ -388,12 +407,38 @@ impl<T> StreamCall<T> {
     /// Starts the call with items that will be sent by hand, from a thread.
     pub fn open<I>(mut self) -> DuplexCall<I, T> {
         self.parts.options.items_in = true;
-        DuplexCall::new(self.parts.start().map(|(started, _)| started))
+        DuplexCall::new(self.parts.start().map(|(started, _)| started), self.on_progress)
     }
 }
 
 impl<T> std::fmt::Debug for StreamCall<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StreamCall").field("method", &self.parts.method).finish_non_exhaustive()
+    }
+}
+
+/// Who is told how far a call has come.
+pub(crate) struct Report(Box<dyn FnMut(Progress) + Send>);
+
+impl Report {
+    fn new(report: impl FnMut(Progress) + Send + 'static) -> Self {
+        Self(Box::new(report))
+    }
+
+    fn say(&mut self, progress: Progress) {
+        (self.0)(progress);
+    }
+
+    /// Says what has arrived of a call, and has the waker woken by what is still to come.
+    pub(crate) fn hear(&mut self, started: &mut Started, waker: &Waker) {
+        while let Poll::Ready(Some(progress)) = started.poll_progress(waker) {
+            self.say(progress);
+        }
+    }
+}
+
+impl std::fmt::Debug for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Report")
     }
 }

@@ -9,6 +9,7 @@ use procall_proto::{Encoding, Executed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::call::Report;
 use crate::channel::Started;
 use crate::codec;
 use crate::connection::{Encoded, Interrupt, WaitError};
@@ -112,13 +113,14 @@ impl std::fmt::Debug for Pump {
 pub struct DuplexCall<I, O> {
     /// The call, or the error that kept it from starting until that is taken.
     started: Result<Started, Option<Error>>,
+    on_progress: Option<Report>,
     over: bool,
     types: PhantomData<fn(I) -> O>,
 }
 
 impl<I, O> DuplexCall<I, O> {
-    pub(crate) fn new(started: Result<Started, Error>) -> Self {
-        Self { started: started.map_err(Some), over: false, types: PhantomData }
+    pub(crate) fn new(started: Result<Started, Error>, on_progress: Option<Report>) -> Self {
+        Self { started: started.map_err(Some), on_progress, over: false, types: PhantomData }
     }
 
     /// No more items will be sent.
@@ -167,9 +169,17 @@ impl<I: Serialize, O: DeserializeOwned> DuplexCall<I, O> {
         }
         let value = match &mut self.started {
             Err(error) => error.take().map(Err),
-            Ok(started) => started
-                .wait_item(&mut || false)
-                .map(|item| item.and_then(|item| codec::decode_result(item.encoding, &item.bytes))),
+            Ok(started) => match &mut self.on_progress {
+                None => started.wait_item(&mut || false),
+                Some(report) => started
+                    // Without an interrupt the wait cannot end early.
+                    .wait_with(&mut || false, |started, waker| {
+                        report.hear(started, waker);
+                        started.poll_item(waker)
+                    })
+                    .unwrap_or(None),
+            }
+            .map(|item| item.and_then(|item| codec::decode_result(item.encoding, &item.bytes))),
         };
         self.over = !matches!(value, Some(Ok(_)));
         value

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use blocking::{BlockingClient, Submitted};
+pub(crate) use call::Report;
 pub use call::{AsChannel, Call, CallFuture, StreamCall};
 pub use items::DuplexCall;
 pub(crate) use items::Pump;

@@ -67,7 +67,8 @@ impl<'a> Params<'a> {
         match entries.iter().map(|&(key, _)| self.key(key)).find(|name| !seen.insert(*name)) {
             None => Ok(()),
             Some(name) => {
-                let field = FieldError { path: pointer(name), message: "stands twice".to_owned() };
+                let field =
+                    FieldError { path: codec::pointer(name), message: "stands twice".to_owned() };
                 Err(Error::invalid(format!("the argument {name:?} stands twice"))
                     .with_fields(vec![field]))
             }
@@ -208,7 +209,7 @@ impl<'a> Params<'a> {
                     (None, names) => format!("; it takes {}", names.join(", ")),
                 };
                 Unknown {
-                    paths: unknown.iter().map(|name| pointer(name)).collect(),
+                    paths: unknown.iter().map(|name| codec::pointer(name)).collect(),
                     message: "unknown argument",
                     sentence: Some(format!("unknown argument {first}{hint}")),
                     candidates,
@@ -220,7 +221,7 @@ impl<'a> Params<'a> {
     /// Where an argument is, or would be: a JSON pointer into the params.
     pub fn path(&self, names: &[String], at: usize) -> String {
         match (&self.form, names.get(at)) {
-            (Form::Named(_), Some(name)) => pointer(name),
+            (Form::Named(_), Some(name)) => codec::pointer(name),
             _ => format!("/{at}"),
         }
     }
@@ -261,9 +262,15 @@ impl Bound<'_> {
         let given = self.value(at);
         codec::decode_checked(given.unwrap_or(NIL)).map_err(|error| {
             let names = self.signature.names;
-            let message = if given.is_some() { error.to_string() } else { "missing".to_owned() };
-            let path = if self.whole { String::new() } else { self.params.path(names, at) };
-            Error::invalid(format!("argument {}: {message}", shown(names, at)))
+            let (inner, message) = match given {
+                Some(bytes) => {
+                    codec::misfit::<T>(bytes).unwrap_or_else(|| (String::new(), error.to_string()))
+                }
+                None => (String::new(), "missing".to_owned()),
+            };
+            let place = format!("{}{}", shown(names, at), inner.replace('/', "."));
+            let path = self.path(at) + &inner;
+            Error::invalid(format!("argument {place}: {message}"))
                 .with_fields(vec![FieldError { path, message }])
         })
     }
@@ -281,11 +288,6 @@ struct Unknown {
     message: &'static str,
     sentence: Option<String>,
     candidates: Vec<String>,
-}
-
-/// A key as a JSON pointer (RFC 6901).
-fn pointer(key: &str) -> String {
-    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
 /// How an argument is called in sentences: by its name, or by its number where it has none.

@@ -80,6 +80,53 @@ async fn a_wrong_argument_is_named_by_its_path() {
     assert_eq!(error.candidates(), ["b"]);
 }
 
+#[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Order {
+    lines: Vec<Line>,
+    ship: Option<Ship>,
+}
+
+#[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+struct Line {
+    item: String,
+    count: u32,
+}
+
+#[derive(serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+enum Ship {
+    To { street: String },
+}
+
+#[tokio::test]
+async fn a_wrong_field_inside_an_argument_is_named_by_its_path() {
+    let service = Service::new("shop").method("order", |_note: String, order: Order| {
+        order.lines.iter().map(|line| line.count).sum::<u32>()
+    });
+    let client = client(service).await;
+    let line = serde_json::json!({"item": "tea", "count": 1});
+    for (order, path, message) in [
+        (serde_json::json!({"lines": [line, {"item": "a", "count": "b"}]}), "/lines/1/count", ""),
+        (serde_json::json!({"lines": [{"item": "tea"}]}), "/lines/0/count", "missing"),
+        (serde_json::json!({"lines": [line], "a/b": 1}), "/a~1b", "unknown field"),
+        (
+            serde_json::json!({"lines": [line], "ship": {"To": {"street": 5}}}),
+            "/ship/To/street",
+            "",
+        ),
+        (serde_json::json!({"lines": 5}), "/lines", ""),
+        (serde_json::json!({}), "/lines", "missing"),
+        (serde_json::json!(5), "", ""),
+    ] {
+        let error = client.call::<u32>("order", ("x", &order)).await.unwrap_err();
+        assert_eq!((error.code(), error.executed()), (ErrorCode::InvalidArgument, Executed::No));
+        assert_eq!(error.fields()[0].path, format!("/1{path}"), "{error}");
+        assert!(error.fields()[0].message.starts_with(message), "{error}");
+    }
+    let order = serde_json::json!({"lines": [line]});
+    assert_eq!(client.call::<u32>("order", ("x", order)).await.unwrap(), 1);
+}
+
 #[tokio::test]
 async fn a_panic_is_an_error_and_the_connection_lives_on() {
     let client = client(service()).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use procall::{Error, ErrorCode, Service, Stream};
+use procall::{Context, Error, ErrorCode, Service, Stream, StreamCall};
 
 use crate::support::{
     Event, TRANSPORTS, Transport, blocking, client, client_over, poll_until, within,
@@ -28,6 +28,10 @@ fn service() -> (Service, Arc<AtomicU64>) {
             let error = std::iter::once(Err(Error::handler("DiskFull", "no room")));
             Stream::new(futures_util::stream::iter(items.chain(error)))
         })
+        .stream_method("steps", |ctx: Context, n: u64| {
+            ctx.progress(n, Some(n), "ready");
+            Stream::from_iter(0..n)
+        })
         .method("add", |a: i64, b: i64| a + b);
     (service, made)
 }
@@ -42,6 +46,34 @@ async fn items_arrive_in_order_and_then_the_end() {
         let large = within(client.stream::<String>("large", (20,)).collect()).await.unwrap();
         assert!(large.len() == 20 && large.iter().all(|text| text.len() == 200_000));
     }
+}
+
+#[tokio::test]
+async fn progress_arrives_before_the_items() {
+    let (client, _serving) = client_over(Transport::Mem, service().0).await;
+    let (reports, mut seen) = tokio::sync::mpsc::channel(4);
+    let call = StreamCall::<u64>::new(&client, "steps", (3,))
+        .on_progress(move |progress| reports.try_send(progress.to_string()).unwrap());
+    let mut stream = call.start();
+    assert_eq!(within(stream.next()).await.unwrap().unwrap(), 0);
+    assert_eq!(seen.try_recv().unwrap(), "3/3 ready");
+    assert_eq!(within(stream.collect()).await.unwrap(), [1, 2]);
+    assert_eq!(seen.recv().await, None);
+}
+
+#[test]
+fn progress_is_told_to_whoever_waits_on_a_thread() {
+    let (client, _host) = blocking(Transport::Mem, service().0);
+    let (reports, seen) = std::sync::mpsc::channel();
+    let mut stream = StreamCall::<u64>::new(&client, "steps", (2,))
+        .on_progress(move |progress| reports.send(progress.to_string()).unwrap())
+        .start();
+    assert_eq!(stream.wait_next().unwrap().unwrap(), 0);
+    assert_eq!(seen.try_recv().unwrap(), "2/2 ready");
+    assert_eq!(stream.wait_next().unwrap().unwrap(), 1);
+    assert!(stream.wait_next().is_none());
+    drop(stream);
+    assert_eq!(seen.iter().count(), 0);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use procall::{Error, ErrorCode, Executed, Stream};
+use procall::{Context, Error, ErrorCode, Executed, Stream, StreamCall};
 
 use crate::support::{Event, TRANSPORTS, Transport, blocking, client, client_over, within};
 
@@ -17,6 +17,8 @@ trait Sums {
     async fn echo(&self, values: Stream<String>) -> Stream<String>;
     /// Sends three items whatever comes, and ends.
     async fn three(&self, values: Stream<i64>) -> Stream<i64>;
+    /// Tells how far it is before it echoes.
+    async fn reported(&self, ctx: Context, values: Stream<String>) -> Stream<String>;
     async fn add(&self, a: i64, b: i64) -> i64;
 }
 
@@ -34,6 +36,11 @@ impl Sums for MySums {
             sum += value.inspect_err(|_| self.cut.set())?;
         }
         Ok(sum)
+    }
+
+    async fn reported(&self, ctx: Context, values: Stream<String>) -> Stream<String> {
+        ctx.progress(1, None, "listening");
+        values
     }
 
     async fn first(&self, mut values: Stream<i64>) -> Result<i64, Error> {
@@ -67,6 +74,20 @@ fn numbers(n: i64) -> (impl Iterator<Item = i64> + Send + 'static, Arc<AtomicU64
         count.fetch_add(1, Ordering::SeqCst);
     });
     (numbers, taken)
+}
+
+#[test]
+fn progress_is_told_to_whoever_sends_by_hand() {
+    let (client, _host) = blocking(Transport::Mem, MySums::default().into_service());
+    let (reports, seen) = std::sync::mpsc::channel();
+    let mut echoed = StreamCall::<String>::new(&client, "reported", ())
+        .on_progress(move |progress| reports.send(progress.to_string()).unwrap())
+        .open::<String>();
+    assert!(echoed.send(&"to".to_owned()).unwrap());
+    assert_eq!(echoed.next().unwrap().unwrap(), "to");
+    assert_eq!(seen.try_recv().unwrap(), "1 listening");
+    echoed.finish();
+    assert!(echoed.next().is_none());
 }
 
 #[tokio::test]
