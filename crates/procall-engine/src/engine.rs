@@ -201,7 +201,7 @@ impl Engine {
     /// use procall_engine::Engine;
     ///
     /// let engine = Engine::builder().listen("tcp:127.0.0.1:0".parse()?).start()?;
-    /// engine.client().await?.call::<()>("procall.engine.stop", ()).await?;
+    /// engine.client().await?.call::<Vec<String>>("procall.engine.stop", ()).await?;
     /// engine.asked_to_stop().await;
     /// engine.stop().await;
     /// # Ok(()) }

@@ -7,6 +7,7 @@ use procall::{
     Request,
 };
 
+use super::admission::RESERVED;
 use super::method::Method;
 use super::peer::Number;
 use super::wishes::Wishes;
@@ -18,6 +19,10 @@ impl Core {
     pub(crate) fn notified(&self, from: Number, batch: &Batch, incoming: &Incoming) {
         let wishes = Wishes::read(batch.meta(incoming));
         let method = batch.method(incoming);
+        if method.starts_with(RESERVED) {
+            // Those names do things to the engine and to pools, for which a right is needed that only calls are asked for.
+            return;
+        }
         let body = Body::new(incoming.encoding, batch.body(incoming));
         let (targets, meta) = {
             let mut state = self.lock();
