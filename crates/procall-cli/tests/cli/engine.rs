@@ -139,6 +139,22 @@ fn a_pool_with_the_engine_is_listed_once() {
 }
 
 #[test]
+fn a_call_that_came_through_the_engine_finishes_when_its_pool_is_stopped() {
+    let home = Home::new();
+    let (_engine, _) = home.engine(&[]);
+    let run = home.start(&["run", "./calc", "--workers", "1"]);
+    run.expect("registered with engine");
+    let fifo = home.fifo();
+    let call = home.start(&["call", "calc.hold", &fifo.text(), "--at", "engine"]);
+    run.expect("holding");
+    run.signal(Signal::TERM);
+    run.expect("stopping: 1 call may finish");
+    fifo.release();
+    assert_eq!(call.end(), (0, "1".to_owned()));
+    assert_eq!(run.end().0, 0);
+}
+
+#[test]
 fn events_are_followed_as_json() {
     let home = Home::new();
     let (engine, _) = home.engine(&[]);

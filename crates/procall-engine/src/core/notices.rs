@@ -178,6 +178,8 @@ impl Core {
 
     /// Ends everything: new calls are refused from now on.
     pub(crate) fn begin_drain(&self) -> Vec<Connection> {
+        // Else those who follow them would keep the engine for as long as a drain may take.
+        self.events.end();
         let mut state = self.lock();
         state.draining = true;
         state.peers.values().map(|peer| peer.connection.clone()).collect()

@@ -154,6 +154,18 @@ async fn a_slow_reader_of_events_loses_the_oldest_and_is_told_how_many() {
     assert_eq!(seen + missed, MANY);
 }
 
+#[tokio::test]
+async fn the_events_end_with_the_engine_and_do_not_keep_it() {
+    // Longer than this test may take: whoever waits for it has failed.
+    let house = House::with(|builder| builder.drain(SAFETY * 10));
+    let watcher = house.client().await;
+    let mut events = events(&watcher).await;
+    let stopped = tokio::spawn(house.engine.stop());
+    let ended = async { while events.next().await.is_some_and(|event| event.is_ok()) {} };
+    tokio::time::timeout(SAFETY, ended).await.expect("the events go on");
+    tokio::time::timeout(SAFETY, stopped).await.expect("it waits for its readers").unwrap();
+}
+
 /// Tells when the call that has it is dropped.
 struct Ended(mpsc::Sender<()>);
 
