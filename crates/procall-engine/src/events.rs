@@ -1,6 +1,6 @@
 //! What happens in the engine, for those who look on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use procall::Encoded;
 use procall::schemars::{self, JsonSchema};
@@ -91,28 +91,41 @@ pub struct PeerName {
 /// Those who look on.
 #[derive(Debug)]
 pub(crate) struct Events {
-    sender: broadcast::Sender<Arc<Event>>,
+    /// `None` once the engine stops: nobody looks on for ever.
+    sender: Mutex<Option<broadcast::Sender<Arc<Event>>>>,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { sender: broadcast::channel(BACKLOG).0 }
+        Self { sender: Mutex::new(Some(broadcast::channel(BACKLOG).0)) }
     }
 }
 
 impl Events {
+    fn sender(&self) -> MutexGuard<'_, Option<broadcast::Sender<Arc<Event>>>> {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether anybody looks on.
     pub(crate) fn is_watched(&self) -> bool {
-        self.sender.receiver_count() > 0
+        self.sender().as_ref().is_some_and(|sender| sender.receiver_count() > 0)
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        // Nobody looks on: nobody needs to hear of it.
-        let _ = self.sender.send(Arc::new(event));
+        if let Some(sender) = &*self.sender() {
+            // Nobody looks on: nobody needs to hear of it.
+            let _ = sender.send(Arc::new(event));
+        }
     }
 
-    pub(crate) fn watch(&self) -> broadcast::Receiver<Arc<Event>> {
-        self.sender.subscribe()
+    /// What happens from now on.
+    pub(crate) fn watch(&self) -> Option<broadcast::Receiver<Arc<Event>>> {
+        self.sender().as_ref().map(broadcast::Sender::subscribe)
+    }
+
+    /// No more events: whoever looks on hears what there is, then the end.
+    pub(crate) fn end(&self) {
+        *self.sender() = None;
     }
 }
 

@@ -183,7 +183,7 @@ fn service(core: &Arc<Core>) -> Service {
         })
         .params("stop", &["target"])
         .stream_method("events", move || {
-            let events = events.upgrade().map(|core| core.events.watch());
+            let events = events.upgrade().and_then(|core| core.events.watch());
             Stream::new(futures_util::stream::unfold(events, |events| async move {
                 let mut events = events?;
                 match events.recv().await {

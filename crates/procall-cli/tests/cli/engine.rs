@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::{Home, Running};
+use crate::support::{Home, Running, on_a_terminal};
 
 /// Waits until the engine's list of calls has so many.
 fn until_calls(home: &Home, count: usize) -> Vec<Value> {
@@ -139,6 +139,22 @@ fn a_pool_with_the_engine_is_listed_once() {
 }
 
 #[test]
+fn a_call_that_came_through_the_engine_finishes_when_its_pool_is_stopped() {
+    let home = Home::new();
+    let (_engine, _) = home.engine(&[]);
+    let run = home.start(&["run", "./calc", "--workers", "1"]);
+    run.expect("registered with engine");
+    let fifo = home.fifo();
+    let call = home.start(&["call", "calc.hold", &fifo.text(), "--at", "engine"]);
+    run.expect("holding");
+    run.signal(Signal::TERM);
+    run.expect("stopping: 1 call may finish");
+    fifo.release();
+    assert_eq!(call.end(), (0, "1".to_owned()));
+    assert_eq!(run.end().0, 0);
+}
+
+#[test]
 fn events_are_followed_as_json() {
     let home = Home::new();
     let (engine, _) = home.engine(&[]);
@@ -158,6 +174,27 @@ fn events_are_followed_as_json() {
     assert_eq!(engine.end().0, 0);
     let (code, printed) = events.end();
     assert_eq!(code, 5, "{printed}");
+}
+
+#[test]
+fn events_on_a_terminal_are_dim_lines_with_the_time() {
+    let home = Home::new();
+    let (_engine, _) = home.engine(&[]);
+    let shown = std::thread::scope(|scope| {
+        let events = scope.spawn(|| on_a_terminal(&home, &["events", "-n", "1"], "NO_COLOR", ""));
+        // Whoever looks at the engine joins it.
+        while !events.is_finished() {
+            home.procall(&["calls"]).ok();
+        }
+        events.join().unwrap()
+    });
+    let is_event = |line: &&str| ["  joined  ", "  left  "].iter().any(|word| line.contains(word));
+    let line = shown.lines().find(is_event).unwrap_or_default();
+    assert!(
+        line.starts_with("\x1b[2m") && line.contains(" +") && line.contains("s  "),
+        "{shown:?}"
+    );
+    assert!(line.trim_end().ends_with("\x1b[0m"), "{shown:?}");
 }
 
 #[test]

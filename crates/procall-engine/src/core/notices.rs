@@ -8,6 +8,7 @@ use procall::{
     Request,
 };
 
+use super::admission::RESERVED;
 use super::method::Method;
 use super::peer::Number;
 use super::wishes::Wishes;
@@ -19,6 +20,10 @@ impl Core {
     pub(crate) fn notified(&self, from: Number, batch: &Batch, incoming: &Incoming) {
         let wishes = Wishes::read(batch.meta(incoming));
         let method = batch.method(incoming);
+        if method.starts_with(RESERVED) {
+            // Those names do things to the engine and to pools, for which a right is needed that only calls are asked for.
+            return;
+        }
         let body = Body::new(incoming.encoding, batch.body(incoming));
         let (targets, meta) = {
             let mut state = self.lock();
@@ -202,6 +207,8 @@ impl Core {
 
     /// Ends everything: new calls are refused from now on.
     pub(crate) fn begin_drain(&self) -> Vec<Connection> {
+        // Else those who follow them would keep the engine for as long as a drain may take.
+        self.events.end();
         let mut state = self.lock();
         state.draining = true;
         state.peers.values().map(|peer| peer.connection.clone()).collect()

@@ -154,6 +154,18 @@ async fn a_slow_reader_of_events_loses_the_oldest_and_is_told_how_many() {
     assert_eq!(seen + missed, MANY);
 }
 
+#[tokio::test]
+async fn the_events_end_with_the_engine_and_do_not_keep_it() {
+    // Longer than this test may take: whoever waits for it has failed.
+    let house = House::with(|builder| builder.drain(SAFETY * 10));
+    let watcher = house.client().await;
+    let mut events = events(&watcher).await;
+    let stopped = tokio::spawn(house.engine.stop());
+    let ended = async { while events.next().await.is_some_and(|event| event.is_ok()) {} };
+    tokio::time::timeout(SAFETY, ended).await.expect("the events go on");
+    tokio::time::timeout(SAFETY, stopped).await.expect("it waits for its readers").unwrap();
+}
+
 /// Tells when the call that has it is dropped.
 struct Ended(mpsc::Sender<()>);
 
@@ -294,6 +306,37 @@ async fn the_pool_behind_a_peer_is_asked_to_restart() {
     // What a relay has for the engine is nobody else's to call.
     let error = client.call::<()>("procall.restart", ()).await.unwrap_err();
     assert_eq!((error.code(), restarts.load(Ordering::Relaxed)), (ErrorCode::NotFound, 1));
+}
+
+#[tokio::test]
+async fn no_notification_passes_for_an_action() {
+    let house = House::new();
+    let restarts = Arc::new(AtomicUsize::new(0));
+    let counted = restarts.clone();
+    let restart = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    };
+    let pool = Service::new("calc").method("procall.restart", restart);
+    let _pool = Worker::start(pool, &house.address);
+    house.until(|peers| peers.iter().any(|peer| peer.name == "calc/1")).await;
+    let client = house.client().await;
+    let tell = |method: &str, meta: &str| {
+        let meta = procall::json::from_json(meta.as_bytes()).unwrap();
+        let options = CallOptions { meta, ..CallOptions::default() };
+        let request = Request::new(method, Encoding::Json, b"[]").with_options(options);
+        client.connection().notify(request).unwrap();
+    };
+    tell("procall.restart", r#"{"to": "calc/1"}"#);
+    tell("procall.restart", r#"{"all": true}"#);
+    tell("procall.engine.stop", "{}");
+    tell("procall.engine.stop", r#"{"to": "engine"}"#);
+    // These go the same ways, behind whatever had been passed on.
+    let _: Vec<PeerRow> = client.call("procall.engine.peers", ()).await.unwrap();
+    let _: Vec<String> = client.call("procall.engine.restart", ("calc",)).await.unwrap();
+    assert_eq!(restarts.load(Ordering::Relaxed), 1);
+    let mut asked = std::pin::pin!(house.engine.asked_to_stop());
+    let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(asked.as_mut().poll(cx))).await;
+    assert!(polled.is_pending(), "a notification has stopped the engine");
 }
 
 #[tokio::test]
