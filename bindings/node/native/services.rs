@@ -152,8 +152,7 @@ impl State {
                         service,
                         inbound.service,
                         at,
-                        &inbound.batch,
-                        call,
+                        (&inbound.batch, call),
                         &mut self.served,
                         events,
                     );
@@ -224,8 +223,7 @@ fn arrive(
     service: &Service,
     service_number: usize,
     inbound: usize,
-    batch: &Batch,
-    call: &Incoming,
+    (batch, call): (&Batch, &Incoming),
     served: &mut slab::Slab<Served>,
     events: &mut Events<'_>,
 ) {

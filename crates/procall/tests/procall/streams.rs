@@ -64,7 +64,7 @@ async fn progress_arrives_before_the_items() {
 #[test]
 fn progress_is_told_to_whoever_waits_on_a_thread() {
     let (client, _host) = blocking(Transport::Mem, service().0);
-    let (reports, seen) = std::sync::mpsc::channel();
+    let (reports, seen) = std::sync::mpsc::sync_channel(1 << 10);
     let mut stream = StreamCall::<u64>::new(&client, "steps", (2,))
         .on_progress(move |progress| reports.send(progress.to_string()).unwrap())
         .start();

@@ -79,7 +79,7 @@ fn numbers(n: i64) -> (impl Iterator<Item = i64> + Send + 'static, Arc<AtomicU64
 #[test]
 fn progress_is_told_to_whoever_sends_by_hand() {
     let (client, _host) = blocking(Transport::Mem, MySums::default().into_service());
-    let (reports, seen) = std::sync::mpsc::channel();
+    let (reports, seen) = std::sync::mpsc::sync_channel(1 << 10);
     let mut echoed = StreamCall::<String>::new(&client, "reported", ())
         .on_progress(move |progress| reports.send(progress.to_string()).unwrap())
         .open::<String>();
