@@ -73,13 +73,23 @@ impl Entrance {
         const ROUND: usize = 256;
         let options = LinkOptions { max_message: MAX_JSON, ..LinkOptions::default() };
         while accepted.len() < ROUND {
-            match self.listener.accept_with(&options) {
-                Ok(Some(link)) if self.reserve.fill() => accepted.push(link),
+            // Beforehand: a socket that was accepted and cannot be watched would be hung up on without a word.
+            let some = self.reserve.give_up();
+            let next = self.listener.accept_with(&options);
+            let room = matches!(next, Ok(Some(_))) && self.reserve.fill();
+            match next {
+                Ok(Some(link)) if room => accepted.push(link),
                 Ok(Some(link)) => refuse(link, None, &no_descriptors()),
-                Ok(None) => return false,
-                Err(error) if is_full(&error) && self.reserve.give_up() => {}
+                Ok(None) => {
+                    self.reserve.fill();
+                    return false;
+                }
+                Err(error) if is_full(&error) && some => {}
                 // Nothing is left to give up; or one has gone before it was accepted.
-                Err(_) => return true,
+                Err(_) => {
+                    self.reserve.fill();
+                    return true;
+                }
             }
         }
         false

@@ -9,7 +9,7 @@ const ONE_PEER: usize = 4;
 
 /// Descriptors that are kept back: when there are no others left, some are given up to accept whoever waits, to refuse it, and to hang up.
 /// Otherwise those who wait would wait for ever, and whoever watches the listener would never come to rest.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Reserve {
     held: Vec<File>,
 }
@@ -17,17 +17,23 @@ pub(crate) struct Reserve {
 impl Reserve {
     /// As much of it as there is.
     pub(crate) fn new() -> Self {
-        let mut reserve = Self { held: Vec::with_capacity(RESERVE) };
-        // One that is not full is filled before anybody is served.
-        let _ = reserve.fill();
+        let mut reserve = Self::default();
+        reserve.fill();
         reserve
     }
 
     /// Takes back what was given up; false when there are still too few descriptors.
     pub(crate) fn fill(&mut self) -> bool {
         while self.held.len() < RESERVE {
-            let Ok(file) = File::open("/dev/null") else { return false };
-            self.held.push(file);
+            // Another name of one that is held costs less than to open it anew.
+            let next = match self.held.last() {
+                Some(held) => held.try_clone(),
+                None => File::open("/dev/null"),
+            };
+            match next {
+                Ok(file) => self.held.push(file),
+                Err(_) => return false,
+            }
         }
         true
     }

@@ -30,7 +30,8 @@ pub(crate) struct Serve {
     #[arg(short, long, value_name = "ADDRESS")]
     listen: Vec<Address>,
 
-    /// Listen outside this machine although nothing is encrypted and anybody may call.
+    /// Listen outside this machine although nothing is encrypted: what goes over it can be read, tokens too. Without --token-file anybody may
+    /// call.
     #[arg(long)]
     insecure_listen: bool,
 

@@ -16,6 +16,7 @@ on_every_stream!(
     end_of_file_inside_a_message_is_truncated,
     a_length_of_zero_is_refused_at_once,
     a_length_above_the_limit_is_refused_at_once,
+    a_peer_that_is_not_known_yet_may_be_held_to_less,
     good_messages_before_a_bad_length_are_received,
     a_claimed_length_costs_no_memory,
     memory_shrinks_after_large_messages,
@@ -88,6 +89,24 @@ fn a_length_of_zero_is_refused_at_once(raw: MakeRaw) {
     assert!(received.is_empty());
     assert!(matches!(error, LinkError::Empty), "{error:?}");
     assert_dead(&mut *link, |error| matches!(error, LinkError::Empty));
+}
+
+/// `limit` bounds what is taken of the peer until it is said otherwise; what is sent to it has the bound of the link.
+fn a_peer_that_is_not_known_yet_may_be_held_to_less(raw: MakeRaw) {
+    let options = LinkOptions { max_message: 10_000, ..LinkOptions::default() };
+    let (mut link, mut peer) = raw(&options);
+    link.limit(100);
+    queue(&mut *link, &[1; 10_000]);
+    peer.write_all(&framed(&[7; 100])).unwrap();
+    assert_eq!(next(&mut *link), [7; 100]);
+    link.limit(usize::MAX);
+    peer.write_all(&framed(&[8; 10_000])).unwrap();
+    assert_eq!(next(&mut *link), [8; 10_000]);
+    let (mut link, mut peer) = raw(&options);
+    link.limit(100);
+    peer.write_all(&101_u32.to_be_bytes()).unwrap();
+    let (_, error) = rest(&mut *link);
+    assert!(matches!(error, LinkError::TooLarge { len: 101, max: 100 }), "{error:?}");
 }
 
 fn a_length_above_the_limit_is_refused_at_once(raw: MakeRaw) {
