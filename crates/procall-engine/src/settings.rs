@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use procall::Heartbeat;
 
+use crate::gateway::http::HttpSettings;
+
 /// Calls that wait for one worker of a method; with more workers, so many for each.
 const QUEUE: usize = 256;
 /// Peers of one engine.
@@ -22,6 +24,7 @@ pub(crate) struct Settings {
     pub(crate) validate: bool,
     /// How long calls in flight may take once the engine is asked to stop.
     pub(crate) drain: Duration,
+    pub(crate) http: HttpSettings,
 }
 
 impl Default for Settings {
@@ -34,6 +37,7 @@ impl Default for Settings {
             policy: Policy::IdleFirst,
             validate: true,
             drain: Duration::from_secs(10),
+            http: HttpSettings::default(),
         }
     }
 }

@@ -50,13 +50,14 @@ impl Core {
         }
         let wishes = Wishes::read(batch.meta(incoming));
         let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
-        let (ticket, claim) = {
+        let (ticket, claim, tally) = {
             let mut state = self.lock();
             if state.draining {
                 return Err(Error::new(ErrorCode::Unavailable, "the engine is stopping")
                     .with_executed(Executed::No));
             }
             let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
+            let tally = state.methods[&method].tally.clone();
             let aim = state.aim(&method, &wishes)?;
             let from = state.peers.get(&client).map(|peer| peer.id.clone()).unwrap_or_default();
             let ticket =
@@ -69,9 +70,9 @@ impl Core {
                     state.calls.remove(&ticket.number);
                 })?;
             }
-            (ticket, claim)
+            (ticket, claim, tally)
         };
-        let passage = Passage::new(self.clone(), ticket.clone());
+        let passage = Passage::new(self.clone(), ticket.clone(), tally);
         let started = match claim {
             Some(claim) => match self.start(&ticket, &claim) {
                 Ok(pending) => Started::from(pending),
@@ -87,6 +88,12 @@ impl Core {
         };
         ticket.set_relaying(connection.answer_with(id, incoming.shape(), started, passage));
         Ok(())
+    }
+
+    /// Counts a call that was refused before anybody had it.
+    pub(super) fn refused(&self, name: &str, error: &Error) {
+        let tally = self.lock().methods.get(name).map(|method| method.tally.clone());
+        tally.as_deref().unwrap_or(&self.unknown).refuse(error.code());
     }
 
     /// Ends a call on its way: its caller is told so, its worker asked to cancel it. False when there is none of this number.
@@ -292,6 +299,12 @@ impl State {
             )));
         }
         Ok(full)
+    }
+
+    /// Which streams a method has that is called by its full name, or by a last part that is the only one.
+    pub(crate) fn shape(&self, name: &str) -> Option<Shape> {
+        let of = |name: &str| self.methods.get(name).map(|method| method.offer.info.shape);
+        of(name).or_else(|| of(&self.resolve_bare(0, name).ok()?))
     }
 
     fn resolve_bare(&self, client: Number, name: &str) -> Result<Arc<str>, Error> {

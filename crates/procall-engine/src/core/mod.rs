@@ -11,6 +11,7 @@ mod peers;
 mod pins;
 mod registering;
 mod seat;
+mod tally;
 mod ticket;
 mod wishes;
 
@@ -23,6 +24,7 @@ use tokio::sync::Notify;
 
 pub(crate) use method::Method;
 pub(crate) use peer::{Number, Peer};
+pub(crate) use tally::{BOUNDS, Counted, Tally};
 pub(crate) use ticket::Ticket;
 
 use crate::events::Events;
@@ -39,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) events: Events,
     pub(crate) meter: Arc<Meter>,
+    /// Of calls to methods that nobody knows.
+    pub(crate) unknown: Tally,
     /// Somebody waits whose time is up earlier than the timer knows.
     pub(crate) hurry: Notify,
     /// Whether somebody is handing waiting calls over.
@@ -71,6 +75,7 @@ impl Core {
             settings,
             events: Events::default(),
             meter: Arc::default(),
+            unknown: Tally::default(),
             hurry: Notify::new(),
             handing: AtomicU8::new(0),
             next: AtomicU64::new(1),

@@ -4,18 +4,22 @@ use std::sync::Arc;
 
 use procall::{Encoded, Ending, Error, ErrorCode, Onlooker, Started};
 
-use super::{Core, Ticket, admission};
+use super::{Core, Tally, Ticket, admission};
 
 /// A call between its client and its worker.
 pub(super) struct Passage {
     core: Arc<Core>,
     ticket: Arc<Ticket>,
+    tally: Arc<Tally>,
+    /// The outcome was counted.
+    over: bool,
 }
 
 impl Passage {
-    pub(super) fn new(core: Arc<Core>, ticket: Arc<Ticket>) -> Self {
+    pub(super) fn new(core: Arc<Core>, ticket: Arc<Ticket>, tally: Arc<Tally>) -> Self {
         core.meter.begin();
-        Self { core, ticket }
+        tally.begin();
+        Self { core, ticket, tally, over: false }
     }
 }
 
@@ -54,12 +58,20 @@ impl Onlooker for Passage {
             Some(error) if error.code() == ErrorCode::Cancelled => Ending::Cancelled,
             Some(_) => Ending::Failed,
         };
-        self.core.meter.end(self.ticket.waited(), ending);
+        let took = self.ticket.waited();
+        self.core.meter.end(took, ending);
+        self.tally.end(took, error.map(Error::code));
+        self.over = true;
     }
 }
 
 impl Drop for Passage {
     fn drop(&mut self) {
         self.core.lock().calls.remove(&self.ticket.number);
+        if !self.over {
+            // Refused before anybody had it; by which code, is counted where the caller is told.
+            self.core.meter.refuse();
+        }
+        self.tally.leave();
     }
 }

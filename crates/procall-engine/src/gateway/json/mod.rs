@@ -36,7 +36,8 @@ use procall::json::JsonMessage;
 use procall::transport::{Link, PeerCredentials};
 use procall::{Error, Readiness};
 
-pub(crate) use object::{Object, params_from_json, result_to_json};
+pub(crate) use object::{Object, params_from_json, result_to_json, value_from_json};
+pub(crate) use outbound::or_nil;
 
 use self::inbox::Inbox;
 use self::peer::Peer;
