@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::core::Core;
 use crate::facts::{Facts, Speaks};
 use crate::gateway::Host;
-use crate::gateway::http::{HttpServer, Token};
+use crate::gateway::http::{Bound, HttpServer, Token};
 use crate::settings::{Policy, Settings};
 use crate::{accept, own};
 
@@ -115,7 +115,8 @@ impl EngineBuilder {
     ///
     /// # Errors
     ///
-    /// NAME_TAKEN when another listens there, and what [`Listener::bind`] says otherwise.
+    /// NAME_TAKEN when another listens there, PERMISSION_DENIED or UNAVAILABLE when HTTP cannot be answered where it was asked for, and what
+    /// [`Listener::bind`] says otherwise.
     pub fn start(self) -> Result<Engine, Error> {
         let Self { mut listen, settings } = self;
         if listen.is_empty() {
@@ -124,10 +125,10 @@ impl EngineBuilder {
         let listeners: Vec<Listener> =
             listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
         let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
-        let http = settings.http.clone();
+        let http = Bound::bind(settings.http.clone())?;
         let core = Core::new(settings);
         own::serve(&core)?;
-        let http = HttpServer::start(http, &core)?;
+        let http = http.map(|bound| HttpServer::start(bound, &core));
         let mut tasks = vec![tokio::spawn(keep_time(core.clone()))];
         for listener in listeners {
             let core = core.clone();

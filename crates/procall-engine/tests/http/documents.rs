@@ -1,15 +1,7 @@
-use procall::Service;
-use procall::schemars::{self, JsonSchema};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::support::{House, JSON, lab};
-
-#[derive(Serialize, Deserialize, JsonSchema)]
-struct Node {
-    name: String,
-    below: Vec<Node>,
-}
+use crate::websocket;
 
 /// All references of a document to itself.
 fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
@@ -26,10 +18,17 @@ fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
 #[tokio::test]
 async fn openapi_describes_every_method_and_all_its_references_lead_somewhere() {
     let (house, _lab, _worker) = lab().await;
-    let trees = Service::new("trees")
-        .method("depth", |tree: Node| tree.below.len() as u64)
-        .params("depth", &["tree"]);
-    let _trees = house.serve(trees).await;
+    let mut trees = websocket::open(&house, &[]).await.unwrap();
+    let tree = json!({
+        "type": "object",
+        "properties": {"tree": {"$ref": "#/$defs/Tree"}},
+        "required": ["tree"],
+        "$defs": {"Tree": {"type": "object", "properties": {"below": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}}}},
+    });
+    let methods = json!([{"name": "depth", "params_schema": tree}]);
+    let register = json!({"type": "register", "id": 1, "name": "trees", "methods": methods});
+    websocket::say(&mut trees, register).await;
+    assert_eq!(websocket::heard_json(&mut trees).await["type"], "registered");
     let answer = house.get("/openapi.json").await;
     assert_eq!((answer.status, &*answer.headers["content-type"]), (200, "application/json"));
     let document = answer.json();
@@ -49,7 +48,7 @@ async fn openapi_describes_every_method_and_all_its_references_lead_somewhere() 
     let mut found = Vec::new();
     references(&document, &mut found);
     let recursive = found.iter().filter(|place| place.contains("/$defs/")).count();
-    assert!(recursive >= 2, "a tree refers to itself: {found:?}");
+    assert_eq!(recursive, 2, "a tree refers to itself: {found:?}");
     for place in found {
         assert!(document.pointer(&place[1..]).is_some(), "{place} leads nowhere");
     }

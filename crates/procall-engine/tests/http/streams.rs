@@ -111,7 +111,7 @@ async fn the_engines_own_events_come_as_they_happen() {
         let part = wire.part(&mut answer).await.unwrap();
         for data in part.lines().filter_map(|line| line.strip_prefix("data: ")) {
             let event: serde_json::Value = serde_json::from_str(data).unwrap();
-            seen.insert(event["kind"].as_str().unwrap_or_default().to_owned());
+            seen.insert(event["event"].as_str().unwrap_or_default().to_owned());
         }
     }
 }

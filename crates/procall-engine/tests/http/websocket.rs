@@ -14,9 +14,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::support::{House, SAFETY, lab, told};
 
-type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<TcpStream>;
 
-async fn open(house: &House, headers: &[(&'static str, &str)]) -> Result<Socket, Error> {
+pub(crate) async fn open(house: &House, headers: &[(&'static str, &str)]) -> Result<Socket, Error> {
     let mut request = format!("ws://{}/ws", house.http).into_client_request()?;
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
@@ -25,7 +25,7 @@ async fn open(house: &House, headers: &[(&'static str, &str)]) -> Result<Socket,
     tokio_tungstenite::client_async(request, stream).await.map(|(socket, _)| socket)
 }
 
-async fn say(socket: &mut Socket, message: Value) {
+pub(crate) async fn say(socket: &mut Socket, message: Value) {
     socket.send(Message::text(message.to_string())).await.unwrap();
 }
 
@@ -33,7 +33,7 @@ async fn heard(socket: &mut Socket) -> Message {
     timeout(SAFETY, socket.next()).await.expect("a message").expect("no end").unwrap()
 }
 
-async fn heard_json(socket: &mut Socket) -> Value {
+pub(crate) async fn heard_json(socket: &mut Socket) -> Value {
     loop {
         match heard(socket).await {
             Message::Text(text) => return serde_json::from_str(&text).unwrap(),
@@ -91,18 +91,23 @@ async fn long_messages_pass_both_ways() {
     let house = House::new();
     let echo = procall::Service::new("echo").method("text", |text: String| text);
     let _worker = house.serve(echo).await;
-    let mut socket = open(&house, &[]).await.unwrap();
+    let (mut to, mut from) = open(&house, &[]).await.unwrap().split();
     let text = "ä".repeat(2 << 20);
-    for id in 0..4 {
-        say(
-            &mut socket,
-            json!({"type": "call", "id": id, "method": "echo.text", "params": [text]}),
-        )
-        .await;
-    }
-    for _ in 0..4 {
-        assert_eq!(heard_json(&mut socket).await["result"], text);
-    }
+    // Who sends without reading waits for himself in the end.
+    let sending = async {
+        for id in 0..4 {
+            let call = json!({"type": "call", "id": id, "method": "echo.text", "params": [text]});
+            to.send(Message::text(call.to_string())).await.unwrap();
+        }
+    };
+    let hearing = async {
+        for _ in 0..4 {
+            let message = timeout(SAFETY, from.next()).await.expect("an answer").unwrap().unwrap();
+            let answer: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
+            assert_eq!(answer["result"], text);
+        }
+    };
+    tokio::join!(sending, hearing);
 }
 
 #[tokio::test]

@@ -29,5 +29,5 @@ mod settings;
 mod visitor;
 mod ws;
 
-pub(crate) use server::HttpServer;
+pub(crate) use server::{Bound, HttpServer};
 pub(crate) use settings::{HttpSettings, Token};

@@ -75,7 +75,7 @@ async fn single(visitor: &Visitor, text: &str, options: &CallOptions) -> Option<
     };
     let Some(id) = request.id else {
         // Nobody hears of it when a notification fails.
-        let _ = request.notify(visitor, options);
+        let _ = request.notify(visitor, options).await;
         return None;
     };
     if request.method == "rpc.discover" {
@@ -130,8 +130,8 @@ impl<'a> Asked<'a> {
         call::value(visitor, self.request(options)?).await
     }
 
-    fn notify(&self, visitor: &Visitor, options: &CallOptions) -> Result<(), Error> {
-        visitor.notify(self.request(options)?)
+    async fn notify(&self, visitor: &Visitor, options: &CallOptions) -> Result<(), Error> {
+        visitor.notify(self.request(options)?).await
     }
 }
 
@@ -177,8 +177,9 @@ mod tests {
 
     #[test]
     fn a_request_is_read_with_its_id() {
-        let read =
-            |text| Asked::read(text).map(|asked| (asked.id, asked.params)).map_err(|(id, _)| id);
+        fn read(text: &str) -> Result<(Option<&str>, Option<&str>), &str> {
+            Asked::read(text).map(|asked| (asked.id, asked.params)).map_err(|(id, _)| id)
+        }
         let of = |rest: &str| format!(r#"{{"jsonrpc": "2.0", "method": "f"{rest}}}"#);
         assert_eq!(read(&of("")), Ok((None, None)));
         assert_eq!(read(&of(r#", "id": null"#)), Ok((Some("null"), None)));

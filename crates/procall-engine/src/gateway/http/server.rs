@@ -41,21 +41,21 @@ const MAX_HEADERS: usize = 100;
 /// Pause after a failed accept, so that running out of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The gateway while it listens. It ends with its owner.
+/// A port that is ours, with nobody let in yet.
 #[derive(Debug)]
-pub(crate) struct HttpServer {
+pub(crate) struct Bound {
+    listener: TcpListener,
     address: SocketAddr,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    settings: HttpSettings,
 }
 
-impl HttpServer {
-    /// Listens, on the current runtime; `None` when the settings have no address.
+impl Bound {
+    /// `None` when the settings have no address.
     ///
     /// # Errors
     ///
-    /// NAME_TAKEN when another listens there; UNAVAILABLE when it is no address of this machine.
-    pub(crate) fn start(settings: HttpSettings, core: &Arc<Core>) -> Result<Option<Self>, Error> {
+    /// NAME_TAKEN when another listens there, PERMISSION_DENIED when this user may not, and UNAVAILABLE when it is no address of this machine.
+    pub(crate) fn bind(settings: HttpSettings) -> Result<Option<Self>, Error> {
         let Some(wanted) = settings.address else { return Ok(None) };
         let refused = |error: std::io::Error| {
             let (code, what) = match error.kind() {
@@ -73,9 +73,25 @@ impl HttpServer {
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let listener = TcpListener::from_std(listener).map_err(refused)?;
+        Ok(Some(Self { listener, address, settings }))
+    }
+}
+
+/// The gateway while it listens. It ends with its owner.
+#[derive(Debug)]
+pub(crate) struct HttpServer {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl HttpServer {
+    /// Takes whoever comes, on the current runtime.
+    pub(crate) fn start(bound: Bound, core: &Arc<Core>) -> Self {
+        let Bound { listener, address, settings } = bound;
         let (stop, stopping) = watch::channel(false);
         let task = tokio::spawn(listen(listener, core.clone(), Arc::new(settings), stopping));
-        Ok(Some(Self { address, stop, task }))
+        Self { address, stop, task }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -148,7 +164,7 @@ async fn visit(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
-        .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

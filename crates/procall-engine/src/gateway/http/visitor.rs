@@ -59,8 +59,11 @@ impl Visitor {
     }
 
     /// Sends a notification.
-    pub(super) fn notify(&self, request: Request<'_>) -> Result<(), Error> {
-        self.native()?.notify(request)
+    pub(super) async fn notify(&self, request: Request<'_>) -> Result<(), Error> {
+        let native = self.native()?;
+        // Until the handshake is done it would only be queued, and lost if this is the last request.
+        std::future::poll_fn(|cx| native.poll_ready(cx.waker())).await?;
+        native.notify(request)
     }
 
     /// Which streams a method has; that of one that is not known says nothing, and its call will tell why.

@@ -195,6 +195,8 @@ impl Bridge {
     fn poll_inward(&mut self, cx: &mut Context<'_>) -> Result<bool, Option<CloseFrame>> {
         /// Messages in one go.
         const ROUND: usize = 64;
+        // What the link had no room for the last time. What ended it is told by its other direction, after what was said last.
+        let _ = self.link.flush();
         for _ in 0..ROUND {
             if let Some(message) = self.inward.take() {
                 match self.link.buffer(message.len()) {
@@ -205,7 +207,6 @@ impl Bridge {
                     Ok(None) => self.inward = Some(message),
                     Err(error) => return Err(Some(over(&error))),
                 }
-                // What ended the link is told by its other direction, after what was said last.
                 let _ = self.link.flush();
                 if self.inward.is_some() {
                     return Ok(false);
