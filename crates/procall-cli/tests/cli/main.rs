@@ -3,5 +3,6 @@
 mod calls;
 mod listing;
 mod running;
+mod serving;
 mod streams;
 mod support;

@@ -1,6 +1,9 @@
-use tokio::io::AsyncWriteExt;
+use std::time::Duration;
 
-use crate::support::{JSON, Wire, failure, lab, told};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
+
+use crate::support::{House, JSON, Wire, failure, lab, told};
 
 #[tokio::test]
 async fn what_is_no_json_is_refused() {
@@ -103,4 +106,29 @@ async fn half_a_request_calls_nobody() {
     wire.request("POST /v1/call/lab/hang", &[JSON], "[]").await;
     told(&lab.begun).await;
     assert_eq!(house.peers().await.iter().map(|peer| peer.calls).max(), Some(1));
+}
+
+/// The clock stands still, and jumps to the next thing that is due when nobody has anything to do.
+#[tokio::test(start_paused = true)]
+async fn who_sends_too_slowly_is_hung_up_on() {
+    let house = House::new();
+    let mut wire = house.connect().await;
+    let begun = Instant::now();
+    wire.send(b"GET /healthz HTTP/1.1\r\nHost: local").await;
+    let mut rest = Vec::new();
+    // Time-outs of the test's own would be due first.
+    let _ = wire.0.read_to_end(&mut rest).await;
+    assert!(begun.elapsed() >= Duration::from_secs(30), "{:?}", begun.elapsed());
+
+    let mut wire = house.connect().await;
+    let begun = Instant::now();
+    wire.request("POST /v1/call/procall/ping", &[JSON, ("Content-Length", "10")], "").await;
+    wire.send(b"[").await;
+    let mut answer = String::new();
+    wire.0.read_to_string(&mut answer).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 408 ") && answer.contains("DEADLINE_EXCEEDED"),
+        "{answer}"
+    );
+    assert!(begun.elapsed() >= Duration::from_secs(30), "{:?}", begun.elapsed());
 }
