@@ -222,7 +222,7 @@ pub(crate) trait Lab {
     async fn add(&self, a: f64, b: f64) -> f64;
     async fn nan(&self) -> f64;
     async fn fail(&self) -> Result<(), Error>;
-    /// Never answers.
+    /// Answers when it is let go.
     async fn hang(&self) -> Result<(), Error>;
     async fn count(&self, n: u64) -> Stream<u64>;
     /// Counts to `n`, then fails.
@@ -237,8 +237,10 @@ pub(crate) trait Lab {
 pub(crate) struct MyLab {
     /// A call that hangs, or a flood, was begun.
     pub(crate) begun: Arc<Notify>,
-    /// It was given up.
+    /// It was given up, or is over.
     pub(crate) given_up: Arc<Notify>,
+    /// Lets one that hangs go.
+    pub(crate) release: Arc<Notify>,
 }
 
 impl Lab for MyLab {
@@ -257,7 +259,8 @@ impl Lab for MyLab {
     async fn hang(&self) -> Result<(), Error> {
         let _told = Told(self.given_up.clone());
         self.begun.notify_one();
-        std::future::pending().await
+        self.release.notified().await;
+        Ok(())
     }
 
     async fn count(&self, n: u64) -> Stream<u64> {

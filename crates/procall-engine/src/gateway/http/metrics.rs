@@ -91,7 +91,8 @@ fn calls(out: &mut Text, rows: &[Row], unknown: &Counted) {
 fn durations(out: &mut Text, rows: &[Row]) {
     let name = "procall_call_duration_seconds";
     out.family(name, "histogram", "Time from a call's arrival to its outcome, waiting included.");
-    for row in rows {
+    let called = rows.iter().filter(|row| row.counted.buckets.iter().any(|&count| count > 0));
+    for row in called {
         let mut count = 0;
         let bucket = format!("{name}_bucket");
         for (at, &within) in row.counted.buckets.iter().enumerate() {
