@@ -1,5 +1,6 @@
 //! The engine, from its start to its stop.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::core::Core;
 use crate::facts::{Facts, Speaks};
 use crate::gateway::Host;
+use crate::gateway::http::{Bound, HttpServer, Token as HttpToken};
 use crate::record::{CallRecord, OnCall};
 use crate::rights::Rights;
 use crate::settings::{Policy, Settings};
@@ -146,11 +148,50 @@ impl EngineBuilder {
         self
     }
 
+    /// Answers HTTP and WebSocket there too; port 0 takes any that is free. Not at all if not said.
+    ///
+    /// Requests must ask for a name of the loopback, for the very address that they come to, or for a name that [`http_host`](Self::http_host)
+    /// gives, and those of web pages must come from a page of the same host, or of one that [`http_origin`](Self::http_origin) gives.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use procall_engine::Engine;
+    ///
+    /// let listen = "tcp:127.0.0.1:0".parse()?;
+    /// let engine = Engine::builder().listen(listen).http("127.0.0.1:0".parse()?).start()?;
+    /// println!("curl http://{}/v1/methods", engine.http_address().expect("it was asked for"));
+    /// engine.stop().await;
+    /// # Ok(()) }
+    /// ```
+    pub fn http(mut self, address: SocketAddr) -> Self {
+        self.settings.http.address = Some(address);
+        self
+    }
+
+    /// Another name by which HTTP requests may ask for this engine, such as `hub.example`, or `hub.example:8081` for this port only.
+    pub fn http_host(mut self, host: impl Into<String>) -> Self {
+        self.settings.http.hosts.push(host.into());
+        self
+    }
+
+    /// Another origin, such as `https://app.example`, whose pages may call over HTTP and WebSocket.
+    pub fn http_origin(mut self, origin: impl Into<String>) -> Self {
+        self.settings.http.origins.push(origin.into());
+        self
+    }
+
+    /// HTTP requests must bring this token, as `Authorization: Bearer TOKEN`; none if not said.
+    pub fn http_token(mut self, token: impl AsRef<str>) -> Self {
+        self.settings.http.token = Some(HttpToken::new(token.as_ref()));
+        self
+    }
+
     /// Starts it on the current runtime.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT for a token that is too easy to guess or there twice, NAME_TAKEN when another listens there, and what [`Listener::bind`] says otherwise.
+    /// INVALID_ARGUMENT for a token that is too easy to guess or there twice, NAME_TAKEN when another listens there, PERMISSION_DENIED or
+    /// UNAVAILABLE when HTTP cannot be answered where it was asked for, and what [`Listener::bind`] says otherwise.
     pub fn start(self) -> Result<Engine, Error> {
         let Self { mut listen, settings, tokens, guests } = self;
         let doors = Doors::new(tokens, guests.unwrap_or_else(Rights::user))?;
@@ -160,8 +201,10 @@ impl EngineBuilder {
         let listeners: Vec<Listener> =
             listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
         let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
+        let http = Bound::bind(settings.http.clone())?;
         let core = Core::new(settings, doors);
         own::serve(&core)?;
+        let http = http.map(|bound| HttpServer::start(bound, &core));
         let mut tasks = vec![tokio::spawn(keep_time(core.clone()))];
         for listener in listeners {
             let core = core.clone();
@@ -170,7 +213,7 @@ impl EngineBuilder {
                 let _ = accept::listen(listener, core).await;
             }));
         }
-        Ok(Engine { core, addresses, tasks: Tasks(tasks) })
+        Ok(Engine { core, addresses, http, tasks: Tasks(tasks) })
     }
 }
 
@@ -215,6 +258,7 @@ async fn keep_time(core: Arc<Core>) {
 pub struct Engine {
     core: Arc<Core>,
     addresses: Vec<Address>,
+    http: Option<HttpServer>,
     tasks: Tasks,
 }
 
@@ -237,6 +281,11 @@ impl Engine {
     /// Where it listens; ports that were given as 0 are the real ones here.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// Where it answers HTTP, the real port included; `None` when it was not asked to.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(HttpServer::address)
     }
 
     /// A client in the engine's own process.
@@ -278,7 +327,7 @@ impl Engine {
     pub async fn stop(self) {
         /// How often it is looked whether all are done.
         const LOOK: Duration = Duration::from_millis(5);
-        let Self { core, tasks, .. } = self;
+        let Self { core, tasks, http, .. } = self;
         drop(tasks);
         let connections = core.begin_drain();
         for connection in &connections {
@@ -295,8 +344,15 @@ impl Engine {
         // Past the time the remaining calls end with their connections.
         let _ = tokio::time::timeout(core.settings.drain, done).await;
         connections.iter().for_each(Connection::close);
+        if let Some(http) = http {
+            // All calls are over; what remains is to send the answers.
+            http.stop(HTTP_GOODBYE).await;
+        }
     }
 }
+
+/// How long clients may take to read answers that are there already, when the engine stops.
+const HTTP_GOODBYE: Duration = Duration::from_secs(1);
 
 type Ends = (Box<dyn Link>, Box<dyn Link>);
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use procall::Heartbeat;
 
+use crate::gateway::http::HttpSettings;
 use crate::record::OnCall;
 
 /// Calls that wait for one worker of a method; with more workers, so many for each.
@@ -27,6 +28,7 @@ pub(crate) struct Settings {
     /// How long calls in flight may take once the engine is asked to stop.
     pub(crate) drain: Duration,
     pub(crate) on_call: Option<OnCall>,
+    pub(crate) http: HttpSettings,
 }
 
 impl Default for Settings {
@@ -40,6 +42,7 @@ impl Default for Settings {
             validate: true,
             drain: DRAIN,
             on_call: None,
+            http: HttpSettings::default(),
         }
     }
 }

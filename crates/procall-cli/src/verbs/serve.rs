@@ -1,12 +1,13 @@
 //! `procall serve`: the engine in the foreground.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use procall::transport::Address;
 use procall::{Error, ErrorCode, surroundings};
-use procall_engine::{CallRecord, Engine, Policy};
+use procall_engine::{CallRecord, Engine, EngineBuilder, Policy};
 
 use crate::duration;
 use crate::failure::Failure;
@@ -16,8 +17,11 @@ use crate::style::{Style, complain};
 /// Where an engine listens for peers that cannot use a Unix socket.
 const LOOPBACK: &str = "tcp:127.0.0.1:8080";
 
+/// Where it answers HTTP unless told otherwise.
+const HTTP: &str = "127.0.0.1:8081";
+
 const EXAMPLES: &str = "Examples:
-  procall serve                                 in the runtime directory, and at 127.0.0.1:8080
+  procall serve                                 in the runtime directory, at 127.0.0.1:8080, and HTTP at 127.0.0.1:8081
   procall serve --listen tcp:127.0.0.1:9000     another port
   procall serve --listen unix:/run/hub.sock     another socket; peers say PROCALL_ENGINE=unix:/run/hub.sock
   procall serve --token-file ~/.procall/tokens  peers over TCP show a token; they say PROCALL_ENGINE_TOKEN_FILE=FILE";
@@ -29,6 +33,26 @@ pub(crate) struct Serve {
     /// Where to listen, besides the runtime directory; several are allowed. 127.0.0.1:8080 without it.
     #[arg(short, long, value_name = "ADDRESS")]
     listen: Vec<Address>,
+
+    /// Where to answer HTTP and WebSocket. 127.0.0.1:8081 without it, if nobody else is there.
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
+
+    /// Do not answer HTTP.
+    #[arg(long, conflicts_with_all = ["http", "http_host", "http_origin", "http_token_file"])]
+    no_http: bool,
+
+    /// Another name by which HTTP requests may ask for this engine, besides localhost; several are allowed.
+    #[arg(long, value_name = "NAME")]
+    http_host: Vec<String>,
+
+    /// Another origin whose web pages may call, such as https://app.example; several are allowed.
+    #[arg(long, value_name = "ORIGIN")]
+    http_origin: Vec<String>,
+
+    /// A file with the token that HTTP requests must bring, as `Authorization: Bearer TOKEN`.
+    #[arg(long, value_name = "FILE")]
+    http_token_file: Option<PathBuf>,
 
     /// Listen outside this machine although nothing is encrypted: what goes over it can be read, tokens too. Without --token-file anybody may
     /// call.
@@ -77,6 +101,13 @@ impl Serve {
         for address in engine.addresses() {
             style.say(&format!("procall: listening at {address}"));
         }
+        match engine.http_address() {
+            Some(address) => style.say(&format!("procall: http at http://{address}")),
+            None if self.no_http => {}
+            None => style.say(&format!(
+                "procall: no http, because another process listens at {HTTP}; --http 127.0.0.1:0 takes any free port"
+            )),
+        }
         style.hint("next: python calc.py, then procall ls in another terminal; Ctrl-C stops");
         tokio::select! {
             () = signals.next() => {}
@@ -109,11 +140,51 @@ impl Serve {
             let style = *style;
             builder = builder.on_call(move |call| log(style, call));
         }
-        builder.start().map_err(|error| match error.code() {
+        let builder = self.http(builder)?;
+        self.start_with_http(builder).map_err(|error| match error.code() {
             ErrorCode::NameTaken => Failure::from(error)
-                .fix("procall ps shows what runs; procall serve --listen tcp:127.0.0.1:0 takes any free port"),
+                .fix("procall ps shows what runs; procall serve --listen tcp:127.0.0.1:0 --http 127.0.0.1:0 takes any free ports"),
             _ => error.into(),
         })
+    }
+
+    fn http(&self, mut builder: EngineBuilder) -> Result<EngineBuilder, Failure> {
+        if let Some(address) = self.http {
+            self.check(&Address::Tcp(address))?;
+        }
+        for host in &self.http_host {
+            builder = builder.http_host(host);
+        }
+        for origin in &self.http_origin {
+            builder = builder.http_origin(origin.trim_end_matches('/'));
+        }
+        if let Some(path) = &self.http_token_file {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::usage(format!("{} cannot be read: {error}", path.display()))
+            })?;
+            let token = text.trim();
+            if token.is_empty() {
+                return Err(Failure::usage(format!("{} has no token", path.display()))
+                    .fix("write one into it: openssl rand -hex 32 > FILE"));
+            }
+            builder = builder.http_token(token);
+        }
+        Ok(builder)
+    }
+
+    /// The address that nobody asked for need not be free.
+    fn start_with_http(&self, builder: EngineBuilder) -> Result<Engine, Error> {
+        match self.http {
+            _ if self.no_http => builder.start(),
+            Some(address) => builder.http(address).start(),
+            None => {
+                let usual = HTTP.parse().map_err(|error| Error::invalid(format!("{error}")))?;
+                match builder.clone().http(usual).start() {
+                    Err(error) if error.code() == ErrorCode::NameTaken => builder.start(),
+                    started => started,
+                }
+            }
+        }
     }
 
     /// What is not this machine alone needs more than a port.

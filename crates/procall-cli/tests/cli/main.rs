@@ -7,5 +7,6 @@ mod extras;
 mod listing;
 mod running;
 mod securing;
+mod serving;
 mod streams;
 mod support;

@@ -53,9 +53,10 @@ impl Core {
             return self.fan_out(client, connection, id, (batch, incoming), &wishes);
         }
         let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
-        let ticket = {
+        let (ticket, tally) = {
             let mut state = self.lock();
             let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
+            let tally = state.methods[&method].tally.clone();
             if let Some(peer) = state.peers.get_mut(&client) {
                 peer.last_seen = Instant::now();
             }
@@ -65,10 +66,10 @@ impl Core {
             let ticket = Ticket::new(self.number(), client, method, incoming, body, &wishes, aim);
             let ticket = Arc::new(ticket);
             state.calls.insert(ticket.number, Arc::downgrade(&ticket));
-            ticket
+            (ticket, tally)
         };
-        let passage = Passage::new(self.clone(), ticket.clone());
-        let started = self.begin(&ticket).inspect_err(|_| self.meter.refuse())?;
+        let passage = Passage::new(self.clone(), ticket.clone(), tally);
+        let started = self.begin(&ticket)?;
         ticket.set_relaying(connection.answer_with(id, incoming.shape(), started, passage));
         Ok(())
     }
@@ -102,6 +103,12 @@ impl Core {
         let queued: Box<dyn Queued> = Box::new(Waiting { core: self.clone(), ticket, over: false });
         self.hand_over();
         Started::from(queued)
+    }
+
+    /// Counts a call that was refused before anybody had it.
+    pub(super) fn refused(&self, name: &str, error: &Error) {
+        let tally = self.lock().methods.get(name).map(|method| method.tally.clone());
+        tally.as_deref().unwrap_or(&self.unknown).refuse(error.code());
     }
 
     /// Ends a call on its way: its caller is told so, its worker asked to cancel it. False when there is none of this number.
@@ -314,6 +321,12 @@ impl State {
             )));
         }
         Ok(full)
+    }
+
+    /// Which streams a method has that is called by its full name, or by a last part that is the only one.
+    pub(crate) fn shape(&self, name: &str) -> Option<Shape> {
+        let of = |name: &str| self.methods.get(name).map(|method| method.offer.info.shape);
+        of(name).or_else(|| of(&self.resolve_bare(0, name).ok()?))
     }
 
     fn resolve_bare(&self, client: Number, name: &str) -> Result<Arc<str>, Error> {

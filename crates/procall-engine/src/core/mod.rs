@@ -13,6 +13,7 @@ mod peers;
 mod pins;
 mod registering;
 mod seat;
+mod tally;
 mod ticket;
 mod wishes;
 
@@ -25,6 +26,7 @@ use tokio::sync::Notify;
 
 pub(crate) use method::Method;
 pub(crate) use peer::{Number, Peer};
+pub(crate) use tally::{BOUNDS, Counted, Tally};
 pub(crate) use ticket::Ticket;
 
 use crate::events::Events;
@@ -45,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) meter: Arc<Meter>,
     /// Somebody wants the engine to stop.
     pub(crate) stop: Notify,
+    /// Of calls to methods that nobody knows.
+    pub(crate) unknown: Tally,
     /// Somebody waits whose time is up earlier than the timer knows.
     pub(crate) hurry: Notify,
     /// Whether somebody is handing waiting calls over.
@@ -79,6 +83,7 @@ impl Core {
             events: Events::default(),
             meter: Arc::default(),
             stop: Notify::new(),
+            unknown: Tally::default(),
             hurry: Notify::new(),
             handing: AtomicU8::new(0),
             next: AtomicU64::new(1),

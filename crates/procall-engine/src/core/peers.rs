@@ -204,7 +204,10 @@ impl RawService for PeerService {
                     Some(answer) => answers.push((id, answer)),
                     None => {
                         let taken = self.core.take(self.number, connection, batch, incoming);
-                        answers.extend(taken.err().map(|error| (id, Err(error))));
+                        answers.extend(taken.err().map(|error| {
+                            self.core.refused(batch.method(incoming), &error);
+                            (id, Err(error))
+                        }));
                     }
                 },
             }
