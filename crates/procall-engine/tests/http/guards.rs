@@ -42,18 +42,18 @@ async fn names_and_origins_that_were_given_are_answered() {
 
 #[tokio::test]
 async fn a_token_is_wanted_by_all_but_the_look_whether_it_lives() {
-    let house = House::with(|builder| builder.http_token("secret"));
+    let house = House::with(|builder| builder.http_token("open-sesame"));
     assert_eq!(house.get("/healthz").await.status, 200);
     for path in ["/v1/methods", "/openapi.json", "/metrics", "/nothing", "/ws"] {
         let answer = house.get(path).await;
         assert_eq!(answer.failure(), failure(401, "UNAUTHENTICATED", "no"), "{path}");
         assert_eq!(answer.headers["www-authenticate"], "Bearer");
     }
-    let wrong = house.ask("GET /v1/methods", &[("Authorization", "Bearer secreT")], "").await;
+    let wrong = house.ask("GET /v1/methods", &[("Authorization", "Bearer open-sesamE")], "").await;
     assert_eq!(wrong.status, 401);
-    let right = house.ask("GET /v1/methods", &[("Authorization", "Bearer secret")], "").await;
+    let right = house.ask("GET /v1/methods", &[("Authorization", "Bearer open-sesame")], "").await;
     assert_eq!(right.status, 200);
-    assert!(!format!("{:?}", house.engine).contains("secret"));
+    assert!(!format!("{:?}", house.engine).contains("open-sesame"));
 }
 
 #[tokio::test]
