@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 mod accept;
+mod activation;
 mod core;
 mod engine;
 mod events;
@@ -12,9 +13,11 @@ mod facts;
 mod gateway;
 mod own;
 mod settings;
+mod state;
 
+pub use activation::{Program, ServiceNews, ServiceSpec, ServiceState, StartWhen};
 pub use engine::{Engine, EngineBuilder, NAME};
 pub use events::{Event, PeerName};
 pub use facts::{Facts, Speaks};
-pub use own::{CallRow, MethodRow, PeerRow};
+pub use own::{CallRow, MethodRow, PeerRow, ServiceRow};
 pub use settings::Policy;

@@ -15,7 +15,8 @@ use super::passage::Passage;
 use super::peer::Number;
 use super::ticket::{Aim, expired};
 use super::wishes::Wishes;
-use super::{Core, State, Ticket, last_part};
+use super::sleepers::Sleeper;
+use super::{Core, Method, State, Ticket, last_part};
 
 /// Longest pause that a full queue asks for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -79,6 +80,7 @@ impl Core {
             },
             None => {
                 self.hurry.notify_one();
+                self.wake(&ticket.method);
                 let queued: Box<dyn Queued> =
                     Box::new(Waiting { core: self.clone(), ticket: ticket.clone(), over: false });
                 self.hand_over();
@@ -159,6 +161,7 @@ impl Core {
             self.enqueue(&mut state, ticket.clone())?;
         }
         self.hurry.notify_one();
+        self.wake(&ticket.method);
         let queued: Box<dyn Queued> =
             Box::new(Waiting { core: self.clone(), ticket: ticket.clone(), over: false });
         self.hand_over();
@@ -167,12 +170,20 @@ impl Core {
 
     fn enqueue(&self, state: &mut State, ticket: Arc<Ticket>) -> Result<(), Error> {
         let name = ticket.method.clone();
-        let State { methods, peers, .. } = state;
+        let State { methods, peers, sleepers, .. } = state;
         let Some(method) = methods.get_mut(&name) else {
             return Err(no_worker(&name));
         };
         let hopeful = method.providers.iter().filter(|provider| ticket.may_go_to(provider)).count();
-        if hopeful == 0 && !ticket.waits {
+        let sleeper = sleepers.get(&method.offer.service).filter(|_| ticket.only.is_none());
+        if hopeful == 0
+            && method.is_away()
+            && let Some(error) = sleeper.and_then(Sleeper::refuses)
+            && !ticket.waits
+        {
+            return Err(error);
+        }
+        if hopeful == 0 && !ticket.waits && (sleeper.is_none() || !method.is_away()) {
             return Err(match (ticket.only, ticket.version()) {
                 (Some(only), _) if peers.contains_key(&only) => Error::new(
                     ErrorCode::NotFound,
@@ -274,17 +285,20 @@ impl Core {
 impl State {
     /// The full name of the method that a client means.
     pub(crate) fn resolve(
-        &self,
+        &mut self,
         client: Number,
         name: &str,
         shape: Shape,
     ) -> Result<Arc<str>, Error> {
         let full = match self.methods.get_key_value(name) {
             Some((full, _)) => full.clone(),
-            None => self.resolve_bare(client, name)?,
+            None => match self.resolve_bare(client, name) {
+                Ok(full) => full,
+                Err(error) => self.guess(client, name).unwrap_or(Err(error))?,
+            },
         };
-        let offer = &self.methods[&full].offer;
-        if offer.info.shape != shape {
+        let Method { offer, guessed, .. } = &self.methods[&full];
+        if offer.info.shape != shape && !guessed {
             return Err(Error::invalid(format!(
                 "{full} {}, but it was called as if it {}",
                 offer.info.shape.says(),
@@ -359,7 +373,13 @@ impl State {
             .with_executed(Executed::No));
         }
         let home = self.pins.home(hash, entry.providers.iter().map(|provider| provider.peer));
-        let Some(home) = home else { return Err(no_worker(method)) };
+        let Some(home) = home else {
+            return match self.sleepers.contains_key(&entry.offer.service) || wishes.wait {
+                // It is given a home once there are workers to choose from.
+                true => Ok(Aim::default()),
+                false => Err(no_worker(method)),
+            };
+        };
         self.pins.insert(hash, home);
         Ok(Aim { key: Some(hash), only: Some(home) })
     }

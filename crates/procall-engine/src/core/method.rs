@@ -17,6 +17,8 @@ pub(crate) struct Method {
     /// As it was last told; kept while nobody serves it.
     pub(crate) offer: Arc<Offer>,
     pub(crate) waiting: Line,
+    /// Nobody has told of it yet: whether there is such a method shows when its service has started.
+    pub(crate) guessed: bool,
     /// The peer that was picked last.
     last: Number,
 }
@@ -47,7 +49,7 @@ impl Offer {
 
 impl Method {
     pub(crate) fn new(name: Arc<str>, offer: Arc<Offer>) -> Self {
-        Self { name, providers: Vec::new(), offer, waiting: Line::default(), last: 0 }
+        Self { name, providers: Vec::new(), offer, waiting: Line::default(), guessed: false, last: 0 }
     }
 
     /// Nobody serves it now.

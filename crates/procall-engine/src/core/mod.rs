@@ -2,6 +2,7 @@
 
 mod admission;
 mod calls;
+mod identity;
 mod line;
 mod method;
 mod notices;
@@ -11,6 +12,7 @@ mod peers;
 mod pins;
 mod registering;
 mod seat;
+mod sleepers;
 mod ticket;
 mod wishes;
 
@@ -23,11 +25,14 @@ use tokio::sync::Notify;
 
 pub(crate) use method::Method;
 pub(crate) use peer::{Number, Peer};
+pub(crate) use sleepers::Phase;
 pub(crate) use ticket::Ticket;
 
 use crate::events::Events;
 use crate::settings::Settings;
+use crate::state::{Identity, Memory};
 use pins::Pins;
+use sleepers::Sleeper;
 
 /// Peers by number.
 pub(crate) type Peers = HashMap<Number, Peer>;
@@ -38,6 +43,8 @@ pub(crate) struct Core {
     state: Mutex<State>,
     pub(crate) settings: Settings,
     pub(crate) events: Events,
+    /// What is remembered over the end of the engine.
+    pub(crate) memory: Option<Memory>,
     pub(crate) meter: Arc<Meter>,
     /// Somebody waits whose time is up earlier than the timer knows.
     pub(crate) hurry: Notify,
@@ -55,6 +62,10 @@ pub(crate) struct State {
     pub(crate) methods: HashMap<Arc<str>, Method>,
     /// Full names by their last part.
     bare: HashMap<Box<str>, BTreeSet<Arc<str>>>,
+    /// Who holds an identity now.
+    identities: HashMap<Identity, Number>,
+    /// Services that the engine starts by itself, by name.
+    pub(crate) sleepers: HashMap<Arc<str>, Sleeper>,
     /// Methods for which calls wait.
     busy: BTreeSet<Arc<str>>,
     pins: Pins,
@@ -65,11 +76,12 @@ pub(crate) struct State {
 }
 
 impl Core {
-    pub(crate) fn new(settings: Settings) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings, memory: Option<Memory>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             state: Mutex::default(),
             settings,
             events: Events::default(),
+            memory,
             meter: Arc::default(),
             hurry: Notify::new(),
             handing: AtomicU8::new(0),

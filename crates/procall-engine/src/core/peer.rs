@@ -8,6 +8,7 @@ use procall::{Connection, Registration};
 
 use super::seat::Seat;
 use crate::facts::{Facts, Speaks};
+use crate::state::Identity;
 
 /// Calls at once for a worker of a dialect, which cannot say how many it takes.
 const FOREIGN_SLOTS: u32 = 16;
@@ -44,6 +45,8 @@ pub(crate) struct Peer {
     /// It has missed its heartbeats, or is going away: nothing new goes there.
     pub(crate) suspected: bool,
     pub(crate) going: bool,
+    /// The identity that it asks for, which another may hold.
+    pub(crate) identity: Option<Identity>,
     /// The handshake is done.
     pub(crate) ready: bool,
 }

@@ -21,6 +21,16 @@ impl Core {
         side: Side,
         facts: Facts,
     ) -> Result<Connection, Error> {
+        self.join_numbered(link, side, facts).map(|(_, connection)| connection)
+    }
+
+    /// The same, with the number of the peer.
+    pub(crate) fn join_numbered(
+        self: &Arc<Self>,
+        link: Box<dyn Link>,
+        side: Side,
+        facts: Facts,
+    ) -> Result<(Number, Connection), Error> {
         let number = self.number();
         {
             let state = self.lock();
@@ -65,12 +75,13 @@ impl Core {
             calls: 0,
             suspected: false,
             going: false,
+            identity: None,
             ready: false,
         };
         state.ids.insert(id.clone(), number);
         state.names.insert(id, number);
         state.peers.insert(number, peer);
-        Ok(connection)
+        Ok((number, connection))
     }
 
     /// Takes note of what has changed about a peer.
@@ -81,6 +92,7 @@ impl Core {
         let Some(info) = connection.peer() else { return };
         let mut told = Vec::new();
         let mut wants = None;
+        let mut claimed = None;
         {
             let mut state = self.lock();
             let Some(peer) = state.peers.get_mut(&number) else { return };
@@ -93,6 +105,14 @@ impl Core {
                     state.rename(number, &name, false);
                 }
                 told.extend(state.who(number).map(|peer| Event::Joined { peer }));
+                if self.memory.is_some() {
+                    state.ask_for_identity(number, &info.id);
+                    claimed = state.claim_identity(number);
+                    if claimed.is_none() && state.is_impostor(number) {
+                        let why = format!("the id \"{}\" is that of another, who is connected", info.id.escape_debug());
+                        told.extend(state.who(number).map(|peer| Event::Refused { peer, why }));
+                    }
+                }
             }
             let Some(peer) = state.peers.get_mut(&number) else { return };
             let suspected = connection.is_suspected();
@@ -101,6 +121,7 @@ impl Core {
             (peer.suspected, peer.going) = (suspected, going || peer.going);
             if let Some(peer) = state.who(number) {
                 if suspected && !before.0 {
+                    claimed = claimed.or_else(|| state.claim_after(number));
                     told.push(Event::Suspected { peer: peer.clone() });
                 }
                 if !suspected && before.0 {
@@ -115,14 +136,18 @@ impl Core {
         if let Some(want) = wants {
             self.tell(connection, &want);
         }
+        if let Some(claimed) = claimed {
+            self.recognise(claimed);
+        }
         // One that is heard again has room.
         self.hand_over();
     }
 
-    fn leave(self: &Arc<Self>, number: Number, connection: &Connection) {
+    /// Nothing of a peer is left, whose connection is over. Nothing happens when it has gone already.
+    pub(crate) fn leave(self: &Arc<Self>, number: Number, connection: &Connection) {
         let why =
             connection.closed_reason().map_or_else(String::new, |error| error.message().to_owned());
-        let (left, orphans) = {
+        let (left, orphans, claimed, wanted) = {
             let mut state = self.lock();
             let who = state.who(number);
             let Some(peer) = state.peers.remove(&number) else { return };
@@ -134,9 +159,14 @@ impl Core {
             for name in &peer.methods {
                 state.withdraw_from(number, name, true, &mut orphans);
             }
-            (who, orphans)
+            let claimed = state.give_up_identity(&peer);
+            (who, orphans, claimed, state.wanted_sleepers(&peer.methods))
         };
         Self::refuse(orphans);
+        wanted.iter().for_each(|wanted| wanted.notify_one());
+        if let Some(claimed) = claimed {
+            self.recognise(claimed);
+        }
         if let Some(peer) = left {
             self.events.tell(Event::Left { peer, why });
         }

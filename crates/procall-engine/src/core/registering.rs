@@ -38,13 +38,18 @@ impl Core {
                 return Err(error);
             }
         };
-        let (known, orphans) = {
+        let (known, orphans, key) = {
             let mut state = self.lock();
             state.name_worker(number, &admitted.registration, label)?;
             let orphans = state.withdraw(number);
             state.offer(number, &admitted);
-            (state.who(number), orphans)
+            (state.who(number), orphans, state.key_of(number, &admitted.registration.name))
         };
+        if let (Some(memory), Some(key)) = (&self.memory, key)
+            && !builtin
+        {
+            memory.remember(key, &admitted.registration);
+        }
         if let Some(peer) = known {
             self.events.tell(Event::Registered {
                 peer,
@@ -156,6 +161,7 @@ impl State {
                 .entry(name.clone())
                 .or_insert_with(|| Method::new(name.clone(), offer.clone()));
             method.offer = offer.clone();
+            method.guessed = false;
             method.providers.push(Provider { peer: number, offer: offer.clone() });
         }
         if let Some(peer) = self.peers.get_mut(&number) {
@@ -185,8 +191,9 @@ impl State {
         let Some(method) = self.methods.get_mut(name) else { return };
         method.providers.retain(|provider| provider.peer != number);
         let away = method.is_away();
+        let starts = self.sleepers.contains_key(&method.offer.service);
         let stranded = method.waiting.take(|ticket| {
-            ticket.only == Some(number) || (away && ticket.only.is_none() && !ticket.waits)
+            ticket.only == Some(number) || (away && !starts && ticket.only.is_none() && !ticket.waits)
         });
         if method.waiting.is_empty() {
             self.busy.remove(name);
@@ -215,13 +222,17 @@ impl State {
             .collect();
         let many = away.len().saturating_sub(MAX_AWAY);
         for name in away.into_iter().take(many) {
-            self.methods.remove(&name);
-            let last = super::last_part(&name);
-            if let Some(names) = self.bare.get_mut(last) {
-                names.remove(&name);
-                if names.is_empty() {
-                    self.bare.remove(last);
-                }
+            self.forget(&name);
+        }
+    }
+
+    pub(super) fn forget(&mut self, name: &Arc<str>) {
+        self.methods.remove(name);
+        let last = super::last_part(name);
+        if let Some(names) = self.bare.get_mut(last) {
+            names.remove(name);
+            if names.is_empty() {
+                self.bare.remove(last);
             }
         }
     }
