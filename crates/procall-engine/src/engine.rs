@@ -153,7 +153,10 @@ impl EngineBuilder {
         for (at, service) in services.iter().enumerate() {
             service.check()?;
             if services[..at].iter().any(|other| other.name == service.name) {
-                return Err(Error::invalid(format!("two services are called \"{}\"", service.name)));
+                return Err(Error::invalid(format!(
+                    "two services are called \"{}\"",
+                    service.name
+                )));
             }
         }
         if listen.is_empty() {
@@ -304,7 +307,8 @@ impl Engine {
         connections.iter().for_each(Connection::close);
         if core.memory.is_some() {
             // It waits for the disk. Its panic was told already.
-            let _ = tokio::task::spawn_blocking(move || core.memory.as_ref().map(Memory::close)).await;
+            let _ =
+                tokio::task::spawn_blocking(move || core.memory.as_ref().map(Memory::close)).await;
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod accept;
 mod activation;
+pub mod config;
 mod core;
 mod engine;
 mod events;

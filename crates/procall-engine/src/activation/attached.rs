@@ -32,8 +32,8 @@ impl Attached {
         pool: &Pool,
     ) -> Result<Self, Error> {
         let each = Channel::registration(pool).map_or(1, |known| known.concurrency);
-        let mut relay = Service::relay(&*spec.name, Arc::new(pool.clone()))?
-            .concurrency(spec.slots(each));
+        let mut relay =
+            Service::relay(&*spec.name, Arc::new(pool.clone()))?.concurrency(spec.slots(each));
         if !spec.description.is_empty() {
             relay = relay.description(&*spec.description);
         }

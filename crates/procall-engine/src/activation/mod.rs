@@ -14,8 +14,8 @@ use tokio::sync::{Notify, watch as channel};
 use tokio::task::JoinHandle;
 
 pub use spec::{Program, ServiceSpec, StartWhen};
-pub use watch::{ServiceNews, ServiceState};
 pub(crate) use watch::Watch;
+pub use watch::{ServiceNews, ServiceState};
 
 use crate::core::{Core, Phase};
 use attached::Attached;
@@ -142,8 +142,8 @@ impl Service {
                         () = &mut stop => return,
                     }
                     // Calls that wait for longer than this are why it is tried again; without any, the next one will be.
-                    wanted = self.spec.start == StartWhen::Boot
-                        || self.core.is_wanted(&self.spec.name);
+                    wanted =
+                        self.spec.start == StartWhen::Boot || self.core.is_wanted(&self.spec.name);
                     if !wanted {
                         self.core.set_phase(&self.spec.name, Phase::Asleep);
                     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procall::{Error, ErrorCode};
-use procall_pool::{Happening, Outlet, Pool, PoolBuilder, RecyclePolicy, RestartPolicy, WorkerState};
+use procall_pool::{
+    Happening, Outlet, Pool, PoolBuilder, RecyclePolicy, RestartPolicy, WorkerState,
+};
 use tokio::sync::Notify;
 
 use super::EXIT;
@@ -107,7 +109,10 @@ impl ServiceSpec {
         let wrong = |what: String| Err(Error::invalid(format!("service {}: {what}", self.name)));
         let odd = |c: char| c.is_whitespace() || c.is_control();
         if self.name.is_empty() || self.name.len() > 255 || self.name.chars().any(odd) {
-            return Err(Error::invalid(format!("\"{}\" cannot name a service", self.name.escape_debug())));
+            return Err(Error::invalid(format!(
+                "\"{}\" cannot name a service",
+                self.name.escape_debug()
+            )));
         }
         if self.name == "procall" || self.name.starts_with("procall.") {
             return wrong("names that begin with \"procall.\" are the engine's own".to_owned());

@@ -13,9 +13,9 @@ use procall::{
 use super::method::Provider;
 use super::passage::Passage;
 use super::peer::Number;
+use super::sleepers::Sleeper;
 use super::ticket::{Aim, expired};
 use super::wishes::Wishes;
-use super::sleepers::Sleeper;
 use super::{Core, Method, State, Ticket, last_part};
 
 /// Longest pause that a full queue asks for.

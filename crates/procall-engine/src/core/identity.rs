@@ -49,7 +49,8 @@ impl Core {
             let lenient = Registration { quarantine: true, ..Registration::clone(&registration) };
             match super::admission::admit(lenient, false) {
                 Ok(admitted) => {
-                    unusable.extend(admitted.quarantined.iter().map(|wrong| format!("{key}: {wrong}")));
+                    unusable
+                        .extend(admitted.quarantined.iter().map(|wrong| format!("{key}: {wrong}")));
                     self.lock().know(&admitted);
                 }
                 Err(error) => unusable.push(format!("{key}: {}", error.message())),
@@ -120,6 +121,8 @@ impl State {
     /// Whether somebody asks for an identity that another holds.
     pub(super) fn is_impostor(&self, number: Number) -> bool {
         let identity = self.peers.get(&number).and_then(|peer| peer.identity.as_ref());
-        identity.and_then(|identity| self.identities.get(identity)).is_some_and(|&holder| holder != number)
+        identity
+            .and_then(|identity| self.identities.get(identity))
+            .is_some_and(|&holder| holder != number)
     }
 }

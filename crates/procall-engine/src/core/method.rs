@@ -49,7 +49,14 @@ impl Offer {
 
 impl Method {
     pub(crate) fn new(name: Arc<str>, offer: Arc<Offer>) -> Self {
-        Self { name, providers: Vec::new(), offer, waiting: Line::default(), guessed: false, last: 0 }
+        Self {
+            name,
+            providers: Vec::new(),
+            offer,
+            waiting: Line::default(),
+            guessed: false,
+            last: 0,
+        }
     }
 
     /// Nobody serves it now.

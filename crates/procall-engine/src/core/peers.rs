@@ -109,7 +109,10 @@ impl Core {
                     state.ask_for_identity(number, &info.id);
                     claimed = state.claim_identity(number);
                     if claimed.is_none() && state.is_impostor(number) {
-                        let why = format!("the id \"{}\" is that of another, who is connected", info.id.escape_debug());
+                        let why = format!(
+                            "the id \"{}\" is that of another, who is connected",
+                            info.id.escape_debug()
+                        );
                         told.extend(state.who(number).map(|peer| Event::Refused { peer, why }));
                     }
                 }

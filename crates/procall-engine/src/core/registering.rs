@@ -193,7 +193,8 @@ impl State {
         let away = method.is_away();
         let starts = self.sleepers.contains_key(&method.offer.service);
         let stranded = method.waiting.take(|ticket| {
-            ticket.only == Some(number) || (away && !starts && ticket.only.is_none() && !ticket.waits)
+            ticket.only == Some(number)
+                || (away && !starts && ticket.only.is_none() && !ticket.waits)
         });
         if method.waiting.is_empty() {
             self.busy.remove(name);

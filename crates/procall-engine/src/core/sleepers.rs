@@ -35,7 +35,10 @@ pub(crate) enum Phase {
     /// It finishes what it has; calls wait until it has started again.
     Stopping,
     /// It could not be started, and is not tried again before then.
-    Failed { again: Instant, why: Error },
+    Failed {
+        again: Instant,
+        why: Error,
+    },
 }
 
 impl Phase {
@@ -195,7 +198,9 @@ impl State {
         }
         if sleeper.guesses.len() >= MAX_GUESSES {
             let message = format!("too many names are called while {service} starts");
-            return Some(Err(Error::new(ErrorCode::Overloaded, message).with_executed(Executed::No)));
+            return Some(Err(
+                Error::new(ErrorCode::Overloaded, message).with_executed(Executed::No)
+            ));
         }
         self.add_guess(&service, full.clone());
         Some(Ok(full))

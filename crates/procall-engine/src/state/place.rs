@@ -40,7 +40,9 @@ impl Place {
         let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = openat(CWD, &path, flags, Mode::empty()).map_err(|error| match error {
-            Errno::NOTDIR | Errno::LOOP => refused(&path, "is no directory; name one, and it is made"),
+            Errno::NOTDIR | Errno::LOOP => {
+                refused(&path, "is no directory; name one, and it is made")
+            }
             error => unusable(&path, error.into()),
         })?;
         let stat = fstat(&directory).map_err(|error| unusable(&path, error.into()))?;
@@ -98,10 +100,7 @@ impl Place {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let first = format!("{FILE}.damaged-{}", since.as_secs());
         let free = |name: &String| {
-            matches!(
-                statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW),
-                Err(Errno::NOENT)
-            )
+            matches!(statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT))
         };
         let mut names = std::iter::once(first.clone())
             .chain((2_u64..).map(|number| format!("{first}-{number}")));

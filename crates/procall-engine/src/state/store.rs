@@ -113,8 +113,7 @@ fn read(place: &Place) -> Result<Read, Unreadable> {
 fn read_file(place: &Place) -> Result<Read, Unreadable> {
     let file = place.file().map_err(Unreadable::Failed)?;
     let sort = |error: DatabaseError| sorted(place, error);
-    let mut database =
-        Database::builder().set_cache_size(CACHE).create_file(file).map_err(sort)?;
+    let mut database = Database::builder().set_cache_size(CACHE).create_file(file).map_err(sort)?;
     // Every page against its checksum: the file is small, and what is read below is then what was written.
     if !database.check_integrity().map_err(sort)? {
         return Err(Unreadable::Damaged("a part of it is not as it was written".to_owned()));
@@ -160,8 +159,9 @@ fn documents(database: &Database) -> Result<HashMap<Key, Document>, Unread> {
     let mut documents = HashMap::new();
     for entry in table.iter()? {
         let (key, value) = entry?;
-        let known = Key::read(key.value())
-            .ok_or_else(|| Unread::Document(format!("\"{}\" is no key", key.value().escape_debug())))?;
+        let known = Key::read(key.value()).ok_or_else(|| {
+            Unread::Document(format!("\"{}\" is no key", key.value().escape_debug()))
+        })?;
         let document: Document = serde_json::from_slice(value.value())
             .map_err(|error| Unread::Document(format!("{known}: {error}")))?;
         documents.insert(known, document);
