@@ -11,6 +11,7 @@ mod failure;
 mod output;
 mod plain;
 mod schema;
+mod settings;
 mod signals;
 mod style;
 mod table;
@@ -61,6 +62,7 @@ enum Verb {
     Call(verbs::call::Call),
     Stream(verbs::stream::Stream),
     Ps(verbs::ps::Ps),
+    Config(verbs::config::Config),
     Explain(verbs::explain::Explain),
 }
 
@@ -89,9 +91,12 @@ fn start(verb: Verb, style: &Style) -> Result<(), Failure> {
     if let Verb::Explain(explain) = verb {
         return explain.run(style);
     }
+    if let Verb::Config(config) = verb {
+        return config.run(style);
+    }
     // What carries calls for others has threads, the rest needs none.
     let mut builder = match verb {
-        Verb::Run(_) => tokio::runtime::Builder::new_multi_thread(),
+        Verb::Run(_) | Verb::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build().map_err(|error| {
@@ -106,6 +111,7 @@ fn start(verb: Verb, style: &Style) -> Result<(), Failure> {
             Verb::Call(call) => call.run(style).await,
             Verb::Stream(stream) => stream.run(style).await,
             Verb::Ps(ps) => ps.run(style).await,
+            Verb::Config(config) => config.run(style),
             Verb::Explain(explain) => explain.run(style),
         }
     })

@@ -175,6 +175,7 @@ impl EngineBuilder {
         let core = Core::new(settings, memory);
         warnings.extend(core.restore());
         own::serve(&core)?;
+        let activation = Activation::start(&core, services, &watch);
         let mut tasks = vec![tokio::spawn(keep_time(core.clone()))];
         for listener in listeners {
             let core = core.clone();
@@ -183,7 +184,6 @@ impl EngineBuilder {
                 let _ = accept::listen(listener, core).await;
             }));
         }
-        let activation = Activation::start(&core, services, &watch);
         Ok(Engine { core, addresses, warnings, activation, tasks: Tasks(tasks) })
     }
 }

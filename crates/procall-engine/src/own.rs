@@ -94,14 +94,18 @@ pub(crate) fn serve(core: &Arc<Core>) -> Result<(), Error> {
         Error::new(ErrorCode::Internal, "no descriptor is left for the engine's own service")
             .with_source(error)
     })?;
-    service(core).serve_link(Box::new(near))?;
+    let service = service(core);
+    let registration = service.registration().clone();
+    service.serve_link(Box::new(near))?;
     let facts = Facts {
         speaks: Speaks::Inside,
         address: "inside".to_owned(),
         credentials: None,
         hears_broadcasts: false,
     };
-    core.join(Box::new(far), Side::Initiator, facts).map(|_| ())
+    let (number, _) = core.join_numbered(Box::new(far), Side::Initiator, facts)?;
+    // Now, and not when the task gets to read it: whoever comes first finds it.
+    core.register(number, registration).map(|_| ())
 }
 
 fn service(core: &Arc<Core>) -> Service {
@@ -121,6 +125,19 @@ fn service(core: &Arc<Core>) -> Service {
             let core = Arc::downgrade(core);
             move || core.upgrade().map(|core| core.with(services)).unwrap_or_default()
         })
+        .async_method("start", {
+            let core = Arc::downgrade(core);
+            move |service: String| {
+                let core = core.upgrade();
+                async move {
+                    match core {
+                        Some(core) => core.start_service(&service).await,
+                        None => Err(Error::new(ErrorCode::Unavailable, "the engine is stopping")),
+                    }
+                }
+            }
+        })
+        .params("start", &["service"])
         .method("calls", {
             let core = Arc::downgrade(core);
             move || core.upgrade().map(|core| core.with(calls)).unwrap_or_default()

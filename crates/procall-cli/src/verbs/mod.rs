@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 pub(crate) mod call;
+pub(crate) mod config;
 pub(crate) mod describe;
 pub(crate) mod explain;
 pub(crate) mod ls;

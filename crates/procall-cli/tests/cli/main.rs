@@ -3,5 +3,6 @@
 mod calls;
 mod listing;
 mod running;
+mod settings;
 mod streams;
 mod support;

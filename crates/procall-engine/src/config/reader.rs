@@ -204,8 +204,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The folder of the file.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("/"))
+    }
+
     pub(super) fn placed(&self, path: &str) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("/")).join(path)
+        self.folder().join(path)
     }
 
     pub(super) fn addresses(&mut self, value: &Item<'_>, texts: &[String]) -> Option<Vec<Address>> {

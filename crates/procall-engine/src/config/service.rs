@@ -47,7 +47,7 @@ type Read = (ServiceSpec, BTreeMap<&'static str, usize>);
 fn read(reader: &mut Reader<'_>, name: &str, at: usize, table: &Table<'_>) -> Option<Read> {
     let mut spec = ServiceSpec::new(name, Program::Command(Vec::new()));
     // Paths count from the file, and so does what the workers open.
-    spec.cwd = Some(reader.placed(""));
+    spec.cwd = Some(reader.folder().to_owned());
     let mut lines = BTreeMap::new();
     let mut program = None;
     for (key, value) in reader.in_order(table.entries) {

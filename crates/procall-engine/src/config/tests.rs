@@ -73,7 +73,7 @@ command = ["uv", "run", "t.py"]
     );
     assert_eq!(spec.idle_timeout, Some(Duration::from_secs(30)));
     assert_eq!(texts.spec.name, "text.tools");
-    assert_eq!(texts.spec.cwd.as_deref(), Some(folder.join("").as_path()));
+    assert_eq!(texts.spec.cwd.as_deref(), Some(folder));
     assert_eq!(
         texts.spec.program,
         Program::Command(vec!["uv".into(), "run".into(), "t.py".into()])

@@ -48,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) meter: Arc<Meter>,
     /// Somebody waits whose time is up earlier than the timer knows.
     pub(crate) hurry: Notify,
+    /// A service that the engine starts does something else.
+    phases: Notify,
     /// Whether somebody is handing waiting calls over.
     handing: AtomicU8,
     next: AtomicU64,
@@ -84,6 +86,7 @@ impl Core {
             memory,
             meter: Arc::default(),
             hurry: Notify::new(),
+            phases: Notify::new(),
             handing: AtomicU8::new(0),
             next: AtomicU64::new(1),
             this: this.clone(),

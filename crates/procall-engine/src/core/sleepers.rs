@@ -23,6 +23,8 @@ pub(crate) struct Sleeper {
     wake: Arc<Notify>,
     /// Methods that were called, or are said to be there, before it ever ran.
     guesses: BTreeSet<Arc<str>>,
+    /// Somebody asks for it without calling it.
+    asked: bool,
 }
 
 /// What a service that the engine starts is doing.
@@ -68,7 +70,8 @@ impl Core {
     pub(crate) fn declare(&self, service: &str, methods: &[String], wake: Arc<Notify>) {
         let service: Arc<str> = service.into();
         let mut state = self.lock();
-        let sleeper = Sleeper { phase: Phase::Asleep, wake, guesses: BTreeSet::new() };
+        let sleeper =
+            Sleeper { phase: Phase::Asleep, wake, guesses: BTreeSet::new(), asked: false };
         state.sleepers.insert(service.clone(), sleeper);
         for method in methods {
             let full: Arc<str> = match method.contains('.') {
@@ -99,14 +102,44 @@ impl Core {
         if let Some(sleeper) = self.lock().sleepers.get_mut(service) {
             sleeper.phase = phase;
         }
+        self.phases.notify_waiters();
+    }
+
+    /// Starts a service, unless it runs already, and waits until it does.
+    pub(crate) async fn start_service(&self, service: &str) -> Result<(), Error> {
+        loop {
+            let mut changed = std::pin::pin!(self.phases.notified());
+            // From now on no change is missed.
+            changed.as_mut().enable();
+            let wake = {
+                let mut state = self.lock();
+                let Some(sleeper) = state.sleepers.get_mut(service) else {
+                    let near = similar(service, state.sleepers.keys().map(|name| &**name));
+                    let message = format!("this engine starts no service \"{service}\"");
+                    return Err(Error::new(ErrorCode::NotFound, message).with_candidates(near));
+                };
+                if matches!(sleeper.phase, Phase::Awake) {
+                    return Ok(());
+                }
+                if let Some(error) = sleeper.refuses() {
+                    return Err(error);
+                }
+                sleeper.asked = true;
+                sleeper.wake.clone()
+            };
+            wake.notify_one();
+            changed.await;
+        }
     }
 
     /// Whether calls wait for a service that is not there.
     pub(crate) fn is_wanted(&self, service: &str) -> bool {
         let state = self.lock();
-        state.busy.iter().filter_map(|name| state.methods.get(name)).any(|method| {
-            *method.offer.service == *service && method.is_away() && !method.waiting.is_empty()
-        })
+        let asked = state.sleepers.get(service).is_some_and(|sleeper| sleeper.asked);
+        asked
+            || state.busy.iter().filter_map(|name| state.methods.get(name)).any(|method| {
+                *method.offer.service == *service && method.is_away() && !method.waiting.is_empty()
+            })
     }
 
     /// A service runs: what was called and is not there ends with NOT_FOUND.
@@ -116,6 +149,7 @@ impl Core {
             let mut state = self.lock();
             let Some(sleeper) = state.sleepers.get_mut(service) else { return };
             sleeper.phase = Phase::Awake;
+            sleeper.asked = false;
             for name in std::mem::take(&mut sleeper.guesses) {
                 let Some(method) = state.methods.get_mut(&name).filter(|method| method.guessed)
                 else {
@@ -135,6 +169,7 @@ impl Core {
             }
         }
         Self::refuse(orphans);
+        self.phases.notify_waiters();
     }
 
     /// A service could not be started: the calls that wait for it are told why, but for those that want to wait.
@@ -144,6 +179,7 @@ impl Core {
             let mut state = self.lock();
             if let Some(sleeper) = state.sleepers.get_mut(service) {
                 sleeper.phase = Phase::Failed { again, why: why.clone() };
+                sleeper.asked = false;
             }
             let State { methods, busy, .. } = &mut *state;
             busy.retain(|name| {
@@ -156,6 +192,7 @@ impl Core {
             });
         }
         Self::refuse(orphans);
+        self.phases.notify_waiters();
     }
 
     /// Gives a worker nothing new from now on.
