@@ -249,6 +249,7 @@ fn methods(state: &State) -> Vec<MethodRow> {
     let mut rows: Vec<MethodRow> = state
         .methods
         .values()
+        .filter(|method| state.is_known(method))
         .map(|method| MethodRow {
             name: method.name.to_string(),
             description: method.offer.info.description.clone(),

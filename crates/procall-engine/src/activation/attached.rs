@@ -56,6 +56,8 @@ impl Attached {
             attached.leave(core);
             return Err(error);
         }
+        // Its workers are called `calc/1` and so on, so it is not.
+        core.call_it(number, &spec.name);
         Ok(attached)
     }
 

@@ -8,7 +8,7 @@ use super::ServiceConfig;
 use super::reader::{Item, Reader, Table};
 use crate::activation::{Program, ServiceSpec, StartWhen};
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "command",
     "args",
     "interpreter",
@@ -24,7 +24,7 @@ const KEYS: &[&str] = &[
     "methods",
     "idle_timeout",
 ];
-const RESTART: &[&str] =
+pub(super) const RESTART: &[&str] =
     &["backoff", "max_backoff", "jitter", "max_restarts", "window", "max_unready"];
 
 pub(super) fn read_all(reader: &mut Reader<'_>, table: &Table<'_>) -> Vec<ServiceConfig> {

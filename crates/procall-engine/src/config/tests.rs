@@ -153,3 +153,31 @@ fn what_cannot_be_read_is_told() {
     std::fs::write(&path, " ".repeat(1 << 21)).unwrap();
     assert!(ConfigFile::read(&path).unwrap_err().message().contains("longer than"));
 }
+
+/// The page of the book on the file.
+const PAGE: &str = include_str!("../../../../docs/src/configuration.md");
+
+#[test]
+fn the_files_of_the_book_are_right() {
+    let blocks: Vec<&str> =
+        PAGE.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in &blocks {
+        assert!(!read(block).unwrap().services.is_empty(), "{block}");
+    }
+    // What the page runs, and readers do not see, says what they see.
+    let hidden = PAGE.split("<!-- with: procall.toml\n").nth(1).unwrap();
+    let hidden = hidden.split("-->").next().unwrap();
+    let said = |text: &str| -> Vec<String> {
+        let bare = |line: &str| line.split('#').next().unwrap_or_default().trim().to_owned();
+        text.lines().map(bare).filter(|line| !line.is_empty()).collect()
+    };
+    assert_eq!(said(hidden), said(blocks[0]));
+}
+
+#[test]
+fn the_book_has_every_key() {
+    for key in [super::ENGINE, super::service::KEYS, super::service::RESTART].concat() {
+        assert!(PAGE.contains(&format!("\n| `{key}` |")), "{key} has no row");
+    }
+}

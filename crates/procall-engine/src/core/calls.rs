@@ -189,10 +189,7 @@ impl Core {
                     ErrorCode::NotFound,
                     format!("{} does not serve \"{name}\"", peers[&only].name),
                 ),
-                (None, Some(wanted)) if !method.is_away() => Error::new(
-                    ErrorCode::NoWorker,
-                    format!("nobody serves version {wanted} of \"{name}\" now"),
-                ),
+                (None, Some(_)) if !method.is_away() => no_version(&ticket),
                 _ => no_worker(&name),
             });
         }
@@ -431,6 +428,11 @@ impl State {
     pub(super) fn note_bare(&mut self, full: &Arc<str>) {
         self.bare.entry(last_part(full).into()).or_default().insert(full.clone());
     }
+}
+
+pub(super) fn no_version(ticket: &Ticket) -> Error {
+    let (wanted, name) = (ticket.version().unwrap_or_default(), &ticket.method);
+    Error::new(ErrorCode::NoWorker, format!("nobody serves version {wanted} of \"{name}\" now"))
 }
 
 pub(super) fn no_worker(method: &str) -> Error {

@@ -23,6 +23,8 @@ pub(crate) struct Sleeper {
     wake: Arc<Notify>,
     /// Methods that were called, or are said to be there, before it ever ran.
     guesses: BTreeSet<Arc<str>>,
+    /// Those of them that are said to be there.
+    listed: BTreeSet<Arc<str>>,
     /// Somebody asks for it without calling it.
     asked: bool,
 }
@@ -70,8 +72,13 @@ impl Core {
     pub(crate) fn declare(&self, service: &str, methods: &[String], wake: Arc<Notify>) {
         let service: Arc<str> = service.into();
         let mut state = self.lock();
-        let sleeper =
-            Sleeper { phase: Phase::Asleep, wake, guesses: BTreeSet::new(), asked: false };
+        let sleeper = Sleeper {
+            phase: Phase::Asleep,
+            wake,
+            guesses: BTreeSet::new(),
+            listed: BTreeSet::new(),
+            asked: false,
+        };
         state.sleepers.insert(service.clone(), sleeper);
         for method in methods {
             let full: Arc<str> = match method.contains('.') {
@@ -79,7 +86,10 @@ impl Core {
                 false => format!("{service}.{method}").into(),
             };
             if !state.methods.contains_key(&full) {
-                state.add_guess(&service, full);
+                state.add_guess(&service, full.clone());
+                if let Some(sleeper) = state.sleepers.get_mut(&service) {
+                    sleeper.listed.insert(full);
+                }
             }
         }
     }
@@ -167,6 +177,7 @@ impl Core {
                 let error = Error::new(ErrorCode::NotFound, message).with_candidates(near);
                 orphans.extend(waiting.into_iter().map(|ticket| (ticket, error.clone())));
             }
+            orphans.extend(state.unserved(service));
         }
         Self::refuse(orphans);
         self.phases.notify_waiters();
@@ -190,9 +201,17 @@ impl Core {
                 }
                 !method.waiting.is_empty()
             });
+            state.forget_guesses(service);
         }
         Self::refuse(orphans);
         self.phases.notify_waiters();
+    }
+
+    /// Gives a peer of the engine's own this name, if nobody claims it for himself.
+    pub(crate) fn call_it(&self, number: Number, name: &str) {
+        let mut state = self.lock();
+        let name = state.free_label(name, number);
+        state.rename(number, &name, false);
     }
 
     /// Gives a worker nothing new from now on.
@@ -241,6 +260,54 @@ impl State {
         }
         self.add_guess(&service, full.clone());
         Some(Ok(full))
+    }
+
+    /// Calls of a service that runs now, but not in the version that they want.
+    fn unserved(&mut self, service: &str) -> Vec<(Arc<Ticket>, Error)> {
+        let mut unserved = Vec::new();
+        let Self { methods, busy, .. } = self;
+        busy.retain(|name| {
+            let Some(method) = methods.get_mut(name) else { return false };
+            if *method.offer.service != *service || method.is_away() {
+                return true;
+            }
+            let Method { providers, waiting, .. } = method;
+            let fits = |ticket: &Ticket| providers.iter().any(|known| ticket.may_go_to(known));
+            let left =
+                waiting.take(|ticket| ticket.only.is_none() && !ticket.waits && !fits(ticket));
+            unserved.extend(left.into_iter().map(|ticket| {
+                let error = super::calls::no_version(&ticket);
+                (ticket, error)
+            }));
+            !waiting.is_empty()
+        });
+        unserved
+    }
+
+    /// Names that were called in vain, and that nobody waits for any more.
+    fn forget_guesses(&mut self, service: &str) {
+        let Some(sleeper) = self.sleepers.get_mut(service) else { return };
+        let methods = &self.methods;
+        let vain = |name: &Arc<str>| {
+            methods.get(name).is_none_or(|method| !method.guessed || method.waiting.is_empty())
+        };
+        let Sleeper { guesses, listed, .. } = sleeper;
+        let (gone, kept) = std::mem::take(guesses)
+            .into_iter()
+            .partition(|name| vain(name) && !listed.contains(name));
+        *guesses = kept;
+        let gone: BTreeSet<Arc<str>> = gone;
+        for name in gone {
+            if self.methods.get(&name).is_some_and(|method| method.guessed) {
+                self.forget(&name);
+            }
+        }
+    }
+
+    /// Whether a method is more than a name that somebody has called.
+    pub(crate) fn is_known(&self, method: &Method) -> bool {
+        let listed = |sleeper: &Sleeper| sleeper.listed.contains(&method.name);
+        !method.guessed || self.sleepers.get(&method.offer.service).is_some_and(listed)
     }
 
     fn add_guess(&mut self, service: &Arc<str>, full: Arc<str>) {

@@ -103,3 +103,25 @@ async fn what_cannot_be_is_refused_before_anything_runs() {
     let error = builder.service(calc()).service(calc()).start().unwrap_err();
     assert!(error.message().contains("two services"), "{error}");
 }
+
+#[tokio::test]
+async fn names_that_were_called_in_vain_are_forgotten() {
+    let place = Place::new();
+    std::fs::write(place.broken(), "").unwrap();
+    let engine = place.engine(once(&place, Duration::from_millis(1)));
+    let client = engine.client().await.unwrap();
+    for round in 0..3 {
+        let calls: Vec<_> = (0..200)
+            .map(|name| {
+                let client = client.clone();
+                let name = format!("calc.m{round}_{name}");
+                tokio::spawn(async move { client.call::<i64>(&name, ()).deadline(SAFETY).await })
+            })
+            .collect();
+        for call in calls {
+            let error = call.await.unwrap().unwrap_err();
+            assert_eq!(error.code(), ErrorCode::NoWorker, "{error}");
+        }
+    }
+    engine.stop().await;
+}

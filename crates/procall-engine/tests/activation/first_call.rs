@@ -121,3 +121,47 @@ async fn at_boot_it_starts_by_itself_with_what_it_was_given() {
     assert_eq!(calc.slots, 8, "two workers of four calls each");
     engine.stop().await;
 }
+
+#[tokio::test]
+async fn a_version_that_the_service_does_not_have_is_told_once_it_runs() {
+    let place = Place::new();
+    let engine = place.engine(place.calc());
+    let client = engine.client().await.unwrap();
+    let version = serde_json::json!({ "version": "9" });
+    let call = client.call::<i64>("calc.add", (2, 3)).meta(&version).no_deadline();
+    let error = tokio::time::timeout(SAFETY, call).await.unwrap().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NoWorker, "{error}");
+    assert!(error.message().contains("version 9"), "{error}");
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_keeps_to_one_of_the_workers_and_the_service_has_its_own_name() {
+    let place = Place::new();
+    let engine = place.engine(ServiceSpec { workers: Some(3), ..place.calc() });
+    let client = engine.client().await.unwrap();
+    add(&client).await.unwrap();
+    let key = serde_json::json!({ "key": "blue" });
+    let mut pids = std::collections::BTreeSet::new();
+    for _ in 0..12 {
+        pids.insert(client.call::<u32>("calc.pid", ()).meta(&key).await.unwrap());
+    }
+    assert_eq!(pids.len(), 1);
+    let to = serde_json::json!({ "to": "calc" });
+    assert_eq!(client.call::<i64>("calc.add", (2, 3)).meta(&to).await.unwrap(), 5);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_is_started_without_a_call() {
+    let place = Place::new();
+    let engine = place.engine(place.calc());
+    let client = engine.client().await.unwrap();
+    let start = |name: &str| client.call::<()>("procall.engine.start", (name,)).deadline(SAFETY);
+    start("calc").await.unwrap();
+    start("calc").await.unwrap();
+    assert_eq!((place.starts(), state(&engine).await.0), (1, "running".to_owned()));
+    let error = start("calk").await.unwrap_err();
+    assert_eq!((error.code(), error.candidates()), (ErrorCode::NotFound, &["calc".to_owned()][..]));
+    engine.stop().await;
+}
