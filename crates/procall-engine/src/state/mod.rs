@@ -188,3 +188,6 @@ fn write(shared: &Shared, store: &Store) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,5 +2,6 @@
 
 mod coming_back;
 mod damage;
+mod ghost;
 mod place;
 mod support;

@@ -30,6 +30,10 @@ impl Place {
         self.folder.path().join("state")
     }
 
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     pub(crate) fn address(&self) -> Address {
         format!("unix:{}", self.folder.path().join("e.sock").display()).parse().unwrap()
     }
