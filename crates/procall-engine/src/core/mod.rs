@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use procall::Meter;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 pub(crate) use method::Method;
@@ -53,6 +54,8 @@ pub(crate) struct Core {
     /// Whether somebody is handing waiting calls over.
     handing: AtomicU8,
     next: AtomicU64,
+    /// Where the engine was started.
+    runtime: Handle,
     this: Weak<Self>,
 }
 
@@ -78,6 +81,7 @@ pub(crate) struct State {
 }
 
 impl Core {
+    /// Within a runtime.
     pub(crate) fn new(settings: Settings, memory: Option<Memory>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             state: Mutex::default(),
@@ -89,6 +93,7 @@ impl Core {
             phases: Notify::new(),
             handing: AtomicU8::new(0),
             next: AtomicU64::new(1),
+            runtime: Handle::current(),
             this: this.clone(),
         })
     }

@@ -1,6 +1,8 @@
 //! What is sent without an answer, and what the engine itself answers.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::Arc;
 
 use procall::{
     Batch, Body, CallOptions, Connection, Encoded, Error, Incoming, MethodInfo, Registration,
@@ -61,29 +63,56 @@ impl Core {
     }
 
     /// Tells a client what there is of the service that it came for.
-    pub(super) fn tell(&self, connection: &Connection, want: &str) {
+    pub(super) fn tell(self: &Arc<Self>, client: Number, connection: &Connection, want: &str) {
         let registration = self.lock().registration(Some(want));
-        // One that is too long for a message is still told to those who ask for `procall.methods`.
-        let _ = connection.register(&registration);
+        if connection.register(&registration).is_err() {
+            self.tell_later(client, connection, want);
+        }
+    }
+
+    /// The same once the client has answered what it was told last: before that it can be told nothing else.
+    ///
+    /// What is too long for a message is never told so, but to those who ask for `procall.methods`.
+    fn tell_later(self: &Arc<Self>, client: Number, connection: &Connection, want: &str) {
+        {
+            let mut state = self.lock();
+            let Some(peer) = state.peers.get_mut(&client) else { return };
+            if std::mem::replace(&mut peer.told_later, true) {
+                return;
+            }
+        }
+        let (core, connection, want) = (self.clone(), connection.clone(), want.to_owned());
+        self.runtime.spawn(async move {
+            let answered = poll_fn(|cx| connection.poll_registered(cx.waker())).await;
+            if let Some(peer) = core.lock().peers.get_mut(&client) {
+                peer.told_later = false;
+            }
+            // One that is gone, or that refused, is told nothing more.
+            if answered.is_ok() {
+                core.tell(client, &connection, &want);
+            }
+        });
     }
 
     /// The same to all who came for it.
-    pub(super) fn tell_those_who_want(&self, service: &str) {
+    pub(super) fn tell_those_who_want(self: &Arc<Self>, service: &str) {
         let (wanting, registration) = {
             let state = self.lock();
-            let wanting: Vec<Connection> = state
+            let wanting: Vec<(Number, Connection)> = state
                 .peers
                 .values()
                 .filter(|peer| peer.want.as_deref() == Some(service))
-                .map(|peer| peer.connection.clone())
+                .map(|peer| (peer.number, peer.connection.clone()))
                 .collect();
             if wanting.is_empty() {
                 return;
             }
             (wanting, state.registration(Some(service)))
         };
-        for connection in wanting {
-            let _ = connection.register(&registration);
+        for (client, connection) in wanting {
+            if connection.register(&registration).is_err() {
+                self.tell_later(client, &connection, service);
+            }
         }
     }
 }

@@ -47,6 +47,8 @@ pub(crate) struct Peer {
     pub(crate) going: bool,
     /// The identity that it asks for, which another may hold.
     pub(crate) identity: Option<Identity>,
+    /// It is told what there is of the service it came for as soon as it has answered the last such.
+    pub(crate) told_later: bool,
     /// The handshake is done.
     pub(crate) ready: bool,
 }

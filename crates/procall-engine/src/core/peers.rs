@@ -76,6 +76,7 @@ impl Core {
             suspected: false,
             going: false,
             identity: None,
+            told_later: false,
             ready: false,
         };
         state.ids.insert(id.clone(), number);
@@ -137,7 +138,7 @@ impl Core {
         }
         told.into_iter().for_each(|event| self.events.tell(event));
         if let Some(want) = wants {
-            self.tell(connection, &want);
+            self.tell(number, connection, &want);
         }
         if let Some(claimed) = claimed {
             self.recognise(claimed);
