@@ -53,7 +53,9 @@ async fn a_first_call_waits_no_longer_than_its_deadline() {
     let client = engine.client().await.unwrap();
     let call = client.call::<i64>("calc.add", (2, 3)).deadline(Duration::from_millis(50));
     let error = call.await.unwrap_err();
-    assert_eq!((error.code(), error.executed()), (ErrorCode::DeadlineExceeded, Executed::No));
+    assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
+    // The engine knows that it did not run; the client's own clock may be first, and knows less.
+    assert_ne!(error.executed(), Executed::Yes);
     assert_eq!(state(&engine).await.0, "starting");
     engine.stop().await;
 }
