@@ -1,8 +1,10 @@
 //! What an engine is told when it starts.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use procall::Heartbeat;
+use procall::{Error, Heartbeat, similar};
 
 use crate::gateway::http::HttpSettings;
 use crate::record::OnCall;
@@ -57,4 +59,43 @@ pub enum Policy {
     LeastLoaded,
     /// One after the other.
     RoundRobin,
+}
+
+impl Policy {
+    const ALL: [Self; 3] = [Self::IdleFirst, Self::LeastLoaded, Self::RoundRobin];
+
+    /// The name that settings have for it: `idle_first`, `least_loaded` or `round_robin`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IdleFirst => "idle_first",
+            Self::LeastLoaded => "least_loaded",
+            Self::RoundRobin => "round_robin",
+        }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Reads a name, such as `round_robin`; a hyphen may stand for the underscore.
+impl FromStr for Policy {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let plain = name.replace('-', "_");
+        if let Some(policy) = Self::ALL.into_iter().find(|policy| policy.name() == plain) {
+            return Ok(policy);
+        }
+        let names = Self::ALL.map(Self::name);
+        let candidates = similar(&plain, names);
+        let hint = match candidates.first() {
+            Some(candidate) => format!("; did you mean {candidate}?"),
+            None => String::new(),
+        };
+        let message = format!("\"{name}\" is no policy: there are {}{hint}", names.join(", "));
+        Err(Error::invalid(message).with_candidates(candidates))
+    }
 }

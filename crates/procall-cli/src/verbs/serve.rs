@@ -2,20 +2,19 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use procall::transport::Address;
 use procall::{Error, ErrorCode, surroundings};
-use procall_engine::{CallRecord, Engine, EngineBuilder, Policy};
+use procall_engine::{CallRecord, Engine, EngineBuilder};
 
-use crate::duration;
+use super::run::console::Console;
+use crate::directory::counted;
 use crate::failure::Failure;
+use crate::settings::{Effective, Options};
 use crate::signals::Signals;
 use crate::style::{Style, complain};
-
-/// Where an engine listens for peers that cannot use a Unix socket.
-const LOOPBACK: &str = "tcp:127.0.0.1:8080";
+use crate::{duration, plain};
 
 /// Where it answers HTTP unless told otherwise.
 const HTTP: &str = "127.0.0.1:8081";
@@ -23,6 +22,7 @@ const HTTP: &str = "127.0.0.1:8081";
 const EXAMPLES: &str = "Examples:
   procall serve                                 in the runtime directory, at 127.0.0.1:8080, and HTTP at 127.0.0.1:8081
   procall serve --listen tcp:127.0.0.1:9000     another port
+  procall serve --state ~/.procall/state        a new engine knows at once who served what
   procall serve --listen unix:/run/hub.sock     another socket; peers say PROCALL_ENGINE=unix:/run/hub.sock
   procall serve --token-file ~/.procall/tokens  peers over TCP show a token; they say PROCALL_ENGINE_TOKEN_FILE=FILE";
 
@@ -30,9 +30,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Serve {
-    /// Where to listen, besides the runtime directory; several are allowed. 127.0.0.1:8080 without it.
-    #[arg(short, long, value_name = "ADDRESS")]
-    listen: Vec<Address>,
+    #[command(flatten)]
+    options: Options,
 
     /// Where to answer HTTP and WebSocket. 127.0.0.1:8081 without it, if nobody else is there.
     #[arg(long, value_name = "ADDRESS")]
@@ -64,40 +63,19 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// Which of several free workers gets a call.
-    #[arg(long, value_enum, default_value = "idle-first")]
-    policy: Choice,
-
-    /// How long calls in flight may take once it is told to stop.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10s")]
-    drain: Duration,
-
-    /// Do not check params and results against their schemas.
+    /// Print what the workers of its services print as it is, without their names before it.
     #[arg(long)]
-    no_validate: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Choice {
-    IdleFirst,
-    LeastLoaded,
-    RoundRobin,
-}
-
-impl From<Choice> for Policy {
-    fn from(choice: Choice) -> Self {
-        match choice {
-            Choice::IdleFirst => Self::IdleFirst,
-            Choice::LeastLoaded => Self::LeastLoaded,
-            Choice::RoundRobin => Self::RoundRobin,
-        }
-    }
+    raw: bool,
 }
 
 impl Serve {
     pub(crate) async fn run(self, style: &Style) -> Result<(), Failure> {
         let mut signals = Signals::new()?;
-        let engine = self.start(style)?;
+        let effective = self.options.effective()?;
+        let engine = self.start(&effective, style)?;
+        for warning in engine.warnings() {
+            style.say(&format!("procall: {}", plain::text(warning)));
+        }
         for address in engine.addresses() {
             style.say(&format!("procall: listening at {address}"));
         }
@@ -107,6 +85,10 @@ impl Serve {
             None => style.say(&format!(
                 "procall: no http, because another process listens at {HTTP}; --http 127.0.0.1:0 takes any free port"
             )),
+        }
+        if let (Some(file), false) = (&effective.config.value, effective.services.is_empty()) {
+            let services = counted(effective.services.len(), "service");
+            style.say(&format!("procall: {services} of {}", file.display()));
         }
         style.hint("next: python calc.py, then procall ls in another terminal; Ctrl-C stops");
         tokio::select! {
@@ -120,21 +102,29 @@ impl Serve {
         }
     }
 
-    fn start(&self, style: &Style) -> Result<Engine, Failure> {
+    fn start(&self, effective: &Effective, style: &Style) -> Result<Engine, Failure> {
+        let console = Console::new(style, self.raw);
         let mut builder = Engine::builder()
-            .policy(self.policy.into())
-            .drain(self.drain)
-            .validate(!self.no_validate)
-            .listen(surroundings::address_of(procall_engine::NAME)?);
+            .policy(effective.policy.value)
+            .drain(effective.drain.value)
+            .queue(effective.queue.value)
+            .validate(effective.validate.value)
+            .listen(surroundings::address_of(procall_engine::NAME)?)
+            .on_output(move |service, line| console.line(service, line))
+            .on_worker_event(move |_, event| console.event(event))
+            .on_service(move |news| console.service(news));
         if let Some(path) = &self.token_file {
             builder = builder.token_file(path)?;
         }
-        let fallback: Address =
-            LOOPBACK.parse().map_err(|error| Error::invalid(format!("{error}")))?;
-        let listen = if self.listen.is_empty() { vec![fallback] } else { self.listen.clone() };
-        for address in listen {
-            self.check(&address)?;
-            builder = builder.listen(address);
+        for address in &effective.listen.value {
+            self.check(address)?;
+            builder = builder.listen(address.clone());
+        }
+        if let Some(state) = &effective.state.value {
+            builder = builder.state(state);
+        }
+        for service in &effective.services {
+            builder = builder.service(service.spec.clone());
         }
         if style.verbose {
             let style = *style;
@@ -143,7 +133,7 @@ impl Serve {
         let builder = self.http(builder)?;
         self.start_with_http(builder).map_err(|error| match error.code() {
             ErrorCode::NameTaken => Failure::from(error)
-                .fix("procall ps shows what runs; procall serve --listen tcp:127.0.0.1:0 --http 127.0.0.1:0 takes any free ports"),
+                .fix("procall ps shows what runs; --listen tcp:127.0.0.1:0 --http 127.0.0.1:0 takes any free ports, --state another directory"),
             _ => error.into(),
         })
     }

@@ -8,5 +8,6 @@ mod listing;
 mod running;
 mod securing;
 mod serving;
+mod settings;
 mod streams;
 mod support;

@@ -18,6 +18,8 @@ pub(crate) struct Method {
     pub(crate) offer: Arc<Offer>,
     pub(crate) waiting: Line,
     pub(crate) tally: Arc<Tally>,
+    /// Nobody has told of it yet: whether there is such a method shows when its service has started.
+    pub(crate) guessed: bool,
     /// The peer that was picked last.
     last: Number,
 }
@@ -54,6 +56,7 @@ impl Method {
             offer,
             waiting: Line::default(),
             tally: Arc::default(),
+            guessed: false,
             last: 0,
         }
     }
