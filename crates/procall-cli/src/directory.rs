@@ -203,10 +203,9 @@ impl Directory {
 
     /// Has an engine start the service that this method would belong to, if it knows such a one that does not run. False when nobody does.
     async fn start_service(&self, name: &str) -> Result<bool, Error> {
-        let engines = self.services.iter().filter(|service| service.name == procall_engine::NAME);
-        for engine in engines {
+        for engine in &self.engines {
             let known = engine.client.call("procall.engine.services", ()).await;
-            // What calls itself so and is no engine starts nothing.
+            // An older engine starts nothing.
             let known: Vec<procall_engine::ServiceRow> = known.unwrap_or_default();
             let under = |service: &&procall_engine::ServiceRow| {
                 let rest = name.strip_prefix(&service.name);

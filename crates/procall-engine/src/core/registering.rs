@@ -101,7 +101,9 @@ impl Core {
         {
             memory.remember(key, &admitted.registration);
         }
-        if let Some(peer) = known {
+        if let Some(peer) = known
+            && !builtin
+        {
             self.events.tell(Event::Registered {
                 peer,
                 methods: admitted.methods.iter().map(|(name, _)| name.to_string()).collect(),
