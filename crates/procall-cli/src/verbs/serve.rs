@@ -45,7 +45,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NAME")]
     http_host: Vec<String>,
 
-    /// Another origin whose web pages may call, such as https://app.example; several are allowed.
+    /// Another origin whose web pages may call, such as `https://app.example`; several are allowed.
     #[arg(long, value_name = "ORIGIN")]
     http_origin: Vec<String>,
 
