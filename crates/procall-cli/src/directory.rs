@@ -201,6 +201,24 @@ impl Directory {
         Self::survey(at).await
     }
 
+    /// Has an engine start the service that this method would belong to, if it knows such a one that does not run. False when nobody does.
+    async fn start_service(&self, name: &str) -> Result<bool, Error> {
+        for engine in &self.engines {
+            let known = engine.client.call("procall.engine.services", ()).await;
+            // An older engine starts nothing.
+            let known: Vec<procall_engine::ServiceRow> = known.unwrap_or_default();
+            let under = |service: &&procall_engine::ServiceRow| {
+                let rest = name.strip_prefix(&service.name);
+                service.state != "running" && rest.is_some_and(|rest| rest.starts_with('.'))
+            };
+            if let Some(service) = known.iter().find(under) {
+                engine.client.call::<()>("procall.engine.start", (&service.name,)).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The same; for a method that nobody serves it looks again until `wait` is over.
     pub(crate) async fn with_method(
         name: &str,
@@ -209,7 +227,10 @@ impl Directory {
     ) -> Result<Self, Failure> {
         let since = Instant::now();
         loop {
-            let directory = Self::for_method(name, at).await?;
+            let mut directory = Self::for_method(name, at).await?;
+            if directory.method(name).is_err() && directory.start_service(name).await? {
+                directory = Self::for_method(name, at).await?;
+            }
             let again = wait.is_some_and(|wait| since.elapsed() + LOOK_AGAIN < wait);
             let served = |found: Found<'_>| found.service.serves(&found.method.name);
             if !again || directory.method(name).is_ok_and(served) {

@@ -4,18 +4,7 @@ use std::time::Duration;
 
 /// `500ms`, `5s`, `2m`, `1h`, `1.5s`; a bare number is seconds.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("\"{text}\" is no duration: write 500ms, 5s, 2m or 1h");
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let seconds = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "s" | "" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(wrong()),
-    };
-    let number: f64 = digits.parse().map_err(|_| wrong())?;
-    let duration = Duration::try_from_secs_f64(number * seconds).map_err(|_| wrong())?;
-    if duration.is_zero() { Err(format!("{text} is no time at all")) } else { Ok(duration) }
+    procall_engine::config::parse_duration(text).map_err(|error| error.message().to_owned())
 }
 
 /// Short, for tables: `1.4ms`, `3.2s`, `5m`, `2h`.

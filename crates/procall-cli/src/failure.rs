@@ -172,7 +172,10 @@ impl Failure {
         }
         if let Some(trace) = error.trace() {
             let label = match error.code() {
-                ErrorCode::WorkerLost | ErrorCode::SpawnFailed | ErrorCode::Closed => "stderr",
+                ErrorCode::WorkerLost
+                | ErrorCode::SpawnFailed
+                | ErrorCode::NoWorker
+                | ErrorCode::Closed => "stderr",
                 _ => "trace",
             };
             rows.push((label, shown_trace(trace, style.verbose)));

@@ -13,6 +13,7 @@ mod output;
 mod plain;
 mod process;
 mod schema;
+mod settings;
 mod signals;
 mod style;
 mod table;
@@ -74,6 +75,7 @@ enum Verb {
     Limits(verbs::limits::Limits),
     Doctor(verbs::doctor::Doctor),
     Completions(verbs::completions::Completions),
+    Config(verbs::config::Config),
     Explain(verbs::explain::Explain),
 }
 
@@ -102,9 +104,12 @@ fn start(verb: Verb, style: &Style) -> Result<(), Failure> {
     if let Verb::Explain(explain) = verb {
         return explain.run(style);
     }
+    if let Verb::Config(config) = verb {
+        return config.run(style);
+    }
     // What carries calls for others has threads, the rest needs none.
     let mut builder = match verb {
-        Verb::Run(_) => tokio::runtime::Builder::new_multi_thread(),
+        Verb::Run(_) | Verb::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build().map_err(|error| {
@@ -129,6 +134,7 @@ fn start(verb: Verb, style: &Style) -> Result<(), Failure> {
             Verb::Limits(limits) => limits.run(style),
             Verb::Doctor(doctor) => doctor.run(style).await,
             Verb::Completions(completions) => completions.run(&mut Cli::command()),
+            Verb::Config(config) => config.run(style),
             Verb::Explain(explain) => explain.run(style),
         }
     })

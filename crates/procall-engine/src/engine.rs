@@ -1,6 +1,7 @@
 //! The engine, from its start to its stop.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,14 +10,18 @@ use procall::{
     Client, Connection, Error, ErrorCode, Heartbeat, Listener, Metrics, RawService, Side,
     surroundings,
 };
+use procall_pool::OutputLine;
 use tokio::task::JoinHandle;
 
+use crate::activation::{Activation, ServiceNews, ServiceSpec, Watch};
 use crate::core::Core;
 use crate::facts::{Facts, Speaks};
 use crate::gateway::Host;
+use crate::gateway::http::{Bound, HttpServer, Token as HttpToken};
 use crate::record::{CallRecord, OnCall};
 use crate::rights::Rights;
 use crate::settings::{Policy, Settings};
+use crate::state::Memory;
 use crate::tokens::{Doors, Pass, Token};
 use crate::{accept, own, tokens};
 
@@ -31,6 +36,9 @@ pub struct EngineBuilder {
     settings: Settings,
     tokens: Vec<Token>,
     guests: Option<Rights>,
+    state: Option<PathBuf>,
+    services: Vec<ServiceSpec>,
+    watch: Watch,
 }
 
 impl EngineBuilder {
@@ -146,22 +154,146 @@ impl EngineBuilder {
         self
     }
 
+    /// Answers HTTP and WebSocket there too; port 0 takes any that is free. Not at all if not said.
+    ///
+    /// Requests must ask for a name of the loopback, for the very address that they come to, or for a name that [`http_host`](Self::http_host)
+    /// gives, and those of web pages must come from a page of the same host, or of one that [`http_origin`](Self::http_origin) gives.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use procall_engine::Engine;
+    ///
+    /// let listen = "tcp:127.0.0.1:0".parse()?;
+    /// let engine = Engine::builder().listen(listen).http("127.0.0.1:0".parse()?).start()?;
+    /// println!("curl http://{}/v1/methods", engine.http_address().expect("it was asked for"));
+    /// engine.stop().await;
+    /// # Ok(()) }
+    /// ```
+    pub fn http(mut self, address: SocketAddr) -> Self {
+        self.settings.http.address = Some(address);
+        self
+    }
+
+    /// Another name by which HTTP requests may ask for this engine, such as `hub.example`, or `hub.example:8081` for this port only.
+    pub fn http_host(mut self, host: impl Into<String>) -> Self {
+        self.settings.http.hosts.push(host.into());
+        self
+    }
+
+    /// Another origin, such as `https://app.example`, whose pages may call over HTTP and WebSocket.
+    pub fn http_origin(mut self, origin: impl Into<String>) -> Self {
+        self.settings.http.origins.push(origin.into());
+        self
+    }
+
+    /// HTTP requests must bring this token, as `Authorization: Bearer TOKEN`; none if not said.
+    pub fn http_token(mut self, token: impl AsRef<str>) -> Self {
+        self.settings.http.token = Some(HttpToken::new(token.as_ref()));
+        self
+    }
+
+    /// Remembers in this directory who served what, over its end: methods are known as soon as it starts again, and calls to them fail with
+    /// NO_WORKER until their workers are back, or wait if they ask for it. A process that gives an id in its hello, and comes over a Unix
+    /// socket, serves again what it served before as soon as it is back, without registering.
+    ///
+    /// The directory is made when there is none, with mode 0700. Nothing is remembered without this. Registrations are written by a thread of
+    /// its own, 1,024 of them at most, of 1 MiB at most.
+    ///
+    /// Starting ends with PERMISSION_DENIED when the directory is not this user's alone, NAME_TAKEN when another engine uses it, and
+    /// VERSION_MISMATCH when a newer one has written it. A damaged file is put aside, and [`Engine::warnings`] tells so.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// use procall_engine::Engine;
+    ///
+    /// let state = folder.path().join("state");
+    /// let engine = Engine::builder().listen("tcp:127.0.0.1:0".parse()?).state(&state).start()?;
+    /// assert!(engine.warnings().is_empty());
+    /// engine.stop().await;
+    /// # Ok(()) }
+    /// ```
+    pub fn state(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.state = Some(directory.into());
+        self
+    }
+
+    /// Starts this service's workers: with the engine, or when it is called.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use procall_engine::{Engine, Program, ServiceSpec, StartWhen};
+    ///
+    /// let calc = ServiceSpec::new("calc", Program::File("calc.py".into()));
+    /// let engine = Engine::builder().service(ServiceSpec { start: StartWhen::Call, ..calc }).start()?;
+    /// let sum: i64 = engine.client().await?.call("calc.add", (2, 3)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn service(mut self, service: ServiceSpec) -> Self {
+        self.services.push(service);
+        self
+    }
+
+    /// Called with every line that the workers of the engine's services print, and the place of the service; without it, lines go to standard
+    /// error.
+    pub fn on_output(mut self, call: impl Fn(usize, &OutputLine) + Send + Sync + 'static) -> Self {
+        self.watch.on_output = Some(Arc::new(call));
+        self
+    }
+
+    /// Called with everything that happens to the workers of the engine's services, and the place of the service.
+    pub fn on_worker_event(
+        mut self,
+        call: impl Fn(usize, &procall_pool::Event) + Send + Sync + 'static,
+    ) -> Self {
+        self.watch.on_event = Some(Arc::new(call));
+        self
+    }
+
+    /// Called when a service of the engine's starts, fails or stops.
+    pub fn on_service(mut self, call: impl Fn(&ServiceNews<'_>) + Send + Sync + 'static) -> Self {
+        self.watch.on_news = Some(Arc::new(call));
+        self
+    }
+
     /// Starts it on the current runtime.
     ///
     /// # Errors
     ///
-    /// INVALID_ARGUMENT for a token that is too easy to guess or there twice, NAME_TAKEN when another listens there, and what [`Listener::bind`] says otherwise.
+    /// INVALID_ARGUMENT for a token that is too easy to guess or there twice, NAME_TAKEN when another listens there, PERMISSION_DENIED or
+    /// UNAVAILABLE when HTTP cannot be answered where it was asked for, and what [`Listener::bind`] says otherwise.
+    /// Besides, what [`state`](Self::state) says, and INVALID_ARGUMENT for services that cannot be.
     pub fn start(self) -> Result<Engine, Error> {
-        let Self { mut listen, settings, tokens, guests } = self;
+        let Self { mut listen, settings, tokens, guests, state, services, watch } = self;
         let doors = Doors::new(tokens, guests.unwrap_or_else(Rights::user))?;
+        for (at, service) in services.iter().enumerate() {
+            service.check()?;
+            if services[..at].iter().any(|other| other.name == service.name) {
+                return Err(Error::invalid(format!(
+                    "two services are called \"{}\"",
+                    service.name
+                )));
+            }
+        }
         if listen.is_empty() {
             listen.push(surroundings::address_of(NAME)?);
         }
         let listeners: Vec<Listener> =
             listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
         let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
-        let core = Core::new(settings, doors);
+        let http = Bound::bind(settings.http.clone())?;
+        let (memory, mut warnings) = match &state {
+            Some(directory) => {
+                let (memory, warnings) = Memory::open(directory)?;
+                (Some(memory), warnings)
+            }
+            None => (None, Vec::new()),
+        };
+        let core = Core::new(settings, doors, memory);
+        warnings.extend(core.restore());
         own::serve(&core)?;
+        let http = http.map(|bound| HttpServer::start(bound, &core));
+        let activation = Activation::start(&core, services, &watch);
         let mut tasks = vec![tokio::spawn(keep_time(core.clone()))];
         for listener in listeners {
             let core = core.clone();
@@ -170,7 +302,7 @@ impl EngineBuilder {
                 let _ = accept::listen(listener, core).await;
             }));
         }
-        Ok(Engine { core, addresses, tasks: Tasks(tasks) })
+        Ok(Engine { core, addresses, http, warnings, activation, tasks: Tasks(tasks) })
     }
 }
 
@@ -215,6 +347,9 @@ async fn keep_time(core: Arc<Core>) {
 pub struct Engine {
     core: Arc<Core>,
     addresses: Vec<Address>,
+    http: Option<HttpServer>,
+    warnings: Vec<String>,
+    activation: Activation,
     tasks: Tasks,
 }
 
@@ -237,6 +372,21 @@ impl Engine {
     /// Where it listens; ports that were given as 0 are the real ones here.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
+    }
+
+    /// Where it answers HTTP, the real port included; `None` when it was not asked to.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(HttpServer::address)
+    }
+
+    /// What is to be known of how it started: that its state was damaged, for one.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Why registrations cannot be written to the directory of the engine's state now, if it is so.
+    pub fn state_trouble(&self) -> Option<String> {
+        self.core.memory.as_ref().and_then(Memory::trouble)
     }
 
     /// A client in the engine's own process.
@@ -278,7 +428,7 @@ impl Engine {
     pub async fn stop(self) {
         /// How often it is looked whether all are done.
         const LOOK: Duration = Duration::from_millis(5);
-        let Self { core, tasks, .. } = self;
+        let Self { core, tasks, http, activation, .. } = self;
         drop(tasks);
         let connections = core.begin_drain();
         for connection in &connections {
@@ -294,9 +444,22 @@ impl Engine {
         };
         // Past the time the remaining calls end with their connections.
         let _ = tokio::time::timeout(core.settings.drain, done).await;
+        activation.stop().await;
         connections.iter().for_each(Connection::close);
+        if let Some(http) = http {
+            // All calls are over; what remains is to send the answers.
+            http.stop(HTTP_GOODBYE).await;
+        }
+        if core.memory.is_some() {
+            // It waits for the disk. Its panic was told already.
+            let _ =
+                tokio::task::spawn_blocking(move || core.memory.as_ref().map(Memory::close)).await;
+        }
     }
 }
+
+/// How long clients may take to read answers that are there already, when the engine stops.
+const HTTP_GOODBYE: Duration = Duration::from_secs(1);
 
 type Ends = (Box<dyn Link>, Box<dyn Link>);
 

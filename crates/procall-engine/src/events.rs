@@ -68,6 +68,15 @@ pub enum Event {
         /// How many.
         count: u64,
     },
+    /// A service that the engine starts does something else from now on.
+    Service {
+        /// Its name.
+        service: String,
+        /// `starting`, `running`, `failed`, `stopping` or `asleep`.
+        state: String,
+        /// Why, or how many workers it has; may be empty.
+        detail: String,
+    },
     /// A notification that was meant for everybody.
     Notified {
         /// Who sent it.

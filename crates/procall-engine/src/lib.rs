@@ -5,6 +5,8 @@
 #![deny(unsafe_code)]
 
 mod accept;
+mod activation;
+pub mod config;
 mod core;
 mod engine;
 mod events;
@@ -15,12 +17,14 @@ mod record;
 mod reserve;
 mod rights;
 mod settings;
+mod state;
 mod tokens;
 
+pub use activation::{Program, ServiceNews, ServiceSpec, ServiceState, StartWhen};
 pub use engine::{Engine, EngineBuilder, NAME};
 pub use events::{Event, PeerName};
 pub use facts::{Facts, Speaks};
-pub use own::{CallRow, MethodRow, PeerRow};
+pub use own::{CallRow, MethodRow, PeerRow, ServiceRow};
 pub use record::CallRecord;
 pub use rights::Rights;
 pub use settings::Policy;

@@ -13,7 +13,7 @@ use procall::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::core::{Core, State};
+use crate::core::{Core, Phase, State};
 use crate::events::Event;
 use crate::facts::{Facts, Speaks};
 use crate::tokens::Pass;
@@ -70,11 +70,24 @@ pub struct MethodRow {
     pub version: String,
     /// Names of those who serve it; empty while it is away.
     pub workers: Vec<String>,
+    /// `served`; `away` when nobody serves it now; `asleep` when a call starts its service.
+    pub state: String,
     /// Calls that wait for one of them.
     pub waiting: usize,
     /// All that is known of it, as it was told last.
     #[schemars(with = "serde_json::Value")]
     pub info: MethodInfo,
+}
+
+/// A service that the engine starts, as `procall.engine.services` lists them.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceRow {
+    /// Its name.
+    pub name: String,
+    /// `asleep`, `starting`, `running`, `stopping` or `failed`.
+    pub state: String,
+    /// Why it failed; empty otherwise.
+    pub reason: String,
 }
 
 /// One call on its way, as `procall.engine.calls` lists them.
@@ -136,6 +149,23 @@ fn service(core: &Arc<Core>) -> Service {
         .method("list", move || {
             methods.upgrade().map(|core| core.with(self::methods)).unwrap_or_default()
         })
+        .method("services", {
+            let core = Arc::downgrade(core);
+            move || core.upgrade().map(|core| core.with(services)).unwrap_or_default()
+        })
+        .async_method("start", {
+            let core = Arc::downgrade(core);
+            move |service: String| {
+                let core = core.upgrade();
+                async move {
+                    match core {
+                        Some(core) => core.start_service(&service).await,
+                        None => Err(Error::new(ErrorCode::Unavailable, "the engine is stopping")),
+                    }
+                }
+            }
+        })
+        .params("start", &["service"])
         .method("calls", {
             let core = Arc::downgrade(core);
             move || core.upgrade().map(|core| core.with(calls)).unwrap_or_default()
@@ -285,17 +315,41 @@ fn calls(state: &State) -> Vec<CallRow> {
     rows
 }
 
+fn services(state: &State) -> Vec<ServiceRow> {
+    let mut rows: Vec<ServiceRow> = state
+        .sleepers
+        .iter()
+        .map(|(name, sleeper)| ServiceRow {
+            name: name.to_string(),
+            state: sleeper.phase.says().to_owned(),
+            reason: match &sleeper.phase {
+                Phase::Failed { why, .. } => why.message().to_owned(),
+                _ => String::new(),
+            },
+        })
+        .collect();
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    rows
+}
+
 fn methods(state: &State) -> Vec<MethodRow> {
     let name = |number| state.peers.get(number).map(|peer| peer.name.to_string());
     let mut rows: Vec<MethodRow> = state
         .methods
         .values()
+        .filter(|method| state.is_known(method))
         .map(|method| MethodRow {
             name: method.name.to_string(),
             description: method.offer.info.description.clone(),
             service: method.offer.service.to_string(),
             version: method.offer.version.to_string(),
             workers: method.providers.iter().filter_map(|provider| name(&provider.peer)).collect(),
+            state: match (method.is_away(), state.sleepers.contains_key(&method.offer.service)) {
+                (false, _) => "served",
+                (true, true) => "asleep",
+                (true, false) => "away",
+            }
+            .to_owned(),
             waiting: method.waiting.len(),
             info: method.offer.full_info(&method.name),
         })

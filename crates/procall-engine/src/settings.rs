@@ -1,9 +1,12 @@
 //! What an engine is told when it starts.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use procall::Heartbeat;
+use procall::{Error, Heartbeat, similar};
 
+use crate::gateway::http::HttpSettings;
 use crate::record::OnCall;
 
 /// Calls that wait for one worker of a method; with more workers, so many for each.
@@ -27,6 +30,7 @@ pub(crate) struct Settings {
     /// How long calls in flight may take once the engine is asked to stop.
     pub(crate) drain: Duration,
     pub(crate) on_call: Option<OnCall>,
+    pub(crate) http: HttpSettings,
 }
 
 impl Default for Settings {
@@ -40,6 +44,7 @@ impl Default for Settings {
             validate: true,
             drain: DRAIN,
             on_call: None,
+            http: HttpSettings::default(),
         }
     }
 }
@@ -54,4 +59,43 @@ pub enum Policy {
     LeastLoaded,
     /// One after the other.
     RoundRobin,
+}
+
+impl Policy {
+    const ALL: [Self; 3] = [Self::IdleFirst, Self::LeastLoaded, Self::RoundRobin];
+
+    /// The name that settings have for it: `idle_first`, `least_loaded` or `round_robin`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IdleFirst => "idle_first",
+            Self::LeastLoaded => "least_loaded",
+            Self::RoundRobin => "round_robin",
+        }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Reads a name, such as `round_robin`; a hyphen may stand for the underscore.
+impl FromStr for Policy {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        let plain = name.replace('-', "_");
+        if let Some(policy) = Self::ALL.into_iter().find(|policy| policy.name() == plain) {
+            return Ok(policy);
+        }
+        let names = Self::ALL.map(Self::name);
+        let candidates = similar(&plain, names);
+        let hint = match candidates.first() {
+            Some(candidate) => format!("; did you mean {candidate}?"),
+            None => String::new(),
+        };
+        let message = format!("\"{name}\" is no policy: there are {}{hint}", names.join(", "));
+        Err(Error::invalid(message).with_candidates(candidates))
+    }
 }

@@ -4,6 +4,7 @@ pub(crate) mod call;
 pub(crate) mod calls;
 pub(crate) mod cancel;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod describe;
 pub(crate) mod doctor;
 pub(crate) mod drain;

@@ -1,24 +1,28 @@
 //! `procall serve`: the engine in the foreground.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use procall::transport::Address;
 use procall::{Error, ErrorCode, surroundings};
-use procall_engine::{CallRecord, Engine, Policy};
+use procall_engine::{CallRecord, Engine, EngineBuilder};
 
-use crate::duration;
+use super::run::console::Console;
+use crate::directory::counted;
 use crate::failure::Failure;
+use crate::settings::{Effective, Options};
 use crate::signals::Signals;
 use crate::style::{Style, complain};
+use crate::{duration, plain};
 
-/// Where an engine listens for peers that cannot use a Unix socket.
-const LOOPBACK: &str = "tcp:127.0.0.1:8080";
+/// Where it answers HTTP unless told otherwise.
+const HTTP: &str = "127.0.0.1:8081";
 
 const EXAMPLES: &str = "Examples:
-  procall serve                                 in the runtime directory, and at 127.0.0.1:8080
+  procall serve                                 in the runtime directory, at 127.0.0.1:8080, and HTTP at 127.0.0.1:8081
   procall serve --listen tcp:127.0.0.1:9000     another port
+  procall serve --state ~/.procall/state        a new engine knows at once who served what
   procall serve --listen unix:/run/hub.sock     another socket; peers say PROCALL_ENGINE=unix:/run/hub.sock
   procall serve --token-file ~/.procall/tokens  peers over TCP show a token; they say PROCALL_ENGINE_TOKEN_FILE=FILE";
 
@@ -26,9 +30,28 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Serve {
-    /// Where to listen, besides the runtime directory; several are allowed. 127.0.0.1:8080 without it.
-    #[arg(short, long, value_name = "ADDRESS")]
-    listen: Vec<Address>,
+    #[command(flatten)]
+    options: Options,
+
+    /// Where to answer HTTP and WebSocket. 127.0.0.1:8081 without it, if nobody else is there.
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<SocketAddr>,
+
+    /// Do not answer HTTP.
+    #[arg(long, conflicts_with_all = ["http", "http_host", "http_origin", "http_token_file"])]
+    no_http: bool,
+
+    /// Another name by which HTTP requests may ask for this engine, besides localhost; several are allowed.
+    #[arg(long, value_name = "NAME")]
+    http_host: Vec<String>,
+
+    /// Another origin whose web pages may call, such as `https://app.example`; several are allowed.
+    #[arg(long, value_name = "ORIGIN")]
+    http_origin: Vec<String>,
+
+    /// A file with the token that HTTP requests must bring, as `Authorization: Bearer TOKEN`.
+    #[arg(long, value_name = "FILE")]
+    http_token_file: Option<PathBuf>,
 
     /// Listen outside this machine although nothing is encrypted: what goes over it can be read, tokens too. Without --token-file anybody may
     /// call.
@@ -40,42 +63,32 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// Which of several free workers gets a call.
-    #[arg(long, value_enum, default_value = "idle-first")]
-    policy: Choice,
-
-    /// How long calls in flight may take once it is told to stop.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10s")]
-    drain: Duration,
-
-    /// Do not check params and results against their schemas.
+    /// Print what the workers of its services print as it is, without their names before it.
     #[arg(long)]
-    no_validate: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Choice {
-    IdleFirst,
-    LeastLoaded,
-    RoundRobin,
-}
-
-impl From<Choice> for Policy {
-    fn from(choice: Choice) -> Self {
-        match choice {
-            Choice::IdleFirst => Self::IdleFirst,
-            Choice::LeastLoaded => Self::LeastLoaded,
-            Choice::RoundRobin => Self::RoundRobin,
-        }
-    }
+    raw: bool,
 }
 
 impl Serve {
     pub(crate) async fn run(self, style: &Style) -> Result<(), Failure> {
         let mut signals = Signals::new()?;
-        let engine = self.start(style)?;
+        let effective = self.options.effective()?;
+        let engine = self.start(&effective, style)?;
+        for warning in engine.warnings() {
+            style.say(&format!("procall: {}", plain::text(warning)));
+        }
         for address in engine.addresses() {
             style.say(&format!("procall: listening at {address}"));
+        }
+        match engine.http_address() {
+            Some(address) => style.say(&format!("procall: http at http://{address}")),
+            None if self.no_http => {}
+            None => style.say(&format!(
+                "procall: no http, because another process listens at {HTTP}; --http 127.0.0.1:0 takes any free port"
+            )),
+        }
+        if let (Some(file), false) = (&effective.config.value, effective.services.is_empty()) {
+            let services = counted(effective.services.len(), "service");
+            style.say(&format!("procall: {services} of {}", file.display()));
         }
         style.hint("next: python calc.py, then procall ls in another terminal; Ctrl-C stops");
         tokio::select! {
@@ -89,31 +102,79 @@ impl Serve {
         }
     }
 
-    fn start(&self, style: &Style) -> Result<Engine, Failure> {
+    fn start(&self, effective: &Effective, style: &Style) -> Result<Engine, Failure> {
+        let console = Console::new(style, self.raw);
         let mut builder = Engine::builder()
-            .policy(self.policy.into())
-            .drain(self.drain)
-            .validate(!self.no_validate)
-            .listen(surroundings::address_of(procall_engine::NAME)?);
+            .policy(effective.policy.value)
+            .drain(effective.drain.value)
+            .queue(effective.queue.value)
+            .validate(effective.validate.value)
+            .listen(surroundings::address_of(procall_engine::NAME)?)
+            .on_output(move |service, line| console.line(service, line))
+            .on_worker_event(move |_, event| console.event(event))
+            .on_service(move |news| console.service(news));
         if let Some(path) = &self.token_file {
             builder = builder.token_file(path)?;
         }
-        let fallback: Address =
-            LOOPBACK.parse().map_err(|error| Error::invalid(format!("{error}")))?;
-        let listen = if self.listen.is_empty() { vec![fallback] } else { self.listen.clone() };
-        for address in listen {
-            self.check(&address)?;
-            builder = builder.listen(address);
+        for address in &effective.listen.value {
+            self.check(address)?;
+            builder = builder.listen(address.clone());
+        }
+        if let Some(state) = &effective.state.value {
+            builder = builder.state(state);
+        }
+        for service in &effective.services {
+            builder = builder.service(service.spec.clone());
         }
         if style.verbose {
             let style = *style;
             builder = builder.on_call(move |call| log(style, call));
         }
-        builder.start().map_err(|error| match error.code() {
+        let builder = self.http(builder)?;
+        self.start_with_http(builder).map_err(|error| match error.code() {
             ErrorCode::NameTaken => Failure::from(error)
-                .fix("procall ps shows what runs; procall serve --listen tcp:127.0.0.1:0 takes any free port"),
+                .fix("procall ps shows what runs; --listen tcp:127.0.0.1:0 --http 127.0.0.1:0 takes any free ports, --state another directory"),
             _ => error.into(),
         })
+    }
+
+    fn http(&self, mut builder: EngineBuilder) -> Result<EngineBuilder, Failure> {
+        if let Some(address) = self.http {
+            self.check(&Address::Tcp(address))?;
+        }
+        for host in &self.http_host {
+            builder = builder.http_host(host);
+        }
+        for origin in &self.http_origin {
+            builder = builder.http_origin(origin.trim_end_matches('/'));
+        }
+        if let Some(path) = &self.http_token_file {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Failure::usage(format!("{} cannot be read: {error}", path.display()))
+            })?;
+            let token = text.trim();
+            if token.is_empty() {
+                return Err(Failure::usage(format!("{} has no token", path.display()))
+                    .fix("write one into it: openssl rand -hex 32 > FILE"));
+            }
+            builder = builder.http_token(token);
+        }
+        Ok(builder)
+    }
+
+    /// The address that nobody asked for need not be free.
+    fn start_with_http(&self, builder: EngineBuilder) -> Result<Engine, Error> {
+        match self.http {
+            _ if self.no_http => builder.start(),
+            Some(address) => builder.http(address).start(),
+            None => {
+                let usual = HTTP.parse().map_err(|error| Error::invalid(format!("{error}")))?;
+                match builder.clone().http(usual).start() {
+                    Err(error) if error.code() == ErrorCode::NameTaken => builder.start(),
+                    started => started,
+                }
+            }
+        }
     }
 
     /// What is not this machine alone needs more than a port.

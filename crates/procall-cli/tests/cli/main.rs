@@ -7,5 +7,7 @@ mod extras;
 mod listing;
 mod running;
 mod securing;
+mod serving;
+mod settings;
 mod streams;
 mod support;

@@ -183,7 +183,8 @@ pub(crate) fn on_a_terminal(home: &Home, args: &[&str], name: &str, value: &str)
     String::from_utf8(printed).unwrap()
 }
 
-fn ended(command: &mut Command) -> Ended {
+/// Runs a command to its end.
+pub(crate) fn ended(command: &mut Command) -> Ended {
     let output = command.output().unwrap();
     Ended {
         code: output.status.code().expect("it is not killed"),

@@ -13,9 +13,10 @@ use procall::{
 use super::method::Provider;
 use super::passage::Passage;
 use super::peer::Number;
+use super::sleepers::Sleeper;
 use super::ticket::{Aim, expired};
 use super::wishes::Wishes;
-use super::{Core, State, Ticket, last_part};
+use super::{Core, Method, State, Ticket, last_part};
 
 /// Longest pause that a full queue asks for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -53,9 +54,10 @@ impl Core {
             return self.fan_out(client, connection, id, (batch, incoming), &wishes);
         }
         let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
-        let ticket = {
+        let (ticket, tally) = {
             let mut state = self.lock();
             let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
+            let tally = state.methods[&method].tally.clone();
             if let Some(peer) = state.peers.get_mut(&client) {
                 peer.last_seen = Instant::now();
             }
@@ -65,10 +67,10 @@ impl Core {
             let ticket = Ticket::new(self.number(), client, method, incoming, body, &wishes, aim);
             let ticket = Arc::new(ticket);
             state.calls.insert(ticket.number, Arc::downgrade(&ticket));
-            ticket
+            (ticket, tally)
         };
-        let passage = Passage::new(self.clone(), ticket.clone());
-        let started = self.begin(&ticket).inspect_err(|_| self.meter.refuse())?;
+        let passage = Passage::new(self.clone(), ticket.clone(), tally);
+        let started = self.begin(&ticket)?;
         ticket.set_relaying(connection.answer_with(id, incoming.shape(), started, passage));
         Ok(())
     }
@@ -99,9 +101,16 @@ impl Core {
     /// A call in line, as its caller has it.
     fn waiting(self: &Arc<Self>, ticket: Arc<Ticket>) -> Started {
         self.hurry.notify_one();
+        self.wake(&ticket.method);
         let queued: Box<dyn Queued> = Box::new(Waiting { core: self.clone(), ticket, over: false });
         self.hand_over();
         Started::from(queued)
+    }
+
+    /// Counts a call that was refused before anybody had it.
+    pub(super) fn refused(&self, name: &str, error: &Error) {
+        let tally = self.lock().methods.get(name).map(|method| method.tally.clone());
+        tally.as_deref().unwrap_or(&self.unknown).refuse(error.code());
     }
 
     /// Ends a call on its way: its caller is told so, its worker asked to cancel it. False when there is none of this number.
@@ -178,7 +187,7 @@ impl Core {
 
     fn enqueue(&self, state: &mut State, ticket: Arc<Ticket>) -> Result<(), Error> {
         let name = ticket.method.clone();
-        let State { methods, peers, .. } = state;
+        let State { methods, peers, sleepers, .. } = state;
         let Some(method) = methods.get_mut(&name) else {
             return Err(no_worker(&name));
         };
@@ -187,17 +196,22 @@ impl Core {
                 && peers.get(&provider.peer).is_none_or(|peer| peer.takes(ticket.number))
         };
         let hopeful = method.providers.iter().filter(takes).count();
-        if hopeful == 0 && !ticket.waits {
+        let sleeper = sleepers.get(&method.offer.service).filter(|_| ticket.only.is_none());
+        if hopeful == 0
+            && method.is_away()
+            && let Some(error) = sleeper.and_then(Sleeper::refuses)
+            && !ticket.waits
+        {
+            return Err(error);
+        }
+        if hopeful == 0 && !ticket.waits && (sleeper.is_none() || !method.is_away()) {
             return Err(match (ticket.only, ticket.version()) {
                 (Some(only), _) if method.provider(only).is_some() => drained(&name),
                 (Some(only), _) if peers.contains_key(&only) => Error::new(
                     ErrorCode::NotFound,
                     format!("{} does not serve \"{name}\"", peers[&only].name),
                 ),
-                (None, Some(wanted)) if !method.is_away() => Error::new(
-                    ErrorCode::NoWorker,
-                    format!("nobody serves version {wanted} of \"{name}\" now"),
-                ),
+                (None, Some(_)) if !method.is_away() => no_version(&ticket),
                 (None, None) if !method.is_away() => drained(&name),
                 _ => no_worker(&name),
             });
@@ -293,20 +307,23 @@ impl Core {
 impl State {
     /// The full name of the method that a client means.
     pub(crate) fn resolve(
-        &self,
+        &mut self,
         client: Number,
         name: &str,
         shape: Shape,
     ) -> Result<Arc<str>, Error> {
         let full = match self.methods.get_key_value(name) {
             Some((full, _)) => full.clone(),
-            None => self.resolve_bare(client, name)?,
+            None => match self.resolve_bare(client, name) {
+                Ok(full) => full,
+                Err(error) => self.guess(client, name).unwrap_or(Err(error))?,
+            },
         };
         if let Some(peer) = self.peers.get(&client) {
             peer.standing().call(&full)?;
         }
-        let offer = &self.methods[&full].offer;
-        if offer.info.shape != shape {
+        let Method { offer, guessed, .. } = &self.methods[&full];
+        if offer.info.shape != shape && !guessed {
             return Err(Error::invalid(format!(
                 "{full} {}, but it was called as if it {}",
                 offer.info.shape.says(),
@@ -314,6 +331,12 @@ impl State {
             )));
         }
         Ok(full)
+    }
+
+    /// Which streams a method has that is called by its full name, or by a last part that is the only one.
+    pub(crate) fn shape(&self, name: &str) -> Option<Shape> {
+        let of = |name: &str| self.methods.get(name).map(|method| method.offer.info.shape);
+        of(name).or_else(|| of(&self.resolve_bare(0, name).ok()?))
     }
 
     fn resolve_bare(&self, client: Number, name: &str) -> Result<Arc<str>, Error> {
@@ -387,7 +410,13 @@ impl State {
         let serving = entry.providers.iter().map(|provider| provider.peer);
         let stays = |peer: &Number| self.peers.get(peer).is_some_and(|peer| peer.drained.is_none());
         let home = self.pins.home(hash, serving.filter(stays));
-        let Some(home) = home else { return Err(no_worker(method)) };
+        let Some(home) = home else {
+            return match self.sleepers.contains_key(&entry.offer.service) || wishes.wait {
+                // It is given a home once there are workers to choose from.
+                true => Ok(Aim::default()),
+                false => Err(no_worker(method)),
+            };
+        };
         self.pins.insert(hash, home);
         Ok(Aim { key: Some(hash), only: Some(home) })
     }
@@ -439,6 +468,11 @@ impl State {
     pub(super) fn note_bare(&mut self, full: &Arc<str>) {
         self.bare.entry(last_part(full).into()).or_default().insert(full.clone());
     }
+}
+
+pub(super) fn no_version(ticket: &Ticket) -> Error {
+    let (wanted, name) = (ticket.version().unwrap_or_default(), &ticket.method);
+    Error::new(ErrorCode::NoWorker, format!("nobody serves version {wanted} of \"{name}\" now"))
 }
 
 pub(super) fn no_worker(method: &str) -> Error {

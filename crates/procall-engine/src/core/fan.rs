@@ -37,7 +37,7 @@ impl Core {
         let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
         let asked: Vec<(Arc<str>, Result<Started, Error>)> = {
             let (tickets, from) = {
-                let state = self.lock();
+                let mut state = self.lock();
                 let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
                 let from = state.peers.get(&client).map(|peer| peer.id.clone()).unwrap_or_default();
                 let serving =

@@ -6,7 +6,7 @@ use procall::{MethodInfo, Validator};
 
 use super::line::Line;
 use super::peer::Number;
-use super::{Peers, Ticket};
+use super::{Peers, Tally, Ticket};
 use crate::settings::Policy;
 
 /// A method by its full name.
@@ -17,6 +17,9 @@ pub(crate) struct Method {
     /// As it was last told; kept while nobody serves it.
     pub(crate) offer: Arc<Offer>,
     pub(crate) waiting: Line,
+    pub(crate) tally: Arc<Tally>,
+    /// Nobody has told of it yet: whether there is such a method shows when its service has started.
+    pub(crate) guessed: bool,
     /// The peer that was picked last.
     last: Number,
 }
@@ -47,7 +50,15 @@ impl Offer {
 
 impl Method {
     pub(crate) fn new(name: Arc<str>, offer: Arc<Offer>) -> Self {
-        Self { name, providers: Vec::new(), offer, waiting: Line::default(), last: 0 }
+        Self {
+            name,
+            providers: Vec::new(),
+            offer,
+            waiting: Line::default(),
+            tally: Arc::default(),
+            guessed: false,
+            last: 0,
+        }
     }
 
     /// Nobody serves it now.

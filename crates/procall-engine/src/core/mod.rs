@@ -4,6 +4,7 @@ mod admission;
 mod asking;
 mod calls;
 mod fan;
+mod identity;
 mod line;
 mod method;
 mod notices;
@@ -13,6 +14,8 @@ mod peers;
 mod pins;
 mod registering;
 mod seat;
+mod sleepers;
+mod tally;
 mod ticket;
 mod wishes;
 
@@ -25,12 +28,17 @@ use tokio::sync::Notify;
 
 pub(crate) use method::Method;
 pub(crate) use peer::{Number, Peer};
+pub(crate) use peers::Joined;
+pub(crate) use sleepers::Phase;
+pub(crate) use tally::{BOUNDS, Counted, Tally};
 pub(crate) use ticket::Ticket;
 
 use crate::events::Events;
 use crate::settings::Settings;
+use crate::state::{Identity, Memory};
 use crate::tokens::Doors;
 use pins::Pins;
+use sleepers::Sleeper;
 
 /// Peers by number.
 pub(crate) type Peers = HashMap<Number, Peer>;
@@ -42,11 +50,17 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) doors: Doors,
     pub(crate) events: Events,
+    /// What is remembered over the end of the engine.
+    pub(crate) memory: Option<Memory>,
     pub(crate) meter: Arc<Meter>,
     /// Somebody wants the engine to stop.
     pub(crate) stop: Notify,
+    /// Of calls to methods that nobody knows.
+    pub(crate) unknown: Tally,
     /// Somebody waits whose time is up earlier than the timer knows.
     pub(crate) hurry: Notify,
+    /// A service that the engine starts does something else.
+    phases: Notify,
     /// Whether somebody is handing waiting calls over.
     handing: AtomicU8,
     next: AtomicU64,
@@ -61,6 +75,10 @@ pub(crate) struct State {
     pub(crate) methods: HashMap<Arc<str>, Method>,
     /// Full names by their last part.
     bare: HashMap<Box<str>, BTreeSet<Arc<str>>>,
+    /// Who holds an identity now.
+    identities: HashMap<Identity, Number>,
+    /// Services that the engine starts by itself, by name.
+    pub(crate) sleepers: HashMap<Arc<str>, Sleeper>,
     /// Methods for which calls wait.
     busy: BTreeSet<Arc<str>>,
     pins: Pins,
@@ -71,15 +89,18 @@ pub(crate) struct State {
 }
 
 impl Core {
-    pub(crate) fn new(settings: Settings, doors: Doors) -> Arc<Self> {
+    pub(crate) fn new(settings: Settings, doors: Doors, memory: Option<Memory>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             state: Mutex::default(),
             settings,
             doors,
             events: Events::default(),
+            memory,
             meter: Arc::default(),
             stop: Notify::new(),
+            unknown: Tally::default(),
             hurry: Notify::new(),
+            phases: Notify::new(),
             handing: AtomicU8::new(0),
             next: AtomicU64::new(1),
             this: this.clone(),

@@ -181,7 +181,8 @@ impl State {
         let mut methods: BTreeMap<&str, MethodInfo> = BTreeMap::new();
         let mut version = "";
         for method in self.methods.values().filter(of_service) {
-            if method.is_away() && !method.name.is_empty() && service.is_none() {
+            let starts = self.sleepers.contains_key(&method.offer.service);
+            if method.guessed || (method.is_away() && !starts && service.is_none()) {
                 continue;
             }
             version = &method.offer.version;

@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use procall::{Encoded, Ending, Error, ErrorCode, Onlooker, Started};
 
-use super::{Core, Ticket, admission};
+use super::{Core, Tally, Ticket, admission};
 use crate::record::{CallRecord, OnCall};
 
 /// A call between its client and its worker.
 pub(super) struct Passage {
     core: Arc<Core>,
     ticket: Arc<Ticket>,
+    tally: Arc<Tally>,
+    /// The outcome was counted.
+    over: bool,
 }
 
 impl Passage {
-    pub(super) fn new(core: Arc<Core>, ticket: Arc<Ticket>) -> Self {
+    pub(super) fn new(core: Arc<Core>, ticket: Arc<Ticket>, tally: Arc<Tally>) -> Self {
         core.meter.begin();
-        Self { core, ticket }
+        tally.begin();
+        Self { core, ticket, tally, over: false }
     }
 }
 
@@ -58,6 +62,8 @@ impl Onlooker for Passage {
         };
         let total = self.ticket.waited();
         self.core.meter.end(total, ending);
+        self.tally.end(total, error.map(Error::code));
+        self.over = true;
         if let Some(OnCall(tell)) = &self.core.settings.on_call {
             tell(&self.record(total, error));
         }
@@ -87,5 +93,10 @@ impl Passage {
 impl Drop for Passage {
     fn drop(&mut self) {
         self.core.lock().calls.remove(&self.ticket.number);
+        if !self.over {
+            // Refused before anybody had it; by which code, is counted where the caller is told.
+            self.core.meter.refuse();
+        }
+        self.tally.leave();
     }
 }

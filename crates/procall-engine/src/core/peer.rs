@@ -10,6 +10,7 @@ use super::registering::Pace;
 use super::seat::Seat;
 use crate::facts::{Facts, Speaks};
 use crate::rights::Standing;
+use crate::state::Identity;
 use crate::tokens::Pass;
 
 /// Calls at once for a worker of a dialect, which cannot say how many it takes.
@@ -51,6 +52,8 @@ pub(crate) struct Peer {
     pub(crate) going: bool,
     /// Somebody wants it to get no new calls: it gets only those with a lower number.
     pub(crate) drained: Option<u64>,
+    /// The identity that it asks for, which another may hold.
+    pub(crate) identity: Option<Identity>,
     /// The handshake is done.
     pub(crate) ready: bool,
 }

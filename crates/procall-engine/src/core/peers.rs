@@ -95,6 +95,7 @@ impl Core {
             suspected: false,
             going: false,
             drained: None,
+            identity: None,
             ready: false,
         };
         state.ids.insert(id.clone(), number);
@@ -111,6 +112,7 @@ impl Core {
         let Some(info) = connection.peer() else { return };
         let mut told = Vec::new();
         let mut wants = None;
+        let mut claimed = None;
         {
             let mut state = self.lock();
             let Some(peer) = state.peers.get_mut(&number) else { return };
@@ -126,6 +128,17 @@ impl Core {
                     state.rename(number, &name, false);
                 }
                 told.extend(state.who(number).map(|peer| Event::Joined { peer }));
+                if self.memory.is_some() {
+                    state.ask_for_identity(number, &info.id);
+                    claimed = state.claim_identity(number);
+                    if claimed.is_none() && state.is_impostor(number) {
+                        let why = format!(
+                            "the id \"{}\" is that of another, who is connected",
+                            info.id.escape_debug()
+                        );
+                        told.extend(state.who(number).map(|peer| Event::Refused { peer, why }));
+                    }
+                }
             }
             let Some(peer) = state.peers.get_mut(&number) else { return };
             let suspected = connection.is_suspected();
@@ -134,6 +147,7 @@ impl Core {
             (peer.suspected, peer.going) = (suspected, going || peer.going);
             if let Some(peer) = state.who(number) {
                 if suspected && !before.0 {
+                    claimed = claimed.or_else(|| state.claim_after(number));
                     told.push(Event::Suspected { peer: peer.clone() });
                 }
                 if !suspected && before.0 {
@@ -148,14 +162,18 @@ impl Core {
         if let Some(want) = wants {
             self.tell(connection, &want);
         }
+        if let Some(claimed) = claimed {
+            self.recognise(claimed);
+        }
         // One that is heard again has room.
         self.hand_over();
     }
 
-    fn leave(self: &Arc<Self>, number: Number, connection: &Connection) {
+    /// Nothing of a peer is left, whose connection is over. Nothing happens when it has gone already.
+    pub(crate) fn leave(self: &Arc<Self>, number: Number, connection: &Connection) {
         let why =
             connection.closed_reason().map_or_else(String::new, |error| error.message().to_owned());
-        let (left, orphans) = {
+        let (left, orphans, claimed, wanted) = {
             let mut state = self.lock();
             // Of one that was never let in nobody has heard.
             let who = state.peers.get(&number).filter(|peer| peer.ready);
@@ -167,9 +185,15 @@ impl Core {
                 state.names.remove(&peer.name);
             }
             let orphans = state.strand(number, &names);
-            (who, orphans)
+            let claimed = state.give_up_identity(&peer);
+            let wanted = state.wanted_sleepers(&names);
+            (who, orphans, claimed, wanted)
         };
         Self::refuse(orphans);
+        wanted.iter().for_each(|wanted| wanted.notify_one());
+        if let Some(claimed) = claimed {
+            self.recognise(claimed);
+        }
         if let Some(peer) = left {
             self.events.tell(Event::Left { peer, why });
         }
@@ -204,7 +228,10 @@ impl RawService for PeerService {
                     Some(answer) => answers.push((id, answer)),
                     None => {
                         let taken = self.core.take(self.number, connection, batch, incoming);
-                        answers.extend(taken.err().map(|error| (id, Err(error))));
+                        answers.extend(taken.err().map(|error| {
+                            self.core.refused(batch.method(incoming), &error);
+                            (id, Err(error))
+                        }));
                     }
                 },
             }

@@ -86,16 +86,24 @@ impl Core {
                 return Err(error);
             }
         };
-        let (known, orphans) = {
+        let (known, orphans, key) = {
             let mut state = self.lock();
             state.name_worker(number, &admitted.registration, label)?;
             let before = state.withdraw(number);
             state.offer(number, &admitted);
             // Not earlier: what it still serves is still worth waiting for.
             let orphans = state.strand(number, &before);
-            (state.who(number), orphans)
+            let key = state.key_of(number, &admitted.registration.name);
+            (state.who(number), orphans, key)
         };
-        if let Some(peer) = known {
+        if let (Some(memory), Some(key)) = (&self.memory, key)
+            && !builtin
+        {
+            memory.remember(key, &admitted.registration);
+        }
+        if let Some(peer) = known
+            && !builtin
+        {
             self.events.tell(Event::Registered {
                 peer,
                 methods: admitted.methods.iter().map(|(name, _)| name.to_string()).collect(),
@@ -209,6 +217,7 @@ impl State {
                 .entry(name.clone())
                 .or_insert_with(|| Method::new(name.clone(), offer.clone()));
             method.offer = offer.clone();
+            method.guessed = false;
             method.providers.push(Provider { peer: number, offer: offer.clone() });
         }
         if let Some(peer) = self.peers.get_mut(&number) {
@@ -244,8 +253,10 @@ impl State {
                 continue;
             }
             let away = method.is_away();
+            let starts = self.sleepers.contains_key(&method.offer.service);
             let tickets = method.waiting.take(|ticket| {
-                ticket.only == Some(number) || (away && ticket.only.is_none() && !ticket.waits)
+                ticket.only == Some(number)
+                    || (away && !starts && ticket.only.is_none() && !ticket.waits)
             });
             if method.waiting.is_empty() {
                 self.busy.remove(name);
@@ -282,13 +293,17 @@ impl State {
             .collect();
         let many = (away.len() + newest.len()).saturating_sub(MAX_AWAY);
         for name in away.into_iter().take(many) {
-            self.methods.remove(&name);
-            let last = super::last_part(&name);
-            if let Some(names) = self.bare.get_mut(last) {
-                names.remove(&name);
-                if names.is_empty() {
-                    self.bare.remove(last);
-                }
+            self.forget(&name);
+        }
+    }
+
+    pub(super) fn forget(&mut self, name: &Arc<str>) {
+        self.methods.remove(name);
+        let last = super::last_part(name);
+        if let Some(names) = self.bare.get_mut(last) {
+            names.remove(name);
+            if names.is_empty() {
+                self.bare.remove(last);
             }
         }
     }

@@ -53,12 +53,17 @@ impl<'a> Wishes<'a> {
         }
     }
 
-    /// The metadata as they go on: with the true sender, and without what the router has obeyed, but for whether all others get it too.
+    /// The metadata as they go on: with the true sender, and without what the router has obeyed, but for the key, and for whether all others get it too.
     pub(crate) fn sent(&self, from: &str) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(48);
         let mut writer = Writer::new(&mut bytes);
         let broadcast = self.broadcast && self.to.is_none();
-        writer.map(self.rest.len() + 1 + usize::from(broadcast)).text("from").text(from);
+        let more = usize::from(broadcast) + usize::from(self.key.is_some());
+        writer.map(self.rest.len() + 1 + more).text("from").text(from);
+        // A worker that is a pool has workers of its own to choose from.
+        if let Some(key) = self.key {
+            writer.text("key").text(key);
+        }
         if broadcast {
             writer.text("broadcast").boolean(true);
         }

@@ -1,5 +1,6 @@
 //! Gateways: a foreign protocol on one side, ours on the other.
 
+pub(crate) mod http;
 pub(crate) mod json;
 pub(crate) mod roadmap;
 

@@ -1,7 +1,8 @@
-//! What `run` prints: the workers' lines, and what happens to them.
+//! What `run` and `serve` print: the workers' lines, and what happens to them.
 
 use std::io::Write;
 
+use procall_engine::{ServiceNews, ServiceState};
 use procall_pool::{Event, Happening, Outlet, OutputLine};
 use serde_json::{Value, json};
 
@@ -17,13 +18,13 @@ use crate::style::Style;
 const COLOURS_A_FILE: usize = 2;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Console {
+pub(crate) struct Console {
     style: Style,
     raw: bool,
 }
 
 impl Console {
-    pub(super) fn new(style: &Style, raw: bool) -> Self {
+    pub(crate) fn new(style: &Style, raw: bool) -> Self {
         Self { style: *style, raw }
     }
 
@@ -40,7 +41,8 @@ impl Console {
         }
     }
 
-    fn line(&self, file: usize, line: &OutputLine) {
+    /// Prints one line of the workers of a file, or of a service, by its place.
+    pub(crate) fn line(&self, file: usize, line: &OutputLine) {
         if self.style.json {
             let outlet = match line.outlet {
                 Outlet::Stdout => "stdout",
@@ -85,7 +87,8 @@ impl Console {
         }
     }
 
-    fn event(&self, event: &Event) {
+    /// Tells what happened to a worker.
+    pub(crate) fn event(&self, event: &Event) {
         let (name, detail) = match &event.happening {
             Happening::Started => ("started", None),
             Happening::Ready => ("ready", None),
@@ -120,6 +123,44 @@ impl Console {
             "exited" | "failed" | "suspected" => paint.bad(&text),
             _ => paint.dim(&text),
         });
+    }
+
+    /// Tells what a service that the engine starts does from now on.
+    pub(crate) fn service(&self, news: &ServiceNews<'_>) {
+        let (state, detail) = match news.state {
+            ServiceState::Starting => ("starting", None),
+            ServiceState::Running { methods, workers } => {
+                let all = [counted(*workers, "worker"), counted(methods.len(), "method")];
+                ("running", Some(all.join(", ")))
+            }
+            ServiceState::Failed { why, again } => {
+                let again = format!("; again in {} at the earliest", duration::short(*again));
+                ("failed", Some(format!("{}{again}", why.message())))
+            }
+            ServiceState::Stopping { why } => ("stopping", Some((*why).to_owned())),
+            ServiceState::Asleep => ("asleep", Some("a call starts it".to_owned())),
+            _ => ("other", None),
+        };
+        if self.style.json {
+            return print(&json!({
+                "event": "service", "service": news.service, "state": state, "detail": detail,
+            }));
+        }
+        let minor = !matches!(state, "running" | "failed" | "stopping");
+        if minor && !self.style.verbose {
+            return;
+        }
+        let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        let does = match state {
+            "running" => "runs",
+            "failed" => "has failed",
+            "stopping" => "stops",
+            "asleep" => "sleeps",
+            state => state,
+        };
+        let text = plain::text(&format!("{} {does}{detail}", news.service)).into_owned();
+        let paint = self.style.err;
+        self.style.say(&if state == "failed" { paint.bad(&text) } else { paint.dim(&text) });
     }
 
     /// Says that a service can be called, and what it has.
@@ -157,7 +198,7 @@ impl Console {
         }
     }
 
-    pub(super) fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         if self.style.json {
             print(&json!({ "event": "run", "detail": text }));
         } else {
@@ -167,7 +208,7 @@ impl Console {
 }
 
 /// One line of NDJSON on standard output.
-fn print(value: &Value) {
+pub(crate) fn print(value: &Value) {
     // With nobody to read it there is nobody to tell either.
     let text = value.to_string();
     let _ = writeln!(std::io::stdout().lock(), "{}", plain::text(&text));

@@ -1,6 +1,6 @@
 //! `procall run`: workers in the foreground, and their methods under the service's name.
 
-mod console;
+pub(crate) mod console;
 mod lines;
 mod site;
 

@@ -37,7 +37,8 @@ use procall::transport::{Link, PeerCredentials};
 use procall::wire::Reader;
 use procall::{Error, Readiness};
 
-pub(crate) use object::{Object, params_from_json, result_to_json};
+pub(crate) use object::{Object, params_from_json, result_to_json, value_from_json};
+pub(crate) use outbound::or_nil;
 
 use self::inbox::Inbox;
 use self::peer::Peer;

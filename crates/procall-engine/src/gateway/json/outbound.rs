@@ -309,7 +309,7 @@ pub(super) fn deadline(timeout_ms: Option<u64>, opening: bool) -> Deadline {
 }
 
 /// An item has a body, be it nil.
-pub(super) fn or_nil(bytes: Vec<u8>) -> Vec<u8> {
+pub(crate) fn or_nil(bytes: Vec<u8>) -> Vec<u8> {
     if bytes.is_empty() { vec![0xc0] } else { bytes }
 }
 

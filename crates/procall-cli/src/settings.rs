@@ -1,0 +1,301 @@
+//! What an engine is to be, and who said so: a flag, else a variable, else `procall.toml`, else nobody.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use procall::Error;
+use procall::transport::Address;
+use procall_engine::Policy;
+use procall_engine::config::{ConfigFile, Placed, ServiceConfig, parse_duration};
+
+use crate::duration;
+use crate::failure::Failure;
+
+/// Where an engine listens for peers that cannot use a Unix socket.
+const LOOPBACK: &str = "tcp:127.0.0.1:8080";
+const QUEUE: usize = 256;
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What can be said of an engine on the command line.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Options {
+    /// The file with the settings and services; without it, procall.toml here or in the nearest folder above.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Where to listen, besides the runtime directory; several are allowed. 127.0.0.1:8080 without it.
+    #[arg(short, long, value_name = "ADDRESS")]
+    listen: Vec<Address>,
+
+    /// Remember in this directory who served what, so that a new engine knows it at once.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+
+    /// Which of several free workers gets a call: idle_first, least_loaded or round_robin.
+    #[arg(long, value_name = "POLICY", value_parser = policy)]
+    policy: Option<Policy>,
+
+    /// How long calls in flight may take once it is told to stop; 10s without it.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    drain: Option<Duration>,
+
+    /// Calls that may wait for each worker of a method; 256 without it.
+    #[arg(long, value_name = "CALLS", value_parser = calls)]
+    queue: Option<usize>,
+
+    /// Do not check params and results against their schemas.
+    #[arg(long)]
+    no_validate: bool,
+}
+
+fn policy(text: &str) -> Result<Policy, String> {
+    text.parse().map_err(|error: Error| error.message().to_owned())
+}
+
+fn calls(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(calls) if calls > 0 => Ok(calls),
+        _ => Err("it is a whole number from 1 on".to_owned()),
+    }
+}
+
+/// Who said so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Flag(&'static str),
+    Variable(&'static str),
+    File(PathBuf, usize),
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(f, "flag {name}"),
+            Self::Variable(name) => write!(f, "variable {name}"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value, and who said so.
+#[derive(Debug, Clone)]
+pub(crate) struct Value<T> {
+    pub(crate) value: T,
+    pub(crate) origin: Origin,
+}
+
+/// What holds.
+#[derive(Debug)]
+pub(crate) struct Effective {
+    /// The file, if there is one.
+    pub(crate) config: Value<Option<PathBuf>>,
+    /// Besides the runtime directory.
+    pub(crate) listen: Value<Vec<Address>>,
+    pub(crate) state: Value<Option<PathBuf>>,
+    pub(crate) policy: Value<Policy>,
+    pub(crate) drain: Value<Duration>,
+    pub(crate) queue: Value<usize>,
+    pub(crate) validate: Value<bool>,
+    pub(crate) services: Vec<ServiceConfig>,
+}
+
+/// The environment, as far as it is asked.
+struct Environment<'a>(&'a dyn Fn(&str) -> Option<OsString>);
+
+impl Environment<'_> {
+    /// A variable's value; one that is empty counts as not set.
+    fn read<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Result<T, Error>,
+    ) -> Result<Option<Value<T>>, Failure> {
+        let Some(text) = (self.0)(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let wrong = |why: &str| {
+            Failure::usage(format!("{name}: {why}")).fix(format!("set {name} right, or unset it"))
+        };
+        let text = text.to_str().ok_or_else(|| wrong("it is no text"))?;
+        let value = read(text).map_err(|error| wrong(error.message()))?;
+        Ok(Some(Value { value, origin: Origin::Variable(name) }))
+    }
+}
+
+impl Options {
+    /// What holds for an engine that is started here and now.
+    pub(crate) fn effective(&self) -> Result<Effective, Failure> {
+        let here = std::env::current_dir().map_err(|error| {
+            Failure::usage(format!("the working directory cannot be found: {error}"))
+        })?;
+        self.effective_in(&here, &|name| std::env::var_os(name))
+    }
+
+    fn effective_in(
+        &self,
+        here: &Path,
+        variables: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Result<Effective, Failure> {
+        let environment = Environment(variables);
+        let path = |text: &str| Ok(here.join(text));
+        let config = match (&self.config, environment.read("PROCALL_CONFIG", path)?) {
+            (Some(file), _) => {
+                Value { value: Some(here.join(file)), origin: Origin::Flag("--config") }
+            }
+            (None, Some(Value { value, origin })) => Value { value: Some(value), origin },
+            (None, None) => Value { value: ConfigFile::find(here)?, origin: Origin::Default },
+        };
+        let file = match &config.value {
+            Some(path) => Some(ConfigFile::read(path).map_err(|error| {
+                Failure::from(error).fix("repair the file; docs/src/configuration.md has every key")
+            })?),
+            None => None,
+        };
+        let said = file.as_ref().map(|file| (file.path.clone(), file.engine.clone()));
+        let (file_path, engine) = said.unwrap_or_default();
+        let placed = Layers { file: file_path };
+        let fallback = LOOPBACK.parse().map_err(|error| Error::invalid(format!("{error}")))?;
+        Ok(Effective {
+            listen: placed.pick(
+                ("--listen", (!self.listen.is_empty()).then(|| self.listen.clone())),
+                environment.read("PROCALL_ENGINE_LISTEN", addresses)?,
+                engine.listen,
+                vec![fallback],
+            ),
+            state: placed.pick(
+                ("--state", self.state.as_ref().map(|state| Some(here.join(state)))),
+                environment.read("PROCALL_ENGINE_STATE", |text| Ok(Some(here.join(text))))?,
+                engine.state.map(|Placed { value, line }| Placed { value: Some(value), line }),
+                None,
+            ),
+            policy: placed.pick(
+                ("--policy", self.policy),
+                environment.read("PROCALL_ENGINE_POLICY", str::parse)?,
+                engine.policy,
+                Policy::default(),
+            ),
+            drain: placed.pick(
+                ("--drain", self.drain),
+                environment.read("PROCALL_ENGINE_DRAIN", parse_duration)?,
+                engine.drain,
+                DRAIN,
+            ),
+            queue: placed.pick(
+                ("--queue", self.queue),
+                environment
+                    .read("PROCALL_ENGINE_QUEUE", |text| calls(text).map_err(Error::invalid))?,
+                engine.queue,
+                QUEUE,
+            ),
+            validate: placed.pick(
+                ("--no-validate", self.no_validate.then_some(false)),
+                environment.read("PROCALL_ENGINE_VALIDATE", truth)?,
+                engine.validate,
+                true,
+            ),
+            services: file.map(|file| file.services).unwrap_or_default(),
+            config,
+        })
+    }
+}
+
+/// The layers below flags and variables.
+struct Layers {
+    file: PathBuf,
+}
+
+impl Layers {
+    fn pick<T>(
+        &self,
+        (flag, said): (&'static str, Option<T>),
+        variable: Option<Value<T>>,
+        placed: Option<Placed<T>>,
+        default: T,
+    ) -> Value<T> {
+        if let Some(value) = said {
+            return Value { value, origin: Origin::Flag(flag) };
+        }
+        if let Some(variable) = variable {
+            return variable;
+        }
+        match placed {
+            Some(Placed { value, line }) => {
+                Value { value, origin: Origin::File(self.file.clone(), line) }
+            }
+            None => Value { value: default, origin: Origin::Default },
+        }
+    }
+}
+
+/// Several are separated by commas.
+fn addresses(text: &str) -> Result<Vec<Address>, Error> {
+    text.split(',')
+        .map(|one| one.trim().parse().map_err(|error| Error::invalid(format!("{error}"))))
+        .collect()
+}
+
+fn truth(text: &str) -> Result<bool, Error> {
+    match text {
+        "1" | "true" | "yes" => Ok(true),
+        "0" | "false" | "no" => Ok(false),
+        _ => Err(Error::invalid(format!("\"{text}\" is neither true nor false"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn effective(
+        options: &Options,
+        here: &Path,
+        variables: &[(&str, &str)],
+    ) -> Result<Effective, Failure> {
+        options.effective_in(here, &|name| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| OsString::from(value))
+        })
+    }
+
+    #[test]
+    fn flags_win_over_variables_over_the_file_over_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("procall.toml");
+        std::fs::write(&file, "[engine]\nqueue = 1\ndrain = \"1s\"\npolicy = \"round_robin\"\n")
+            .unwrap();
+        let options = Options { queue: Some(3), ..Options::default() };
+        let variables = [
+            ("PROCALL_ENGINE_QUEUE", "2"),
+            ("PROCALL_ENGINE_DRAIN", "2s"),
+            ("PROCALL_ENGINE_STATE", ""),
+        ];
+        let found = effective(&options, folder.path(), &variables).unwrap();
+        assert_eq!((found.queue.value, found.queue.origin), (3, Origin::Flag("--queue")));
+        assert_eq!(found.drain.value, Duration::from_secs(2));
+        assert_eq!(found.drain.origin.to_string(), "variable PROCALL_ENGINE_DRAIN");
+        assert_eq!(found.policy.value, Policy::RoundRobin);
+        assert_eq!(found.policy.origin, Origin::File(file.clone(), 4));
+        assert_eq!((found.state.value, found.state.origin), (None, Origin::Default));
+        assert_eq!(found.config.value, Some(file));
+        assert_eq!(found.listen.value[0].to_string(), LOOPBACK);
+    }
+
+    #[test]
+    fn a_variable_that_cannot_be_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, value) in [
+            ("PROCALL_ENGINE_QUEUE", "0"),
+            ("PROCALL_ENGINE_DRAIN", "soon"),
+            ("PROCALL_ENGINE_POLICY", "random"),
+            ("PROCALL_ENGINE_LISTEN", "nowhere:x"),
+            ("PROCALL_ENGINE_VALIDATE", "maybe"),
+            ("PROCALL_CONFIG", "absent.toml"),
+        ] {
+            let failure = effective(&Options::default(), folder.path(), &[(name, value)]);
+            let failure = failure.unwrap_err();
+            assert_eq!(failure.exit_code(), crate::exit::USAGE, "{name}");
+        }
+    }
+}
