@@ -58,6 +58,16 @@ impl StreamLink {
 
     pub(crate) fn flush(&mut self) -> Result<bool, LinkError> {
         self.check_sending()?;
+        if self.flush_once()? {
+            return Ok(true);
+        }
+        // Room that came between the short send and the watch for it has had its wake-up before there was one. A waiter that goes by edges gets
+        // no other: with unread input the descriptor was readable before, and stays so. From here on each room made is told.
+        self.flush_once()
+    }
+
+    /// Sends once, and watches for room exactly while something is left.
+    fn flush_once(&mut self) -> Result<bool, LinkError> {
         let len = self.outbox.unsent().len();
         let sent = if len == 0 { Ok(0) } else { self.send() };
         let sent = match sent {
