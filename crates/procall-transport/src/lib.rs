@@ -1,7 +1,7 @@
 //! Moves whole messages between two processes, and knows nothing of calls.
 //!
 //! A [`Link`] carries messages between two peers and never waits; [`readiness`] is where its owner waits.
-//! Three transports implement it: [`mem`] (in process), [`unix`] (one machine) and [`tcp`].
+//! Three transports implement it: [`mem`] (in process), [`unix`] (one machine, and from there into [shared memory](shm)) and [`tcp`].
 //! There are no threads in here, no runtime and no clock.
 //!
 //! ```
@@ -48,6 +48,7 @@ mod buffer;
 mod stream;
 
 pub mod mem;
+pub mod shm;
 pub mod tcp;
 pub mod unix;
 

@@ -4,6 +4,9 @@ use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use crate::shm::Choice;
+use crate::unix::UnixLink;
+
 /// A link carries whole messages between two peers and never waits.
 ///
 /// The contract; `tests/contract/` checks every bullet on every transport, in the same words:
@@ -82,6 +85,11 @@ pub trait Link: Send + fmt::Debug {
         let _ = max_message;
     }
 
+    /// The Unix link below, if that is what it is: for an owner that can move it to shared memory.
+    fn unix(&mut self) -> Option<&mut UnixLink> {
+        None
+    }
+
     /// What is fixed about this link.
     fn info(&self) -> &LinkInfo;
 
@@ -108,7 +116,7 @@ pub trait Link: Send + fmt::Debug {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkInfo {
-    /// The kind of link: `"mem"`, `"unix"`, `"tcp"`, or the name of your own.
+    /// The kind of link: `"mem"`, `"unix"`, `"tcp"`, or the name of your own. A Unix link that has moved to shared memory says `"shm"`.
     pub transport: &'static str,
     /// The largest message, in bytes, that this link sends or accepts.
     pub max_message: usize,
@@ -197,6 +205,9 @@ pub enum LinkError {
     /// A message of length zero, which no message can have.
     #[error("a message of zero bytes")]
     Empty,
+    /// The peer broke the rules of shared memory.
+    #[error("the other side misuses shared memory: {0}")]
+    SharedMemory(&'static str),
     /// The kernel refused.
     #[error("the link failed: {0}")]
     Io(#[from] io::Error),
@@ -220,6 +231,7 @@ impl LinkError {
             Self::Truncated => Self::Truncated,
             Self::TooLarge { len, max } => Self::TooLarge { len: *len, max: *max },
             Self::Empty => Self::Empty,
+            Self::SharedMemory(what) => Self::SharedMemory(what),
             Self::Io(error) => Self::Io(match error.raw_os_error() {
                 Some(number) => io::Error::from_raw_os_error(number),
                 None => io::Error::new(error.kind(), error.to_string()),
@@ -249,11 +261,13 @@ pub struct LinkOptions {
     /// at most this and one message more. Costs that much memory per link whose peer does not read. Lower it where many slow
     /// peers hang on one process; raising it rarely helps, the kernel has a queue of its own.
     pub max_queued: usize,
+    /// How a Unix link is to go on once both sides know each other. Default: in shared memory if both can. Other links do not ask.
+    pub choice: Choice,
 }
 
 impl Default for LinkOptions {
     fn default() -> Self {
-        Self { max_message: (1 << 20) + (4 << 10), max_queued: 1 << 20 }
+        Self { max_message: (1 << 20) + (4 << 10), max_queued: 1 << 20, choice: Choice::Auto }
     }
 }
 
