@@ -307,7 +307,10 @@ impl Passage {
                 // Somebody who waited was rung, unless it knew so and attends.
                 if ends.wake() {
                     self.told |= stream.readiness.quieten()?;
-                    if ends.has_room_it_wants()? {
+                    let mut unheard = ends.has_room_it_wants()?;
+                    // Whoever may wait at any moment is to be rung for each message.
+                    unheard |= !self.attended && !ends.sleep()?;
+                    if unheard {
                         ends.hears().ring();
                     }
                 }
