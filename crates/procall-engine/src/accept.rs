@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use procall::transport::unix::UnixLink;
 use procall::transport::{Link, LinkError, LinkInfo, LinkOptions};
 use procall::{Error, ErrorCode, Fault, Listener, Readiness, Side};
 use rustix::io::Errno;
@@ -234,6 +235,10 @@ impl Link for Replay {
             self.link.limit(usize::MAX);
         }
         self.link.receive()
+    }
+
+    fn unix(&mut self) -> Option<&mut UnixLink> {
+        self.link.unix()
     }
 
     fn info(&self) -> &LinkInfo {

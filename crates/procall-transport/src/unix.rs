@@ -139,11 +139,20 @@ impl UnixLink {
         }
     }
 
-    /// The owner is about to wait. True: nothing is there, and readiness fires when something comes. False: receive first.
+    /// The owner is about to wait, and was perhaps just woken in vain. True: nothing is there, and readiness fires when something comes.
+    /// False: receive first.
     pub fn rest(&mut self) -> bool {
         match self.passage() {
             // What is wrong is told by the next `receive`.
             Some((passage, stream)) => passage.rest(stream).unwrap_or(false),
+            None => true,
+        }
+    }
+
+    /// The same for an owner that was not woken: nothing is made quiet, so a readiness that fired stays.
+    pub fn retire(&mut self) -> bool {
+        match self.passage() {
+            Some((passage, _)) => passage.retire().unwrap_or(false),
             None => true,
         }
     }

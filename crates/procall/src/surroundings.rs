@@ -19,6 +19,8 @@ use crate::lock;
 use crate::runtime_dir::Place as Directory;
 pub use crate::secret_file::{read_secret, read_token};
 
+/// How peers of one machine talk, where nothing else says so: `auto`, `unix` or `shm`; see [`Choice`](procall_transport::shm::Choice).
+pub const TRANSPORT: &str = "PROCALL_TRANSPORT";
 /// The inherited descriptor: `number:device:inode`.
 pub const CHANNEL: &str = "PROCALL_CHANNEL";
 /// The path of the socket to dial when the descriptor did not survive.

@@ -154,6 +154,15 @@ impl Passage {
         Ok(!self.ended)
     }
 
+    /// The same without making anything quiet.
+    pub(crate) fn retire(&mut self) -> Result<bool, LinkError> {
+        self.moved = false;
+        match &mut self.stage {
+            Stage::Joined(ends) if self.receives => ends.sleep(),
+            _ => Ok(true),
+        }
+    }
+
     // ---- sending
 
     pub(crate) fn flush(&mut self, stream: &mut StreamLink) -> Result<bool, LinkError> {

@@ -10,6 +10,7 @@ mod inbox;
 mod line;
 mod pending;
 mod serving;
+mod sharing;
 mod slot;
 mod standby;
 mod state;
@@ -35,6 +36,7 @@ pub use slot::{Encoded, Progress};
 pub use wait::{Interrupt, WaitError};
 
 pub(crate) use after::After;
+use sharing::Sharing;
 pub(crate) use state::{Serves, State};
 pub(crate) use wait::thread_waker;
 
@@ -152,7 +154,7 @@ impl Connection {
     }
 
     fn start_session(
-        link: Box<dyn Link>,
+        mut link: Box<dyn Link>,
         side: Side,
         config: Config,
         serves: Serves,
@@ -160,6 +162,11 @@ impl Connection {
     ) -> std::io::Result<Self> {
         let now = clock::now();
         let wants = side == Side::Initiator && !config.want.is_empty();
+        let mut config = config;
+        let (sharing, refused) = match Sharing::offer(&mut *link, &mut config) {
+            Ok(sharing) => (sharing, None),
+            Err(fault) => (Sharing::default(), Some(fault)),
+        };
         let session = match side {
             Side::Initiator => Session::initiator(config, now),
             Side::Acceptor => Session::acceptor(config, now),
@@ -167,7 +174,7 @@ impl Connection {
         let info = link.info().clone();
         // The second name of the epoll instance costs one descriptor and saves a lock around every wait.
         let readiness = link.readiness().try_clone_to_owned()?;
-        let mut state = State::new(session, link, serves);
+        let mut state = State::new(session, link, serves, side, sharing);
         state.wants = wants;
         let state = Mutex::new(state);
         let shared = Arc::new(Shared {
@@ -180,7 +187,11 @@ impl Connection {
             threads_lead,
         });
         let connection = Self { shared };
-        connection.shared.with(|_, _| ());
+        connection.shared.with(|state, after| {
+            if let Some(fault) = refused {
+                state.end(fault, after);
+            }
+        });
         if threads_lead {
             standby::watch(&connection.shared);
         }
@@ -190,6 +201,20 @@ impl Connection {
     /// What is fixed about the link below.
     pub fn link_info(&self) -> &LinkInfo {
         &self.shared.info
+    }
+
+    /// What messages go through now: the transport of the link below, and `"shm"` once a Unix link has moved to shared memory.
+    ///
+    /// ```
+    /// use procall::{Connection, Side};
+    /// use procall_transport::{mem, LinkOptions};
+    ///
+    /// let (ours, _theirs) = mem::pair(&LinkOptions::default()).unwrap();
+    /// let connection = Connection::new(Box::new(ours), Side::Initiator, Default::default());
+    /// assert_eq!(connection.transport(), "mem");
+    /// ```
+    pub fn transport(&self) -> &'static str {
+        self.shared.lock().link.info().transport
     }
 
     /// Readable whenever [`Connection::turn`] has something to do.
@@ -437,7 +462,7 @@ impl Connection {
         self.shared.watch(waker, |state| match &state.ended {
             // Nothing can have run.
             Some(fault) => Some(Err(Error::from_fault(fault).with_executed(Executed::No))),
-            None => (state.session.is_ready() && state.has_what_it_wants()).then_some(Ok(())),
+            None => state.is_ready().then_some(Ok(())),
         })
     }
 
@@ -580,7 +605,8 @@ impl Shared {
                 let more = state.pump(&mut after);
                 state.tick(&mut after);
                 self.kick_leader(&mut state, &after);
-                more
+                // Whoever turns waits in the readiness next.
+                more || !state.rest()
             };
             after.run();
             if !more {

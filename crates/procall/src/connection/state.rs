@@ -10,9 +10,11 @@ use procall_proto::{CallId, ErrorCode, Event, Failure, Fault, Reason, Session, T
 use procall_transport::{Link, LinkError};
 use slab::Slab;
 
+use super::Side;
 use super::after::After;
 use super::inbox::Batch;
 use super::line::Line;
+use super::sharing::Sharing;
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use crate::clock;
 use crate::error::Error;
@@ -52,6 +54,9 @@ pub(crate) struct State {
     pub(crate) session: Session,
     pub(crate) link: Box<dyn Link>,
     pub(crate) slots: Slab<Slot>,
+    side: Side,
+    /// Shared memory below the link.
+    pub(crate) sharing: Sharing,
     /// Calls of ours for which the session has no room yet.
     pub(super) line: Line,
     pub(crate) served: HashMap<CallId, Served>,
@@ -129,10 +134,18 @@ macro_rules! parts {
 }
 
 impl State {
-    pub(crate) fn new(session: Session, link: Box<dyn Link>, serves: Serves) -> Self {
+    pub(crate) fn new(
+        session: Session,
+        link: Box<dyn Link>,
+        serves: Serves,
+        side: Side,
+        sharing: Sharing,
+    ) -> Self {
         Self {
             session,
             link,
+            side,
+            sharing,
             slots: Slab::new(),
             line: Line::default(),
             served: HashMap::new(),
@@ -180,11 +193,19 @@ impl State {
                 return false;
             }
             match self.link.receive() {
-                Ok(Some(message)) => match self.session.handle_message(now, message) {
-                    Ok(Some(event)) => Self::handle(&mut parts!(self), event, after),
-                    Ok(None) => {}
-                    Err(fault) => self.end(fault, after),
-                },
+                Ok(Some(message)) => {
+                    self.sharing.flows();
+                    match self.session.handle_message(now, message) {
+                        Ok(Some(Event::Ready)) => {
+                            Self::handle(&mut parts!(self), Event::Ready, after);
+                            // Before the next message: it may be the first word of the way there.
+                            self.begin_sharing(self.side, after);
+                        }
+                        Ok(Some(event)) => Self::handle(&mut parts!(self), event, after),
+                        Ok(None) => {}
+                        Err(fault) => self.end(fault, after),
+                    }
+                }
                 Ok(None) => return false,
                 Err(error) => {
                     self.link_failed(&error, after);
@@ -221,6 +242,7 @@ impl State {
     pub(crate) fn settle(&mut self, after: &mut After) {
         let fault = self.pass_on(after);
         self.flush(after);
+        self.go_on_sharing(after);
         self.end_if_ended(fault, after);
     }
 
@@ -268,6 +290,7 @@ impl State {
                     Ok(Some(buffer)) => {
                         self.session.transmit_into(buffer);
                         self.link.commit();
+                        self.sharing.flows();
                     }
                     Ok(None) => break,
                     Err(error) => return self.sending_failed(&error, after),
@@ -319,6 +342,11 @@ impl State {
     pub(crate) fn has_what_it_wants(&self) -> bool {
         let there = |known: &Arc<Registration>| !known.methods.is_empty();
         !self.wants || self.peer_registration.as_ref().is_some_and(there)
+    }
+
+    /// Whether calls may begin.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.session.is_ready() && self.has_what_it_wants() && self.sharing.is_settled()
     }
 
     /// Whether nothing moves on the link any more.
