@@ -68,6 +68,12 @@ impl Control {
         self.cpu.load(Ordering::Relaxed)
     }
 
+    /// All words, to write anything into.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn words(&self) -> [&AtomicU32; 6] {
+        [&self.tail, &self.head, &self.asleep, &self.waiting, &self.closed, &self.cpu]
+    }
+
     /// Says where the owner runs.
     pub(super) fn run_on(&self, cpu: u32) {
         if self.cpu() != cpu {

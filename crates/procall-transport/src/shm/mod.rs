@@ -13,6 +13,8 @@
 mod bell;
 mod control;
 mod ends;
+#[cfg(all(test, not(loom), not(miri)))]
+mod hostile;
 mod look;
 mod passage;
 mod records;
