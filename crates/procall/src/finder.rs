@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use procall_proto::{Config, ErrorCode, Executed};
+use procall_transport::shm::Choice;
 use procall_transport::tcp::TcpDial;
 use procall_transport::unix::UnixLink;
 use procall_transport::{Address, Link, LinkOptions};
@@ -73,6 +74,8 @@ pub struct Finder {
     for_engine: bool,
     /// The link that was found leads to an engine.
     through_engine: bool,
+    /// How a link on this machine is to go on.
+    choice: Choice,
 }
 
 /// Why nobody is there yet.
@@ -104,6 +107,7 @@ impl Finder {
             engine: std::env::var(surroundings::ENGINE).ok().filter(|engine| !engine.is_empty()),
             for_engine: false,
             through_engine: false,
+            choice: Choice::Auto,
         }
     }
 
@@ -117,6 +121,27 @@ impl Finder {
     pub fn through(mut self, engine: &str) -> Self {
         self.engine = Some(engine.to_owned());
         self
+    }
+
+    /// How to talk to a service on this machine. Without it, or with [`Choice::Auto`], as `PROCALL_TRANSPORT` says, or in shared memory when
+    /// both sides can.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procall::transport::shm::Choice;
+    /// use procall::{ErrorCode, Finder};
+    ///
+    /// let mut finder = Finder::new("tcp:127.0.0.1:1", Duration::ZERO).by(Choice::Shm);
+    /// assert_eq!(finder.try_open().unwrap_err().code(), ErrorCode::InvalidArgument);
+    /// ```
+    #[must_use]
+    pub fn by(mut self, choice: Choice) -> Self {
+        self.choice = choice;
+        self
+    }
+
+    pub(crate) fn choice(&self) -> Choice {
+        self.choice
     }
 
     /// The service to ask for, when the link that was found leads to an engine: [`Config::want`](crate::Config). Empty otherwise.
@@ -275,9 +300,20 @@ impl Finder {
     fn look(&mut self, address: &Address, place: Option<&Place>) -> Result<Looked, Error> {
         match address {
             Address::Unix(path) => self.look_at_socket(path, place),
+            Address::Tcp(_) if self.wants_shared_memory()? => Err(Error::invalid(format!(
+                "{address} cannot be reached through shared memory; use the transport \"auto\", or an address on this machine such as unix:/path"
+            ))),
             Address::Tcp(socket) => self.dial(*socket, address),
             other => Err(Error::invalid(format!("cannot connect to {other}"))),
         }
+    }
+
+    fn wants_shared_memory(&self) -> Result<bool, Error> {
+        let choice = match self.choice {
+            Choice::Auto => surroundings::transport()?,
+            choice => choice,
+        };
+        Ok(choice == Choice::Shm)
     }
 
     fn resolve(&self, target: &str) -> Result<(Address, Option<Place>), Error> {
@@ -299,7 +335,8 @@ impl Finder {
         {
             return Ok(Err(Absence::NoDirectory));
         }
-        let link = match UnixLink::connect(path, &LinkOptions::default()) {
+        let options = LinkOptions { choice: self.choice, ..LinkOptions::default() };
+        let link = match UnixLink::connect(path, &options) {
             Ok(link) => link,
             Err(error) => return self.refused(error, format_args!("unix:{}", path.display())),
         };

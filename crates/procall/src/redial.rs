@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use procall_proto::{Body, Config, ErrorCode, Executed};
 use procall_transport::Link;
+use procall_transport::shm::Choice;
 
 use crate::channel::{Channel, Queued, Started};
 use crate::connection::{CallOptions, Connection, Deadline, Hub, Pending, Request};
@@ -53,6 +54,7 @@ pub struct Redial {
 struct Shared {
     target: String,
     engine: Option<String>,
+    choice: Choice,
     config: Config,
     connect: Box<Connect>,
     meter: Arc<Meter>,
@@ -107,6 +109,7 @@ impl Redial {
         let shared = Shared {
             target,
             engine,
+            choice: finder.choice(),
             config,
             connect,
             meter,
@@ -377,7 +380,7 @@ impl Shared {
     }
 
     fn find(&self) -> Option<Connection> {
-        let mut finder = Finder::new(&self.target, LOOK);
+        let mut finder = Finder::new(&self.target, LOOK).by(self.choice);
         if let Some(engine) = &self.engine {
             finder = finder.through(engine);
         }

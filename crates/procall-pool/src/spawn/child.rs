@@ -3,7 +3,8 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
 
-use procall::surroundings::{CHANNEL, DIAL, TOKEN};
+use procall::surroundings::{CHANNEL, DIAL, TOKEN, TRANSPORT};
+use procall::transport::shm::Choice;
 use procall::transport::unix::UnixLink;
 use procall::transport::{LinkOptions, fd};
 use procall::{Error, ErrorCode};
@@ -42,7 +43,7 @@ pub(crate) fn spawn(launch: &Launch, ways: &Ways) -> Result<Spawned, Error> {
     let scarce = |error: std::io::Error| {
         launch.failed("this process has no descriptors to spare for it").with_source(error)
     };
-    let options = LinkOptions::default();
+    let options = LinkOptions { choice: launch.choice, ..LinkOptions::default() };
     let (link, theirs) = UnixLink::pair_for_child(&options).map_err(scarce)?;
     let channel =
         rustix::io::fcntl_dupfd_cloexec(&theirs, LOWEST).map_err(|error| scarce(error.into()))?;
@@ -52,6 +53,11 @@ pub(crate) fn spawn(launch: &Launch, ways: &Ways) -> Result<Spawned, Error> {
     let mut command = Command::new(&launch.program);
     command.args(&launch.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_remove(DIAL).env_remove(TOKEN);
+    match launch.choice {
+        Choice::Unix => command.env(TRANSPORT, "unix"),
+        Choice::Shm => command.env(TRANSPORT, "shm"),
+        _ => &mut command,
+    };
     command.envs(launch.env.iter().map(|(name, value)| (name, value)));
     command.env(CHANNEL, format!("{}:{device}:{inode}", channel.as_raw_fd()));
     if let Some(dial) = &ways.dial {

@@ -104,7 +104,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
-        let mut finder = Finder::new(target, options.patience);
+        let mut finder = Finder::new(target, options.patience).by(options.transport);
         let link = loop {
             match finder.try_open()? {
                 Some(link) => break link,
@@ -256,6 +256,9 @@ pub struct ConnectOptions {
     /// The token to show to an engine that wants one. Without it, an engine is shown what the file of `PROCALL_ENGINE_TOKEN_FILE` holds, and
     /// others are shown none. `Debug` does not show it.
     pub token: Option<Vec<u8>>,
+    /// How to talk to a service on this machine: in shared memory, over a Unix socket, or what both sides can. Without it, as
+    /// `PROCALL_TRANSPORT` says, which says the latter unless it is set.
+    pub transport: procall_transport::shm::Choice,
 }
 
 impl std::fmt::Debug for ConnectOptions {
@@ -264,13 +267,19 @@ impl std::fmt::Debug for ConnectOptions {
             .field("patience", &self.patience)
             .field("name", &self.name)
             .field("token", &self.token.as_ref().map(|_| "a secret"))
+            .field("transport", &self.transport)
             .finish()
     }
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { patience: Finder::PATIENCE, name: None, token: None }
+        Self {
+            patience: Finder::PATIENCE,
+            name: None,
+            token: None,
+            transport: procall_transport::shm::Choice::Auto,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use procall_transport::unix::UnixLink;
 use super::Side;
 use super::after::After;
 use super::state::State;
-use crate::surroundings::TRANSPORT;
+use crate::surroundings;
 
 /// Named among the features of a peer that can move to shared memory on this link.
 const FEATURE: &str = "shm";
@@ -42,7 +42,7 @@ impl Sharing {
     pub(super) fn offer(link: &mut dyn Link, config: &mut Config) -> Result<Self, Fault> {
         let Some(unix) = link.unix() else { return Ok(Self::default()) };
         let choice = match unix.choice() {
-            Choice::Auto => choice_of_environment()?,
+            Choice::Auto => surroundings::transport().map_err(|error| refusal(error.message()))?,
             choice => choice,
         };
         let offered = choice != Choice::Unix && unix.may_share();
@@ -149,26 +149,14 @@ impl State {
     }
 }
 
-fn choice_of_environment() -> Result<Choice, Fault> {
-    match std::env::var(TRANSPORT) {
-        Ok(text) if !text.is_empty() => text.parse().map_err(|error| Fault {
-            code: ErrorCode::InvalidArgument,
-            message: format!("{TRANSPORT}: {error}"),
-            remote: false,
-        }),
-        // What is not even text is no wish either.
-        _ => Ok(Choice::Auto),
-    }
+fn refusal(message: &str) -> Fault {
+    Fault { code: ErrorCode::InvalidArgument, message: message.to_owned(), remote: false }
 }
 
 fn unfulfilled(why: &str) -> Fault {
-    Fault {
-        code: ErrorCode::InvalidArgument,
-        message: format!(
-            "shared memory was asked for and is not to be had: {why}; use the transport \"auto\", which goes on over the socket"
-        ),
-        remote: false,
-    }
+    refusal(&format!(
+        "shared memory was asked for and is not to be had: {why}; use the transport \"auto\", which goes on over the socket"
+    ))
 }
 
 /// Says once for a process that its links stay slower than they could be.
