@@ -90,6 +90,9 @@ pub struct CallOptions {
     pub wait: bool,
     /// What happens to a pool's worker that is busy when the deadline passes.
     pub on_timeout: OnTimeout,
+    /// How often the call may be made again by [`start_retrying`](crate::start_retrying), which clients and pools call with: 2 times without
+    /// it, never with 0.
+    pub retries: Option<u32>,
 }
 
 /// What to call: a method, its encoded params, and how.
