@@ -90,6 +90,11 @@ pub trait Queued: Send {
     /// Ready once the call was handed to a worker, or will not be. The waker replaces the one given before.
     fn poll_started(&mut self, waker: &Waker) -> Poll<Result<Pending, Error>>;
 
+    /// Of a call that never gets a worker of its own, since it waits for the outcome of another: that outcome. `None` of all others.
+    fn poll_outcome(&mut self, _waker: &Waker) -> Poll<Option<Result<Encoded, Error>>> {
+        Poll::Ready(None)
+    }
+
     /// Takes it out of the queue, and wakes whoever waits: its outcome is CANCELLED, `executed: no`, unless a worker has it already, which is
     /// then asked to cancel it.
     fn cancel(&self);
@@ -115,6 +120,13 @@ pub struct Started {
 impl From<Pending> for Started {
     fn from(pending: Pending) -> Self {
         Self { stage: Stage::Active(pending), again: None }
+    }
+}
+
+impl From<Result<Encoded, Error>> for Started {
+    /// A call that has its outcome already.
+    fn from(outcome: Result<Encoded, Error>) -> Self {
+        Self { stage: Stage::Over(Some(outcome)), again: None }
     }
 }
 
@@ -195,6 +207,10 @@ impl Started {
             return Poll::Pending;
         }
         if let Stage::Queued(queued) = &mut self.stage {
+            if let Some(outcome) = std::task::ready!(queued.poll_outcome(waker)) {
+                self.stage = Stage::Over(Some(outcome));
+                return Poll::Ready(None);
+            }
             match queued.poll_started(waker) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(pending)) => self.stage = Stage::Active(pending),

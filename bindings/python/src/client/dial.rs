@@ -215,7 +215,7 @@ fn finder(
         }
     };
     Ok(match crate::serve::current_remaining(py)? {
-        Some(left) => procall::with_remaining(Some(left), new),
+        Some(left) => procall::with_remaining(left, new),
         None => new(),
     })
 }

@@ -165,6 +165,13 @@ macro_rules! common_options {
             self
         }
 
+        /// With an engine: a call with a key that this caller used for the same method in the last 5 minutes gets that call's outcome, or waits for
+        /// it, instead of being executed again.
+        pub fn idempotency_key(mut self, key: impl Into<Arc<str>>) -> Self {
+            self.parts.options.idempotency_key = Some(key.into());
+            self
+        }
+
         /// With an engine: while nobody serves the method, the call waits for a worker, until its deadline.
         pub fn wait_for_worker(mut self) -> Self {
             self.parts.options.wait = true;
