@@ -98,6 +98,8 @@ pub struct Setback {
     pub retry_after: Option<Duration>,
     /// The other side forbids a retry.
     pub no_retry: bool,
+    /// The call has an affinity key: when its worker is lost, so is what that kept for the key, and the caller must hear of it.
+    pub keyed: bool,
 }
 
 impl Setback {
@@ -128,7 +130,7 @@ pub enum Verdict {
 pub enum GiveUp {
     /// The same call would fail in the same way.
     Lasting,
-    /// The other side forbids it.
+    /// The other side forbids it, or the loss of a key's worker is to be told.
     Forbidden,
     /// The handler may have run, and nobody says that it may run twice; or it may, but the call is part of another call, whose own caller is
     /// the one to repeat it.
@@ -148,7 +150,7 @@ pub enum GiveUp {
 /// use procall_proto::{Attempts, ErrorCode, Executed, RetryBudget, RetryPolicy, Setback, Time, Verdict};
 ///
 /// let mut attempts = Attempts::new(RetryPolicy::default(), Time::NEVER, false);
-/// let refused = Setback { code: ErrorCode::Overloaded, executed: Executed::No, retry_after: None, no_retry: false };
+/// let refused = Setback { code: ErrorCode::Overloaded, executed: Executed::No, retry_after: None, no_retry: false, keyed: false };
 /// let next = attempts.failed(Time::ZERO, &refused, false, &mut RetryBudget::default(), 0.5);
 /// assert_eq!(next, Verdict::Again { after: Duration::from_millis(25) });
 /// ```
@@ -204,7 +206,8 @@ impl Attempts {
         let allowed = budget.allows();
         budget.failed();
         let safe = setback.executed == Executed::No || (idempotent && !self.nested);
-        if setback.no_retry {
+        let is_told = setback.keyed && setback.code == ErrorCode::WorkerLost;
+        if setback.no_retry || is_told {
             Verdict::GiveUp(GiveUp::Forbidden)
         } else if !safe {
             Verdict::GiveUp(GiveUp::Unsafe)

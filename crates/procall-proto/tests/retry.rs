@@ -13,7 +13,7 @@ fn ms(ms: u64) -> Duration {
 }
 
 fn setback(code: ErrorCode, executed: Executed) -> Setback {
-    Setback { code, executed, retry_after: None, no_retry: false }
+    Setback { code, executed, retry_after: None, no_retry: false, keyed: false }
 }
 
 fn refused() -> Setback {
@@ -169,6 +169,16 @@ fn a_handler_that_names_a_time_wants_its_idempotent_calls_again() {
 fn the_other_side_can_forbid_it() {
     let forbidden = Setback { no_retry: true, retry_after: Some(ms(1)), ..refused() };
     assert_eq!(first(&forbidden, true), Verdict::GiveUp(GiveUp::Forbidden));
+}
+
+#[test]
+fn the_loss_of_a_keys_worker_is_told_and_nothing_else_of_it() {
+    for executed in [Executed::No, Executed::Maybe] {
+        let lost = Setback { keyed: true, ..setback(ErrorCode::WorkerLost, executed) };
+        assert_eq!(first(&lost, true), Verdict::GiveUp(GiveUp::Forbidden));
+    }
+    let busy = Setback { keyed: true, ..refused() };
+    assert_eq!(first(&busy, false), Verdict::Again { after: ms(50) });
 }
 
 #[test]
