@@ -206,7 +206,7 @@ async fn a_call_with_an_idempotency_key_is_executed_once() {
     let sold = std::sync::atomic::AtomicU64::new(1);
     let sell = move |_what: String| sold.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let _worker = house.serve(Service::new("shop").method("buy", sell)).await;
-    let key = [("Idempotency-Key", "order-7")];
+    let key = [JSON, ("Idempotency-Key", "order-7")];
     for _ in 0..2 {
         let answer = house.ask("POST /v1/call/shop/buy", &key, r#"["apples"]"#).await;
         assert_eq!((answer.status, &*answer.body), (200, "1"));
