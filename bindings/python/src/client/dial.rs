@@ -225,6 +225,7 @@ pub(crate) fn config(name: &str) -> Config {
         name: name.to_owned(),
         runtime: concat!("python/", env!("CARGO_PKG_VERSION")).to_owned(),
         pid: std::process::id(),
+        compression: procall::surroundings::compression(),
         ..Config::default()
     }
 }

@@ -6,6 +6,7 @@ mod drain;
 mod event;
 mod handshake;
 mod liveness;
+mod long;
 mod outbox;
 mod packing;
 mod registering;
@@ -37,7 +38,7 @@ use packing::Packing;
 use serving::Serving;
 
 use crate::message::{VERSION, VERSION_MIN};
-use crate::{ErrorCode, Executed, Failure, Fault, Heartbeat, Limits, Message, Time};
+use crate::{ErrorCode, Failure, Fault, Heartbeat, Limits, Message, Time};
 
 /// How this side takes part in a session.
 ///
@@ -462,46 +463,6 @@ impl Session {
             Message::Hello { .. } | Message::Welcome { .. } => {
                 Err(Fault::protocol("a second handshake came"))
             }
-        }
-    }
-
-    /// Begins to collect a long reply or item; one that is not allowed makes its call fail.
-    fn begin_long<'a>(
-        &mut self,
-        now: Time,
-        id: CallId,
-        head: Head,
-        total: u64,
-        first: &[u8],
-    ) -> Result<Option<Event<'a>>, Fault> {
-        let reply = matches!(head, Head::Reply { .. });
-        let wanted = if self.is_own_id(id) { self.calling_token(id).is_some() } else { !reply };
-        if !wanted {
-            // Nobody wants it, but a reply says that the peer is done with the call.
-            return match head {
-                Head::Reply { encoding } => self.handle_reply(id, encoding, Payload::Borrowed(&[])),
-                _ => Ok(None),
-            };
-        }
-        let Some(total) = self.body_len(total) else {
-            let limit = self.config.limits.max_body;
-            self.too_large(id, &format!("the value takes {total} bytes, the limit is {limit}"));
-            return Ok(None);
-        };
-        let begun = self.assembly.begin(id, head, total, first);
-        self.handle_chunked(now, id, begun)
-    }
-
-    /// A value from the peer is too long: the call it belongs to fails.
-    fn too_large(&mut self, id: CallId, message: &str) {
-        if self.is_own_id(id) {
-            self.outbox.control(&Message::Cancel { id, reason: 0 });
-            self.fail_call(id, Failure::local(ErrorCode::ResultTooLarge, message), Executed::Yes);
-        } else if self.serving.remove(&id).is_some() {
-            // The handler has the call already, so that it did not run cannot be promised.
-            self.events.push_back(Event::Cancelled { id, reason: Reason::Cancelled });
-            self.refuse(id, ErrorCode::InvalidArgument, Executed::Maybe, message, None);
-            self.check_drained();
         }
     }
 
