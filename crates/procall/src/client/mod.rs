@@ -259,6 +259,11 @@ pub struct ConnectOptions {
     /// How to talk to a service on this machine: in shared memory, over a Unix socket, or what both sides can. Without it, as
     /// `PROCALL_TRANSPORT` says, which says the latter unless it is set.
     pub transport: procall_transport::shm::Choice,
+    /// Whether long messages travel compressed, if the other side wants that too: off, unless [`PROCALL_COMPRESSION`] says otherwise. It is
+    /// for slow links: on one machine it costs more than it saves.
+    ///
+    /// [`PROCALL_COMPRESSION`]: crate::surroundings::compression
+    pub compression: bool,
 }
 
 impl std::fmt::Debug for ConnectOptions {
@@ -268,6 +273,7 @@ impl std::fmt::Debug for ConnectOptions {
             .field("name", &self.name)
             .field("token", &self.token.as_ref().map(|_| "a secret"))
             .field("transport", &self.transport)
+            .field("compression", &self.compression)
             .finish()
     }
 }
@@ -279,6 +285,7 @@ impl Default for ConnectOptions {
             name: None,
             token: None,
             transport: procall_transport::shm::Choice::Auto,
+            compression: crate::surroundings::compression(),
         }
     }
 }
@@ -287,6 +294,7 @@ pub(crate) fn config(name: Option<&str>) -> procall_proto::Config {
     procall_proto::Config {
         name: name.unwrap_or_else(|| crate::program_name()).to_owned(),
         pid: std::process::id(),
+        compression: crate::surroundings::compression(),
         ..procall_proto::Config::default()
     }
 }
@@ -296,8 +304,11 @@ pub(crate) fn config_for(
     finder: &Finder,
     options: &ConnectOptions,
 ) -> Result<procall_proto::Config, Error> {
-    let config =
-        procall_proto::Config { token: options.token.clone(), ..config(options.name.as_deref()) };
+    let config = procall_proto::Config {
+        token: options.token.clone(),
+        compression: options.compression,
+        ..config(options.name.as_deref())
+    };
     finder.config(config)
 }
 

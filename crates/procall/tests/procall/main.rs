@@ -17,6 +17,7 @@ mod notifications;
 mod params;
 mod pulling;
 mod relay;
+mod retrying;
 mod sharing;
 mod standby;
 mod streams;
