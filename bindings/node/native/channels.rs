@@ -5,10 +5,12 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use napi_derive::napi;
-use procall::{Connection, Error, Finder, Hub, Redial, Side};
+use procall::transport::shm::Choice;
+use procall::{Connection, Error, ErrorCode, Finder, Hub, Redial, Side};
 use procall_pool::Pool;
 
 use crate::calls::Operation;
+use crate::errors;
 use crate::figures::Metrics;
 use crate::state::{self, Kind, token};
 
@@ -105,7 +107,7 @@ impl Drop for Opening {
 /// Connects to a service by name or address; the event `DONE` brings the channel's number. After each `PAUSE`, [`look`] is to be called.
 ///
 /// `timeout` is in milliseconds, not a number is the usual patience; `inherited` is what the handler that connects has left, if one does.
-/// `engine` is asked for the service where one is named. The client is called `name`, else as `script` is.
+/// `engine` is asked for the service where one is named, `transport` is `auto`, `unix` or `shm`. The client is called `name`, else as `script` is.
 #[napi]
 pub(crate) fn connect(
     id: u32,
@@ -115,12 +117,20 @@ pub(crate) fn connect(
     engine: Option<String>,
     name: Option<String>,
     script: Option<String>,
+    transport: Option<String>,
 ) -> napi::Result<()> {
     state::with(|state| {
+        let choice: Choice = match transport.as_deref().unwrap_or("auto").parse() {
+            Ok(choice) => choice,
+            Err(error) => {
+                let error = Error::new(ErrorCode::InvalidArgument, format!("transport: {error}"));
+                return Err(errors::thrown(&error));
+            }
+        };
         let waker = state.hub.waker(token(Kind::Operation, id as usize));
         let patience = if timeout.is_nan() { Finder::PATIENCE } else { millis(timeout) };
         let limit = (!inherited.is_nan()).then(|| millis(inherited));
-        let finder = procall::with_remaining(limit, || Finder::new(&target, patience));
+        let finder = procall::with_remaining(limit, || Finder::new(&target, patience).by(choice));
         let finder = match engine {
             Some(engine) => finder.through(&engine),
             None => finder,

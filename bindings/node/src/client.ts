@@ -220,6 +220,11 @@ export interface ConnectOptions {
   readonly engine?: string | undefined;
   /** What the other side is to call this one, in its logs and to its handlers; the name of the script without it. */
   readonly name?: string | undefined;
+  /**
+   * How to talk to a service on this machine: `"shm"` in shared memory, `"unix"` over the socket, `"auto"` in shared memory when both sides can.
+   * Without it, `PROCALL_TRANSPORT` says, which says `auto` unless it is set.
+   */
+  readonly transport?: "auto" | "unix" | "shm" | undefined;
   /** Aborting it ends the search. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -252,8 +257,8 @@ class Connecting implements Operation {
       const timeout = timeoutOf(options.timeoutMs === undefined ? undefined : { deadlineMs: options.timeoutMs });
       const inherited = context === undefined ? NaN : (context.deadlineMs ?? Infinity);
       if (this.aborted() !== undefined) throw this.cancelled();
-      const { engine = null, name = null } = options;
-      n.calling(() => n.native.connect(this.id, target, timeout, inherited, engine, name, process.argv[1] ?? null));
+      const { engine = null, name = null, transport = null } = options;
+      n.calling(() => n.native.connect(this.id, target, timeout, inherited, engine, name, process.argv[1] ?? null, transport));
     } catch (error) {
       theLoop().end(this.id);
       throw error;

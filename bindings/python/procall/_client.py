@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from procall._figures import Metrics
     from procall._methods import MethodInfo
     from procall._native import Stream, Submitted
+    from procall._options import Transport
     from procall._workers import Outcome
 
     Calling = TypeVar("Calling")
@@ -355,6 +356,7 @@ def connect(
     timeout: float | None = 5.0,
     engine: str | None = None,
     name: str | None = None,
+    transport: Transport | None = None,
 ) -> Client:
     """Connects to a service by name, or by address such as ``unix:/run/calc.sock`` or
     ``tcp:127.0.0.1:9000``.
@@ -371,9 +373,13 @@ def connect(
     ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
     it, it is the name of the script.
 
+    ``transport`` is how to talk to a service on this machine: ``"shm"`` in shared memory,
+    ``"unix"`` over the socket, ``"auto"`` in shared memory when both sides can. Without it,
+    ``PROCALL_TRANSPORT`` says, which says ``auto`` unless it is set.
+
     ::
 
         with procall.connect("calc", timeout=30) as calc:
             calc.add(1, 2)  # 3
     """
-    return Client(_native.connect(target, timeout, engine, name))
+    return Client(_native.connect(target, timeout, engine, name, transport))

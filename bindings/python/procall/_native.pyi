@@ -383,14 +383,25 @@ class AsyncEvents(AsyncIterator[tuple[str, int, int | None, str, str]]):
     def __anext__(self) -> Wait: ...
 
 def connect(
-    target: str, timeout: float | None, engine: str | None, name: str | None, /
+    target: str,
+    timeout: float | None,
+    engine: str | None,
+    name: str | None,
+    transport: str | None,
+    /,
 ) -> Caller: ...
 
 @final
 class Finder:
     """The search for a service, for event loops."""
 
-    def __new__(cls, target: str, timeout: float | None, engine: str | None = None) -> Self: ...
+    def __new__(
+        cls,
+        target: str,
+        timeout: float | None,
+        engine: str | None = None,
+        transport: str | None = None,
+    ) -> Self: ...
     def try_open(self) -> Found | None:
         """One look: ``None`` when nobody is there yet."""
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar, Unpack, overload
 
     from procall._methods import MethodInfo
-    from procall._options import PoolOptions
+    from procall._options import PoolOptions, Transport
     from procall._workers import Outcome, Program
 
     Arguments = Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]]
@@ -236,11 +236,15 @@ class Opening:
 
 
 async def _connect(
-    target: str, timeout: float | None, engine: str | None, name: str | None
+    target: str,
+    timeout: float | None,
+    engine: str | None,
+    name: str | None,
+    transport: Transport | None,
 ) -> Client:
     from procall._errors import Error
 
-    finder = _native.Finder(target, timeout, engine)
+    finder = _native.Finder(target, timeout, engine, transport)
     while (found := finder.try_open()) is None:
         await asyncio.sleep(finder.pause())
     try:
@@ -258,6 +262,7 @@ def connect(
     timeout: float | None = 5.0,
     engine: str | None = None,
     name: str | None = None,
+    transport: Transport | None = None,
 ) -> Opening:
     """Connects to a service by name or address: ``async with connect("calc") as calc``, or ``await
     connect("calc")``. Services are found through engines as ``procall.connect`` finds them.
@@ -266,14 +271,14 @@ def connect(
     answer. Zero is one look, ``None`` waits without end. The event loop runs on meanwhile.
 
     ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
-    it, it is the name of the script.
+    it, it is the name of the script. ``transport`` is that of ``procall.connect``.
 
     ::
 
         async with procall.aio.connect("calc", timeout=30) as calc:
             await calc.add(1, 2)  # 3
     """
-    return Opening(lambda: _connect(target, timeout, engine, name))
+    return Opening(lambda: _connect(target, timeout, engine, name, transport))
 
 
 class Pool(Watched, Calls):

@@ -5,6 +5,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use procall::transport::Link;
+use procall::transport::shm::Choice;
 use procall::{Config, Connection, Error, ErrorCode, Executed, Redial, Side, WaitError};
 use pyo3::prelude::*;
 
@@ -21,8 +22,9 @@ pub(crate) fn connect(
     timeout: Option<f64>,
     engine: Option<&str>,
     name: Option<&str>,
+    transport: Option<&str>,
 ) -> PyResult<Caller> {
-    let mut finder = finder(py, target, timeout, engine)?;
+    let mut finder = finder(py, target, timeout, engine, transport)?;
     let config = caller_config(py, name)?;
     let connected = wait(py, |interrupt| {
         let link = finder.wait(interrupt)?;
@@ -98,14 +100,15 @@ impl Found {
 #[pymethods]
 impl Finder {
     #[new]
-    #[pyo3(signature = (target, timeout, engine = None))]
+    #[pyo3(signature = (target, timeout, engine = None, transport = None))]
     fn new(
         py: Python<'_>,
         target: &str,
         timeout: Option<f64>,
         engine: Option<&str>,
+        transport: Option<&str>,
     ) -> PyResult<Self> {
-        Ok(Self { finder: Mutex::new(finder(py, target, timeout, engine)?) })
+        Ok(Self { finder: Mutex::new(finder(py, target, timeout, engine, transport)?) })
     }
 
     /// One look: `None` when nobody is there yet.
@@ -194,7 +197,10 @@ fn finder(
     target: &str,
     timeout: Option<f64>,
     engine: Option<&str>,
+    transport: Option<&str>,
 ) -> PyResult<procall::Finder> {
+    let choice = transport.map_or(Ok(Choice::Auto), str::parse);
+    let choice = choice.map_err(|error| error::invalid(py, format!("transport: {error}")))?;
     let patience = match timeout {
         None => Duration::MAX,
         Some(seconds) if seconds >= 0.0 => {
@@ -208,7 +214,7 @@ fn finder(
         }
     };
     let new = || {
-        let finder = procall::Finder::new(target, patience);
+        let finder = procall::Finder::new(target, patience).by(choice);
         match engine {
             Some(engine) => finder.through(engine),
             None => finder,

@@ -178,6 +178,18 @@ impl Account {
         Ok(self.arrived(theirs)? == 0)
     }
 
+    /// To be called whenever a bell was heard and made quiet: it may have been for something that was taken already, and the other side
+    /// rings once for each value. What is still wanted is wanted anew, and whoever calls looks again.
+    pub(super) fn renew(&mut self, own: &Control) {
+        for (mine, shared) in [(&mut self.asleep, &own.asleep), (&mut self.waiting, &own.waiting)] {
+            if is_odd(*mine) {
+                *mine = mine.wrapping_add(2);
+                shared.store(*mine, Ordering::Relaxed);
+            }
+        }
+        fence(Ordering::SeqCst);
+    }
+
     /// Wakes up; true when it slept.
     pub(super) fn wake(&mut self, own: &Control) -> bool {
         let slept = is_odd(self.asleep);
@@ -244,6 +256,32 @@ mod tests {
         assert!(!account.put(&own, &theirs, 1), "it is awake");
         theirs.asleep.store(3, Ordering::Relaxed);
         assert!(account.put(&own, &theirs, 1), "it sleeps again");
+    }
+
+    /// The bell may come for what a look has found meanwhile. Whoever then went on sleeping under the same value would never be rung again.
+    #[test]
+    fn who_was_rung_in_vain_is_rung_again() {
+        let (left, right) = (Control::new(), Control::new());
+        let mut sender = Account::new(&left, CAPACITY, CAPACITY);
+        let mut receiver = Account::new(&right, CAPACITY, CAPACITY);
+        assert!(sender.put(&left, &right, 1), "the bell is on its way");
+        assert_eq!(receiver.sleep(&right, &left), Ok(false));
+        assert!(receiver.wake(&right));
+        assert!(!receiver.taken(&right, &left, 1));
+        assert_eq!(receiver.sleep(&right, &left), Ok(true));
+        // As a sender does that was slow to look whether anybody sleeps.
+        assert!(sender.put(&left, &right, 0));
+        receiver.renew(&right);
+        assert_eq!(receiver.sleep(&right, &left), Ok(true), "nothing is there");
+        assert!(sender.put(&left, &right, 1), "it sleeps under another value");
+
+        // The same for room.
+        assert!(!sender.put(&left, &right, CAPACITY - 1));
+        assert_eq!(sender.want_room(&left, &right), Ok(false));
+        assert!(receiver.taken(&right, &left, 0));
+        sender.renew(&left);
+        assert_eq!(sender.want_room(&left, &right), Ok(false));
+        assert!(receiver.taken(&right, &left, 1));
     }
 
     #[test]

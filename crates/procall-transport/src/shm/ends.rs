@@ -114,6 +114,11 @@ impl Ends {
         Ok(self.account.sleep(own, self.theirs.region().control())?)
     }
 
+    /// See [`Account::renew`].
+    pub(super) fn renew(&mut self) {
+        self.account.renew(self.own.region().control());
+    }
+
     /// See [`Account::wake`].
     pub(super) fn wake(&mut self) -> bool {
         self.account.wake(self.own.region().control())

@@ -1,5 +1,7 @@
 //! The rules of sleeping and waking, run in every order that the memory model allows: `make loom`.
 
+#![allow(unsafe_code)]
+
 use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Notify};
 use loom::thread;
@@ -37,12 +39,13 @@ impl Shared {
             if room == 0 {
                 if !account.want_room(&self.left, &self.right).unwrap() {
                     self.left_bell.wait();
+                    account.renew(&self.left);
                 }
                 continue;
             }
             account.found_room(&self.left);
             let at = account.tail() % CAPACITY;
-            // Loom fails here if the other side may still be reading this place.
+            // SAFETY: what the rules are to make sure of: loom fails here if the other side may be reading this place.
             self.ring[at as usize].with_mut(|place| unsafe { *place = next });
             next += 1;
             if account.put(&self.left, &self.right, 1) {
@@ -58,11 +61,13 @@ impl Shared {
             if account.arrived(&self.left).unwrap() == 0 {
                 if account.sleep(&self.right, &self.left).unwrap() {
                     self.right_bell.wait();
+                    account.renew(&self.right);
                 }
                 continue;
             }
             account.wake(&self.right);
             let at = account.head() % CAPACITY;
+            // SAFETY: as above, for one who may be writing.
             let found = self.ring[at as usize].with(|place| unsafe { *place });
             assert_eq!(found, next);
             next += 1;

@@ -138,6 +138,7 @@ impl Passage {
         // Nothing has come since the last rest, so whatever rang is to be quiet again, or it was the socket.
         if !moved {
             self.told |= stream.readiness.quieten()?;
+            ends.renew();
             if ends.has_room_it_wants()? {
                 ends.hears().ring();
             }
@@ -243,6 +244,7 @@ impl Passage {
             }
             if stale {
                 self.told |= stream.readiness.quieten()?;
+                ends.renew();
                 (stale, quieted) = (false, true);
                 if !done {
                     continue;
@@ -316,6 +318,7 @@ impl Passage {
                 // Somebody who waited was rung, unless it knew so and attends.
                 if ends.wake() {
                     self.told |= stream.readiness.quieten()?;
+                    ends.renew();
                     let mut unheard = ends.has_room_it_wants()?;
                     // Whoever may wait at any moment is to be rung for each message.
                     unheard |= !self.attended && !ends.sleep()?;
