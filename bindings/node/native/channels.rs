@@ -120,7 +120,7 @@ pub(crate) fn connect(
     transport: Option<String>,
 ) -> napi::Result<()> {
     state::with(|state| {
-        let choice: Choice = match transport.as_deref().unwrap_or("auto").parse() {
+        let choice = match transport.as_deref().map(str::parse::<Choice>).transpose() {
             Ok(choice) => choice,
             Err(error) => {
                 let error = Error::new(ErrorCode::InvalidArgument, format!("transport: {error}"));
@@ -130,7 +130,11 @@ pub(crate) fn connect(
         let waker = state.hub.waker(token(Kind::Operation, id as usize));
         let patience = if timeout.is_nan() { Finder::PATIENCE } else { millis(timeout) };
         let limit = (!inherited.is_nan()).then(|| millis(inherited));
-        let finder = procall::with_remaining(limit, || Finder::new(&target, patience).by(choice));
+        let finder = procall::with_remaining(limit, || Finder::new(&target, patience));
+        let finder = match choice {
+            Some(choice) => finder.by(choice),
+            None => finder,
+        };
         let finder = match engine {
             Some(engine) => finder.through(&engine),
             None => finder,

@@ -87,7 +87,7 @@ class PoolOptions(TypedDict, total=False):
     """
     transport: Transport | None
     """How to talk to the workers: ``"shm"`` in shared memory, ``"unix"`` over sockets, ``"auto"`` in
-    shared memory when both sides can. Without it, ``PROCALL_TRANSPORT`` says, which says ``auto``
+    shared memory when both sides can. Without it, ``PROCALL_TRANSPORT`` says, which says ``unix``
     unless it is set.
     """
     ready_timeout: float | None

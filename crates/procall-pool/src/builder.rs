@@ -47,7 +47,7 @@ pub struct PoolBuilder {
     show_output: Option<bool>,
     on_event: Option<OnEvent>,
     transport: Option<OwnTransport>,
-    choice: Choice,
+    choice: Option<Choice>,
 }
 
 impl PoolBuilder {
@@ -85,7 +85,7 @@ impl PoolBuilder {
             show_output: None,
             on_event: None,
             transport: None,
-            choice: Choice::Auto,
+            choice: None,
         }
     }
 
@@ -236,8 +236,8 @@ impl PoolBuilder {
         self
     }
 
-    /// How to talk to the workers: in shared memory, over Unix sockets, or what both sides can. Without it, or with [`Choice::Auto`], as
-    /// `PROCALL_TRANSPORT` says, which says the latter unless it is set. The workers are told the same by that variable.
+    /// How to talk to the workers: in shared memory, over Unix sockets, or what both sides can. Without it, as
+    /// `PROCALL_TRANSPORT` says, which says sockets unless it is set. The workers are told the same by that variable.
     ///
     /// Where a [`transport`](Self::transport) of your own is given, this is about what it falls back to.
     ///
@@ -249,7 +249,7 @@ impl PoolBuilder {
     /// # Ok::<(), procall::Error>(())
     /// ```
     pub fn talk_by(mut self, choice: Choice) -> Self {
-        self.choice = choice;
+        self.choice = Some(choice);
         self
     }
 

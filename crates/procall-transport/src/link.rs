@@ -261,13 +261,13 @@ pub struct LinkOptions {
     /// at most this and one message more. Costs that much memory per link whose peer does not read. Lower it where many slow
     /// peers hang on one process; raising it rarely helps, the kernel has a queue of its own.
     pub max_queued: usize,
-    /// How a Unix link is to go on once both sides know each other. Default: in shared memory if both can. Other links do not ask.
-    pub choice: Choice,
+    /// How a Unix link is to go on once both sides know each other; `None`, the default, leaves it to the link's owner. Other links do not ask.
+    pub choice: Option<Choice>,
 }
 
 impl Default for LinkOptions {
     fn default() -> Self {
-        Self { max_message: (1 << 20) + (4 << 10), max_queued: 1 << 20, choice: Choice::Auto }
+        Self { max_message: (1 << 20) + (4 << 10), max_queued: 1 << 20, choice: None }
     }
 }
 

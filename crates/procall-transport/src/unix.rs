@@ -31,7 +31,7 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub struct UnixLink {
     stream: StreamLink,
-    choice: Choice,
+    choice: Option<Choice>,
     /// The way into shared memory, once it was asked for.
     passage: Option<Box<Passage>>,
 }
@@ -97,14 +97,14 @@ impl UnixLink {
     }
 
     /// How the two ends are to talk: what the options said.
-    pub fn choice(&self) -> Choice {
+    pub fn choice(&self) -> Option<Choice> {
         self.choice
     }
 
     /// Whether this end may move to shared memory: its peer is a process of the same user, and the options do not speak against it.
     pub fn may_share(&self) -> bool {
         let own = rustix::process::geteuid().as_raw();
-        self.choice != Choice::Unix && self.info().peer.is_some_and(|peer| peer.uid == own)
+        self.choice != Some(Choice::Unix) && self.info().peer.is_some_and(|peer| peer.uid == own)
     }
 
     /// Begins to move to shared memory. Both ends have to, and know of each other that they do before either begins: that is for their owners to

@@ -75,7 +75,7 @@ pub struct Finder {
     /// The link that was found leads to an engine.
     through_engine: bool,
     /// How a link on this machine is to go on.
-    choice: Choice,
+    choice: Option<Choice>,
 }
 
 /// Why nobody is there yet.
@@ -107,7 +107,7 @@ impl Finder {
             engine: std::env::var(surroundings::ENGINE).ok().filter(|engine| !engine.is_empty()),
             for_engine: false,
             through_engine: false,
-            choice: Choice::Auto,
+            choice: None,
         }
     }
 
@@ -123,8 +123,7 @@ impl Finder {
         self
     }
 
-    /// How to talk to a service on this machine. Without it, or with [`Choice::Auto`], as `PROCALL_TRANSPORT` says, or in shared memory when
-    /// both sides can.
+    /// How to talk to a service on this machine. Without it, as `PROCALL_TRANSPORT` says, which says [`Choice::Unix`] unless it is set.
     ///
     /// ```
     /// use std::time::Duration;
@@ -135,12 +134,16 @@ impl Finder {
     /// assert_eq!(finder.try_open().unwrap_err().code(), ErrorCode::InvalidArgument);
     /// ```
     #[must_use]
-    pub fn by(mut self, choice: Choice) -> Self {
+    pub fn by(self, choice: Choice) -> Self {
+        self.choose(Some(choice))
+    }
+
+    pub(crate) fn choose(mut self, choice: Option<Choice>) -> Self {
         self.choice = choice;
         self
     }
 
-    pub(crate) fn choice(&self) -> Choice {
+    pub(crate) fn choice(&self) -> Option<Choice> {
         self.choice
     }
 
@@ -310,10 +313,10 @@ impl Finder {
 
     fn wants_shared_memory(&self) -> Result<bool, Error> {
         let choice = match self.choice {
-            Choice::Auto => surroundings::transport()?,
+            None => surroundings::transport()?,
             choice => choice,
         };
-        Ok(choice == Choice::Shm)
+        Ok(choice == Some(Choice::Shm))
     }
 
     fn resolve(&self, target: &str) -> Result<(Address, Option<Place>), Error> {

@@ -55,7 +55,7 @@ pub struct Redial {
 struct Shared {
     target: String,
     engine: Option<String>,
-    choice: Choice,
+    choice: Option<Choice>,
     config: Config,
     connect: Box<Connect>,
     meter: Arc<Meter>,
@@ -391,7 +391,7 @@ impl Shared {
     }
 
     fn find(&self) -> Option<Connection> {
-        let mut finder = Finder::new(&self.target, LOOK).by(self.choice);
+        let mut finder = Finder::new(&self.target, LOOK).choose(self.choice);
         if let Some(engine) = &self.engine {
             finder = finder.through(engine);
         }

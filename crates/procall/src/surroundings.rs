@@ -114,18 +114,18 @@ pub fn parent() -> Result<Option<Parent>, Error> {
     }
 }
 
-/// How peers of one machine talk, as `PROCALL_TRANSPORT` says: `auto`, `unix` or `shm`; [`Choice::Auto`] where it says nothing.
+/// How peers of one machine talk, as `PROCALL_TRANSPORT` says: `auto`, `unix` or `shm`; `None` where it says nothing.
 ///
 /// # Errors
 ///
 /// INVALID_ARGUMENT when it says something else.
-pub fn transport() -> Result<Choice, Error> {
+pub fn transport() -> Result<Option<Choice>, Error> {
     match env::var(TRANSPORT) {
         Ok(text) if !text.is_empty() => {
-            text.parse().map_err(|error| Error::invalid(format!("{TRANSPORT}: {error}")))
+            text.parse().map(Some).map_err(|error| Error::invalid(format!("{TRANSPORT}: {error}")))
         }
         // What is not even text is no wish either.
-        _ => Ok(Choice::Auto),
+        _ => Ok(None),
     }
 }
 

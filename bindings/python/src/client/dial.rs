@@ -199,7 +199,7 @@ fn finder(
     engine: Option<&str>,
     transport: Option<&str>,
 ) -> PyResult<procall::Finder> {
-    let choice = transport.map_or(Ok(Choice::Auto), str::parse);
+    let choice = transport.map(str::parse::<Choice>).transpose();
     let choice = choice.map_err(|error| error::invalid(py, format!("transport: {error}")))?;
     let patience = match timeout {
         None => Duration::MAX,
@@ -214,7 +214,11 @@ fn finder(
         }
     };
     let new = || {
-        let finder = procall::Finder::new(target, patience).by(choice);
+        let finder = procall::Finder::new(target, patience);
+        let finder = match choice {
+            Some(choice) => finder.by(choice),
+            None => finder,
+        };
         match engine {
             Some(engine) => finder.through(engine),
             None => finder,

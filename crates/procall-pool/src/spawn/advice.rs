@@ -56,7 +56,7 @@ mod tests {
             env: Vec::new(),
             cwd: None,
             transport: None,
-            choice: Default::default(),
+            choice: None,
         };
         advice(&launch, Exit::Code(1), words)
     }

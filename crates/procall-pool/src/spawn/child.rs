@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
 
 use procall::surroundings::{CHANNEL, DIAL, TOKEN, TRANSPORT};
-use procall::transport::shm::Choice;
 use procall::transport::unix::UnixLink;
 use procall::transport::{LinkOptions, fd};
 use procall::{Error, ErrorCode};
@@ -54,9 +53,8 @@ pub(crate) fn spawn(launch: &Launch, ways: &Ways) -> Result<Spawned, Error> {
     command.args(&launch.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_remove(DIAL).env_remove(TOKEN);
     match launch.choice {
-        Choice::Unix => command.env(TRANSPORT, "unix"),
-        Choice::Shm => command.env(TRANSPORT, "shm"),
-        _ => &mut command,
+        Some(choice) => command.env(TRANSPORT, choice.name()),
+        None => &mut command,
     };
     command.envs(launch.env.iter().map(|(name, value)| (name, value)));
     command.env(CHANNEL, format!("{}:{device}:{inode}", channel.as_raw_fd()));

@@ -28,7 +28,7 @@ pub(crate) struct Dial {
 }
 
 impl Dial {
-    pub(crate) fn new(choice: Choice) -> io::Result<Self> {
+    pub(crate) fn new(choice: Option<Choice>) -> io::Result<Self> {
         let options = LinkOptions { choice, ..LinkOptions::default() };
         let folder = private_folder(&random::<8>()?)?;
         let file = folder.join("channel");
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn can_be_dialled_and_leaves_no_name() {
-        let dial = Dial::new(Choice::Auto).unwrap();
+        let dial = Dial::new(None).unwrap();
         assert!(dial.folder.is_none(), "there is a /proc here");
         let _link = UnixLink::connect(dial.path(), &LinkOptions::default()).unwrap();
         assert!(dial.accept().unwrap().is_some());

@@ -39,7 +39,7 @@ pub(crate) struct Launch {
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) transport: Option<OwnTransport>,
     /// How the inherited channel is to go on.
-    pub(crate) choice: Choice,
+    pub(crate) choice: Option<Choice>,
 }
 
 /// A transport of the user's.

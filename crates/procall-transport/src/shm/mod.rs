@@ -45,7 +45,7 @@ const MAX_CAPACITY: u32 = 64 << 10;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Choice {
-    /// In shared memory when both sides can, else over the socket. The default.
+    /// In shared memory when both sides can, else over the socket.
     #[default]
     Auto,
     /// Over the socket.
@@ -58,6 +58,17 @@ pub enum Choice {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no transport \"{0}\": auto, unix or shm")]
 pub struct ChoiceError(String);
+
+impl Choice {
+    /// As it is written: `auto`, `unix` or `shm`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Unix => "unix",
+            Self::Shm => "shm",
+        }
+    }
+}
 
 impl FromStr for Choice {
     type Err = ChoiceError;

@@ -68,7 +68,7 @@ impl BlockingClient {
 
     /// The same with all options; see [`ConnectOptions`].
     pub fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
-        let mut finder = Finder::new(target, options.patience).by(options.transport);
+        let mut finder = Finder::new(target, options.patience).choose(options.transport);
         let link = finder.wait(&mut || false)?;
         let config = config_for(&finder, &options)?;
         let greeted = Self::greet(link, config.clone(), finder.greeting())?;

@@ -104,7 +104,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
-        let mut finder = Finder::new(target, options.patience).by(options.transport);
+        let mut finder = Finder::new(target, options.patience).choose(options.transport);
         let link = loop {
             match finder.try_open()? {
                 Some(link) => break link,
@@ -257,8 +257,8 @@ pub struct ConnectOptions {
     /// others are shown none. `Debug` does not show it.
     pub token: Option<Vec<u8>>,
     /// How to talk to a service on this machine: in shared memory, over a Unix socket, or what both sides can. Without it, as
-    /// `PROCALL_TRANSPORT` says, which says the latter unless it is set.
-    pub transport: procall_transport::shm::Choice,
+    /// `PROCALL_TRANSPORT` says, which says the socket unless it is set.
+    pub transport: Option<procall_transport::shm::Choice>,
     /// Whether long messages travel compressed, if the other side wants that too: off, unless [`PROCALL_COMPRESSION`] says otherwise. It is
     /// for slow links: on one machine it costs more than it saves.
     ///
@@ -284,7 +284,7 @@ impl Default for ConnectOptions {
             patience: Finder::PATIENCE,
             name: None,
             token: None,
-            transport: procall_transport::shm::Choice::Auto,
+            transport: None,
             compression: crate::surroundings::compression(),
         }
     }

@@ -165,7 +165,7 @@ impl Connection {
         let now = clock::now();
         let wants = side == Side::Initiator && !config.want.is_empty();
         let mut config = config;
-        let (sharing, refused) = match Sharing::offer(&mut *link, &mut config) {
+        let (sharing, refused) = match Sharing::offer(&mut *link, side, &mut config) {
             Ok(sharing) => (sharing, None),
             Err(fault) => (Sharing::default(), Some(fault)),
         };

@@ -15,6 +15,11 @@ use crate::surroundings;
 /// Named among the features of a peer that can move to shared memory on this link.
 const FEATURE: &str = "shm";
 
+/// What those who open a link want where nothing else is said.
+const INITIATORS: Choice = Choice::Unix;
+/// What those who accept one take: it is up to the other side.
+const ACCEPTORS: Choice = Choice::Auto;
+
 /// Looks in vain after which only one wait in [`SPARSE`] begins with a look.
 const PATIENCE: u32 = 8;
 const SPARSE: u32 = 16;
@@ -22,7 +27,8 @@ const SPARSE: u32 = 16;
 /// What a connection knows of shared memory below it.
 #[derive(Debug, Default)]
 pub(crate) struct Sharing {
-    choice: Choice,
+    /// What this side insists on, or takes.
+    choice: Option<Choice>,
     /// This side has told that it can.
     offered: bool,
     /// Both sides can, so the link is on its way or has arrived.
@@ -39,16 +45,24 @@ pub(crate) struct Sharing {
 
 impl Sharing {
     /// Says in the handshake that this side can, if it can.
-    pub(super) fn offer(link: &mut dyn Link, config: &mut Config) -> Result<Self, Fault> {
+    pub(super) fn offer(
+        link: &mut dyn Link,
+        side: Side,
+        config: &mut Config,
+    ) -> Result<Self, Fault> {
         let Some(unix) = link.unix() else { return Ok(Self::default()) };
         let choice = match unix.choice() {
-            Choice::Auto => surroundings::transport().map_err(|error| refusal(error.message()))?,
+            None => surroundings::transport().map_err(|error| refusal(error.message()))?,
             choice => choice,
         };
-        let offered = choice != Choice::Unix && unix.may_share();
+        let wanted = choice.unwrap_or(match side {
+            Side::Initiator => INITIATORS,
+            Side::Acceptor => ACCEPTORS,
+        });
+        let offered = wanted != Choice::Unix && unix.may_share();
         if offered {
             config.features.push(FEATURE.to_owned());
-        } else if choice == Choice::Shm {
+        } else if wanted == Choice::Shm {
             return Err(unfulfilled("the other side is a process of another user"));
         }
         Ok(Self { choice, offered, ..Self::default() })
@@ -56,7 +70,7 @@ impl Sharing {
 
     /// Whether the handshake is all that there is to wait for.
     pub(super) fn is_settled(&self) -> bool {
-        self.choice != Choice::Shm || self.look.is_some()
+        self.choice != Some(Choice::Shm) || self.look.is_some()
     }
 
     /// What to do before a wait: look, when that is worth while, or else wait at once.
@@ -87,7 +101,7 @@ impl State {
         let peer = self.session.peer();
         let wanted = peer.is_some_and(|peer| peer.features.iter().any(|name| name == FEATURE));
         if !self.sharing.offered || !wanted {
-            if self.sharing.choice == Choice::Shm {
+            if self.sharing.choice == Some(Choice::Shm) {
                 let why = "the other side does not take it: it is older, or was told PROCALL_TRANSPORT=unix";
                 self.end(unfulfilled(why), after);
             }
@@ -113,7 +127,7 @@ impl State {
             }
             Progress::Failed(why) => {
                 self.sharing.on = false;
-                if self.sharing.choice == Choice::Shm {
+                if self.sharing.choice == Some(Choice::Shm) {
                     self.end(unfulfilled(&why), after);
                 } else {
                     tell(&why);

@@ -12,10 +12,10 @@ fn service() -> Service {
 /// A client of a service whose ends are to go on as they say, and the service's side.
 fn connect(
     host: &Host,
-    ours: Choice,
-    theirs: Choice,
+    ours: impl Into<Option<Choice>>,
+    theirs: impl Into<Option<Choice>>,
 ) -> (Result<BlockingClient, procall::Error>, procall::Connection) {
-    let (left, right) = local_pair(ours, theirs);
+    let (left, right) = local_pair(ours.into(), theirs.into());
     let serving = host.runtime.block_on(async { service().serve_link(right) }).unwrap();
     (BlockingClient::over(left), serving)
 }
@@ -37,13 +37,17 @@ fn both_ends_go_to_shared_memory_unless_one_does_not_want_it() {
     let host = Host::new();
     let (auto, unix, shm) = (Choice::Auto, Choice::Unix, Choice::Shm);
     for (ours, theirs, found) in [
-        (auto, auto, "shm"),
-        (shm, auto, "shm"),
-        (auto, shm, "shm"),
-        (shm, shm, "shm"),
-        (auto, unix, "unix"),
-        (unix, auto, "unix"),
-        (unix, unix, "unix"),
+        (Some(auto), Some(auto), "shm"),
+        (Some(shm), Some(auto), "shm"),
+        (Some(auto), Some(shm), "shm"),
+        (Some(shm), Some(shm), "shm"),
+        (Some(auto), Some(unix), "unix"),
+        (Some(unix), Some(auto), "unix"),
+        (Some(unix), Some(unix), "unix"),
+        // Who accepts takes what who opens asks for.
+        (Some(auto), None, "shm"),
+        (Some(shm), None, "shm"),
+        (Some(unix), None, "unix"),
     ] {
         let (client, serving) = connect(&host, ours, theirs);
         assert_eq!(settle(&client.unwrap(), &serving), [found; 2], "{ours:?} and {theirs:?}");

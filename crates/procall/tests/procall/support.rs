@@ -33,8 +33,8 @@ pub(crate) fn pair(transport: Transport) -> (Box<dyn Link>, Box<dyn Link>) {
             let (left, right) = mem::pair(&options).unwrap();
             (Box::new(left), Box::new(right))
         }
-        Transport::Unix => local_pair(Choice::Unix, Choice::Unix),
-        Transport::Shm => local_pair(Choice::Shm, Choice::Shm),
+        Transport::Unix => local_pair(Some(Choice::Unix), Some(Choice::Unix)),
+        Transport::Shm => local_pair(Some(Choice::Shm), Some(Choice::Shm)),
         Transport::Tcp => {
             let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
             let address = listener.local_addr().unwrap();
@@ -46,7 +46,10 @@ pub(crate) fn pair(transport: Transport) -> (Box<dyn Link>, Box<dyn Link>) {
 }
 
 /// Two ends of a Unix link that are to go on as each of them says.
-pub(crate) fn local_pair(left: Choice, right: Choice) -> (Box<dyn Link>, Box<dyn Link>) {
+pub(crate) fn local_pair(
+    left: Option<Choice>,
+    right: Option<Choice>,
+) -> (Box<dyn Link>, Box<dyn Link>) {
     let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
     let link = |socket: std::os::unix::net::UnixStream, choice| {
         let options = LinkOptions { choice, ..LinkOptions::default() };
