@@ -57,6 +57,19 @@ pub(crate) struct Cell {
     /// `None` when the caller starts its own partner.
     pub(crate) serve: Option<Program>,
     pub(crate) call: Program,
+    /// `PROCALL_TRANSPORT` of both.
+    pub(crate) transport: &'static str,
+}
+
+impl Cell {
+    const fn new(name: &'static str, serve: Option<Program>, call: Program) -> Self {
+        Self { name, serve, call, transport: "unix" }
+    }
+
+    /// Both in shared memory, or not at all.
+    const fn in_shared_memory(name: &'static str, serve: Program, call: Program) -> Self {
+        Self { name, serve: Some(serve), call, transport: "shm" }
+    }
 }
 
 /// A program of a cell. It gets the socket's path, a caller the window in milliseconds after it.
@@ -73,64 +86,85 @@ pub(crate) enum Program {
 pub(crate) const FLOOR: &str = "floor: blocking ping-pong";
 
 pub(crate) const CELLS: &[Cell] = &[
-    Cell {
-        name: FLOOR,
-        serve: Some(Program::Own("serve-floor")),
-        call: Program::Own("call-floor"),
-    },
-    Cell {
-        name: "rust inline -> rust task",
-        serve: Some(Program::Own("serve-task")),
-        call: Program::Own("call-inline"),
-    },
-    Cell {
-        name: "rust inline -> rust inline",
-        serve: Some(Program::Own("serve-inline")),
-        call: Program::Own("call-inline"),
-    },
-    Cell {
-        name: "rust task -> rust task",
-        serve: Some(Program::Own("serve-task")),
-        call: Program::Own("call-task"),
-    },
-    Cell {
-        name: "rust inline -> engine -> rust task",
-        serve: Some(Program::Own("serve-engine")),
-        call: Program::Own("call-inline"),
-    },
-    Cell {
-        name: "rust task -> engine -> rust task",
-        serve: Some(Program::Own("serve-engine")),
-        call: Program::Own("call-task"),
-    },
+    Cell::new(FLOOR, Some(Program::Own("serve-floor")), Program::Own("call-floor")),
+    Cell::new(
+        "rust inline -> rust task",
+        Some(Program::Own("serve-task")),
+        Program::Own("call-inline"),
+    ),
+    Cell::new(
+        "rust inline -> rust inline",
+        Some(Program::Own("serve-inline")),
+        Program::Own("call-inline"),
+    ),
+    Cell::new(
+        "rust task -> rust task",
+        Some(Program::Own("serve-task")),
+        Program::Own("call-task"),
+    ),
+    Cell::in_shared_memory(
+        "shm: rust inline -> rust task",
+        Program::Own("serve-task"),
+        Program::Own("call-inline"),
+    ),
+    Cell::in_shared_memory(
+        "shm: rust inline -> rust inline",
+        Program::Own("serve-inline"),
+        Program::Own("call-inline"),
+    ),
+    Cell::in_shared_memory(
+        "shm: rust task -> rust task",
+        Program::Own("serve-task"),
+        Program::Own("call-task"),
+    ),
+    Cell::new(
+        "rust inline -> engine -> rust task",
+        Some(Program::Own("serve-engine")),
+        Program::Own("call-inline"),
+    ),
+    Cell::new(
+        "rust task -> engine -> rust task",
+        Some(Program::Own("serve-engine")),
+        Program::Own("call-task"),
+    ),
     #[cfg(feature = "peers")]
-    Cell {
-        name: "peer: NATS request -> reply",
-        serve: Some(Program::Own("serve-nats")),
-        call: Program::Own("call-nats"),
-    },
-    Cell {
-        name: "rust inline -> python",
-        serve: Some(Program::Python("py_service.py")),
-        call: Program::Own("call-inline"),
-    },
-    Cell {
-        name: "rust inline -> node",
-        serve: Some(Program::Node("node_service.mjs")),
-        call: Program::Own("call-inline"),
-    },
-    Cell { name: "peer: multiprocessing.Pipe", serve: None, call: Program::Python("py_pipe.py") },
-    Cell {
-        name: "python sync -> python",
-        serve: Some(Program::Python("py_service.py")),
-        call: Program::Python("py_client.py"),
-    },
-    Cell { name: "peer: child_process IPC", serve: None, call: Program::Node("node_ipc.mjs") },
-    Cell {
-        name: "node -> node",
-        serve: Some(Program::Node("node_service.mjs")),
-        call: Program::Node("node_client.mjs"),
-    },
+    Cell::new(
+        "peer: NATS request -> reply",
+        Some(Program::Own("serve-nats")),
+        Program::Own("call-nats"),
+    ),
+    Cell::new(
+        "rust inline -> python",
+        Some(Program::Python("py_service.py")),
+        Program::Own("call-inline"),
+    ),
+    Cell::in_shared_memory(
+        "shm: rust inline -> python",
+        Program::Python("py_service.py"),
+        Program::Own("call-inline"),
+    ),
+    Cell::new(
+        "rust inline -> node",
+        Some(Program::Node("node_service.mjs")),
+        Program::Own("call-inline"),
+    ),
+    Cell::new("peer: multiprocessing.Pipe", None, Program::Python("py_pipe.py")),
+    Cell::new(
+        "python sync -> python",
+        Some(Program::Python("py_service.py")),
+        Program::Python("py_client.py"),
+    ),
+    Cell::in_shared_memory(
+        "shm: python sync -> python",
+        Program::Python("py_service.py"),
+        Program::Python("py_client.py"),
+    ),
+    Cell::new("peer: child_process IPC", None, Program::Node("node_ipc.mjs")),
+    Cell::new(
+        "node -> node",
+        Some(Program::Node("node_service.mjs")),
+        Program::Node("node_client.mjs"),
+    ),
 ];
 
 /// One cell's measurements, a round each; a round in which it failed is missing.
@@ -198,11 +232,13 @@ fn measure(cell: &Cell, window_ms: u64) -> Result<Measured, Box<dyn std::error::
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("s");
     let _server = match cell.serve {
-        Some(program) => Some(start(program, &path)?),
+        Some(program) => Some(start(cell, program, &path)?),
         None => None,
     };
-    let output =
-        command(cell.call, &path)?.arg(window_ms.to_string()).stderr(Stdio::inherit()).output()?;
+    let output = command(cell, cell.call, &path)?
+        .arg(window_ms.to_string())
+        .stderr(Stdio::inherit())
+        .output()?;
     if !output.status.success() {
         return Err(format!("the caller ended with {}", output.status).into());
     }
@@ -210,9 +246,14 @@ fn measure(cell: &Cell, window_ms: u64) -> Result<Measured, Box<dyn std::error::
 }
 
 /// Starts a server and waits until it can be called.
-fn start(program: Program, path: &Path) -> Result<Running, Box<dyn std::error::Error>> {
-    let mut server =
-        Running(command(program, path)?.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?);
+fn start(
+    cell: &Cell,
+    program: Program,
+    path: &Path,
+) -> Result<Running, Box<dyn std::error::Error>> {
+    let mut server = Running(
+        command(cell, program, path)?.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?,
+    );
     if !matches!(program, Program::Own(_)) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while UnixStream::connect(path).is_err() {
@@ -232,7 +273,7 @@ fn start(program: Program, path: &Path) -> Result<Running, Box<dyn std::error::E
     Ok(server)
 }
 
-fn command(program: Program, path: &Path) -> std::io::Result<Command> {
+fn command(cell: &Cell, program: Program, path: &Path) -> std::io::Result<Command> {
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
     let mut command = match program {
         Program::Own(role) => {
@@ -252,6 +293,6 @@ fn command(program: Program, path: &Path) -> std::io::Result<Command> {
             command
         }
     };
-    command.arg(path);
+    command.arg(path).env("PROCALL_TRANSPORT", cell.transport);
     Ok(command)
 }
