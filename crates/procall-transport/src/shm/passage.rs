@@ -290,13 +290,12 @@ impl Passage {
             match stream.inbox.take() {
                 Ok(Some(at)) => return Ok(Some(at)),
                 Ok(None) => {}
-                Err(LinkError::Empty) if self.takes_records() => match stream.inbox.take_record() {
-                    Some(record) => {
+                Err(LinkError::Empty) if self.takes_records() => {
+                    if let Some(record) = stream.inbox.take_record() {
                         self.handle(record, stream)?;
                         continue;
                     }
-                    None => {}
-                },
+                }
                 Err(error) => return Err(error),
             }
             let more = match self.receives {

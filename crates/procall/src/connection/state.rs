@@ -338,22 +338,6 @@ impl State {
         self.end(Fault { code: ErrorCode::ConnectionLost, message, remote: false }, after);
     }
 
-    /// Whether what it came for is there.
-    pub(crate) fn has_what_it_wants(&self) -> bool {
-        let there = |known: &Arc<Registration>| !known.methods.is_empty();
-        !self.wants || self.peer_registration.as_ref().is_some_and(there)
-    }
-
-    /// Whether calls may begin.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.session.is_ready() && self.has_what_it_wants() && self.sharing.is_settled()
-    }
-
-    /// Whether nothing moves on the link any more.
-    pub(crate) fn is_over(&self) -> bool {
-        self.lost || self.ended.is_some()
-    }
-
     /// Takes what has arrived, then ends the connection with an error of somebody who knows better why.
     pub(crate) fn fail_with(&mut self, error: &Error, after: &mut After) {
         /// More bursts than a socket's buffer can hold: a peer that still sends cannot keep us here.

@@ -115,9 +115,7 @@ impl Shared {
             let ended = found.is_ready() || due;
             let woken = if ended {
                 Ok(false)
-            } else if lead && more {
-                Ok(true)
-            } else if lead && look.is_some_and(|look| self.finds_news(&look)) {
+            } else if lead && (more || look.is_some_and(|look| self.finds_news(&look))) {
                 Ok(true)
             } else if lead {
                 self.sleep_in_link(timeout)
