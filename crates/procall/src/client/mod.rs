@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::finder::Finder;
 #[cfg(feature = "tokio")]
 use crate::registration::Registration;
+use crate::tls::TlsFiles;
 
 /// Encodes params for a call: a tuple or array binds by position, a struct or map by name, `()` is no arguments.
 pub(crate) fn encode_params<P: Serialize>(params: P) -> Result<Vec<u8>, Error> {
@@ -69,7 +70,7 @@ impl Drop for Closing {
 
 #[cfg(feature = "tokio")]
 impl Client {
-    /// Connects to a service by name, or by address such as `unix:/path` or `tcp:127.0.0.1:9000`, and waits up to 5 s for it to be there.
+    /// Connects to a service by name, or by address such as `unix:/path`, `tcp:127.0.0.1:9000` or `tls:example.org:9000`, and waits up to 5 s for it to be there.
     ///
     /// # Errors
     ///
@@ -104,7 +105,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
-        let mut finder = Finder::new(target, options.patience);
+        let mut finder = Finder::new(target, options.patience).secured(options.tls.clone());
         let link = loop {
             match finder.try_open()? {
                 Some(link) => break link,
@@ -256,6 +257,8 @@ pub struct ConnectOptions {
     /// The token to show to an engine that wants one. Without it, an engine is shown what the file of `PROCALL_ENGINE_TOKEN_FILE` holds, and
     /// others are shown none. `Debug` does not show it.
     pub token: Option<Vec<u8>>,
+    /// How to check the other side over TLS, and what to show it of oneself; what the environment says without it.
+    pub tls: TlsFiles,
 }
 
 impl std::fmt::Debug for ConnectOptions {
@@ -264,13 +267,14 @@ impl std::fmt::Debug for ConnectOptions {
             .field("patience", &self.patience)
             .field("name", &self.name)
             .field("token", &self.token.as_ref().map(|_| "a secret"))
+            .field("tls", &self.tls)
             .finish()
     }
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { patience: Finder::PATIENCE, name: None, token: None }
+        Self { patience: Finder::PATIENCE, name: None, token: None, tls: TlsFiles::default() }
     }
 }
 
