@@ -44,8 +44,14 @@ impl Attached {
             Ok(connection)
         };
         let config = Config { token, ..config(Some(&name)) };
-        let place = 
-            Attachment::begin_secured(engine, tls, patience, registration, config, Box::new(connect))?;
+        let place = Attachment::begin_secured(
+            engine,
+            tls,
+            patience,
+            registration,
+            config,
+            Box::new(connect),
+        )?;
         let connection = poll_fn(|cx| place.poll_connection(cx.waker())).await?;
         Ok(Self { place, connection })
     }

@@ -98,12 +98,11 @@ pub(crate) fn fault(error: &TlsError) -> (ErrorCode, String) {
             ErrorCode::Unauthenticated,
             "give one that is in its time and signed by an authority that the other side trusts",
         ),
-        TlsError::PeerIsPlain => {
-            (ErrorCode::ProtocolError, "connect with tcp: instead of tls:, or have it listen with tls:")
-        }
-        TlsError::PeerSpeaksTls => {
-            (ErrorCode::ProtocolError, "connect with tls: instead of tcp:")
-        }
+        TlsError::PeerIsPlain => (
+            ErrorCode::ProtocolError,
+            "connect with tcp: instead of tls:, or have it listen with tls:",
+        ),
+        TlsError::PeerSpeaksTls => (ErrorCode::ProtocolError, "connect with tls: instead of tcp:"),
         TlsError::HungUp => (
             ErrorCode::ConnectionLost,
             "it is stopping or full, or speaks no TLS: then connect with tcp: instead of tls:",
@@ -194,8 +193,9 @@ mod loading {
     fn identity(cert: &Path, key: &Path) -> Result<Identity, Error> {
         let secret = surroundings::read_secret(key)?;
         let chain = read(cert)?;
-        Identity::from_pem(&chain, &secret)
-            .map_err(|error| Error::invalid(format!("{} and {}: {error}", cert.display(), key.display())))
+        Identity::from_pem(&chain, &secret).map_err(|error| {
+            Error::invalid(format!("{} and {}: {error}", cert.display(), key.display()))
+        })
     }
 }
 
