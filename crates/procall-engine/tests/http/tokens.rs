@@ -122,7 +122,11 @@ async fn json_rpc_has_the_rights_of_its_token_too() {
 }
 
 /// What the lab says to `1 + 2` over an open socket.
-async fn over_socket(house: &House, headers: &[(&'static str, &str)], inside: Option<&str>) -> Value {
+async fn over_socket(
+    house: &House,
+    headers: &[(&'static str, &str)],
+    inside: Option<&str>,
+) -> Value {
     let mut socket = open(house, headers).await.unwrap();
     let info = inside.map_or_else(|| json!({}), |token| json!({"token": token}));
     say(&mut socket, json!({"type": "hello", "min": 1, "max": 1, "info": info})).await;
@@ -139,9 +143,7 @@ async fn a_websocket_has_the_rights_of_the_token_of_its_request_or_of_the_one_sh
     let (house, _worker) = lab(|builder| builder).await;
     let bearer = |token: &str| format!("Bearer {token}");
     let protocol = |token: &str| format!("procall, bearer.{token}");
-    for headers in
-        [("authorization", bearer(ADDS)), ("sec-websocket-protocol", protocol(ADDS))]
-    {
+    for headers in [("authorization", bearer(ADDS)), ("sec-websocket-protocol", protocol(ADDS))] {
         let answer = over_socket(&house, &[(headers.0, &headers.1)], None).await;
         assert_eq!(answer["result"], 3.0, "{answer}");
     }
