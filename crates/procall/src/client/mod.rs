@@ -131,6 +131,29 @@ impl Client {
         Ok(Self { shared: Arc::new(Closing { line: Line::Fixed(connection) }) })
     }
 
+    /// The same with the name and the token of these options.
+    ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), procall::Error> {
+    /// use std::time::Duration;
+    /// use procall::{Client, ConnectOptions, Finder};
+    ///
+    /// let mut engine = Finder::new("tls:engine.example:8443", Duration::ZERO);
+    /// let link = engine.wait(&mut || false)?;
+    /// let options = ConnectOptions { token: engine.token()?, ..ConnectOptions::default() };
+    /// let client = Client::over_with(link, options).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn over_with(
+        link: Box<dyn procall_transport::Link>,
+        options: ConnectOptions,
+    ) -> Result<Self, Error> {
+        let config =
+            procall_proto::Config { token: options.token, ..config(options.name.as_deref()) };
+        let connection = Self::greet(link, config).await?;
+        Ok(Self { shared: Arc::new(Closing { line: Line::Fixed(connection) }) })
+    }
+
     async fn greet(
         link: Box<dyn procall_transport::Link>,
         config: procall_proto::Config,
