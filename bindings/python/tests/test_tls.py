@@ -37,7 +37,7 @@ class House:
 
     def shop(self, **environment: str) -> Process:
         """A service that has registered over TLS, with what its environment says."""
-        argv = [sys.executable, str(HERE / "services" / "shop.py")]
+        argv = [sys.executable, str(HERE / "services" / "shop.py"), "plain"]
         where = {"PROCALL_ENGINE": self.address, "PROCALL_TLS_CA": self.file("ca.pem")}
         # Elsewhere, so that it has no other way.
         elsewhere = {"XDG_RUNTIME_DIR": str(self.files)}
