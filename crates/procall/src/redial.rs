@@ -18,6 +18,7 @@ use crate::lookout::{self, Watches};
 use crate::metrics::{Meter, Metrics};
 use crate::pauses::Pauses;
 use crate::registration::Registration;
+use crate::retry::RetryBudgets;
 use crate::tls::TlsFiles;
 
 /// Calls that may wait while there is no connection; then OVERLOADED.
@@ -58,6 +59,7 @@ struct Shared {
     config: Config,
     connect: Box<Connect>,
     meter: Arc<Meter>,
+    budgets: RetryBudgets,
     state: Mutex<State>,
     /// Told when there is no more to look for.
     changed: Condvar,
@@ -113,6 +115,7 @@ impl Redial {
             config,
             connect,
             meter,
+            budgets: RetryBudgets::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
         };
@@ -155,7 +158,15 @@ impl Channel for Redial {
     }
 
     fn metrics(&self) -> Metrics {
-        self.shared.meter.metrics()
+        Metrics { retries: self.shared.budgets.retries(), ..self.shared.meter.metrics() }
+    }
+
+    fn retry_budgets(&self) -> Option<&RetryBudgets> {
+        Some(&self.shared.budgets)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.shared.lock().closed
     }
 
     fn close(&self) {

@@ -131,7 +131,7 @@ impl Client {
         Ok(Self { shared: Arc::new(Closing { line: Line::Fixed(connection) }) })
     }
 
-    /// The same with the name and the token of these options.
+    /// The same with the name, the token and the compression of these options.
     ///
     /// ```no_run
     /// # async fn f() -> Result<(), procall::Error> {
@@ -148,8 +148,11 @@ impl Client {
         link: Box<dyn procall_transport::Link>,
         options: ConnectOptions,
     ) -> Result<Self, Error> {
-        let config =
-            procall_proto::Config { token: options.token, ..config(options.name.as_deref()) };
+        let config = procall_proto::Config {
+            token: options.token,
+            compression: options.compression,
+            ..config(options.name.as_deref())
+        };
         let connection = Self::greet(link, config).await?;
         Ok(Self { shared: Arc::new(Closing { line: Line::Fixed(connection) }) })
     }
@@ -282,6 +285,11 @@ pub struct ConnectOptions {
     pub token: Option<Vec<u8>>,
     /// How to check the other side over TLS, and what to show it of oneself; what the environment says without it.
     pub tls: TlsFiles,
+    /// Whether long messages travel compressed, if the other side wants that too: off, unless [`PROCALL_COMPRESSION`] says otherwise. It is
+    /// for slow links: on one machine it costs more than it saves.
+    ///
+    /// [`PROCALL_COMPRESSION`]: crate::surroundings::compression
+    pub compression: bool,
 }
 
 impl std::fmt::Debug for ConnectOptions {
@@ -291,13 +299,20 @@ impl std::fmt::Debug for ConnectOptions {
             .field("name", &self.name)
             .field("token", &self.token.as_ref().map(|_| "a secret"))
             .field("tls", &self.tls)
+            .field("compression", &self.compression)
             .finish()
     }
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { patience: Finder::PATIENCE, name: None, token: None, tls: TlsFiles::default() }
+        Self {
+            patience: Finder::PATIENCE,
+            name: None,
+            token: None,
+            tls: TlsFiles::default(),
+            compression: crate::surroundings::compression(),
+        }
     }
 }
 
@@ -305,6 +320,7 @@ pub(crate) fn config(name: Option<&str>) -> procall_proto::Config {
     procall_proto::Config {
         name: name.unwrap_or_else(|| crate::program_name()).to_owned(),
         pid: std::process::id(),
+        compression: crate::surroundings::compression(),
         ..procall_proto::Config::default()
     }
 }
@@ -314,8 +330,11 @@ pub(crate) fn config_for(
     finder: &Finder,
     options: &ConnectOptions,
 ) -> Result<procall_proto::Config, Error> {
-    let config =
-        procall_proto::Config { token: options.token.clone(), ..config(options.name.as_deref()) };
+    let config = procall_proto::Config {
+        token: options.token.clone(),
+        compression: options.compression,
+        ..config(options.name.as_deref())
+    };
     finder.config(config)
 }
 

@@ -68,6 +68,7 @@ pub struct Service {
     own_name: Option<String>,
     engine_token: Option<Vec<u8>>,
     engine_tls: TlsFiles,
+    compression: bool,
 }
 
 impl Service {
@@ -88,6 +89,7 @@ impl Service {
             own_name: None,
             engine_token: None,
             engine_tls: TlsFiles::default(),
+            compression: crate::surroundings::compression(),
         }
     }
 
@@ -137,9 +139,27 @@ impl Service {
         self
     }
 
+    /// Whether long messages travel compressed between it and callers, or an engine, that want that too: off, unless
+    /// [`PROCALL_COMPRESSION`](crate::surroundings::compression) says otherwise. It is for slow links.
+    ///
+    /// ```
+    /// let service = procall::Service::new("maps").method("tile", |_x: u32, _y: u32| "").compression(true);
+    /// # let _ = service;
+    /// ```
+    #[must_use]
+    pub fn compression(mut self, compression: bool) -> Self {
+        self.compression = compression;
+        self
+    }
+
     #[cfg(feature = "tokio")]
     pub(crate) fn engine_tls_given(&self) -> TlsFiles {
         self.engine_tls.clone()
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn compresses(&self) -> bool {
+        self.compression
     }
 
     #[cfg(feature = "tokio")]
