@@ -22,6 +22,7 @@ export interface Native {
     engine: string | null,
     name: string | null,
     script: string | null,
+    tls: { ca?: string | undefined; cert?: string | undefined; key?: string | undefined },
   ): void;
   look(id: number): void;
   close(channel: number): Metrics | null;
