@@ -250,7 +250,8 @@ fn arrive(
             flags |= if arguments.is_some() { BY_NAME } else { 0 };
             let at = id
                 .map(|id| {
-                    served.insert(Served::new(connection.clone(), id, call.remaining())) as u32
+                    let meta = batch.meta(call);
+                    served.insert(Served::new(connection.clone(), id, call.remaining(), meta)) as u32
                 })
                 .unwrap_or(inbound as u32);
             // Whole milliseconds, rounded up, so that a call is not thought to be late before it is.

@@ -217,7 +217,7 @@ class Caller:
 
     async def pool(self, command):
         options = {name: command[name] for name in ("workers", "queue", "env") if name in command}
-        pool = procall.aio.Pool(command["command"], show_output=False, backoff=0.1, **options)
+        pool = procall.aio.Pool(command["command"], show_output=False, **options)
         self.channels[command["as"]] = await pool
         return {}
 
