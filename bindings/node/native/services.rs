@@ -88,6 +88,13 @@ impl State {
     ) -> Result<(), Error> {
         let connection = Connection::serving(link, side, config);
         let stage = if side == Side::Initiator { Stage::Greeting } else { Stage::Serving };
+        if side == Side::Acceptor
+            && let Some(service) = self.services.get(service)
+        {
+            // So that callers know of each method whether it takes or gives a stream. One that is too long for a message is still told to
+            // those who ask for `procall.methods`.
+            let _ = connection.register(service.table.registration());
+        }
         self.serve_on(service, connection, stage)
     }
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Long enough for every machine; nothing waits for it that goes well.
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Silent(AssertionError):
