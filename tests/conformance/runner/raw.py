@@ -1,13 +1,18 @@
 """A peer that sends whatever bytes it likes, and the little MessagePack that it takes to read answers."""
 
+import contextlib
+import itertools
 import json
+import queue
 import socket
 import struct
+import threading
 from typing import Any
 
-from runner.processes import PATIENCE
+from runner.processes import PATIENCE, Silent
 
 LENGTH = struct.Struct(">I")
+numbers = itertools.count(1)
 
 
 class NotHere(Exception):
@@ -75,64 +80,82 @@ def unpack(data: bytes) -> tuple[Any, int]:
 
 
 class Raw:
-    """One end of a link."""
+    """One end of a link. Pings and registrations are answered while nobody asks what was heard."""
 
     def __init__(self, link: socket.socket) -> None:
         self.link = link
-        link.settimeout(PATIENCE)
+        self.heard: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
 
     @classmethod
     def connect(cls, address: str) -> "Raw":
         scheme, _, place = address.partition(":")
         if scheme == "unix":
             link = socket.socket(socket.AF_UNIX)
-            link.settimeout(PATIENCE)
             link.connect(place)
         else:
             host, _, port = place.rpartition(":")
-            link = socket.create_connection((host, int(port)), PATIENCE)
+            link = socket.create_connection((host, int(port)))
         return cls(link)
 
     def say(self, message: bytes) -> None:
         self.link.sendall(LENGTH.pack(len(message)) + message)
 
+    def hear(self) -> dict[str, Any] | None:
+        """The next message; `None` at the end."""
+        try:
+            return self.heard.get(timeout=PATIENCE)
+        except queue.Empty:
+            raise Silent("nothing was heard") from None
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            # The other side may have ended it.
+            self.link.shutdown(socket.SHUT_RDWR)
+        self.reader.join()
+        self.link.close()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while (head := self._exactly(LENGTH.size)) is not None:
+                message = self._exactly(LENGTH.unpack(head)[0])
+                if message is None:
+                    break
+                if (heard := self._understood(message)) is not None:
+                    self.heard.put(heard)
+        self.heard.put(None)
+
+    def _understood(self, message: bytes) -> dict[str, Any] | None:
+        if message[:1] == b"{":
+            return {"json": json.loads(message)}
+        header, length = unpack(message)
+        match header[0]:
+            case 2:
+                # What it serves, in a message with an id of one byte.
+                self.say(bytes([0x93, 0x03, header[1], 0x00]))
+            case 13:
+                self.say(bytes([0x92, 0x0E]) + message[2:length])
+            case _:
+                body = message[length:]
+                return {"header": header, "body": unpack(body)[0] if body else None}
+        return None
+
     def _exactly(self, count: int) -> bytes | None:
         data = b""
         while len(data) < count:
-            try:
-                part = self.link.recv(count - len(data))
-            except ConnectionResetError:
-                return None
+            part = self.link.recv(count - len(data))
             if not part:
                 return None
             data += part
         return data
-
-    def hear(self) -> dict[str, Any] | None:
-        """The next message, but for pings and the answers to none; `None` at the end."""
-        while (head := self._exactly(LENGTH.size)) is not None:
-            message = self._exactly(LENGTH.unpack(head)[0])
-            if message is None:
-                return None
-            if message[:1] == b"{":
-                return {"json": json.loads(message)}
-            header, length = unpack(message)
-            if header[0] == 13:
-                self.say(bytes([0x92, 0x0E]) + message[2:length])
-                continue
-            body = message[length:]
-            return {"header": header, "body": unpack(body)[0] if body[:1] not in b"{" else None}
-        return None
-
-    def close(self) -> None:
-        self.link.close()
 
 
 def listen(folder: str, kind: str) -> tuple[socket.socket, str]:
     """A place where one subject may come, and its address."""
     if kind == "unix":
         door = socket.socket(socket.AF_UNIX)
-        path = f"{folder}/raw.sock"
+        path = f"{folder}/raw-{next(numbers)}.sock"
         door.bind(path)
         address = f"unix:{path}"
     else:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import struct
+import sys
 import time
 import traceback
 from collections import deque
@@ -227,7 +228,7 @@ class Call:
         result = await handler(self, **args)
         if self.gives:
             self.sender.finish()
-        else:
+        elif self.number is not None:
             answer = {"type": "result", "id": self.number, "ok": True}
             try:
                 self.link.write({**answer, "result": body.marked(result)})
@@ -267,13 +268,13 @@ class Link:
 
     @classmethod
     async def connect(
-        cls, address: str, name: str, handlers: dict[str, Any], want: str | None = None
+        cls, address: str, name: str, handlers: dict[str, Any]
     ) -> "Link":
         host, _, port = address.removeprefix("tcp:").rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port), limit=LONGEST)
         link = cls(reader, writer, handlers, name)
         link.reading = asyncio.create_task(link.read())
-        info = {"name": name, "runtime": "stdlib/1"} | ({} if want is None else {"want": want})
+        info = {"name": name, "runtime": "stdlib/1"}
         link.write({"type": "hello", "min": 1, "max": 1, "info": info})
         await link.welcome
         return link
@@ -292,9 +293,9 @@ class Link:
                 message = json.loads(await self.reader.readexactly(length))
                 for each in message if isinstance(message, list) else [message]:
                     self.handle(each)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            # The end of the link; what was on its way may have run.
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError) as end:
+            # What was on its way may have run.
+            print(f"the link has ended: {end}", file=sys.stderr, flush=True)
         finally:
             for call in list(self.outgoing.values()):
                 call.settle(refusal=Refusal("CONNECTION_LOST", "maybe", "the engine is gone"))
@@ -328,8 +329,10 @@ class Link:
                     error = dict(message.get("error", message))
                     code, executed = error.pop("code"), error.pop("executed", "maybe")
                     ours.settle(refusal=Refusal(code, executed, **error))
-            case "error" | "fault":
-                raise ConnectionError(f"the engine complains: {message}")
+            case "error":
+                print(f"the engine complains: {message}", file=sys.stderr, flush=True)
+            case "fault":
+                raise ConnectionError(f"the engine ends the link: {message}")
             case "item":
                 # Both sides may have a call of one number: an item is for the call that takes items.
                 (ours if ours is not None and ours.streams else theirs or ours).stream.item(

@@ -227,6 +227,7 @@ class Caller:
 
     def __init__(self) -> None:
         self.links: dict[str, Link] = {}
+        self.targets: dict[str, str] = {}
         self.calls: dict[int, Any] = {}
 
     def begin(self, command: dict[str, Any]) -> Any:
@@ -234,8 +235,14 @@ class Caller:
         return getattr(self, command["do"])(command)
 
     async def connect(self, command):
-        self.links[command["as"]] = await Link.connect(ENGINE, "caller", {}, command["target"])
+        self.links[command["as"]] = await Link.connect(ENGINE, "caller", {})
+        self.targets[command["as"]] = command["target"]
         return {}
+
+    def full(self, command):
+        """The method's full name: a bare one is one of the service that was connected to."""
+        method = command["method"]
+        return method if "." in method else f"{self.targets[command['on']]}.{method}"
 
     def start(self, command, streams):
         named = {
@@ -247,7 +254,7 @@ class Caller:
         meta = dict(named.pop("meta", {}))
         meta |= {name: named.pop(name) for name in ("key", "wait") if name in named}
         call = self.links[command["on"]].start(
-            command["method"],
+            self.full(command),
             command.get("params", []),
             timeout_ms=timeout_ms,
             meta=meta,
@@ -302,7 +309,7 @@ class Caller:
 
     def notify(self, command):
         meta = command.get("meta", {})
-        self.links[command["on"]].notify(command["method"], command.get("params", []), meta)
+        self.links[command["on"]].notify(self.full(command), command.get("params", []), meta)
         return NOW
 
 
