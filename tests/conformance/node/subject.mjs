@@ -1,5 +1,7 @@
 // The Node subject of the conformance cases; `spec/scenarios/README.md` says what it does.
 // `subject.mjs worker` serves, `subject.mjs caller` obeys the lines of its standard input.
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { connect, context, Pool, ProcallError, service } from "procall";
 import { fill, isFill, lines, say } from "./lines.mjs";
@@ -73,6 +75,15 @@ const methods = {
   bad_result: () => 2n ** 64n,
   large: (size) => fill(size),
   die: (code) => process.exit(code),
+  /** Exits when it is called with a token for the first time, whichever worker that was. */
+  die_once(token) {
+    const mark = join(process.env.SUBJECT_FOLDER, `died ${token}`);
+    if (!existsSync(mark)) {
+      writeFileSync(mark, "");
+      process.exit(1);
+    }
+    return token;
+  },
   steps(n) {
     const ctx = context();
     for (let step = 1; step <= n; step += 1) ctx.progress(step, n, `step ${step}`);

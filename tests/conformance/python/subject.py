@@ -7,6 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import procall
@@ -149,6 +150,16 @@ async def large(size: int) -> bytes:
 @subject.method
 async def die(code: int) -> None:
     os._exit(code)
+
+
+@subject.method
+async def die_once(token: str) -> str:
+    """Exits when it is called with a token for the first time, whichever worker that was."""
+    mark = Path(os.environ["SUBJECT_FOLDER"]) / f"died {token}"
+    if not mark.exists():
+        mark.touch()
+        os._exit(1)
+    return token
 
 
 @subject.method

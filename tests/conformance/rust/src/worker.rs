@@ -33,6 +33,7 @@ trait Subject {
     async fn bad_result(&self) -> Value;
     async fn large(&self, size: usize) -> Bytes;
     async fn die(&self, code: i32) -> ();
+    async fn die_once(&self, token: String) -> String;
     async fn steps(&self, ctx: Context, n: u64) -> u64;
     async fn facts(&self, ctx: Context) -> Value;
     async fn who(&self) -> Value;
@@ -210,6 +211,18 @@ impl Subject for Worker {
 
     async fn die(&self, code: i32) {
         std::process::exit(code);
+    }
+
+    /// Exits when it is called with a token for the first time, whichever worker that was.
+    async fn die_once(&self, token: String) -> String {
+        let folder = std::env::var_os("SUBJECT_FOLDER").unwrap_or_default();
+        let mark = std::path::Path::new(&folder).join(format!("died {token}"));
+        if !mark.exists() {
+            // Without the mark it would exit for ever, which the case would show.
+            let _ = std::fs::File::create(mark);
+            std::process::exit(1);
+        }
+        token
     }
 
     async fn steps(&self, ctx: Context, n: u64) -> u64 {
