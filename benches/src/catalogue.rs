@@ -12,15 +12,8 @@ use crate::cells::Program;
 use crate::placement::Placement;
 
 /// Who calls whom, as it is chosen on the command line.
-pub(crate) const PAIRS: &[&str] = &[
-    "floor",
-    "rust-rust",
-    "rust-python",
-    "python-python",
-    "rust-node",
-    "node-node",
-    "routed",
-];
+pub(crate) const PAIRS: &[&str] =
+    &["floor", "rust-rust", "rust-python", "python-python", "rust-node", "node-node", "routed"];
 
 /// What a cell is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

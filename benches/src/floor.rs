@@ -20,7 +20,11 @@ pub(crate) fn serve(task: &Task) -> std::io::Result<()> {
         loop {
             if let Err(error) = stream.read_exact(&mut buffer) {
                 // The caller is through.
-                return if error.kind() == std::io::ErrorKind::UnexpectedEof { Ok(()) } else { Err(error) };
+                return if error.kind() == std::io::ErrorKind::UnexpectedEof {
+                    Ok(())
+                } else {
+                    Err(error)
+                };
             }
             stream.write_all(&touch(&buffer).to_le_bytes())?;
         }

@@ -17,7 +17,7 @@ fn count(task: &Task) -> usize {
 
 /// The engine at a socket, and one process with all the workers.
 pub(crate) async fn serve_engine(task: &Task) -> Result<(), Failure> {
-    let address = format!("unix:{}", task.path);
+    let address = task.address();
     let engine = Engine::builder().listen(address.parse()?).start()?;
     let mut workers = Command::new(std::env::current_exe()?)
         .args(["serve-registered-often", &task.path, "0", &task.workload.to_string()])
@@ -45,7 +45,7 @@ pub(crate) async fn serve_engine(task: &Task) -> Result<(), Failure> {
 /// So many workers of the same service, each with a registration and a connection of its own.
 pub(crate) async fn serve_registered(task: &Task) -> Result<(), Failure> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    let address = format!("unix:{}", task.path);
+    let address = task.address();
     let mut serving = tokio::task::JoinSet::new();
     for number in 0..count(task) {
         let service = service(Workload::Small).worker_name(format!("calc-{number}"));

@@ -185,6 +185,8 @@ mod tests {
         assert!(!chosen.is_empty());
         assert!(chosen.iter().all(|cell| cell.pair == "rust-rust" || cell.kind == Kind::Floor));
         assert!(chosen.iter().all(|cell| cell.section == Section::Small));
-        assert!(options.wants_placement(Placement::One) && !options.wants_placement(Placement::Two));
+        assert!(
+            options.wants_placement(Placement::One) && !options.wants_placement(Placement::Two)
+        );
     }
 }

@@ -98,9 +98,7 @@ pub(crate) fn become_program(args: &[String]) -> Failure {
         Ok(command)
     };
     match placed() {
-        Ok(mut command) => {
-            format!("{} cannot be started: {}", args[2], command.exec()).into()
-        }
+        Ok(mut command) => format!("{} cannot be started: {}", args[2], command.exec()).into(),
         Err(error) => error,
     }
 }

@@ -102,7 +102,9 @@ fn look(program: Program) -> Option<String> {
             )
         }
         Program::PeerNode(_, package) => {
-            let import = format!("import({package:?}).catch(e => {{ console.error(e.message); process.exit(1) }})");
+            let import = format!(
+                "import({package:?}).catch(e => {{ console.error(e.message); process.exit(1) }})"
+            );
             said(
                 Command::new("node").args(["-e", &import]).current_dir(scripts()),
                 &note("node").unwrap_or_else(|| PREPARE.to_owned()),

@@ -42,16 +42,17 @@ pub(crate) fn chosen(options: &Options) -> Vec<(Cell, Placement)> {
     let stands_under = |floor: &Cell| {
         floor.name == FLOOR
             && !options.check
-            && wanted.iter().any(|cell| (cell.section, cell.workload) == (floor.section, floor.workload))
+            && wanted
+                .iter()
+                .any(|cell| (cell.section, cell.workload) == (floor.section, floor.workload))
     };
     let cells = all.iter().filter(|cell| options.wants(cell) || stands_under(cell));
     let mut chosen = Vec::new();
     for cell in cells {
-        for &placement in &cell.placements {
-            if options.wants_placement(placement) {
-                chosen.push((cell.clone(), placement));
-            }
-        }
+        let wanted = cell.placements.iter().filter(|&&p| options.wants_placement(p));
+        // Whether a cell gives answers does not depend on where it runs.
+        let places = if options.check { 1 } else { usize::MAX };
+        chosen.extend(wanted.take(places).map(|&placement| (cell.clone(), placement)));
     }
     chosen
 }
@@ -86,7 +87,12 @@ pub(crate) fn run(options: &Options) -> Result<Results, Failure> {
         shuffle.order(&mut order);
         for at in order {
             let row = &mut rows[at];
-            progress(start, done, total, &format!("round {round}/{}  {}", options.rounds, title(row)));
+            progress(
+                start,
+                done,
+                total,
+                &format!("round {round}/{}  {}", options.rounds, title(row)),
+            );
             let measured = measure(&row.cell, row.placement, options.window_ms);
             process::sweep();
             if interrupted() {
@@ -136,19 +142,17 @@ fn measure(cell: &Cell, placement: Placement, window_ms: u64) -> Result<Figures,
     };
     let server = cell
         .serve
-        .map(|program| process::serve(program, &task("serve", program, Duration::ZERO), service_cpu))
+        .map(|program| {
+            process::serve(program, &task("serve", program, Duration::ZERO), service_cpu)
+        })
         .transpose()?;
     let Some(program) = cell.call else {
         let server = server.ok_or("there is nobody to look at")?;
         return idle::look(server.pid(), window.max(Duration::from_millis(500)));
     };
     let limit = Duration::from_secs(60) + window * 20;
-    let printed = process::call(
-        program,
-        &task("call", program, window),
-        (caller_cpu, service_cpu),
-        limit,
-    )?;
+    let printed =
+        process::call(program, &task("call", program, window), (caller_cpu, service_cpu), limit)?;
     let figures: Figures = serde_json::from_str(printed.lines().next_back().unwrap_or(""))
         .map_err(|error| format!("the caller printed {printed:?}: {error}"))?;
     // A figure of 0 is one that a program does not measure.

@@ -23,7 +23,7 @@ pub(crate) fn run(role: &str, args: &[String]) -> Result<(), Failure> {
         println!("{}", line(&figures?));
         return Ok(());
     }
-    let figures: Figures = match role {
+    let figures: Figures = match role.split('@').next().unwrap_or(role) {
         "serve-floor" => return Ok(floor::serve(&task)?),
         "serve-tokio" => return runtime()?.block_on(floor_tokio::serve(path)),
         "serve-task" => return runtime()?.block_on(serve_task(&task)),
@@ -68,7 +68,7 @@ pub(crate) fn service(workload: Workload) -> Service {
 }
 
 async fn serve_task(task: &Task) -> Result<(), Failure> {
-    let server = Server::bind(&format!("unix:{}", task.path).parse()?, service(task.workload))?;
+    let server = Server::bind(&task.address().parse()?, service(task.workload))?;
     println!("ready");
     Ok(server.run_until(std::future::pending()).await?)
 }
@@ -116,7 +116,7 @@ fn procall_wire(value: i64, bytes: &mut Vec<u8>) {
 }
 
 fn call_inline(task: &Task) -> Result<Figures, Failure> {
-    let client = BlockingClient::connect(&format!("unix:{}", task.path))?;
+    let client = BlockingClient::connect(&task.address())?;
     if let Some(figures) = work::inline(&client, task)? {
         return Ok(figures);
     }
@@ -141,7 +141,7 @@ fn call_inline(task: &Task) -> Result<Figures, Failure> {
 }
 
 async fn call_task(task: &Task) -> Result<Figures, Failure> {
-    let client = Client::connect(&format!("unix:{}", task.path)).await?;
+    let client = Client::connect(&task.address()).await?;
     if let Some(figures) = work::awaited(&client, task).await? {
         return Ok(figures);
     }

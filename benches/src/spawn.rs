@@ -37,7 +37,9 @@ fn bare(task: &Task, program: &Path, args: &[&str]) -> Result<Figures, Failure> 
     again(
         task,
         || Ok(Command::new(program).args(args).status()?),
-        |status| if status.success() { Ok(()) } else { Err(format!("it ended with {status}").into()) },
+        |status| {
+            if status.success() { Ok(()) } else { Err(format!("it ended with {status}").into()) }
+        },
     )
 }
 

@@ -90,13 +90,13 @@ impl Rate {
 /// Connections to the same service that do nothing, and stay as long as this value.
 pub(crate) fn company(task: &Task) -> Result<Vec<BlockingClient>, Failure> {
     let Workload::Connections(count) = task.workload else { return Ok(Vec::new()) };
-    let target = format!("unix:{}", task.path);
+    let target = task.address();
     (1..count).map(|_| Ok(BlockingClient::connect(&target)?)).collect()
 }
 
 /// What a Python worker spends on a call, by its own clock, when calls come 64 at a time.
 pub(crate) fn dispatch(task: &Task, params: &serde_json::Value) -> Result<Figures, Failure> {
-    let client = BlockingClient::connect(&format!("unix:{}", task.path))?;
+    let client = BlockingClient::connect(&task.address())?;
     let spent = || client.call::<f64>("cpu", ()).wait();
     let batch = || -> Result<u64, Failure> {
         let calls: Result<Vec<_>, _> =

@@ -8,7 +8,8 @@ mod measure;
 mod task;
 
 pub use measure::{
-    IN_FLIGHT, Measured, alone, drive, latency, latency_of, measure, payload, percentiles, throughput, touch,
+    IN_FLIGHT, Measured, alone, drive, latency, latency_of, measure, payload, percentiles,
+    throughput, touch,
 };
 pub use task::{Task, Workload};
 

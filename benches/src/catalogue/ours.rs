@@ -42,8 +42,11 @@ fn from_table(cell: &cells::Cell) -> Partners {
             "rust inline -> rust task" => {
                 &[Section::Small, Section::Large, Section::Stream, Section::Growth]
             }
-            "rust task -> rust task" | "rust inline -> python" | "rust inline -> node"
-            | "python sync -> python" | "node -> node" => STREAMS,
+            "rust task -> rust task"
+            | "rust inline -> python"
+            | "rust inline -> node"
+            | "python sync -> python"
+            | "node -> node" => STREAMS,
             "rust inline -> engine -> rust task" => PAYLOADS,
             _ => SMALL,
         },
@@ -87,6 +90,7 @@ const fn own(role: &'static str) -> Option<Program> {
     Some(Program::Own(role))
 }
 
+/// A pair over another transport than a Unix socket is one line here: `own("serve-task@shm")` and `own("call-inline@shm")` for example.
 const PARTNERS: &[Partners] = &[
     ours(
         "python asyncio -> python",
@@ -95,13 +99,7 @@ const PARTNERS: &[Partners] = &[
         Some(Program::Python("py_asyncio_client.py")),
         STREAMS,
     ),
-    ours(
-        "a Python handler",
-        "rust-python",
-        PYTHON,
-        own("call-dispatch"),
-        &[Section::Dispatch],
-    ),
+    ours("a Python handler", "rust-python", PYTHON, own("call-dispatch"), &[Section::Dispatch]),
     ours(
         "a Python handler that takes a Pydantic model",
         "rust-python",
@@ -110,7 +108,13 @@ const PARTNERS: &[Partners] = &[
         &[Section::Dispatch],
     ),
     ours("a pool's Rust worker", "rust-rust", None, own("call-spawn-rust"), &[Section::Spawn]),
-    ours("a pool's Python worker", "rust-python", None, own("call-spawn-python"), &[Section::Spawn]),
+    ours(
+        "a pool's Python worker",
+        "rust-python",
+        None,
+        own("call-spawn-python"),
+        &[Section::Spawn],
+    ),
     ours("a pool's Node worker", "rust-node", None, own("call-spawn-node"), &[Section::Spawn]),
     ours("a Rust service", "rust-rust", own("serve-task"), None, &[Section::Idle]),
     ours("a Python service", "rust-python", PYTHON, None, &[Section::Idle]),

@@ -74,8 +74,11 @@ impl Entry {
             rounds: rounds.collect(),
             summary: BTreeMap::new(),
         };
-        let names: std::collections::BTreeSet<&String> =
-            entry.rounds.iter().flat_map(|round| round.figures().into_iter().flat_map(Figures::keys)).collect();
+        let names: std::collections::BTreeSet<&String> = entry
+            .rounds
+            .iter()
+            .flat_map(|round| round.figures().into_iter().flat_map(Figures::keys))
+            .collect();
         entry.summary = names
             .into_iter()
             .filter_map(|name| Some((name.clone(), entry.spread(name)?)))

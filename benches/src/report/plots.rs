@@ -26,12 +26,15 @@ pub(super) fn all(document: &Document) -> Vec<(String, String)> {
             continue;
         }
         for placement in Placement::ALL {
-            let here = |entry: &&Entry| entry.section == name && entry.placement == placement.name();
+            let here =
+                |entry: &&Entry| entry.section == name && entry.placement == placement.name();
             let here: Vec<&Entry> = document.cells.iter().filter(here).collect();
             let (title, columns) = columns(name);
             // A plot for each figure but the tail, which stands in the table.
             for (figure, unit) in columns.iter().filter(|(figure, _)| *figure != "p99_us") {
-                if let Some(svg) = plot(&format!("{title} ({})", placement.name()), (figure, unit), &here) {
+                if let Some(svg) =
+                    plot(&format!("{title} ({})", placement.name()), (figure, unit), &here)
+                {
                     plots.push((format!("{name}-{}-{figure}", placement.name()), svg));
                 }
             }
@@ -74,7 +77,9 @@ fn growth(document: &Document) -> Vec<(String, String)> {
     ] {
         let mut found: Vec<Line> = Vec::new();
         for entry in document.cells.iter().filter(|entry| entry.section == "growth") {
-            let Some(count) = entry.workload.strip_prefix(kind).and_then(|rest| rest.strip_prefix('-')) else {
+            let Some(count) =
+                entry.workload.strip_prefix(kind).and_then(|rest| rest.strip_prefix('-'))
+            else {
                 continue;
             };
             let (Ok(count), Some(spread)) = (count.parse::<f64>(), entry.spread("p50_us")) else {

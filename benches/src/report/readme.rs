@@ -33,11 +33,14 @@ pub(crate) fn readme(file: &Path) -> Result<String, Box<dyn Error>> {
 
 fn table(document: &Document) -> Result<String, Box<dyn Error>> {
     let find = |cell: &str| {
-        document.cells.iter().find(|entry| {
-            entry.cell == cell && entry.section == "small" && entry.placement == "1c"
-        })
+        document
+            .cells
+            .iter()
+            .find(|entry| entry.cell == cell && entry.section == "small" && entry.placement == "1c")
     };
-    let floor = find(FLOOR).ok_or("there are no small calls on one core; run `make bench ARGS='--only small --placement 1c'`")?;
+    let floor = find(FLOOR).ok_or(
+        "there are no small calls on one core; run `make bench ARGS='--only small --placement 1c'`",
+    )?;
     let mut text = String::new();
     let day = document.taken.split('T').next().unwrap_or(&document.taken);
     let middle = |entry: &Entry, figure: &str| entry.spread(figure).map(|spread| spread.median);
@@ -50,17 +53,22 @@ fn table(document: &Document) -> Result<String, Box<dyn Error>> {
         document.rounds,
         middle(floor, "p50_us").map_or("-".to_owned(), number),
     )?;
-    writeln!(text, "| caller → service | round trip | ratio to the floor | calls/s, 64 in flight |")?;
+    writeln!(
+        text,
+        "| caller → service | round trip | ratio to the floor | calls/s, 64 in flight |"
+    )?;
     writeln!(text, "|---|---|---|---|")?;
     for (cell, name) in LINES {
         let Some(entry) = find(cell).filter(|entry| entry.failure().is_none()) else { continue };
-        let ratio = entry.ratio(floor, "p50_us").map_or(String::new(), |ratio| format!("{ratio:.1}"));
+        let ratio =
+            entry.ratio(floor, "p50_us").map_or(String::new(), |ratio| format!("{ratio:.1}"));
         let rate = middle(entry, "per_second").map_or(String::new(), |rate| {
             // Three digits are more than two runs agree on.
             let unit = 10_f64.powf(rate.log10().floor() - 2.0);
             number((rate / unit).round() * unit)
         });
-        let time = middle(entry, "p50_us").map_or(String::new(), |time| format!("{} µs", number(time)));
+        let time =
+            middle(entry, "p50_us").map_or(String::new(), |time| format!("{} µs", number(time)));
         writeln!(text, "| {name} | {time} | {ratio} | {rate} |")?;
     }
     Ok(text)

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::figures::{Entry, number};
 use super::Document;
+use super::figures::{Entry, number};
 use crate::cells::FLOOR;
 
 /// A column: the figure's name and what stands above it.
@@ -60,7 +60,11 @@ pub(super) fn all(document: &Document) -> String {
 fn head(document: &Document, text: &mut String) {
     let machine = &document.machine;
     let _ = writeln!(text, "# Benchmark of {}\n", document.taken);
-    let _ = writeln!(text, "`{}`, seed {}, {:.0} s\n", document.command, document.seed, document.seconds);
+    let _ = writeln!(
+        text,
+        "`{}`, seed {}, {:.0} s\n",
+        document.command, document.seed, document.seconds
+    );
     let _ = writeln!(
         text,
         "{}, {} cores, {} GiB, {}; {}; {}; Node {}; commit {}; load {} before and {} after\n",
@@ -81,7 +85,8 @@ fn head(document: &Document, text: &mut String) {
         document.rounds, document.window_ms
     );
     if document.interrupted {
-        let _ = writeln!(text, "\nThe run was interrupted; what had been measured by then is here.");
+        let _ =
+            writeln!(text, "\nThe run was interrupted; what had been measured by then is here.");
     }
 }
 
@@ -114,8 +119,9 @@ fn table(document: &Document, (section, placement): (&str, &str), text: &mut Str
         }
         let figure = columns[0].0;
         let floor = floor_of(entry, &here).and_then(|floor| entry.ratio(floor, figure));
-        let ours = ours_of(entry, &here)
-            .and_then(|ours| if rises(figure) { ours.ratio(entry, figure) } else { entry.ratio(ours, figure) });
+        let ours = ours_of(entry, &here).and_then(|ours| {
+            if rises(figure) { ours.ratio(entry, figure) } else { entry.ratio(ours, figure) }
+        });
         let shown = |ratio: Option<f64>| ratio.map_or("-".to_owned(), number);
         let _ = writeln!(text, "{} | {} |", shown(floor), shown(ours));
     }
@@ -170,7 +176,9 @@ fn missing(document: &Document, text: &mut String) {
     let mut lines: Vec<String> = document
         .cells
         .iter()
-        .filter_map(|entry| entry.missing.as_ref().map(|reason| format!("- {}: {reason}", entry.cell)))
+        .filter_map(|entry| {
+            entry.missing.as_ref().map(|reason| format!("- {}: {reason}", entry.cell))
+        })
         .collect();
     lines.sort();
     lines.dedup();
