@@ -120,7 +120,10 @@ def show_only(**figures):
 
 
 def run(call, touch_once, window, workload, batch=None):
-    """Does a caller's task: ``call`` adds, ``touch_once`` carries the payload, ``batch`` makes 64 calls at a time."""
+    """Does a caller's task: ``call`` adds, ``touch_once`` carries the payload.
+
+    ``batch`` makes 64 calls at a time.
+    """
     if size(workload):
         show_payload(size(workload), latency(touch_once, window))
     else:

@@ -1,4 +1,4 @@
-"""A peer of Python to Python: asyncio streams over a Unix socket, MessagePack in frames with their length."""
+"""A peer of Python to Python: asyncio streams over a Unix socket, and MessagePack."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A peer of Python to Python: grpcio over a Unix socket, its messages packed by hand instead of by protobuf."""
+"""A peer of Python to Python: grpcio over a Unix socket, its messages packed by hand."""
 
 import struct
 from concurrent.futures import ThreadPoolExecutor

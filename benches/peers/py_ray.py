@@ -1,12 +1,19 @@
 """A peer of Python to Python: a Ray actor."""
 
 import logging
+import os
 
 import ray
 from load import IN_FLIGHT, run, size, task, touch
 
-_, window, workload = task()
-ray.init(num_cpus=1, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+path, window, workload = task()
+ray.init(
+    num_cpus=1,
+    include_dashboard=False,
+    logging_level=logging.ERROR,
+    log_to_driver=False,
+    _temp_dir=os.path.join(os.path.dirname(path), "ray"),
+)
 
 
 @ray.remote

@@ -1,4 +1,4 @@
-"""A peer of Python to Python: pyzmq, a DEALER that calls and a ROUTER that answers, MessagePack in between."""
+"""A peer of Python to Python: pyzmq, a DEALER that calls and a ROUTER that answers."""
 
 import msgpack
 import zmq

@@ -16,8 +16,9 @@ use procall_bench_load::Task;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getppid, kill_process, kill_process_group, pidfd_open,
-    set_child_subreaper, set_parent_process_death_signal, waitpid,
+    Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, getpid, getppid, getrlimit,
+    kill_process, kill_process_group, pidfd_open, set_child_subreaper,
+    set_parent_process_death_signal, setrlimit, waitpid,
 };
 
 use crate::cells::Program;
@@ -28,6 +29,9 @@ type Failure = Box<dyn std::error::Error>;
 
 /// A program that has not begun to serve by then will not.
 const START: Duration = Duration::from_secs(60);
+
+/// A program that was asked to end has so long for it.
+const STOP: Duration = Duration::from_secs(2);
 
 /// What runs now, so that an interruption ends it.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
@@ -44,7 +48,10 @@ pub(crate) fn interrupted() -> bool {
 
 /// Makes this process the one that orphans of its children come to, and lets Ctrl-C end the running cell first.
 pub(crate) fn prepare() -> Result<(), Failure> {
-    set_child_subreaper(Some(rustix::process::getpid()))?;
+    set_child_subreaper(Some(getpid()))?;
+    // A thousand connections need more descriptors than most shells allow at first.
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ready, prepared) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || {
@@ -157,6 +164,8 @@ impl Running {
     /// Why it failed: the end of what it wrote.
     fn last_words(&mut self) -> String {
         self.end();
+        // Whatever else holds the pipe would keep it from ending.
+        sweep();
         let mut words = String::new();
         if let Some(mut stderr) = self.child.stderr.take() {
             // Words that are not text are none.
@@ -165,8 +174,15 @@ impl Running {
         words.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("").trim().to_owned()
     }
 
+    /// Asks it to end, since some leave files behind when they are killed; then makes sure.
     fn end(&mut self) {
-        // It may have ended by itself when its caller hung up.
+        if let (Ok(None), Ok(ended)) =
+            (self.child.try_wait(), pidfd_open(self.group, PidfdFlags::empty()))
+        {
+            // It may end by itself at this moment.
+            let _ = kill_process(self.group, Signal::TERM);
+            let _ = wait_readable(&ended, STOP);
+        }
         let _ = kill_process_group(self.group, Signal::KILL);
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -13,8 +13,8 @@ type Failure = Box<dyn std::error::Error>;
 async fn main() -> Result<(), Failure> {
     let task = Task::from_args()?;
     match &*task.role {
-        "serve-server" => serve(&task.path),
         "serve-subscribed" => subscribe(&task.path).await,
+        _ if task.serves() => serve(&task.path),
         _ => {
             println!("{}", line(&call(&task).await?));
             Ok(())
