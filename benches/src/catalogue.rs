@@ -119,6 +119,8 @@ pub(crate) struct Cell {
     /// `None` when it is the service itself that is looked at.
     pub(crate) call: Option<Program>,
     pub(crate) placements: Vec<Placement>,
+    /// How programs of ours talk: what `PROCALL_TRANSPORT` says to both.
+    pub(crate) transport: &'static str,
 }
 
 /// Two programs that talk, and the sections that they have cells in.
@@ -147,6 +149,7 @@ impl Partners {
                     serve: self.serve,
                     call: self.call.filter(|_| section != Section::Idle),
                     placements: placements.filter(|p| self.placements.contains(p)).collect(),
+                    transport: "unix",
                 });
             }
         }

@@ -22,7 +22,7 @@ use rustix::process::{
 };
 
 use crate::cells::Program;
-use crate::placement;
+use crate::placement::{self, Placement};
 use crate::programs;
 
 type Failure = Box<dyn std::error::Error>;
@@ -110,6 +110,13 @@ pub(crate) fn become_program(args: &[String]) -> Failure {
     }
 }
 
+/// Where the processes of a cell run, and how those of ours talk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Surroundings {
+    pub(crate) placement: Placement,
+    pub(crate) transport: &'static str,
+}
+
 /// A running program, which ends with this value.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -118,15 +125,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn start(
-        program: Program,
-        task: &Task,
-        cpu: Option<usize>,
-        partner: Option<usize>,
-    ) -> Result<Self, Failure> {
+    fn start(program: Program, task: &Task, around: Surroundings) -> Result<Self, Failure> {
         if interrupted() {
             return Err("interrupted".into());
         }
+        let (caller, partner) = around.placement.cpus();
+        let cpu = if task.serves() { partner } else { caller };
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("become")
@@ -140,6 +144,7 @@ impl Running {
                 command.env_remove(name);
             }
         }
+        command.env("PROCALL_TRANSPORT", around.transport);
         command.env("XDG_RUNTIME_DIR", directory).env("TMPDIR", directory);
         command.env(placement::PARTNER, partner.map_or(String::new(), |cpu| cpu.to_string()));
         let child = command
@@ -197,8 +202,12 @@ impl Drop for Running {
 }
 
 /// Starts a service and waits until it can be called.
-pub(crate) fn serve(program: Program, task: &Task, cpu: Option<usize>) -> Result<Running, Failure> {
-    let mut server = Running::start(program, task, cpu, cpu)?;
+pub(crate) fn serve(
+    program: Program,
+    task: &Task,
+    around: Surroundings,
+) -> Result<Running, Failure> {
+    let mut server = Running::start(program, task, around)?;
     if programs::says_ready(program) {
         let mut stdout = BufReader::new(server.stdout()?);
         let mut line = String::new();
@@ -234,10 +243,10 @@ fn drain(server: &mut Running) {
 pub(crate) fn call(
     program: Program,
     task: &Task,
-    (cpu, partner): (Option<usize>, Option<usize>),
+    around: Surroundings,
     limit: Duration,
 ) -> Result<String, Failure> {
-    let mut caller = Running::start(program, task, cpu, partner)?;
+    let mut caller = Running::start(program, task, around)?;
     let mut stdout = caller.stdout()?;
     let mut stderr = caller.child.stderr.take().ok_or("the output was taken before")?;
     let printed = std::thread::spawn(move || {

@@ -11,7 +11,7 @@ use crate::idle;
 use crate::machine;
 use crate::options::Options;
 use crate::placement::{self, Placement};
-use crate::process::{self, interrupted};
+use crate::process::{self, Surroundings, interrupted};
 use crate::programs::Installed;
 
 type Failure = Box<dyn std::error::Error>;
@@ -130,7 +130,7 @@ fn measure(cell: &Cell, placement: Placement, window_ms: u64) -> Result<Figures,
     let directory = tempfile::Builder::new().prefix("pb").tempdir()?;
     let path = directory.path().join("s").to_string_lossy().into_owned();
     let window = Duration::from_millis(window_ms);
-    let (caller_cpu, service_cpu) = placement.cpus();
+    let around = Surroundings { placement, transport: cell.transport };
     let task = |side: &str, program: Program, window| Task {
         role: match program {
             Program::Own(role) => role.to_owned(),
@@ -142,17 +142,14 @@ fn measure(cell: &Cell, placement: Placement, window_ms: u64) -> Result<Figures,
     };
     let server = cell
         .serve
-        .map(|program| {
-            process::serve(program, &task("serve", program, Duration::ZERO), service_cpu)
-        })
+        .map(|program| process::serve(program, &task("serve", program, Duration::ZERO), around))
         .transpose()?;
     let Some(program) = cell.call else {
         let server = server.ok_or("there is nobody to look at")?;
         return idle::look(server.pid(), window.max(Duration::from_millis(500)));
     };
     let limit = Duration::from_secs(60) + window * 20;
-    let printed =
-        process::call(program, &task("call", program, window), (caller_cpu, service_cpu), limit)?;
+    let printed = process::call(program, &task("call", program, window), around, limit)?;
     let figures: Figures = serde_json::from_str(printed.lines().next_back().unwrap_or(""))
         .map_err(|error| format!("the caller printed {printed:?}: {error}"))?;
     // A figure of 0 is one that a program does not measure.

@@ -23,7 +23,7 @@ pub(crate) fn run(role: &str, args: &[String]) -> Result<(), Failure> {
         println!("{}", line(&figures?));
         return Ok(());
     }
-    let figures: Figures = match role.split('@').next().unwrap_or(role) {
+    let figures: Figures = match role {
         "serve-floor" => return Ok(floor::serve(&task)?),
         "serve-tokio" => return runtime()?.block_on(floor_tokio::serve(path)),
         "serve-task" => return runtime()?.block_on(serve_task(&task)),

@@ -63,7 +63,7 @@ impl FromStr for Workload {
 /// The arguments of a program of a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// `serve-` or `call-`, and after it what; for programs of ours a transport may follow, as in `call-inline@shm`.
+    /// `serve-` or `call-`, and after it what.
     pub role: String,
     /// Where to listen or call: the path of a Unix socket, or of a file that tells something else.
     pub path: String,
@@ -99,10 +99,9 @@ impl Task {
         Self::parse(std::env::args().skip(1))
     }
 
-    /// The address of ours at the path: over a Unix socket, or over what stands behind an `@` in the role, as in `serve-task@shm`.
+    /// The address of a service of ours at the path.
     pub fn address(&self) -> String {
-        let transport = self.role.split_once('@').map_or("unix", |(_, transport)| transport);
-        format!("{transport}:{}", self.path)
+        format!("unix:{}", self.path)
     }
 
     /// Whether this program serves.
@@ -137,7 +136,6 @@ mod tests {
         let task = parse("call-x /s 400 bytes-64").unwrap();
         assert_eq!((task.window, task.workload), (Duration::from_millis(400), Workload::Bytes(64)));
         assert_eq!(task.address(), "unix:/s");
-        assert_eq!(parse("call-x@shm /s").unwrap().address(), "shm:/s");
         assert!(!task.serves() && parse("serve-x /s").unwrap().serves());
         assert!(parse("serve-x").is_err());
         assert!(parse("call-x /s soon").is_err());

@@ -11,6 +11,9 @@ const SMALL: &[Section] = &[Section::Small];
 const PAYLOADS: &[Section] = &[Section::Small, Section::Large];
 const STREAMS: &[Section] = &[Section::Small, Section::Large, Section::Stream];
 
+/// Pairs that are measured in shared memory too, by their names: each line here is as many cells as the pair has.
+const SHARED: &[&str] = &[];
+
 /// Adds the cells.
 pub(super) fn add(cells: &mut Vec<Cell>) {
     for cell in CELLS.iter().filter(|cell| cell.name != FLOOR) {
@@ -19,6 +22,15 @@ pub(super) fn add(cells: &mut Vec<Cell>) {
     for partners in PARTNERS {
         partners.cells(cells);
     }
+    let shared = cells.iter().filter(|cell| SHARED.contains(&&*cell.name));
+    let shared: Vec<Cell> = shared
+        .map(|cell| Cell {
+            name: format!("{}, in shared memory", cell.name),
+            transport: "shm",
+            ..cell.clone()
+        })
+        .collect();
+    cells.extend(shared);
     cells.extend([1, 10, 100, 1_000].map(|count| Cell {
         name: "rust inline -> engine -> rust task".to_owned(),
         section: Section::Growth,
@@ -28,6 +40,7 @@ pub(super) fn add(cells: &mut Vec<Cell>) {
         serve: Some(Program::Own("serve-engine-of-many")),
         call: Some(Program::Own("call-inline")),
         placements: vec![Placement::One],
+        transport: "unix",
     }));
 }
 
@@ -90,7 +103,6 @@ const fn own(role: &'static str) -> Option<Program> {
     Some(Program::Own(role))
 }
 
-/// A pair over another transport than a Unix socket is one line here: `own("serve-task@shm")` and `own("call-inline@shm")` for example.
 const PARTNERS: &[Partners] = &[
     ours(
         "python asyncio -> python",
