@@ -51,6 +51,8 @@ export interface Native {
   waitForEvents(waits: boolean): void;
   closePool(channel: number, notices: number): PoolStats | null;
   caller(number: number, isNotification: boolean): Peer | null;
+  /** The metadata of a call that is not answered yet, in MessagePack. */
+  meta(served: number): Buffer | null;
   progress(served: number, done: number, total: number | null, text: string): void;
   /** Plain JSON Schema, as JSON. */
   validator(schema: string): object;

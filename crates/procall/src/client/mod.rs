@@ -283,13 +283,13 @@ pub struct ConnectOptions {
     /// The token to show to an engine that wants one. Without it, an engine is shown what the file of `PROCALL_ENGINE_TOKEN_FILE` holds, and
     /// others are shown none. `Debug` does not show it.
     pub token: Option<Vec<u8>>,
-    /// How to check the other side over TLS, and what to show it of oneself; what the environment says without it.
-    pub tls: TlsFiles,
     /// Whether long messages travel compressed, if the other side wants that too: off, unless [`PROCALL_COMPRESSION`] says otherwise. It is
     /// for slow links: on one machine it costs more than it saves.
     ///
     /// [`PROCALL_COMPRESSION`]: crate::surroundings::compression
     pub compression: bool,
+    /// How to check the other side over TLS, and what to show it of oneself; what the environment says without it.
+    pub tls: TlsFiles,
 }
 
 impl std::fmt::Debug for ConnectOptions {
@@ -298,8 +298,8 @@ impl std::fmt::Debug for ConnectOptions {
             .field("patience", &self.patience)
             .field("name", &self.name)
             .field("token", &self.token.as_ref().map(|_| "a secret"))
-            .field("tls", &self.tls)
             .field("compression", &self.compression)
+            .field("tls", &self.tls)
             .finish()
     }
 }
@@ -310,8 +310,8 @@ impl Default for ConnectOptions {
             patience: Finder::PATIENCE,
             name: None,
             token: None,
-            tls: TlsFiles::default(),
             compression: crate::surroundings::compression(),
+            tls: TlsFiles::default(),
         }
     }
 }

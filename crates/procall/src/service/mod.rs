@@ -67,8 +67,8 @@ pub struct Service {
     /// What this process wants to be called among the service's workers.
     own_name: Option<String>,
     engine_token: Option<Vec<u8>>,
-    engine_tls: TlsFiles,
     compression: bool,
+    engine_tls: TlsFiles,
 }
 
 impl Service {
@@ -88,8 +88,8 @@ impl Service {
             engine: None,
             own_name: None,
             engine_token: None,
-            engine_tls: TlsFiles::default(),
             compression: crate::surroundings::compression(),
+            engine_tls: TlsFiles::default(),
         }
     }
 
@@ -125,6 +125,19 @@ impl Service {
         self
     }
 
+    /// Whether long messages travel compressed between it and callers, or an engine, that want that too: off, unless
+    /// [`PROCALL_COMPRESSION`](crate::surroundings::compression) says otherwise. It is for slow links.
+    ///
+    /// ```
+    /// let service = procall::Service::new("maps").method("tile", |_x: u32, _y: u32| "").compression(true);
+    /// # let _ = service;
+    /// ```
+    #[must_use]
+    pub fn compression(mut self, compression: bool) -> Self {
+        self.compression = compression;
+        self
+    }
+
     /// How to check an engine over TLS, and what to show it of oneself, instead of what the environment says; see [`TlsFiles`].
     ///
     /// ```no_run
@@ -139,27 +152,14 @@ impl Service {
         self
     }
 
-    /// Whether long messages travel compressed between it and callers, or an engine, that want that too: off, unless
-    /// [`PROCALL_COMPRESSION`](crate::surroundings::compression) says otherwise. It is for slow links.
-    ///
-    /// ```
-    /// let service = procall::Service::new("maps").method("tile", |_x: u32, _y: u32| "").compression(true);
-    /// # let _ = service;
-    /// ```
-    #[must_use]
-    pub fn compression(mut self, compression: bool) -> Self {
-        self.compression = compression;
-        self
+    #[cfg(feature = "tokio")]
+    pub(crate) fn compresses(&self) -> bool {
+        self.compression
     }
 
     #[cfg(feature = "tokio")]
     pub(crate) fn engine_tls_given(&self) -> TlsFiles {
         self.engine_tls.clone()
-    }
-
-    #[cfg(feature = "tokio")]
-    pub(crate) fn compresses(&self) -> bool {
-        self.compression
     }
 
     #[cfg(feature = "tokio")]
