@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::activation::{Activation, ServiceNews, ServiceSpec, Watch};
 use crate::core::Core;
-use crate::facts::{Facts, Speaks};
+use crate::facts::{Facts, INSIDE, Speaks};
 use crate::gateway::Host;
 use crate::gateway::http::{Bound, HttpServer, Token as HttpToken};
 use crate::record::{CallRecord, OnCall};
@@ -394,7 +394,7 @@ impl Engine {
         let (near, far) = pair()?;
         let facts = Facts {
             speaks: Speaks::Native,
-            address: own::INSIDE.to_owned(),
+            address: INSIDE.to_owned(),
             credentials: None,
             hears_broadcasts: false,
             pass: Some(Pass::full()),

@@ -19,6 +19,7 @@ mod rights;
 mod settings;
 mod state;
 mod tokens;
+pub mod workers;
 
 pub use activation::{Program, ServiceNews, ServiceSpec, ServiceState, StartWhen};
 pub use engine::{Engine, EngineBuilder, NAME};

@@ -33,6 +33,8 @@ pub(super) struct Claim {
     connection: Connection,
     provider: Provider,
     worker: Arc<str>,
+    /// It is the pool of a service that the engine starts.
+    inside: bool,
     seat: Arc<super::seat::Seat>,
 }
 
@@ -125,7 +127,7 @@ impl Core {
     }
 
     fn start(&self, ticket: &Ticket, claim: &Claim) -> Result<Pending, Error> {
-        let Claim { connection, provider, worker, seat } = claim;
+        let Claim { connection, provider, worker, inside, seat } = claim;
         {
             let mut chosen = ticket.chosen();
             chosen.offer = Some(provider.offer.clone());
@@ -133,7 +135,7 @@ impl Core {
             chosen.attempts += 1;
             chosen.started = Some(Instant::now());
         }
-        let request = ticket.request(&provider.offer.info.name).and_then(|request| {
+        let request = ticket.request(&provider.offer.info.name, *inside).and_then(|request| {
             if self.settings.validate {
                 super::admission::check_params(&provider.offer, ticket.body())?;
             }
@@ -449,6 +451,7 @@ impl State {
         Some(Claim {
             connection: peer.connection.clone(),
             worker: peer.name.clone(),
+            inside: peer.facts.is_own(),
             seat: peer.seat.clone(),
             provider,
         })

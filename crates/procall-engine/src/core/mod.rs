@@ -15,6 +15,7 @@ mod pins;
 mod registering;
 mod seat;
 mod sleepers;
+mod supervised;
 mod tally;
 mod ticket;
 mod wishes;
@@ -29,7 +30,8 @@ use tokio::sync::Notify;
 pub(crate) use method::Method;
 pub(crate) use peer::{Number, Peer};
 pub(crate) use peers::Joined;
-pub(crate) use sleepers::Phase;
+pub(crate) use sleepers::{Phase, Sleeper};
+pub(crate) use supervised::Meant;
 pub(crate) use tally::{BOUNDS, Counted, Tally};
 pub(crate) use ticket::Ticket;
 
@@ -38,7 +40,6 @@ use crate::settings::Settings;
 use crate::state::{Identity, Memory};
 use crate::tokens::Doors;
 use pins::Pins;
-use sleepers::Sleeper;
 
 /// Peers by number.
 pub(crate) type Peers = HashMap<Number, Peer>;

@@ -9,7 +9,7 @@ use procall::{
 
 use super::method::{Offer, Provider};
 use super::peer::Number;
-use super::wishes::Wishes;
+use super::wishes::{self, Wishes};
 
 /// A call on its way: what is needed to start it, now or later, here or there.
 #[derive(Debug)]
@@ -121,8 +121,12 @@ impl Ticket {
         self.since.elapsed()
     }
 
-    /// The request for a worker that calls the method so; DEADLINE_EXCEEDED when its time is up.
-    pub(crate) fn request<'a>(&self, method: &'a str) -> Result<Request<'a>, Error> {
+    /// The request for a worker that calls the method so, and may be told the call's number; DEADLINE_EXCEEDED when its time is up.
+    pub(crate) fn request<'a>(
+        &self,
+        method: &'a str,
+        numbered: bool,
+    ) -> Result<Request<'a>, Error> {
         let deadline = match self.due {
             None => Deadline::Never,
             Some(due) => {
@@ -131,7 +135,10 @@ impl Ticket {
                 if self.opening { Deadline::Opening(left) } else { Deadline::After(left) }
             }
         };
-        let options = CallOptions { deadline, ..self.options.clone() };
+        let mut options = CallOptions { deadline, ..self.options.clone() };
+        if numbered {
+            options.meta = wishes::numbered(&options.meta, self.number);
+        }
         Ok(Request { method, body: self.body.clone(), options })
     }
 

@@ -2,6 +2,9 @@
 
 use procall::wire::{Reader, Writer};
 
+/// The metadata by which the pool of a service that the engine starts learns which call its workers' lines belong to.
+const ENGINE_CALL: &str = "procall.call";
+
 /// What the metadata of a call say to the router, and the rest.
 #[derive(Debug, Default)]
 pub(crate) struct Wishes<'a> {
@@ -48,7 +51,7 @@ impl<'a> Wishes<'a> {
             "broadcast" if truth() => self.broadcast = true,
             "all" if truth() => self.all = true,
             // Nobody says for himself who he is.
-            "from" => {}
+            "from" | ENGINE_CALL => {}
             _ => self.rest.push((name, value)),
         }
     }
@@ -74,9 +77,31 @@ impl<'a> Wishes<'a> {
     }
 }
 
+/// Metadata that go on, and this call's number besides.
+pub(super) fn numbered(meta: &[u8], number: u64) -> Vec<u8> {
+    let mut reader = Reader::new(meta);
+    // They were written above.
+    let entries = reader.map().unwrap_or(0);
+    let mut bytes = Vec::with_capacity(meta.len() + 24);
+    let mut writer = Writer::new(&mut bytes);
+    writer.map(entries + 1).text(ENGINE_CALL).uint(number).raw(reader.rest());
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_of_a_call_joins_the_rest_and_nobody_else_gives_it() {
+        let mut meta = Vec::new();
+        Writer::new(&mut meta).map(2).text(ENGINE_CALL).uint(99).text("trace").uint(7);
+        let sent = Wishes::read(&meta).sent("me");
+        let mut expected = Vec::new();
+        let mut writer = Writer::new(&mut expected);
+        writer.map(3).text(ENGINE_CALL).uint(5).text("from").text("me").text("trace").uint(7);
+        assert_eq!(numbered(&sent, 5), expected);
+    }
 
     #[test]
     fn what_is_obeyed_does_not_go_on_and_the_sender_is_the_true_one() {
