@@ -23,10 +23,10 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// What a full queue asks callers to wait for each call that stands in it.
 const PAUSE_EACH: Duration = Duration::from_millis(1);
 
-/// States of `Core::handing`.
-const IDLE: u8 = 0;
-const RUNNING: u8 = 1;
-const AGAIN: u8 = 2;
+/// States of `Core::handing` and `Core::telling`.
+pub(super) const IDLE: u8 = 0;
+pub(super) const RUNNING: u8 = 1;
+pub(super) const AGAIN: u8 = 2;
 
 /// A slot of a worker, taken for one call.
 pub(super) struct Claim {

@@ -17,6 +17,7 @@ mod seat;
 mod sleepers;
 mod supervised;
 mod tally;
+mod telling;
 mod ticket;
 mod wishes;
 
@@ -64,6 +65,8 @@ pub(crate) struct Core {
     phases: Notify,
     /// Whether somebody is handing waiting calls over.
     handing: AtomicU8,
+    /// The same of whoever tells clients what there is.
+    telling: AtomicU8,
     next: AtomicU64,
     this: Weak<Self>,
 }
@@ -83,6 +86,8 @@ pub(crate) struct State {
     /// Methods for which calls wait.
     busy: BTreeSet<Arc<str>>,
     pins: Pins,
+    /// Clients who have not heard yet what there is of the service that they came for.
+    untold: BTreeSet<Number>,
     /// Calls on their way.
     pub(crate) calls: HashMap<u64, Weak<Ticket>>,
     /// No new calls.
@@ -103,6 +108,7 @@ impl Core {
             hurry: Notify::new(),
             phases: Notify::new(),
             handing: AtomicU8::new(0),
+            telling: AtomicU8::new(0),
             next: AtomicU64::new(1),
             this: this.clone(),
         })

@@ -77,33 +77,6 @@ impl Core {
             _ => None,
         }
     }
-
-    /// Tells a client what there is of the service that it came for.
-    pub(super) fn tell(&self, connection: &Connection, want: &str) {
-        let registration = self.lock().registration(Some(want));
-        // One that is too long for a message is still told to those who ask for `procall.methods`.
-        let _ = connection.register_anew(&registration);
-    }
-
-    /// The same to all who came for it.
-    pub(super) fn tell_those_who_want(&self, service: &str) {
-        let (wanting, registration) = {
-            let state = self.lock();
-            let wanting: Vec<Connection> = state
-                .peers
-                .values()
-                .filter(|peer| peer.want.as_deref() == Some(service))
-                .map(|peer| peer.connection.clone())
-                .collect();
-            if wanting.is_empty() {
-                return;
-            }
-            (wanting, state.registration(Some(service)))
-        };
-        for connection in wanting {
-            let _ = connection.register_anew(&registration);
-        }
-    }
 }
 
 impl State {
