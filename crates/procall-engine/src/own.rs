@@ -54,6 +54,9 @@ pub struct PeerRow {
     pub round_trip_ms: Option<f64>,
     /// The name of the token it has shown, if any.
     pub token: Option<String>,
+    /// By what the engine recognises it when it comes back, if it holds an identity.
+    #[serde(default)]
+    pub identity: Option<String>,
     /// What it may do, in words.
     pub rights: String,
 }
@@ -275,6 +278,7 @@ fn peers(state: &State) -> Vec<PeerRow> {
         .filter(|peer| peer.ready && peer.facts.speaks != Speaks::Inside)
         .map(|peer| {
             let registration = peer.registration.as_deref();
+            let identity = state.identity_of(peer).map(str::to_owned);
             let state = match (peer.drained, peer.in_flight) {
                 _ if peer.suspected => "suspected",
                 _ if peer.going => "going away",
@@ -302,6 +306,7 @@ fn peers(state: &State) -> Vec<PeerRow> {
                 last_seen: seconds(heard),
                 round_trip_ms: peer.connection.round_trip().map(|time| time.as_secs_f64() * 1e3),
                 token: peer.pass.token.as_deref().map(str::to_owned),
+                identity,
                 rights: peer.pass.rights.to_string(),
             }
         })

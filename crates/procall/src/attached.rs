@@ -21,7 +21,7 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    /// Registers with the engine at an address or under a name; the worker would be called `name`.
+    /// Registers with the engine at an address or under a name; the worker would be called `name`, and recognised by `id`.
     ///
     /// # Errors
     ///
@@ -29,6 +29,7 @@ impl Attached {
     pub(crate) async fn start(
         engine: &str,
         name: String,
+        id: String,
         token: Option<Vec<u8>>,
         dispatcher: Arc<Dispatcher>,
         patience: Duration,
@@ -41,7 +42,7 @@ impl Attached {
             driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;
             Ok(connection)
         };
-        let config = Config { token, ..config(Some(&name)) };
+        let config = Config { token, id, ..config(Some(&name)) };
         let place = Attachment::begin(engine, patience, registration, config, Box::new(connect))?;
         let connection = poll_fn(|cx| place.poll_connection(cx.waker())).await?;
         Ok(Self { place, connection })

@@ -127,9 +127,10 @@ impl Running {
         match place {
             surroundings::Place::Engine { target, patience } => {
                 let name = service.own_name().to_owned();
+                let id = service.identity_given().to_owned();
                 let token = service.engine_token_given();
                 let dispatcher = Arc::new(Dispatcher::new(service));
-                Attached::start(&target, name, token, dispatcher, patience)
+                Attached::start(&target, name, id, token, dispatcher, patience)
                     .await
                     .map(Self::Attached)
             }
