@@ -147,10 +147,23 @@ impl EngineBuilder {
         Ok(self)
     }
 
-    /// What peers may do that need no token because there is none: [`Rights::user`] if not said otherwise. The engine's own user on a Unix
-    /// socket may do everything in any case.
+    /// What peers may do that need no token because there is none: [`Rights::user`] if not said otherwise. The engine's own user may do
+    /// everything in any case: on a Unix socket, and over TCP as [`own_user_over_tcp`](Self::own_user_over_tcp) says.
     pub fn guests(mut self, rights: Rights) -> Self {
         self.guests = Some(rights);
+        self
+    }
+
+    /// Whether peers over TCP on this machine whose socket belongs to the engine's own user may do everything, as on a Unix socket, where there
+    /// are no tokens; they may, if not said otherwise. The list of sockets of the kernel (`/proc/net/tcp`) is looked through once for each, and
+    /// one that is not found there is a guest. Say no where something of your own user lets others in through that port: a proxy, or a tunnel.
+    ///
+    /// ```
+    /// let builder = procall_engine::Engine::builder().own_user_over_tcp(false);
+    /// # drop(builder);
+    /// ```
+    pub fn own_user_over_tcp(mut self, counts: bool) -> Self {
+        self.settings.own_over_tcp = counts;
         self
     }
 

@@ -13,6 +13,7 @@ mod events;
 mod facts;
 mod gateway;
 mod own;
+mod own_user;
 mod record;
 mod reserve;
 mod rights;

@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     /// How long calls in flight may take once the engine is asked to stop.
     pub(crate) drain: Duration,
     pub(crate) on_call: Option<OnCall>,
+    /// Peers over the loopback of our own user count as on a Unix socket.
+    pub(crate) own_over_tcp: bool,
     pub(crate) http: HttpSettings,
 }
 
@@ -44,6 +46,7 @@ impl Default for Settings {
             validate: true,
             drain: DRAIN,
             on_call: None,
+            own_over_tcp: true,
             http: HttpSettings::default(),
         }
     }

@@ -63,6 +63,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
+    /// Treat peers over TCP as guests although their process is one of yours. Say so where something of yours lets others in through that port:
+    /// a proxy, or a tunnel.
+    #[arg(long)]
+    tcp_guests: bool,
+
     /// Print what the workers of its services print as it is, without their names before it.
     #[arg(long)]
     raw: bool,
@@ -109,6 +114,7 @@ impl Serve {
             .drain(effective.drain.value)
             .queue(effective.queue.value)
             .validate(effective.validate.value)
+            .own_user_over_tcp(!self.tcp_guests)
             .listen(surroundings::address_of(procall_engine::NAME)?)
             .on_output(move |service, line| console.line(service, line))
             .on_worker_event(move |_, event| console.event(event))

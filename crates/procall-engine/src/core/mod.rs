@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use procall::Meter;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub(crate) use method::Method;
 pub(crate) use peer::{Number, Peer};
@@ -41,6 +41,9 @@ use crate::settings::Settings;
 use crate::state::{Identity, Memory};
 use crate::tokens::Doors;
 use pins::Pins;
+
+/// See [`Core::looks`].
+const LOOKS: usize = 1;
 
 /// Peers by number.
 pub(crate) type Peers = HashMap<Number, Peer>;
@@ -57,6 +60,8 @@ pub(crate) struct Core {
     pub(crate) meter: Arc<Meter>,
     /// Somebody wants the engine to stop.
     pub(crate) stop: Notify,
+    /// Looks at the kernel's list of sockets, which cost more the more there are, that are taken at once.
+    pub(crate) looks: Semaphore,
     /// Of calls to methods that nobody knows.
     pub(crate) unknown: Tally,
     /// Somebody waits whose time is up earlier than the timer knows.
@@ -104,6 +109,7 @@ impl Core {
             memory,
             meter: Arc::default(),
             stop: Notify::new(),
+            looks: Semaphore::new(LOOKS),
             unknown: Tally::default(),
             hurry: Notify::new(),
             phases: Notify::new(),

@@ -66,7 +66,7 @@ async fn serve(mut socket: WebSocket, visitor: Arc<Visitor>) {
         Form::Json => {
             let host = Arc::new(visitor.core.clone());
             let address = visitor.remote.to_string();
-            let peer = json::serve(far, first.to_vec(), address, None, host);
+            let peer = json::serve(far, first.to_vec(), address, (None, None), host);
             // The bridge ends when either side does, and the peer when the bridge has closed its end.
             tokio::join!(bridge.run(), peer);
         }
