@@ -18,6 +18,7 @@ mod record;
 mod reserve;
 mod rights;
 mod settings;
+mod spans;
 mod state;
 mod tokens;
 pub mod workers;
@@ -26,7 +27,7 @@ pub use activation::{Program, ServiceNews, ServiceSpec, ServiceState, StartWhen}
 pub use engine::{Engine, EngineBuilder, NAME};
 pub use events::{Event, PeerName};
 pub use facts::{Facts, Speaks};
-pub use own::{CallRow, MethodRow, PeerRow, ServiceRow};
+pub use own::{CallRow, MethodRow, PeerRow, ServiceRow, StrayCounts};
 pub use record::CallRecord;
 pub use rights::Rights;
 pub use settings::Policy;

@@ -16,6 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::core::{Core, Meant, Phase, Sleeper, State};
 use crate::events::Event;
 use crate::facts::{Facts, INSIDE, Speaks};
+use crate::gateway::json::Counters;
 use crate::tokens::Pass;
 use crate::workers::{LogLine, Seen, WorkerRow};
 
@@ -97,6 +98,18 @@ pub struct ServiceRow {
     pub workers: Vec<WorkerRow>,
 }
 
+/// What is stray of the peers that speak JSON, as `procall.engine.strays` counts it since the engine began.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct StrayCounts {
+    /// Answers to calls that nobody had made.
+    pub unasked: u64,
+    /// Answers that came after their callers had gone.
+    pub late: u64,
+    /// Notifications that were dropped because their receiver was too slow.
+    pub dropped: u64,
+}
+
 /// One call on its way, as `procall.engine.calls` lists them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct CallRow {
@@ -170,6 +183,14 @@ fn service(core: &Arc<Core>) -> Service {
             }
         })
         .params("start", &["service"])
+        .method("strays", {
+            let core = Arc::downgrade(core);
+            move || {
+                let counted = core.upgrade().map(|core| core.strays.counted());
+                let Counters { unasked, late, dropped } = counted.unwrap_or_default();
+                StrayCounts { unasked, late, dropped }
+            }
+        })
         .method("calls", {
             let core = Arc::downgrade(core);
             move || core.upgrade().map(|core| core.with(calls)).unwrap_or_default()

@@ -8,6 +8,7 @@ use procall::{Error, Heartbeat, similar};
 
 use crate::gateway::http::HttpSettings;
 use crate::record::OnCall;
+use crate::spans::Endpoint;
 
 /// Calls that wait for one worker of a method; with more workers, so many for each.
 pub(crate) const QUEUE: usize = 256;
@@ -32,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) on_call: Option<OnCall>,
     /// Peers over the loopback of our own user count as on a Unix socket.
     pub(crate) own_over_tcp: bool,
+    /// Where spans are sent.
+    pub(crate) otlp: Option<Endpoint>,
     pub(crate) http: HttpSettings,
 }
 
@@ -47,6 +50,7 @@ impl Default for Settings {
             drain: DRAIN,
             on_call: None,
             own_over_tcp: true,
+            otlp: None,
             http: HttpSettings::default(),
         }
     }

@@ -11,6 +11,7 @@ use procall_engine::{CallRecord, Engine, EngineBuilder};
 use super::run::console::Console;
 use crate::directory::counted;
 use crate::failure::Failure;
+use crate::log;
 use crate::settings::{Effective, Options};
 use crate::signals::Signals;
 use crate::style::{Style, complain};
@@ -23,6 +24,7 @@ const EXAMPLES: &str = "Examples:
   procall serve                                 in the runtime directory, at 127.0.0.1:8080, and HTTP at 127.0.0.1:8081
   procall serve --listen tcp:127.0.0.1:9000     another port
   procall serve --state ~/.procall/state        a new engine knows at once who served what
+  procall serve --log json --log-level warn     a line for what fails; text, or info, for more
   procall serve --listen unix:/run/hub.sock     another socket; peers say PROCALL_ENGINE=unix:/run/hub.sock
   procall serve --token-file ~/.procall/tokens  peers over TCP show a token; they say PROCALL_ENGINE_TOKEN_FILE=FILE";
 
@@ -77,6 +79,9 @@ impl Serve {
     pub(crate) async fn run(self, style: &Style) -> Result<(), Failure> {
         let mut signals = Signals::new()?;
         let effective = self.options.effective()?;
+        if let Some(form) = effective.log.value {
+            log::begin(form, effective.log_level.value)?;
+        }
         let engine = self.start(&effective, style)?;
         for warning in engine.warnings() {
             style.say(&format!("procall: {}", plain::text(warning)));
@@ -132,9 +137,12 @@ impl Serve {
         for service in &effective.services {
             builder = builder.service(service.spec.clone());
         }
-        if style.verbose {
+        if let Some(endpoint) = &effective.otlp_endpoint.value {
+            builder = builder.otlp(endpoint)?;
+        }
+        if style.verbose && effective.log.value.is_none() {
             let style = *style;
-            builder = builder.on_call(move |call| log(style, call));
+            builder = builder.on_call(move |call| tell(style, call));
         }
         let builder = self.http(builder)?;
         self.start_with_http(builder).map_err(|error| match error.code() {
@@ -198,7 +206,7 @@ impl Serve {
 }
 
 /// One line for a call that is over.
-fn log(style: Style, call: &CallRecord) {
+fn tell(style: Style, call: &CallRecord) {
     if style.json {
         return complain(&call.to_json().to_string());
     }

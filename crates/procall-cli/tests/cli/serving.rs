@@ -119,3 +119,36 @@ fn it_refuses_http_for_other_machines_and_tokens_that_are_none() {
     assert_eq!(refused.code, 2, "{}", refused.err);
     assert!(refused.err.contains("has no token"), "{}", refused.err);
 }
+
+#[test]
+fn what_happens_is_written_for_programs_and_for_people() {
+    let home = Home::new();
+    let args = ["serve", "--listen", "tcp:127.0.0.1:0", "--no-http", "--log"];
+    let engine = home.start(&[&args[..], &["json"]].concat());
+    let address = engine.expect("listening at tcp:");
+    let address = address.rsplit(' ').next().unwrap().to_owned();
+    let _worker = home.worker("");
+    let line = engine.expect("\"peer registered\"");
+    let registered: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&registered["level"], &registered["peer"]), (&"INFO".into(), &"calc/1".into()));
+    assert!(registered["time"].as_str().unwrap().ends_with('Z'), "{line}");
+    home.procall(&["call", "calc.add", "1", "2", "--at", &address]).ok();
+    let line = engine.expect("\"method\":\"calc.add\"");
+    let call: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&call["message"], &call["peer"]), (&"call ended".into(), &"calc/1".into()));
+    assert!(call["queue_ms"].is_number() && call["handler_ms"].is_number(), "{line}");
+    assert!(call["call"].as_u64().unwrap() > 0 && call["in_flight"] == 0, "{line}");
+    home.procall(&["stop"]).ok();
+    assert_eq!(engine.end().0, 0);
+
+    let engine = home.start(&[&args[..], &["text", "--log-level", "warn"]].concat());
+    engine.expect("listening at tcp:");
+    let _another = home.worker("");
+    home.procall(&["call", "calc.add", "1", "2", "--wait", "60s"]).ok();
+    assert_eq!(home.procall(&["call", "calc.fail", "why=x", "--at", "engine"]).code, 1);
+    let failed = engine.expect("call failed");
+    assert!(failed.contains(" WARN ") && failed.contains("code=HANDLER_ERROR"), "{failed}");
+    assert!(!engine.has("call ended"), "that is no warning");
+    let wrong = home.procall(&["serve", "--log-level", "wran", "--log", "json"]);
+    assert!(wrong.code == 2 && wrong.err.contains("did you mean warn"), "{}", wrong.err);
+}

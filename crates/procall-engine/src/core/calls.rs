@@ -10,6 +10,7 @@ use procall::{
     similar,
 };
 
+use super::admission::RESERVED;
 use super::method::Provider;
 use super::passage::Passage;
 use super::peer::Number;
@@ -17,6 +18,7 @@ use super::sleepers::Sleeper;
 use super::ticket::{Aim, expired};
 use super::wishes::Wishes;
 use super::{Core, Method, State, Ticket, last_part};
+use crate::spans::Span;
 
 /// Longest pause that a full queue asks for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -51,9 +53,12 @@ impl Core {
         if incoming.is_late() {
             return Err(expired());
         }
-        let wishes = Wishes::read(batch.meta(incoming));
+        let mut wishes = Wishes::read(batch.meta(incoming));
         if wishes.all {
             return self.fan_out(client, connection, id, (batch, incoming), &wishes);
+        }
+        if self.exporter.is_some() && !batch.method(incoming).starts_with(RESERVED) {
+            wishes.span = Span::begin(wishes.traceparent).map(Arc::new);
         }
         let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
         let (ticket, tally) = {
@@ -130,6 +135,7 @@ impl Core {
         let Claim { connection, provider, worker, inside, seat } = claim;
         {
             let mut chosen = ticket.chosen();
+            chosen.wire = connection.round_trip();
             chosen.offer = Some(provider.offer.clone());
             chosen.worker = Some(worker.clone());
             chosen.attempts += 1;

@@ -15,6 +15,7 @@ mod pins;
 mod registering;
 mod seat;
 mod sleepers;
+mod strays;
 mod supervised;
 mod tally;
 mod telling;
@@ -38,9 +39,11 @@ pub(crate) use ticket::Ticket;
 
 use crate::events::Events;
 use crate::settings::Settings;
+use crate::spans::Exporter;
 use crate::state::{Identity, Memory};
 use crate::tokens::Doors;
 use pins::Pins;
+use strays::Strays;
 
 /// See [`Core::looks`].
 const LOOKS: usize = 1;
@@ -58,10 +61,14 @@ pub(crate) struct Core {
     /// What is remembered over the end of the engine.
     pub(crate) memory: Option<Memory>,
     pub(crate) meter: Arc<Meter>,
+    /// The way to a collector of traces.
+    pub(crate) exporter: Option<Exporter>,
     /// Somebody wants the engine to stop.
     pub(crate) stop: Notify,
     /// Looks at the kernel's list of sockets, which cost more the more there are, that are taken at once.
     pub(crate) looks: Semaphore,
+    /// Of peers that speak JSON.
+    pub(crate) strays: Strays,
     /// Of calls to methods that nobody knows.
     pub(crate) unknown: Tally,
     /// Somebody waits whose time is up earlier than the timer knows.
@@ -100,16 +107,20 @@ pub(crate) struct State {
 }
 
 impl Core {
+    /// On a runtime, where spans are to be sent.
     pub(crate) fn new(settings: Settings, doors: Doors, memory: Option<Memory>) -> Arc<Self> {
+        let exporter = settings.otlp.clone().map(Exporter::start);
         Arc::new_cyclic(|this| Self {
             state: Mutex::default(),
             settings,
             doors,
             events: Events::default(),
             memory,
+            exporter,
             meter: Arc::default(),
             stop: Notify::new(),
             looks: Semaphore::new(LOOKS),
+            strays: Strays::default(),
             unknown: Tally::default(),
             hurry: Notify::new(),
             phases: Notify::new(),

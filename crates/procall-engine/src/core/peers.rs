@@ -87,6 +87,7 @@ impl Core {
             pace: Pace::new(now),
             last_seen: now,
             registration: None,
+            quarantined: Vec::new(),
             methods: HashSet::new(),
             slots: 0,
             in_flight: 0,

@@ -1,9 +1,21 @@
 //! What the metadata of a call say to the router.
 
+use std::sync::Arc;
+
 use procall::wire::{Reader, Writer};
+
+use crate::spans::Span;
 
 /// The metadata by which the pool of a service that the engine starts learns which call its workers' lines belong to.
 const ENGINE_CALL: &str = "procall.call";
+
+/// The metadata with the trace context.
+const TRACEPARENT: &str = "traceparent";
+
+/// The trace and span of metadata.
+pub(super) fn traceparent(meta: &[u8]) -> Option<&str> {
+    Wishes::read(meta).traceparent
+}
 
 /// What the metadata of a call say to the router, and the rest.
 #[derive(Debug, Default)]
@@ -20,6 +32,10 @@ pub(crate) struct Wishes<'a> {
     pub(crate) broadcast: bool,
     /// A notification goes to all who serve the method, a call gives the answers of all.
     pub(crate) all: bool,
+    /// The trace and span that the call was made in, as W3C has it.
+    pub(crate) traceparent: Option<&'a str>,
+    /// The spans of the call, where they are wanted: the work on it is a child of ours.
+    pub(crate) span: Option<Arc<Span>>,
     rest: Vec<(&'a str, &'a [u8])>,
 }
 
@@ -48,6 +64,7 @@ impl<'a> Wishes<'a> {
             "key" if text().is_some() => self.key = text(),
             "version" if text().is_some() => self.version = text(),
             "wait" if truth() => self.wait = true,
+            TRACEPARENT if text().is_some() => self.traceparent = text(),
             "broadcast" if truth() => self.broadcast = true,
             "all" if truth() => self.all = true,
             // Nobody says for himself who he is.
@@ -61,11 +78,17 @@ impl<'a> Wishes<'a> {
         let mut bytes = Vec::with_capacity(48);
         let mut writer = Writer::new(&mut bytes);
         let broadcast = self.broadcast && self.to.is_none();
+        let onward = self.span.as_ref().map(|span| span.onward());
+        let trace = onward.as_deref().or(self.traceparent);
         let more = usize::from(broadcast) + usize::from(self.key.is_some());
+        let more = more + usize::from(trace.is_some());
         writer.map(self.rest.len() + 1 + more).text("from").text(from);
         // A worker that is a pool has workers of its own to choose from.
         if let Some(key) = self.key {
             writer.text("key").text(key);
+        }
+        if let Some(trace) = trace {
+            writer.text(TRACEPARENT).text(trace);
         }
         if broadcast {
             writer.text("broadcast").boolean(true);

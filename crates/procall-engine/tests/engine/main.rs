@@ -2,11 +2,13 @@
 
 mod calls;
 mod coming_back;
+mod dialects;
 mod naming;
 mod own;
 mod proxy;
 mod raw;
 mod registering;
 mod routing;
+mod spans;
 mod support;
 mod tokens;

@@ -40,6 +40,8 @@ use procall::{Error, Readiness};
 pub(crate) use object::{Object, params_from_json, result_to_json, value_from_json};
 pub(crate) use outbound::or_nil;
 
+pub(crate) use self::inbox::MAX_NOTIFICATIONS;
+
 use self::inbox::Inbox;
 use self::peer::Peer;
 use self::read::Received;
@@ -53,7 +55,7 @@ use crate::tokens::Pass;
 /// How long a peer of the roadmap dialect, and one that has said nothing of sense yet, may be silent with no call under way.
 pub(crate) const IDLE: Duration = Duration::from_secs(600);
 
-/// What was counted of one link.
+/// What was counted of one link, or of all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     /// Answers to calls that nobody had made.
@@ -62,6 +64,17 @@ pub(crate) struct Counters {
     pub(crate) late: u64,
     /// Notifications for the peer that were dropped.
     pub(crate) dropped: u64,
+}
+
+impl Counters {
+    /// What has come since it was like this before.
+    fn since(self, before: Self) -> Self {
+        Self {
+            unasked: self.unasked - before.unasked,
+            late: self.late - before.late,
+            dropped: self.dropped - before.dropped,
+        }
+    }
 }
 
 /// Serves a peer that speaks JSON, from its first message on, until its link ends; then its connection to the engine is closed too. One that is
@@ -130,7 +143,7 @@ pub(crate) async fn serve_with(
         }
     };
     let idle = roadmap.then_some(idle);
-    let mut gate = Gate::new(Parts { wire, readiness, native, inbox, ready, idle });
+    let mut gate = Gate::new(Parts { wire, readiness, native, inbox, ready, idle, host });
     gate.take(received);
     gate.await
 }
