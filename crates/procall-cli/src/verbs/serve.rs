@@ -70,6 +70,10 @@ pub(crate) struct Serve {
     #[arg(long)]
     tcp_guests: bool,
 
+    /// Compress long messages to and from peers that want it too, as those do that say PROCALL_COMPRESSION=1. For slow networks.
+    #[arg(long)]
+    compression: bool,
+
     /// Print what the workers of its services print as it is, without their names before it.
     #[arg(long)]
     raw: bool,
@@ -120,6 +124,7 @@ impl Serve {
             .queue(effective.queue.value)
             .validate(effective.validate.value)
             .own_user_over_tcp(!self.tcp_guests)
+            .compression(self.compression || surroundings::compression())
             .listen(surroundings::address_of(procall_engine::NAME)?)
             .on_output(move |service, line| console.line(service, line))
             .on_worker_event(move |_, event| console.event(event))

@@ -5,6 +5,7 @@ mod asking;
 mod calls;
 mod fan;
 mod identity;
+mod keeping;
 mod line;
 mod method;
 mod notices;
@@ -13,6 +14,7 @@ mod peer;
 mod peers;
 mod pins;
 mod registering;
+mod remembered;
 mod seat;
 mod sleepers;
 mod strays;
@@ -43,6 +45,7 @@ use crate::spans::Exporter;
 use crate::state::{Identity, Memory};
 use crate::tokens::Doors;
 use pins::Pins;
+use remembered::Remembered;
 use strays::Strays;
 
 /// See [`Core::looks`].
@@ -79,6 +82,8 @@ pub(crate) struct Core {
     handing: AtomicU8,
     /// The same of whoever tells clients what there is.
     telling: AtomicU8,
+    /// Outcomes of calls with an idempotency key.
+    remembered: Mutex<Remembered>,
     next: AtomicU64,
     this: Weak<Self>,
 }
@@ -126,6 +131,7 @@ impl Core {
             phases: Notify::new(),
             handing: AtomicU8::new(0),
             telling: AtomicU8::new(0),
+            remembered: Mutex::default(),
             next: AtomicU64::new(1),
             this: this.clone(),
         })

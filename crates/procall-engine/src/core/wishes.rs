@@ -36,6 +36,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) traceparent: Option<&'a str>,
     /// The spans of the call, where they are wanted: the work on it is a child of ours.
     pub(crate) span: Option<Arc<Span>>,
+    /// A call with a key that was seen before gets the outcome of that one.
+    pub(crate) idempotency_key: Option<&'a str>,
     rest: Vec<(&'a str, &'a [u8])>,
 }
 
@@ -67,6 +69,11 @@ impl<'a> Wishes<'a> {
             TRACEPARENT if text().is_some() => self.traceparent = text(),
             "broadcast" if truth() => self.broadcast = true,
             "all" if truth() => self.all = true,
+            "idempotency_key" if text().is_some() => {
+                self.idempotency_key = text();
+                // The worker may have a memory of its own.
+                self.rest.push((name, value));
+            }
             // Nobody says for himself who he is.
             "from" | ENGINE_CALL => {}
             _ => self.rest.push((name, value)),

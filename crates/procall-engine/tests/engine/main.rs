@@ -8,6 +8,7 @@ mod own;
 mod proxy;
 mod raw;
 mod registering;
+mod remembering;
 mod routing;
 mod spans;
 mod support;

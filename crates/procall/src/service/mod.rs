@@ -68,6 +68,7 @@ pub struct Service {
     /// By what an engine recognises it when it comes back.
     identity: String,
     engine_token: Option<Vec<u8>>,
+    compression: bool,
 }
 
 impl Service {
@@ -82,8 +83,9 @@ impl Service {
         let registration =
             Registration { name, concurrency: CONCURRENCY, ..Registration::default() };
         let (engine, own_name, engine_token) = (None, None, None);
-        let identity = String::new();
-        Self { registration, handlers: Vec::new(), engine, own_name, identity, engine_token }
+        let (identity, compression) = (String::new(), crate::surroundings::compression());
+        let handlers = Vec::new();
+        Self { registration, handlers, engine, own_name, identity, engine_token, compression }
     }
 
     /// The engine to register with, by address or name, instead of listening itself; see [`run`](Self::run).
@@ -132,6 +134,24 @@ impl Service {
     pub fn engine_token(mut self, token: impl Into<Vec<u8>>) -> Self {
         self.engine_token = Some(token.into());
         self
+    }
+
+    /// Whether long messages travel compressed between it and callers, or an engine, that want that too: off, unless
+    /// [`PROCALL_COMPRESSION`](crate::surroundings::compression) says otherwise. It is for slow links.
+    ///
+    /// ```
+    /// let service = procall::Service::new("maps").method("tile", |_x: u32, _y: u32| "").compression(true);
+    /// # let _ = service;
+    /// ```
+    #[must_use]
+    pub fn compression(mut self, compression: bool) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn compresses(&self) -> bool {
+        self.compression
     }
 
     #[cfg(feature = "tokio")]
