@@ -15,10 +15,13 @@ use crate::support::{House, SAFETY};
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
+/// Requests that a test may be behind.
+const REQUESTS: usize = 64;
+
 /// A collector on the loopback: takes requests of OTLP, and keeps their spans.
 struct Collector {
     address: String,
-    requests: mpsc::UnboundedReceiver<Value>,
+    requests: mpsc::Receiver<Value>,
     spans: VecDeque<Value>,
 }
 
@@ -27,7 +30,7 @@ impl Collector {
     async fn start(first: &[&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let (sender, requests) = mpsc::unbounded_channel();
+        let (sender, requests) = mpsc::channel(REQUESTS);
         let answers: VecDeque<&str> = first.iter().copied().collect();
         tokio::spawn(async move {
             let mut answers = answers;
@@ -66,7 +69,7 @@ impl Collector {
 /// Serves a connection to its end; `None` when nobody listens any more.
 async fn serve(
     stream: TcpStream,
-    sender: &mpsc::UnboundedSender<Value>,
+    sender: &mpsc::Sender<Value>,
     answers: &mut VecDeque<&'static str>,
 ) -> Option<()> {
     let mut stream = BufReader::new(stream);
@@ -96,7 +99,7 @@ async fn serve(
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n{{}}");
         stream.write_all(answer.as_bytes()).await.unwrap();
         if status.starts_with("200") {
-            sender.send(serde_json::from_slice(&body).unwrap()).ok()?;
+            sender.send(serde_json::from_slice(&body).unwrap()).await.ok()?;
         }
     }
 }
