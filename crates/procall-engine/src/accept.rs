@@ -200,9 +200,10 @@ async fn own_pass(info: &LinkInfo, at: &Address, core: &Core) -> Option<Pass> {
     core.doors.is_own(user).then(Pass::full)
 }
 
-/// Over TCP the text by which `to` may name a peer.
+/// Over TCP and TLS the text by which `to` may name a peer.
 fn address_of(info: &LinkInfo) -> String {
-    info.address.strip_prefix("tcp:").unwrap_or(&info.address).to_owned()
+    let bare = ["tcp:", "tls:"].iter().find_map(|scheme| info.address.strip_prefix(scheme));
+    bare.unwrap_or(&info.address).to_owned()
 }
 
 /// `None` when the link ended before there was one; an error when it cannot be watched.
