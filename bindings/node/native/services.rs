@@ -433,6 +433,7 @@ pub(crate) fn serve_at(
     listen: Option<String>,
     engine: Option<String>,
     name: Option<String>,
+    identity: Option<String>,
 ) -> napi::Result<Placed> {
     let mut service = describe(description)?;
     let own = service.registration().name.clone();
@@ -441,7 +442,8 @@ pub(crate) fn serve_at(
     let address = match place {
         Place::Address(address) => address,
         Place::Engine { target, patience } => {
-            attaching::begin(id, service, &target, patience, name.unwrap_or(own))?;
+            let names = (name.unwrap_or(own), identity.unwrap_or_default());
+            attaching::begin(id, service, &target, patience, names)?;
             return Ok(Placed { engine: Some(target), ..Placed::default() });
         }
     };

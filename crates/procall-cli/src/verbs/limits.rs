@@ -87,6 +87,16 @@ fn limits() -> Vec<Limit> {
         ),
         bytes("message of a JSON peer", EngineBuilder::MAX_JSON, "its connection ends"),
         count(
+            "notifications waiting, JSON peer",
+            EngineBuilder::JSON_NOTIFICATIONS,
+            "dropped and counted: /metrics, procall doctor",
+        ),
+        count(
+            "calls with spans to be sent",
+            EngineBuilder::SPANS,
+            "spans of further calls are dropped and counted",
+        ),
+        count(
             "calls in flight, connection",
             session.max_calls,
             "the next ones wait for their turn",
