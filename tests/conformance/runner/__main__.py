@@ -210,7 +210,9 @@ def main() -> int:
         results = [each for found in threads.map(Run.results, runs) for each in found]
     table(results, cases)
     counts = Counter(each["outcome"] for each in results)
-    print("\n" + ", ".join(f"{counts[each]} {each}" for each in (OK, FAILED, NOT_OFFERED, LEFT_OUT)))
+    print(
+        "\n" + ", ".join(f"{counts[each]} {each}" for each in (OK, FAILED, NOT_OFFERED, LEFT_OUT))
+    )
     if options.results is not None:
         options.results.parent.mkdir(parents=True, exist_ok=True)
         options.results.write_text(json.dumps({"results": results}, indent=1) + "\n")

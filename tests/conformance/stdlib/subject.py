@@ -1,7 +1,8 @@
 """A subject in plain Python that was written from `spec/` alone and imports nothing of Procall.
 
-It speaks the JSON messages of section 18 of `spec/protocol.md` with an engine, whose TCP address is in `SUBJECT_ENGINE`.
-`spec/scenarios/README.md` says what it does: `subject.py worker` serves, `subject.py caller` obeys lines.
+It speaks the JSON messages of section 18 of `spec/protocol.md` with an engine, whose TCP address is
+in `SUBJECT_ENGINE`. `spec/scenarios/README.md` says what it does: `subject.py worker` serves,
+`subject.py caller` obeys lines.
 """
 
 import asyncio
@@ -147,7 +148,9 @@ async def who(call: Call) -> dict[str, Any]:
 async def hop(call: Call, targets: list[str], method: str, params: list[Any]) -> Any:
     """Calls the method at the last of the targets, through all the others."""
     target, *others = targets
-    wanted = (f"{target}.hop", [others, method, params]) if others else (f"{target}.{method}", params)
+    wanted = (
+        (f"{target}.hop", [others, method, params]) if others else (f"{target}.{method}", params)
+    )
     # The engine leads to everybody, so the link that the call came by does for this one.
     onwards = call.link.start(*wanted, timeout_ms=call.remaining_ms())
     try:
