@@ -130,6 +130,15 @@ async def die(call: Call, code: int) -> None:
     os._exit(code)
 
 
+async def die_once(call: Call, token: str) -> str:
+    """Exits when it is called with a token for the first time, whichever worker that was."""
+    mark = Path(os.environ["SUBJECT_FOLDER"]) / f"died {token}"
+    if not mark.exists():
+        mark.touch()
+        os._exit(1)
+    return token
+
+
 async def steps(call: Call, n: int) -> int:
     for step in range(1, n + 1):
         call.progress(step, n, f"step {step}")
@@ -184,6 +193,7 @@ METHODS: list[tuple[str, Any, str, dict[str, Any]]] = [
     ("bad_result", bad_result, "unary", {}),
     ("large", large, "unary", {"size": INTEGER}),
     ("die", die, "unary", {"code": INTEGER}),
+    ("die_once", die_once, "unary", {"token": TEXT}),
     ("steps", steps, "unary", {"n": INTEGER}),
     ("facts", facts, "unary", {}),
     ("who", who, "unary", {}),
