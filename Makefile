@@ -31,7 +31,7 @@ MDBOOK_VERSION := 0.5.4
 CARGO_TARGET_DIR ?= target
 TARGET := $(CARGO_TARGET_DIR)
 # Programs that use the Node package of this checkout.
-EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples examples/demo tests/docs tests/pairs
+EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples examples/demo tests/docs tests/pairs tests/conformance
 # Python workers find the package where an active virtual environment has it.
 WITH_PYTHON := PATH="$(VENV_BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 

@@ -2,6 +2,7 @@
 
 import { CODES } from "./codes.js";
 import { type ContextSource, type Peer, within } from "./context.js";
+import { decode } from "./decode.js";
 import { declaredOf, fieldsOf, MAX_DETAILS } from "./declared.js";
 import type { ErrorClass } from "./described.js";
 import { encode } from "./encode.js";
@@ -224,6 +225,11 @@ export class Handling implements Operation, ContextSource {
     return found ?? { name: "", runtime: "", pid: 0 };
   }
 
+  meta(): Readonly<Record<string, unknown>> {
+    const found = this.open ? native.meta(this.served) : null;
+    return found === null ? {} : (decode(found) as Record<string, unknown>);
+  }
+
   progress(done: number, total: number | undefined, text: string): void {
     if (!this.open) return;
     this.loop.flush();
@@ -381,7 +387,7 @@ function mapOf(error: unknown, declared: readonly ErrorClass[]): Record<string, 
 
 function errorMap(error: unknown, declared: readonly ErrorClass[]): Record<string, unknown> {
   if (error instanceof ProcallError && error.code in CODES) {
-    const { code, message, retryAfterMs, fields, candidates, remoteType } = error;
+    const { code, message, retryAfterMs, noRetry, fields, candidates, remoteType } = error;
     return {
       code,
       message: short(message),
@@ -389,6 +395,7 @@ function errorMap(error: unknown, declared: readonly ErrorClass[]): Record<strin
       remoteType: remoteType ?? error.name,
       remoteTrace: short(error.stack, MAX_TRACE),
       retryAfterMs,
+      noRetry,
       fields,
       candidates,
       ...detailsOf(error.details),

@@ -29,6 +29,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     code: ErrorCode,
     executed: Executed,
+    attempts: u32,
     map: ErrorMap,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
@@ -62,6 +63,8 @@ struct ErrorMap {
     trace: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    no_retry: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     worker: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -110,7 +113,7 @@ impl Error {
     /// An error with its code's usual verdict on whether the handler ran.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let map = ErrorMap { message: message.into(), ..ErrorMap::default() };
-        Self(Box::new(Inner { code, executed: code.executed(), map, source: None }))
+        Self(Box::new(Inner { code, executed: code.executed(), attempts: 1, map, source: None }))
     }
 
     /// An error of a handler: its type and what it says.
@@ -150,6 +153,26 @@ impl Error {
     #[must_use]
     pub fn with_retry_after(mut self, pause: Duration) -> Self {
         self.0.map.retry_after_ms = Some(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+        self
+    }
+
+    /// The same, with which the call is not to be made again, whatever the code.
+    ///
+    /// ```
+    /// use procall::{Error, ErrorCode};
+    ///
+    /// assert!(Error::new(ErrorCode::Overloaded, "closing for today").with_no_retry().no_retry());
+    /// ```
+    #[must_use]
+    pub fn with_no_retry(mut self) -> Self {
+        self.0.map.no_retry = true;
+        self
+    }
+
+    /// The same after so many attempts.
+    #[must_use]
+    pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
         self
     }
 
@@ -222,6 +245,16 @@ impl Error {
         self.0.map.retry_after_ms.map(Duration::from_millis)
     }
 
+    /// Whether the other side forbids to make the call again.
+    pub fn no_retry(&self) -> bool {
+        self.0.map.no_retry
+    }
+
+    /// How often the call was made before this error came out of it: 1 unless it was [retried](crate::start_retrying).
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
     /// The arguments that were wrong.
     pub fn fields(&self) -> &[FieldError] {
         &self.0.map.fields
@@ -275,20 +308,24 @@ impl Error {
 
     /// The error that the wire carries as these two numbers and this map, MessagePack; a code that is not known counts as INTERNAL.
     pub fn decoded(code: u64, executed: u64, map: Vec<u8>) -> Self {
-        let known = u16::try_from(code).ok().and_then(ErrorCode::from_number);
-        Self::from_failure(Failure {
-            executed: Executed::from_number(executed),
-            encoding: Encoding::Msgpack,
-            body: map,
-            ..Failure::local(known.unwrap_or(ErrorCode::Internal), "")
-        })
+        Self::from_failure(Failure::remote(code, executed, Encoding::Msgpack, map))
     }
 
     pub(crate) fn from_failure(failure: Failure) -> Self {
+        let own = failure.message.clone();
         let mut error = Self::new(failure.code, failure.message).with_executed(failure.executed);
         if !failure.body.is_empty() {
             match ErrorMap::decode(failure.encoding, &failure.body) {
-                Ok(map) => error.0.map = map,
+                Ok(map) => {
+                    error.0.map = map;
+                    // Beside what the peer says stands what it cannot know: that its code is unknown here.
+                    let said = &mut error.0.map.message;
+                    match (own.is_empty(), said.is_empty()) {
+                        (true, _) => {}
+                        (false, true) => *said = own,
+                        (false, false) => *said = format!("{said} ({own})"),
+                    }
+                }
                 Err(cause) => {
                     error.0.map.message = format!(
                         "{} (the peer's description could not be read: {cause})",
@@ -322,7 +359,11 @@ impl fmt::Display for Error {
         if let Some(class) = self.remote_type() {
             write!(f, "{class}: ")?;
         }
-        write!(f, "{} (executed: {})", self.message(), self.executed())
+        write!(f, "{} (executed: {}", self.message(), self.executed())?;
+        match self.attempts() {
+            1 => f.write_str(")"),
+            attempts => write!(f, ", attempts: {attempts})"),
+        }
     }
 }
 
@@ -330,6 +371,9 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error[{}] {}", self.code(), self.message())?;
         write!(f, "\n  executed  {}", self.executed())?;
+        if self.attempts() > 1 {
+            write!(f, "\n  attempts  {}", self.attempts())?;
+        }
         for (name, value) in [
             ("type", self.remote_type()),
             ("worker", self.worker()),
@@ -414,6 +458,19 @@ mod tests {
         let details: serde_json::Value =
             crate::codec::decode(Encoding::Msgpack, &read.details).unwrap();
         assert_eq!(details, serde_json::json!([1, {"a": null}]));
+    }
+
+    #[test]
+    fn a_code_of_a_newer_peer_is_shown_with_its_number() {
+        let map = Error::new(ErrorCode::Internal, "out of paper").encoded();
+        let error = Error::decoded(9999, 2, map);
+        assert_eq!((error.code(), error.executed()), (ErrorCode::Internal, Executed::Yes));
+        assert_eq!(
+            error.message(),
+            "out of paper (an error with the code 9999, which is unknown here)"
+        );
+        let bare = Error::decoded(9999, 0, Vec::new());
+        assert_eq!(bare.message(), "an error with the code 9999, which is unknown here");
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::lookout::{self, Watches};
 use crate::metrics::{Meter, Metrics};
 use crate::pauses::Pauses;
 use crate::registration::Registration;
+use crate::retry::RetryBudgets;
+use crate::tls::TlsFiles;
 
 /// Calls that may wait while there is no connection; then OVERLOADED.
 const MAX_WAITING: usize = 1_024;
@@ -53,9 +55,11 @@ pub struct Redial {
 struct Shared {
     target: String,
     engine: Option<String>,
+    tls: TlsFiles,
     config: Config,
     connect: Box<Connect>,
     meter: Arc<Meter>,
+    budgets: RetryBudgets,
     state: Mutex<State>,
     /// Told when there is no more to look for.
     changed: Condvar,
@@ -103,13 +107,15 @@ impl Redial {
             looking: false,
             closed: false,
         };
-        let (target, engine) = finder.place();
+        let (target, engine, tls) = finder.place();
         let shared = Shared {
             target,
             engine,
+            tls,
             config,
             connect,
             meter,
+            budgets: RetryBudgets::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
         };
@@ -152,7 +158,15 @@ impl Channel for Redial {
     }
 
     fn metrics(&self) -> Metrics {
-        self.shared.meter.metrics()
+        Metrics { retries: self.shared.budgets.retries(), ..self.shared.meter.metrics() }
+    }
+
+    fn retry_budgets(&self) -> Option<&RetryBudgets> {
+        Some(&self.shared.budgets)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.shared.lock().closed
     }
 
     fn close(&self) {
@@ -377,7 +391,7 @@ impl Shared {
     }
 
     fn find(&self) -> Option<Connection> {
-        let mut finder = Finder::new(&self.target, LOOK);
+        let mut finder = Finder::new(&self.target, LOOK).secured(self.tls.clone());
         if let Some(engine) = &self.engine {
             finder = finder.through(engine);
         }

@@ -37,6 +37,7 @@ pub(crate) use typed::{EncodeItems, Expected, encoded, params_schema, ran, schem
 use crate::error::IntoError;
 use crate::registration::{DeclaredError, MethodInfo, Registration, Shape};
 use crate::stream::Stream;
+use crate::tls::TlsFiles;
 use typed::Typed;
 
 /// Calls a service made of Rust closures works on at the same time, as it registers.
@@ -66,6 +67,8 @@ pub struct Service {
     /// What this process wants to be called among the service's workers.
     own_name: Option<String>,
     engine_token: Option<Vec<u8>>,
+    compression: bool,
+    engine_tls: TlsFiles,
 }
 
 impl Service {
@@ -79,8 +82,15 @@ impl Service {
         assert!(crate::registration::is_name(&name), "{name:?} cannot name a service");
         let registration =
             Registration { name, concurrency: CONCURRENCY, ..Registration::default() };
-        let (engine, own_name, engine_token) = (None, None, None);
-        Self { registration, handlers: Vec::new(), engine, own_name, engine_token }
+        Self {
+            registration,
+            handlers: Vec::new(),
+            engine: None,
+            own_name: None,
+            engine_token: None,
+            compression: crate::surroundings::compression(),
+            engine_tls: TlsFiles::default(),
+        }
     }
 
     /// The engine to register with, by address or name, instead of listening itself; see [`run`](Self::run).
@@ -113,6 +123,43 @@ impl Service {
     pub fn engine_token(mut self, token: impl Into<Vec<u8>>) -> Self {
         self.engine_token = Some(token.into());
         self
+    }
+
+    /// Whether long messages travel compressed between it and callers, or an engine, that want that too: off, unless
+    /// [`PROCALL_COMPRESSION`](crate::surroundings::compression) says otherwise. It is for slow links.
+    ///
+    /// ```
+    /// let service = procall::Service::new("maps").method("tile", |_x: u32, _y: u32| "").compression(true);
+    /// # let _ = service;
+    /// ```
+    #[must_use]
+    pub fn compression(mut self, compression: bool) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// How to check an engine over TLS, and what to show it of oneself, instead of what the environment says; see [`TlsFiles`].
+    ///
+    /// ```no_run
+    /// use procall::{Service, TlsFiles};
+    ///
+    /// let tls = TlsFiles { ca: Some("ca.pem".into()), ..TlsFiles::default() };
+    /// let math = Service::new("math").engine("tls:engine.example:8443").engine_tls(tls);
+    /// ```
+    #[must_use]
+    pub fn engine_tls(mut self, tls: TlsFiles) -> Self {
+        self.engine_tls = tls;
+        self
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn compresses(&self) -> bool {
+        self.compression
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn engine_tls_given(&self) -> TlsFiles {
+        self.engine_tls.clone()
     }
 
     #[cfg(feature = "tokio")]
