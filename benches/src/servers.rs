@@ -34,6 +34,7 @@ pub(crate) fn run(role: &str, args: &[String]) -> Result<(), Failure> {
         "call-nats" => runtime()?.block_on(routed::call_nats(path, window))?,
         "call-floor" => floor::call(path, window)?,
         "call-inline" => call_inline(path, window)?,
+        "call-count" => return call_count(path, args.get(1).map_or(Ok(1000), |n| n.parse())?),
         "call-task" => runtime()?.block_on(call_task(path, window))?,
         other => return Err(format!("there is no role {other}").into()),
     };
@@ -116,6 +117,15 @@ fn call_inline(path: &str, window: Duration) -> Result<Measured, Failure> {
         IN_FLIGHT
     });
     Ok(Measured { p50_us, p99_us, per_second })
+}
+
+/// So many calls one after the other: for those who count instructions or system calls.
+fn call_count(path: &str, calls: i64) -> Result<(), Failure> {
+    let client = BlockingClient::connect(&format!("unix:{path}"))?;
+    for n in 0..calls {
+        assert_eq!(client.call::<i64>("add", (n, 1)).wait()?, n + 1);
+    }
+    Ok(())
 }
 
 async fn call_task(path: &str, window: Duration) -> Result<Measured, Failure> {
