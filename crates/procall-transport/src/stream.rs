@@ -119,6 +119,10 @@ impl StreamLink {
         self.readiness.as_fd()
     }
 
+    pub(crate) fn wants_room(&self) -> bool {
+        self.readiness.wants_room()
+    }
+
     pub(crate) fn close(&mut self) {
         if self.dead.is_none() {
             self.die(LinkError::Closed);
@@ -234,6 +238,14 @@ macro_rules! stream_link {
 
             fn readiness(&self) -> std::os::fd::BorrowedFd<'_> {
                 self.stream.readiness()
+            }
+
+            fn edges(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+                Some(self.stream.socket())
+            }
+
+            fn wants_room(&self) -> bool {
+                self.stream.wants_room()
             }
 
             fn close(&mut self) {

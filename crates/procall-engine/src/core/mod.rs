@@ -19,10 +19,11 @@ mod tally;
 mod ticket;
 mod wishes;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use hashbrown::HashMap;
 use procall::Meter;
 use tokio::sync::Notify;
 
