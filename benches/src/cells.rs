@@ -99,6 +99,16 @@ pub(crate) const CELLS: &[Cell] = &[
         call: Program::Own("call-inline"),
     },
     Cell {
+        name: "inline -> engine, 1,000 idle peers",
+        serve: Some(Program::Own("serve-engine-peers")),
+        call: Program::Own("call-inline"),
+    },
+    Cell {
+        name: "inline -> engine, 1,000 methods",
+        serve: Some(Program::Own("serve-engine-methods")),
+        call: Program::Own("call-inline"),
+    },
+    Cell {
         name: "rust task -> engine -> rust task",
         serve: Some(Program::Own("serve-engine")),
         call: Program::Own("call-task"),

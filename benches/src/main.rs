@@ -9,6 +9,8 @@
 //! ```
 
 mod cells;
+mod check;
+mod crowd;
 mod floor;
 mod load;
 mod placement;
@@ -39,13 +41,15 @@ fn main() -> ExitCode {
         Ok(options) => {
             let results = cells::run(&options);
             report::print(&results, &options);
-            match spawn::print() {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("spawn: {error:?}");
-                    ExitCode::FAILURE
-                }
+            let rest = [("validation", check::print()), ("memory", crowd::print())];
+            let rest = rest.into_iter().chain([("spawn", spawn::print())]);
+            let wrong = rest.filter_map(|(what, printed)| printed.err().map(|error| (what, error)));
+            let mut code = ExitCode::SUCCESS;
+            for (what, error) in wrong {
+                eprintln!("{what}: {error:?}");
+                code = ExitCode::FAILURE;
             }
+            code
         }
         Err(message) => {
             eprintln!(

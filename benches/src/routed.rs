@@ -12,17 +12,22 @@ type Failure = Box<dyn std::error::Error>;
 
 /// The engine at a socket, and a worker process that registers with it.
 pub(crate) async fn serve_engine(path: &str) -> Result<(), Failure> {
+    let engine = Engine::builder().listen(format!("unix:{path}").parse()?).start()?;
+    let served = serve_through(path, "serve-registered").await;
+    drop(engine);
+    served
+}
+
+/// With an engine there: starts a worker, and is ready once that can be called.
+pub(crate) async fn serve_through(path: &str, worker: &str) -> Result<(), Failure> {
     let address = format!("unix:{path}");
-    let engine = Engine::builder().listen(address.parse()?).start()?;
-    let _worker = partner("serve-registered", path)?;
+    let _worker = partner(worker, path)?;
     let client = Client::connect(&address).await?;
     while client.call::<i64>("calc.add", (1, 2)).await.is_err() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     println!("ready");
-    std::future::pending::<()>().await;
-    drop(engine);
-    Ok(())
+    std::future::pending().await
 }
 
 /// A service that an engine routes calls to.
@@ -40,7 +45,7 @@ fn partner(role: &str, argument: &str) -> Result<Child, Failure> {
         .spawn()?)
 }
 
-fn end_with_parent() -> Result<(), Failure> {
+pub(crate) fn end_with_parent() -> Result<(), Failure> {
     Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 

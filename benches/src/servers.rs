@@ -8,7 +8,7 @@ use procall::{
 use procall_transport::LinkOptions;
 use procall_transport::unix::UnixListener;
 
-use crate::floor;
+use crate::{crowd, floor};
 use crate::load::{IN_FLIGHT, Measured, latency, measure, throughput};
 use crate::routed;
 
@@ -17,7 +17,8 @@ type Failure = Box<dyn std::error::Error>;
 /// Runs a role to its end.
 pub(crate) fn run(role: &str, args: &[String]) -> Result<(), Failure> {
     let path = args.first().ok_or("a socket path is needed")?;
-    let window = Duration::from_millis(args.get(1).map_or(Ok(0), |window| window.parse())?);
+    // Some roles take another word in its place.
+    let window = args.get(1).and_then(|window| window.parse().ok()).map_or(Duration::ZERO, Duration::from_millis);
     let measured = match role {
         "serve-floor" => return Ok(floor::serve(path)?),
         "serve-task" => return runtime()?.block_on(serve_task(path)),
@@ -25,6 +26,17 @@ pub(crate) fn run(role: &str, args: &[String]) -> Result<(), Failure> {
         "serve-engine" => return runtime()?.block_on(routed::serve_engine(path)),
         "serve-registered" => {
             return runtime()?.block_on(routed::serve_registered(path, service()));
+        }
+        "serve-engine-peers" => return runtime()?.block_on(crowd::serve_among_peers(path)),
+        "serve-engine-methods" => return runtime()?.block_on(crowd::serve_among_methods(path)),
+        "serve-engine-alone" => return runtime()?.block_on(crowd::serve_alone(path)),
+        "serve-many-methods" => {
+            let service = crowd::many_methods(service());
+            return runtime()?.block_on(routed::serve_registered(path, service));
+        }
+        "serve-peers" => {
+            let kind = args.get(1).ok_or("a kind of peers is needed")?;
+            return runtime()?.block_on(crowd::be_peers(path, kind));
         }
         #[cfg(feature = "peers")]
         "serve-nats" => return routed::serve_nats(path),

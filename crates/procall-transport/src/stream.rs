@@ -170,6 +170,9 @@ impl StreamLink {
             match recv(&self.socket, spare_capacity(spare), RecvFlags::DONTWAIT) {
                 Ok((read, _)) => {
                     self.drained = read > 0 && read < room;
+                    if read == room {
+                        self.inbox.was_filled();
+                    }
                     return Ok(Some(read));
                 }
                 Err(Errno::AGAIN) => return Ok(None),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::{BASE, GULP, PREFIX, Slack};
+use super::{BASE, FIRST, GULP, PREFIX, Slack};
 use crate::LinkError;
 
 /// Bytes as they arrived, cut into messages one by one.
@@ -19,11 +19,13 @@ pub(crate) struct Inbox {
     /// The largest message since the buffer was last empty.
     largest: usize,
     slack: Slack,
+    /// The last read filled the buffer, so there was more than it is made for.
+    hungry: bool,
 }
 
 impl Inbox {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), start: 0, limit, largest: 0, slack: Slack::default() }
+        Self { bytes: Vec::new(), start: 0, limit, largest: 0, slack: Slack::default(), hungry: false }
     }
 
     /// From now on messages may have so many bytes.
@@ -62,7 +64,10 @@ impl Inbox {
             self.reset();
         }
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve_exact(BASE);
+            self.bytes.reserve_exact(FIRST);
+        }
+        if std::mem::take(&mut self.hungry) && self.bytes.capacity() < BASE {
+            self.bytes.reserve_exact(BASE - self.bytes.len());
         }
         if self.room() < GULP && self.start > 0 {
             self.bytes.copy_within(self.start.., 0);
@@ -79,6 +84,11 @@ impl Inbox {
             self.bytes.reserve_exact(target - self.bytes.len());
         }
         &mut self.bytes
+    }
+
+    /// To be told when a read took all the room there was.
+    pub(crate) fn was_filled(&mut self) {
+        self.hungry = true;
     }
 
     /// Takes over `arrived`, which holds whole messages, and gives an empty buffer in return. To be called when
@@ -169,7 +179,16 @@ mod tests {
     fn a_claim_alone_costs_nothing() {
         let mut inbox = Inbox::new(1 << 30);
         feed(&mut inbox, &(1_u32 << 30).to_be_bytes());
-        assert_eq!(inbox.capacity(), BASE);
+        assert_eq!(inbox.capacity(), FIRST);
+    }
+
+    #[test]
+    fn a_read_that_fills_the_first_buffer_gets_a_large_one() {
+        let mut inbox = Inbox::new(1 << 20);
+        assert_eq!(feed(&mut inbox, &framed(FIRST - PREFIX)), [FIRST - PREFIX]);
+        assert_eq!(inbox.spare().capacity(), FIRST, "there was no more");
+        inbox.was_filled();
+        assert_eq!(inbox.spare().capacity(), BASE);
     }
 
     #[test]
@@ -195,13 +214,14 @@ mod tests {
         for _ in 0..=super::super::PATIENCE {
             feed(&mut inbox, &framed(10));
         }
-        assert_eq!(inbox.capacity(), BASE);
+        assert_eq!(inbox.capacity(), FIRST);
     }
 
     #[test]
     fn a_stream_of_messages_never_allocates_again() {
         let mut inbox = Inbox::new(1 << 20);
         let stream: Vec<u8> = (1..2_000).flat_map(|len| framed(len * 13 % 9_000 + 1)).collect();
+        inbox.was_filled();
         feed(&mut inbox, &stream[..10]);
         let before = inbox.bytes.as_ptr();
         assert_eq!(feed(&mut inbox, &stream[10..]).len(), 1_999);

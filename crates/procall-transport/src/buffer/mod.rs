@@ -23,6 +23,9 @@ pub(crate) const GULP: usize = 64 << 10;
 /// Capacity that a buffer keeps: what is not written to costs no memory, so the second gulp only saves moving bytes.
 const BASE: usize = 2 * GULP;
 
+/// Capacity that a buffer begins with, and that of a link on which little is ever said: an engine has thousands of these.
+const FIRST: usize = 2 << 10;
+
 /// How many times in a row a large buffer must prove too large before it is given back. Giving it back at once would allocate
 /// anew for every message of a peer that sends large and small ones in turn.
 const PATIENCE: u32 = 16;

@@ -111,10 +111,15 @@ impl Validator {
     /// `{"$tensor": {"dtype": "float32", "shape": [2, 3]}}`, which `{"type": "object", "required": ["$tensor"], "x-procall": "buffer"}`
     /// describes; infinities as the largest numbers, and a NaN as 0.
     pub fn check(&self, encoding: Encoding, bytes: &[u8]) -> Result<Vec<FieldError>, Error> {
-        if encoding == Encoding::Msgpack
-            && self.quick.as_ref().is_some_and(|quick| quick.accepts(bytes))
-        {
-            return Ok(Vec::new());
+        if let Some(quick) = &self.quick {
+            let is_right = match encoding {
+                Encoding::Msgpack => quick.accepts(bytes),
+                Encoding::Json => quick.accepts(&codec::to_msgpack(encoding, bytes)?),
+                _ => false,
+            };
+            if is_right {
+                return Ok(Vec::new());
+            }
         }
         let Seen(value) = codec::decode(encoding, bytes)?;
         Ok(self.check_value(&value))
