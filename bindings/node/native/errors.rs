@@ -21,12 +21,21 @@ struct Outgoing<'a> {
     worker: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    no_retry: bool,
+    #[serde(skip_serializing_if = "is_one")]
+    attempts: u32,
     fields: &'a [FieldError],
     candidates: &'a [String],
     #[serde(skip_serializing_if = "Bytes::is_empty")]
     details: Bytes<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_one(attempts: &u32) -> bool {
+    *attempts == 1
 }
 
 struct Bytes<'a>(&'a [u8]);
@@ -55,6 +64,8 @@ pub(crate) fn to_map(error: &Error) -> Vec<u8> {
         retry_after_ms: error
             .retry_after()
             .map(|pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+        no_retry: error.no_retry(),
+        attempts: error.attempts(),
         fields: error.fields(),
         candidates: error.candidates(),
         details: Bytes(error.raw_details()),
@@ -81,6 +92,7 @@ struct Incoming {
     remote_type: String,
     remote_trace: String,
     retry_after_ms: Option<u64>,
+    no_retry: bool,
     started: bool,
     fields: Vec<FieldError>,
     candidates: Vec<String>,
@@ -134,6 +146,9 @@ pub(crate) fn from_map(bytes: &[u8]) -> Error {
     }
     if let Some(pause) = incoming.retry_after_ms {
         error = error.with_retry_after(Duration::from_millis(pause));
+    }
+    if incoming.no_retry {
+        error = error.with_no_retry();
     }
     if !incoming.details.is_empty() {
         error = error.with_raw_details(incoming.details);

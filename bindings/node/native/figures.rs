@@ -50,6 +50,7 @@ pub(crate) struct Metrics {
     pub restarts: f64,
     pub heartbeat_round_trip_ms: Option<f64>,
     pub missed_heartbeats: f64,
+    pub retries: f64,
 }
 
 /// Latencies of calls.
@@ -127,6 +128,7 @@ impl From<procall::Metrics> for Metrics {
             restarts: metrics.restarts as f64,
             heartbeat_round_trip_ms: metrics.heartbeat_round_trip.map(millis),
             missed_heartbeats: metrics.missed_heartbeats as f64,
+            retries: metrics.retries as f64,
         }
     }
 }

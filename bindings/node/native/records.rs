@@ -67,7 +67,8 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// ```
 ///
 /// The key of the call and the worker it is for are there when their flags are set: a length (u32), then so many bytes of UTF-8. What is for
-/// an engine is the version in the same way, empty for any, and 1 (u8) when the call waits while nobody serves the method.
+/// an engine is the version in the same way, empty for any, 1 (u8) when the call waits while nobody serves the method, the idempotency key in the same
+/// way, empty for none, and the retries (u32), [`NONE`] for the usual number.
 pub(crate) const START: u8 = 1;
 pub(crate) const ANSWER: u8 = 2;
 pub(crate) const FAIL: u8 = 3;
@@ -80,7 +81,7 @@ pub(crate) const KEY: u8 = 16;
 pub(crate) const TO: u8 = 32;
 /// A worker that is busy with the call when its deadline passes is to be started anew.
 pub(crate) const RESTART: u8 = 64;
-/// An engine is told which version is meant, and whether to wait for a worker.
+/// An engine is told which version is meant, whether to wait for a worker, and by which key the call is known; and the retries are given.
 pub(crate) const FOR_ENGINE: u8 = 128;
 
 /// What sending an item comes to.

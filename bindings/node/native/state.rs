@@ -96,6 +96,7 @@ pub(crate) fn config(name: &str) -> Config {
         name: name.to_owned(),
         pid: std::process::id(),
         runtime: concat!("node/", env!("CARGO_PKG_VERSION")).to_owned(),
+        compression: procall::surroundings::compression(),
         ..Config::default()
     }
 }

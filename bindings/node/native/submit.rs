@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use napi_derive::napi;
 use procall::{
-    Body, CallOptions, Deadline, Encoding, OnTimeout, Request, coalesce, with_remaining,
+    Body, CallOptions, Deadline, Encoding, OnTimeout, Request, coalesce, start_retrying,
+    with_remaining,
 };
 
 use crate::errors;
 use crate::records::{
-    ANSWER, FAIL, FOR_ENGINE, IDEMPOTENT, ITEMS_IN, ITEMS_OUT, KEY, NOTIFY, RESTART, START, TO,
-    WANTS_PROGRESS,
+    ANSWER, FAIL, FOR_ENGINE, IDEMPOTENT, ITEMS_IN, ITEMS_OUT, KEY, NONE, NOTIFY, RESTART, START,
+    TO, WANTS_PROGRESS,
 };
 use crate::state::{self, State};
 
@@ -56,10 +57,14 @@ impl State {
                 let flag = |flag: u8| flags & flag != 0;
                 let key = if flag(KEY) { Some(reader.text()?.into()) } else { None };
                 let to = if flag(TO) { Some(reader.text()?.into()) } else { None };
-                let (version, wait) = match flag(FOR_ENGINE) {
-                    true => (Some(reader.text()?), reader.take::<1>()? == [1]),
-                    false => (None, false),
+                let (version, wait, idempotency_key, retries) = match flag(FOR_ENGINE) {
+                    true => {
+                        let (version, wait) = (reader.text()?, reader.take::<1>()? == [1]);
+                        (version, wait, reader.text()?, reader.u32()?)
+                    }
+                    false => ("", false, "", NONE),
                 };
+                let given = |text: &str| (!text.is_empty()).then(|| text.into());
                 let options = CallOptions {
                     deadline: deadline(timeout),
                     idempotent: flag(IDEMPOTENT),
@@ -68,9 +73,11 @@ impl State {
                     items_out: flag(ITEMS_OUT as u8),
                     key,
                     to,
-                    version: version.filter(|version| !version.is_empty()).map(Into::into),
+                    version: given(version),
                     wait,
                     on_timeout: if flag(RESTART) { OnTimeout::Restart } else { OnTimeout::Return },
+                    retries: (retries != NONE).then_some(retries),
+                    idempotency_key: given(idempotency_key),
                 };
                 let items_out = options.items_out;
                 let request = Request { method, body: Body::new(encoding, params), options };
@@ -84,8 +91,10 @@ impl State {
                     return Some(());
                 }
                 let started = match &channel {
-                    Some(channel) if inherited.is_nan() => channel.start(request),
-                    Some(channel) => with_remaining(millis(inherited), || channel.start(request)),
+                    Some(channel) if inherited.is_nan() => start_retrying(channel, request),
+                    Some(channel) => {
+                        with_remaining(millis(inherited), || start_retrying(channel, request))
+                    }
                     None => Err(errors::closed("client")),
                 };
                 self.begin_call(id as usize, started, items_out, flag(WANTS_PROGRESS));

@@ -33,8 +33,22 @@ export interface CallOptions {
   readonly deadlineMs?: number | null | undefined;
   /** Aborting it cancels the call. */
   readonly signal?: AbortSignal | undefined;
-  /** The method may run more than once without harm. */
+  /** The method may run more than once without harm, so that the call is also made again when nobody knows whether it ran. */
   readonly idempotent?: boolean | undefined;
+  /**
+   * How often the call is made again when it fails and was not executed, or may run more than once: 2 times without this, never with 0. All
+   * attempts share the deadline. A call that sends `items` is made once.
+   *
+   * ```ts
+   * await pool.call("add", [1, 2], { retries: 5, idempotent: true });
+   * ```
+   */
+  readonly retries?: number | undefined;
+  /**
+   * For engines: a call with a key that this caller used for the same method in the last 5 minutes gets that call's outcome, or waits for it,
+   * instead of being executed again.
+   */
+  readonly idempotencyKey?: string | undefined;
   /**
    * Told how far the handler has come, ten times a second at most; `true` draws a bar on standard error where that is a terminal.
    *
@@ -90,15 +104,19 @@ export function timeoutOf(options: CallOptions | undefined): number {
 }
 
 /** Flags of the options that only pools and engines obey. */
-export function routing({ key, to, version, wait }: CallOptions): number {
+export function routing({ key, to, version, wait, retries, idempotencyKey }: CallOptions): number {
   if (wait !== undefined && typeof wait !== "boolean") {
     throw new ProcallError("INVALID_ARGUMENT", `wait is ${inspect(wait, { depth: 0 })}: give true or false`);
+  }
+  if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0 && retries < n.NONE)) {
+    throw new ProcallError("INVALID_ARGUMENT", `retries is ${inspect(retries, { depth: 0 })}: give a whole number from 0`);
   }
   return (
     (key === undefined ? 0 : text("key", key, "user-7", n.KEY)) |
     (to === undefined ? 0 : text("to", to, "calc/2", n.TO)) |
     (version === undefined ? 0 : text("version", version, "2.1", n.FOR_ENGINE)) |
-    (wait === true ? n.FOR_ENGINE : 0)
+    (wait === true || retries !== undefined ? n.FOR_ENGINE : 0) |
+    (idempotencyKey === undefined ? 0 : text("idempotencyKey", idempotencyKey, "order-7", n.FOR_ENGINE))
   );
 }
 

@@ -17,6 +17,8 @@ export interface ErrorInfo {
   readonly remoteTrace?: string | undefined;
   readonly worker?: string | undefined;
   readonly retryAfterMs?: number | undefined;
+  readonly noRetry?: boolean | undefined;
+  readonly attempts?: number | undefined;
   readonly fields?: readonly FieldError[] | undefined;
   readonly candidates?: readonly string[] | undefined;
   readonly details?: unknown;
@@ -48,6 +50,10 @@ export class ProcallError extends Error {
   readonly worker: string | undefined;
   /** How long to wait before another try, in milliseconds. */
   readonly retryAfterMs: number | undefined;
+  /** The other side forbids another try. A handler may set it on what it throws. */
+  readonly noRetry: boolean;
+  /** How often the call was made before this came out of it. */
+  readonly attempts: number;
   /** The arguments that were wrong. */
   readonly fields: readonly FieldError[];
   /** Names that were perhaps meant. */
@@ -63,6 +69,8 @@ export class ProcallError extends Error {
     this.remoteTrace = info.remoteTrace;
     this.worker = info.worker;
     this.retryAfterMs = info.retryAfterMs;
+    this.noRetry = info.noRetry ?? false;
+    this.attempts = info.attempts ?? 1;
     this.fields = info.fields ?? [];
     this.candidates = info.candidates ?? [];
     this.details = info.details;
@@ -76,7 +84,8 @@ export class ProcallError extends Error {
   /** One line: code, class of the remote exception, message, and whether the handler ran. */
   override toString(): string {
     const remote = this.remoteType === undefined ? "" : `${this.remoteType}: `;
-    return `${this.code}: ${remote}${this.message} (executed: ${this.executed})`;
+    const attempts = this.attempts > 1 ? `, attempts: ${this.attempts}` : "";
+    return `${this.code}: ${remote}${this.message} (executed: ${this.executed}${attempts})`;
   }
 }
 

@@ -39,6 +39,8 @@ export interface Metrics {
   readonly heartbeatRoundTripMs: number | null;
   /** How often a peer fell silent. */
   readonly missedHeartbeats: number;
+  /** Attempts after a first one; each is a request of its own in the other counts. */
+  readonly retries: number;
 }
 
 /** Whether a pool is well. */

@@ -381,7 +381,7 @@ function mapOf(error: unknown, declared: readonly ErrorClass[]): Record<string, 
 
 function errorMap(error: unknown, declared: readonly ErrorClass[]): Record<string, unknown> {
   if (error instanceof ProcallError && error.code in CODES) {
-    const { code, message, retryAfterMs, fields, candidates, remoteType } = error;
+    const { code, message, retryAfterMs, noRetry, fields, candidates, remoteType } = error;
     return {
       code,
       message: short(message),
@@ -389,6 +389,7 @@ function errorMap(error: unknown, declared: readonly ErrorClass[]): Record<strin
       remoteType: remoteType ?? error.name,
       remoteTrace: short(error.stack, MAX_TRACE),
       retryAfterMs,
+      noRetry,
       fields,
       candidates,
       ...detailsOf(error.details),

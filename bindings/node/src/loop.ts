@@ -48,6 +48,8 @@ export interface CommandOptions {
   readonly to?: string | undefined;
   readonly version?: string | undefined;
   readonly wait?: boolean | undefined;
+  readonly idempotencyKey?: string | undefined;
+  readonly retries?: number | undefined;
 }
 
 /** How a call is to be made. */
@@ -128,6 +130,9 @@ class Loop {
         if ((flags & n.FOR_ENGINE) !== 0) {
           out.chars(options.version ?? "");
           out.raw(options.wait === true ? WAITS : WAITS_NOT);
+          out.chars(options.idempotencyKey ?? "");
+          const { retries = n.NONE } = options;
+          out.raw(Uint8Array.of(retries, retries >>> 8, retries >>> 16, retries >>> 24));
         }
       }
     } catch (error) {

@@ -132,6 +132,8 @@ interface ErrorMap {
   readonly remoteTrace?: string;
   readonly worker?: string;
   readonly retryAfterMs?: number;
+  readonly noRetry?: boolean;
+  readonly attempts?: number;
   readonly fields: readonly FieldError[];
   readonly candidates: readonly string[];
   readonly details?: Uint8Array;

@@ -47,6 +47,8 @@ class Base:
         *,
         deadline: float | EllipsisType | None = ...,
         idempotent: bool | None = None,
+        retries: int | None = None,
+        idempotency_key: str | None = None,
         key: str | None = None,
         to: str | None = None,
         version: str | None = None,
@@ -58,12 +60,15 @@ class Base:
         """The same, with other options for its calls. What is not given stays as it is.
 
         ``deadline`` is in seconds, ``None`` is no deadline, and the default is 30 s. With
-        ``idempotent=True`` a call may run more than once without harm. ``meta`` travels with each
-        call. ``progress`` says who hears how far a handler has come, at most ten times a second:
+        ``idempotent=True`` a call may run more than once without harm. ``retries`` says how often a
+        call is made again when it was not executed, or may run more than once: 2 times without it,
+        never with 0; all attempts share the deadline. ``meta`` travels with each call. ``progress`` says who hears how far a handler has come, at most ten times a second:
         a function of ``(done, total, text)``, or ``True`` for a bar on standard error where that is
         a terminal, tqdm's if the program has imported tqdm.
 
-        Two are for engines. ``version`` names the version of the service that is meant. With
+        Three are for engines. A call with an ``idempotency_key`` that this caller used for the same
+        method in the last 5 minutes gets that call's outcome, or waits for it, instead of being
+        executed again. ``version`` names the version of the service that is meant. With
         ``wait=True`` a call waits while nobody serves its method, until its deadline, instead of
         ending with ``NoWorker``.
 
@@ -77,6 +82,8 @@ class Base:
         ::
 
             pool.options(deadline=0.5).calc.add(1, 2)
+            pool.options(retries=5, idempotent=True).calc.add(1, 2)
+            shop.options(idempotency_key="order-7").buy("apples")
             calc.options(version="2", wait=True).add(1, 2)
             user = pool.options(key="user-7")
             user.sessions.login("ada")
@@ -94,6 +101,8 @@ class Base:
             {
                 "deadline": seconds,
                 "idempotent": idempotent,
+                "retries": retries,
+                "idempotency_key": idempotency_key,
                 "key": key,
                 "to": to,
                 "version": version,

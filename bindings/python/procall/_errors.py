@@ -77,6 +77,10 @@ class Error(Exception):
     """The handler's traceback, or the last words of a lost worker."""
     retry_after: float | None = None
     """Seconds to wait before another try."""
+    no_retry: bool = False
+    """The other side forbids another try. A handler may set it on what it raises."""
+    attempts: int = 1
+    """How often the call was made before this came out of it."""
     fields: Sequence[FieldError] = ()
     """The arguments that were wrong."""
     candidates: Sequence[str] = ()
@@ -105,7 +109,8 @@ class Error(Exception):
             return self.message
         kind = f"{self.remote_type}: " if self.remote_type else ""
         line = " ".join(self.message.splitlines())
-        return f"{self.code}: {kind}{line} (executed: {self.executed})"
+        attempts = f", attempts: {self.attempts}" if self.attempts > 1 else ""
+        return f"{self.code}: {kind}{line} (executed: {self.executed}{attempts})"
 
 
 class InvalidArgument(Error, ValueError):

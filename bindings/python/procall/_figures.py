@@ -81,6 +81,8 @@ class Metrics:
     """Seconds from the last ping to its answer; of a pool, of whichever worker answered last."""
     missed_heartbeats: int
     """How often the other side fell silent."""
+    retries: int
+    """Attempts after a first one; each is a request of its own in the other counts."""
 
     def __str__(self) -> str:
         counts = f"{self.total_requests} calls: {self.successful_requests} good"
@@ -90,6 +92,8 @@ class Metrics:
             counts += f", {self.cancelled_requests} cancelled"
         if self.in_flight:
             counts += f", {self.in_flight} in flight ({self.queue_depth} queued)"
+        if self.retries:
+            counts += f", {self.retries} retries"
         if self.restarts:
             counts += f", {self.restarts} restarts"
         return f"{counts}; latency {self.latency}"

@@ -40,6 +40,12 @@ pub(crate) fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'
     facts.set_item("remote_type", error.remote_type())?;
     facts.set_item("remote_traceback", error.trace())?;
     facts.set_item("retry_after", error.retry_after().map(|pause| pause.as_secs_f64()))?;
+    if error.attempts() > 1 {
+        facts.set_item("attempts", error.attempts())?;
+    }
+    if error.no_retry() {
+        facts.set_item("no_retry", true)?;
+    }
     if !error.fields().is_empty() {
         let fields = error.fields().iter().map(|field| (&field.path, &field.message));
         facts.set_item("fields", PyList::new(py, fields.collect::<Vec<_>>())?)?;
@@ -132,6 +138,8 @@ fn own(py: Python<'_>, raised: &PyErr, error: Error) -> Error {
         Some(pause) => error.with_retry_after(pause),
         None => error,
     };
+    let forbidden = value.getattr(intern!(py, "no_retry")).and_then(|forbids| forbids.is_truthy());
+    let error = if forbidden.unwrap_or_default() { error.with_no_retry() } else { error };
     let details = value.getattr(intern!(py, "details")).ok().filter(|details| !details.is_none());
     match details.and_then(|details| encoded(&details)) {
         Some(details) => error.with_raw_details(details),

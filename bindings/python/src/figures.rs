@@ -28,6 +28,7 @@ pub(crate) fn metrics<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound
     facts.set_item("restarts", metrics.restarts)?;
     facts.set_item("heartbeat_round_trip", metrics.heartbeat_round_trip.map(seconds))?;
     facts.set_item("missed_heartbeats", metrics.missed_heartbeats)?;
+    facts.set_item("retries", metrics.retries)?;
     Ok(facts)
 }
 

@@ -4,7 +4,10 @@ use std::future::poll_fn;
 use std::io::BufRead;
 use std::task::{Context, Poll, Waker};
 
-use procall::{CallOptions, Encoded, Encoding, Error, ErrorCode, Executed, Request, Started};
+use procall::{
+    AsChannel, CallOptions, Encoded, Encoding, Error, ErrorCode, Executed, Request, Started,
+    start_retrying,
+};
 use tokio::sync::mpsc;
 
 use crate::arguments;
@@ -38,7 +41,7 @@ impl Exchange {
         let signals = Signals::new()?;
         let request =
             Request::new(&found.method.name, Encoding::Msgpack, params).with_options(options);
-        let started = found.service.client.connection().start(request)?.into();
+        let started = start_retrying(&found.service.client.as_channel(), request)?;
         let feed = if feed { Some(Feed::stdin()?) } else { None };
         Ok(Self { started, feed, bar: Bar::new(style), signals })
     }

@@ -118,6 +118,8 @@ impl Failure {
             ("worker", error.worker().map(Value::from)),
             ("trace", error.trace().map(Value::from)),
             ("retry_after_ms", error.retry_after().map(|pause| json!(pause.as_millis() as u64))),
+            ("no_retry", error.no_retry().then_some(Value::Bool(true))),
+            ("attempts", (error.attempts() > 1).then(|| error.attempts().into())),
             ("candidates", some(&names).map(|names| json!(names))),
             ("fields", some(error.fields()).map(|fields| json!(fields))),
             ("details", self.details()),
@@ -189,7 +191,10 @@ impl Failure {
         }
         let width = rows.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
         let head = paint.bad(&format!("error[{}]", error.code()));
-        let executed = paint.dim(&format!("executed: {}", error.executed()));
+        let executed = match error.attempts() {
+            1 => paint.dim(&format!("executed: {}", error.executed())),
+            made => paint.dim(&format!("executed: {}, attempts: {made}", error.executed())),
+        };
         let mut lines = vec![format!("{head} {first}   {executed}")];
         lines.extend(rest.lines().map(|line| format!("  {line}")));
         for (label, text) in rows {

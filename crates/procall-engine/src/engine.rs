@@ -85,6 +85,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Whether long messages travel compressed to and from native peers that want that too; they do not, unless
+    /// [`PROCALL_COMPRESSION`](procall::surroundings::compression) says otherwise.
+    pub fn compression(mut self, compression: bool) -> Self {
+        self.settings.compression = compression;
+        self
+    }
+
     /// How many peers may be connected, 4,096 if not said otherwise, and how many of them from one user or address, 512.
     pub fn peers(mut self, all: usize, each: usize) -> Self {
         self.settings.peers = all;

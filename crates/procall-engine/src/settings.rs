@@ -27,6 +27,7 @@ pub(crate) struct Settings {
     pub(crate) peers_each: usize,
     pub(crate) policy: Policy,
     pub(crate) validate: bool,
+    pub(crate) compression: bool,
     /// How long calls in flight may take once the engine is asked to stop.
     pub(crate) drain: Duration,
     pub(crate) on_call: Option<OnCall>,
@@ -42,6 +43,7 @@ impl Default for Settings {
             peers_each: PEERS_EACH,
             policy: Policy::IdleFirst,
             validate: true,
+            compression: procall::surroundings::compression(),
             drain: DRAIN,
             on_call: None,
             http: HttpSettings::default(),

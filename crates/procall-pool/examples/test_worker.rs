@@ -14,7 +14,7 @@ use procall::{
 };
 use rustix::process::{Signal, getpid, kill_process};
 
-const METHODS: [&str; 17] = [
+const METHODS: [&str; 19] = [
     "echo",
     "count",
     "mark",
@@ -32,6 +32,8 @@ const METHODS: [&str; 17] = [
     "close_channel",
     "retire",
     "grant",
+    "charge",
+    "settle",
 ];
 
 /// Calls that wait to be released.
@@ -131,7 +133,11 @@ fn serve() {
 fn register(connection: &Connection, concurrency: u32) {
     let methods = METHODS
         .iter()
-        .map(|name| MethodInfo { name: (*name).to_owned(), ..MethodInfo::default() })
+        .map(|name| MethodInfo {
+            name: (*name).to_owned(),
+            idempotent: *name == "settle",
+            ..MethodInfo::default()
+        })
         .collect();
     let registration =
         Registration { name: "test".to_owned(), concurrency, methods, ..Registration::default() };
@@ -168,6 +174,7 @@ fn handle(connection: &Connection, method: &str, body: &str, responder: Responde
             }
         }
         "exit" => exit(body.parse().expect("a number")),
+        "charge" | "settle" => enter(body, responder),
         "print" => {
             println!("{body}");
             responder.reply(text(""));
@@ -225,6 +232,19 @@ fn handle(connection: &Connection, method: &str, body: &str, responder: Responde
         }
         _ => responder.fail(&Error::new(ErrorCode::NotFound, "no such method")),
     }
+}
+
+/// Enters this process in a ledger; the first one that does so is killed then, in the middle of its call. Answers how many there were.
+fn enter(ledger: &str, responder: Responder) {
+    let mut log =
+        std::fs::OpenOptions::new().create(true).append(true).open(ledger).expect("a ledger");
+    log.write_all(format!("{}\n", std::process::id()).as_bytes()).expect("there is room");
+    let entries = std::fs::read_to_string(ledger).expect("a ledger").lines().count();
+    if entries == 1 {
+        kill_process(getpid(), Signal::KILL).expect("one may signal oneself");
+        park();
+    }
+    responder.reply(text(entries.to_string()));
 }
 
 /// Writes down that it has begun: `LOG` gets a line of what the call brought and of this process. Then works for the milliseconds that come

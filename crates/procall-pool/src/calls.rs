@@ -54,7 +54,7 @@ pub struct Answer<R> {
 
 impl Pool {
     /// Calls a method on every worker and gives all answers, in the order of the workers. A worker that is busy or starting gets the call when it
-    /// has room; one that has failed answers NO_WORKER. The errors of some are no error of the whole.
+    /// has room; one that has failed answers NO_WORKER. None of the calls is made again by itself. The errors of some are no error of the whole.
     ///
     /// ```no_run
     /// # async fn f(pool: procall_pool::Pool) {
@@ -68,7 +68,7 @@ impl Pool {
     /// ```
     pub fn broadcast<R>(&self, method: &str, params: impl Serialize) -> Broadcast<R> {
         let call = |worker: Arc<str>| {
-            let call = Call::new(self, method, &params).to(worker.clone());
+            let call = Call::new(self, method, &params).to(worker.clone()).retries(0);
             (worker, call)
         };
         Broadcast { calls: self.names().into_iter().map(call).collect() }

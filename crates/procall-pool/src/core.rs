@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use procall::{CallId, Connection, Error, Heartbeat, Hub, Meter, Metrics};
+use procall::{CallId, Connection, Error, Heartbeat, Hub, Meter, Metrics, RetryBudgets};
 
 use crate::dispatch::{Before, Busyness, Dispatch, Gate, Seat};
 use crate::info::{Health, WorkerInfo, WorkerState};
@@ -34,6 +34,7 @@ pub(crate) struct Core {
     pub(crate) dispatch: Dispatch,
     /// Counts the calls of the pool, on whichever connection they are.
     pub(crate) meter: Arc<Meter>,
+    pub(crate) budgets: RetryBudgets,
     pub(crate) audience: Arc<Audience>,
     pub(crate) supervisor: Arc<Supervisor>,
     rings: Vec<Mutex<Ring>>,
@@ -65,6 +66,7 @@ impl Core {
             dispatch: Dispatch::new(seats, queue, settings.dispatch, elastic),
             settings,
             meter: Arc::default(),
+            budgets: RetryBudgets::default(),
             audience,
             supervisor,
             rings: (0..workers).map(|_| Mutex::default()).collect(),
@@ -232,6 +234,7 @@ impl Core {
     /// What was counted of the pool's calls.
     pub(crate) fn metrics(&self) -> Metrics {
         let mut metrics = self.meter.metrics();
+        metrics.retries = self.budgets.retries();
         let state = self.dispatch.lock();
         metrics.queue_depth = state.queue.len();
         metrics.restarts = state.seats.iter().map(|seat| seat.restarts).sum();

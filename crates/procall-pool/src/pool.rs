@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procall::{
-    Channel, Error, ErrorCode, Hub, MethodInfo, Metrics, Registration, Request, Started,
+    Channel, Error, ErrorCode, Hub, MethodInfo, Metrics, Registration, Request, RetryBudgets,
+    Started,
 };
 
 use crate::builder::{FOREVER, PoolBuilder};
@@ -226,6 +227,14 @@ impl Channel for Pool {
 
     fn metrics(&self) -> Metrics {
         Self::metrics(self)
+    }
+
+    fn retry_budgets(&self) -> Option<&RetryBudgets> {
+        Some(&self.core().budgets)
+    }
+
+    fn is_lost(&self) -> bool {
+        !self.is_open()
     }
 
     fn close(&self) {

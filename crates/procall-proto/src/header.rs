@@ -89,10 +89,11 @@ pub enum Kind {
     Pong = 14,
     Goaway = 15,
     Fault = 16,
+    Packed = 17,
 }
 
 impl Kind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Hello,
         Self::Welcome,
         Self::Register,
@@ -110,6 +111,7 @@ impl Kind {
         Self::Pong,
         Self::Goaway,
         Self::Fault,
+        Self::Packed,
     ];
 
     pub(crate) fn from_number(number: u64) -> Option<Self> {

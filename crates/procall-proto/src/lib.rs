@@ -52,6 +52,7 @@ mod header;
 pub mod json;
 mod limits;
 mod message;
+mod retry;
 pub mod scan;
 mod session;
 mod time;
@@ -62,6 +63,7 @@ pub use error::{Executed, Failure, Fault};
 pub use header::{CallHeader, Encoding, Flags, Kind, NotifyHeader};
 pub use limits::{Heartbeat, Limits};
 pub use message::{Message, VERSION, VERSION_MIN};
+pub use retry::{Attempts, GiveUp, RetryBudget, RetryPolicy, Setback, Verdict};
 pub use session::{
     Blocked, Body, CallId, Config, Counters, Event, IncomingCall, Options, Payload, PeerInfo,
     Reason, Secrets, Session, clean_name,

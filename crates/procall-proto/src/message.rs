@@ -175,6 +175,13 @@ pub enum Message<'a> {
         /// One sentence.
         text: &'a str,
     },
+    /// `[17, len]` + bytes: one message of `len` bytes, compressed as an LZ4 block. Only between peers that both named the feature `lz4`.
+    Packed {
+        /// Length of the message.
+        len: u64,
+        /// The message, compressed.
+        body: &'a [u8],
+    },
     /// `0xc1, flags u8, id u64` + bytes: the next part of a body begun with `MORE`; bit 0 of flags marks the last.
     Chunk {
         /// The call's id.
@@ -353,6 +360,7 @@ impl<'a> Message<'a> {
                 code: required!(reader.uint("the code")),
                 text: optional!(reader.text("a text"), ""),
             },
+            Kind::Packed => Self::Packed { len: required!(reader.uint("the length")), body: &[] },
         };
         for _ in 0..left {
             reader.skip()?;
@@ -378,6 +386,7 @@ impl<'a> Message<'a> {
             | Self::Error { body, .. }
             | Self::Notify(_, body)
             | Self::Item { body, .. }
+            | Self::Packed { body, .. }
             | Self::Chunk { body, .. } => *body = rest,
             // These kinds have no body; bytes there are for later versions.
             Self::End { .. }
@@ -460,6 +469,7 @@ impl<'a> Message<'a> {
                 w.array(4).uint(Kind::Goaway as u64).uint(step).uint(last_id).text(text)
             }
             Self::Fault { code, text } => w.array(3).uint(Kind::Fault as u64).uint(code).text(text),
+            Self::Packed { len, body } => w.array(2).uint(Kind::Packed as u64).uint(len).raw(body),
             Self::Chunk { id, last, body } => {
                 w.raw(&[CHUNK, u8::from(last)]).raw(&id.to_be_bytes()).raw(body)
             }

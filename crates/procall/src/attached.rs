@@ -7,7 +7,6 @@ use std::time::Duration;
 use procall_proto::Config;
 
 use crate::attachment::Attachment;
-use crate::client::config;
 use crate::connection::{Connection, Serves, Side};
 use crate::driver;
 use crate::error::Error;
@@ -35,13 +34,13 @@ impl Attached {
     ) -> Result<Self, Error> {
         let registration = Arc::new(dispatcher.registration().clone());
         let runtime = tokio::runtime::Handle::current();
+        let config = Config { token, ..dispatcher.config(&name) };
         let connect = move |link, config| {
             let _runtime = runtime.enter();
             let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox)?;
             driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;
             Ok(connection)
         };
-        let config = Config { token, ..config(Some(&name)) };
         let place = Attachment::begin(engine, patience, registration, config, Box::new(connect))?;
         let connection = poll_fn(|cx| place.poll_connection(cx.waker())).await?;
         Ok(Self { place, connection })

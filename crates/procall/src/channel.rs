@@ -10,6 +10,7 @@ use crate::connection::{Connection, Encoded, Interrupt, Pending, Progress, Reque
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::registration::Registration;
+use crate::retry::{Again, Pause, RetryBudgets};
 
 /// How long a wait for a worker goes on before it looks for an interrupt.
 const QUEUE_SLICE: Duration = Duration::from_millis(100);
@@ -40,6 +41,16 @@ pub trait Channel: Send + Sync + 'static {
     /// What was counted of the calls on it.
     fn metrics(&self) -> Metrics;
 
+    /// What its callers may spend on retries. Calls on a channel that has none are never made again.
+    fn retry_budgets(&self) -> Option<&RetryBudgets> {
+        None
+    }
+
+    /// Whether it is over for good, so that no other attempt can end well.
+    fn is_lost(&self) -> bool {
+        false
+    }
+
     /// Ends it: calls in flight end with CLOSED.
     fn close(&self);
 }
@@ -61,6 +72,14 @@ impl Channel for Connection {
         Self::metrics(self)
     }
 
+    fn retry_budgets(&self) -> Option<&RetryBudgets> {
+        Some(Self::retry_budgets(self))
+    }
+
+    fn is_lost(&self) -> bool {
+        self.is_closed()
+    }
+
     fn close(&self) {
         Self::close(self);
     }
@@ -71,6 +90,11 @@ pub trait Queued: Send {
     /// Ready once the call was handed to a worker, or will not be. The waker replaces the one given before.
     fn poll_started(&mut self, waker: &Waker) -> Poll<Result<Pending, Error>>;
 
+    /// Of a call that never gets a worker of its own, since it waits for the outcome of another: that outcome. `None` of all others.
+    fn poll_outcome(&mut self, _waker: &Waker) -> Poll<Option<Result<Encoded, Error>>> {
+        Poll::Ready(None)
+    }
+
     /// Takes it out of the queue, and wakes whoever waits: its outcome is CANCELLED, `executed: no`, unless a worker has it already, which is
     /// then asked to cancel it.
     fn cancel(&self);
@@ -79,53 +103,140 @@ pub trait Queued: Send {
 enum Stage {
     Queued(Box<dyn Queued>),
     Active(Pending),
-    /// The queue gave it up; the error waits to be taken as the outcome.
-    Over(Option<Error>),
+    /// Between two attempts.
+    Pausing(Box<Pause>),
+    /// It is over; the outcome waits to be taken.
+    Over(Option<Result<Encoded, Error>>),
 }
 
 /// A call in progress on any channel: waiting for a worker, or under way. Dropping it cancels it.
 #[must_use = "dropping it cancels the call"]
 pub struct Started {
     stage: Stage,
+    /// What another attempt is made of, as long as there may be one.
+    again: Option<Box<Again>>,
 }
 
 impl From<Pending> for Started {
     fn from(pending: Pending) -> Self {
-        Self { stage: Stage::Active(pending) }
+        Self { stage: Stage::Active(pending), again: None }
+    }
+}
+
+impl From<Result<Encoded, Error>> for Started {
+    /// A call that has its outcome already.
+    fn from(outcome: Result<Encoded, Error>) -> Self {
+        Self { stage: Stage::Over(Some(outcome)), again: None }
     }
 }
 
 impl From<Box<dyn Queued>> for Started {
     fn from(queued: Box<dyn Queued>) -> Self {
-        Self { stage: Stage::Queued(queued) }
+        Self { stage: Stage::Queued(queued), again: None }
     }
 }
 
 impl Started {
+    /// A first attempt that may be followed by others.
+    pub(crate) fn retried(first: Result<Self, Error>, again: Box<Again>) -> Result<Self, Error> {
+        let stage = match first {
+            Ok(first) => return Ok(Self { again: Some(again), ..first }),
+            Err(error) => Stage::Over(Some(Err(error))),
+        };
+        let mut started = Self { stage, again: Some(again) };
+        let failure = started.outcome();
+        match started.settle(failure) {
+            None => Ok(started),
+            Some(Err(error)) => Err(error),
+            Some(outcome) => Ok(Self { stage: Stage::Over(Some(outcome)), ..started }),
+        }
+    }
+
+    /// The outcome of an attempt: that of the whole, or `None` when there is another attempt.
+    fn settle(&mut self, outcome: Result<Encoded, Error>) -> Option<Result<Encoded, Error>> {
+        match outcome {
+            Ok(value) => {
+                self.succeed();
+                Some(Ok(value))
+            }
+            Err(error) => self.fail(error).map(Err),
+        }
+    }
+
+    /// There will be no other attempt: this one went well.
+    fn succeed(&mut self) {
+        if let Some(again) = self.again.take() {
+            again.succeeded();
+        }
+    }
+
+    /// An attempt failed; `None` when there is another one.
+    fn fail(&mut self, error: Error) -> Option<Error> {
+        let Some(again) = &mut self.again else { return Some(error) };
+        match again.failed(error) {
+            Ok(pause) => {
+                self.stage = Stage::Pausing(Box::new(pause));
+                None
+            }
+            Err(error) => {
+                self.again = None;
+                Some(error)
+            }
+        }
+    }
+
+    /// Makes the next attempt if it is time for it.
+    fn poll_again(&mut self, waker: &Waker) -> Poll<()> {
+        while let (Stage::Pausing(pause), Some(again)) = (&mut self.stage, &mut self.again) {
+            match again.poll(pause, waker) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(started)) => self.stage = started.stage,
+                Poll::Ready(Err(error)) => {
+                    if let Some(error) = self.fail(error) {
+                        self.stage = Stage::Over(Some(Err(error)));
+                    }
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
     /// The call once a worker has it; `None` when none will, and [`Self::outcome`] says why.
     fn poll_active(&mut self, waker: &Waker) -> Poll<Option<&mut Pending>> {
+        if self.poll_again(waker).is_pending() {
+            return Poll::Pending;
+        }
         if let Stage::Queued(queued) = &mut self.stage {
+            if let Some(outcome) = std::task::ready!(queued.poll_outcome(waker)) {
+                self.stage = Stage::Over(Some(outcome));
+                return Poll::Ready(None);
+            }
             match queued.poll_started(waker) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(pending)) => self.stage = Stage::Active(pending),
-                Poll::Ready(Err(error)) => self.stage = Stage::Over(Some(error)),
+                Poll::Ready(Err(error)) => self.stage = Stage::Over(Some(Err(error))),
             }
         }
         Poll::Ready(match &mut self.stage {
             Stage::Active(pending) => Some(pending),
-            Stage::Queued(_) | Stage::Over(_) => None,
+            Stage::Queued(_) | Stage::Pausing(_) | Stage::Over(_) => None,
         })
     }
 
-    /// Why the call never became active.
-    fn outcome(&mut self) -> Error {
-        let error = match &mut self.stage {
-            Stage::Over(error) => error.take(),
-            Stage::Queued(_) | Stage::Active(_) => None,
+    /// What became of a call that is not active.
+    fn outcome(&mut self) -> Result<Encoded, Error> {
+        let outcome = match &mut self.stage {
+            Stage::Over(outcome) => outcome.take(),
+            Stage::Queued(_) | Stage::Pausing(_) | Stage::Active(_) => None,
         };
-        error.unwrap_or_else(|| {
-            Error::new(ErrorCode::Internal, "the outcome of this call was taken before")
+        outcome.unwrap_or_else(|| {
+            Err(Error::new(ErrorCode::Internal, "the outcome of this call was taken before"))
         })
+    }
+
+    /// The same of a stream.
+    fn ended(&mut self) -> Option<Result<Encoded, Error>> {
+        Some(self.outcome())
     }
 
     /// Waits on this thread until a worker has the call, or none will.
@@ -139,16 +250,21 @@ impl Started {
         }
         Ok(match &mut self.stage {
             Stage::Active(pending) => Some(pending),
-            Stage::Queued(_) | Stage::Over(_) => None,
+            Stage::Queued(_) | Stage::Pausing(_) | Stage::Over(_) => None,
         })
     }
 
     /// Polls for the reply.
     pub fn poll_reply(&mut self, waker: &Waker) -> Poll<Result<Encoded, Error>> {
-        match self.poll_active(waker) {
-            Poll::Ready(Some(pending)) => pending.poll_reply(waker),
-            Poll::Ready(None) => Poll::Ready(Err(self.outcome())),
-            Poll::Pending => Poll::Pending,
+        loop {
+            let outcome = match self.poll_active(waker) {
+                Poll::Ready(Some(pending)) => std::task::ready!(pending.poll_reply(waker)),
+                Poll::Ready(None) => self.outcome(),
+                Poll::Pending => return Poll::Pending,
+            };
+            if let Some(outcome) = self.settle(outcome) {
+                return Poll::Ready(outcome);
+            }
         }
     }
 
@@ -159,31 +275,63 @@ impl Started {
 
     /// The same; an interrupt cancels the call.
     pub fn wait_interruptibly(mut self, interrupt: Interrupt<'_>) -> Result<Encoded, Error> {
-        self.wait_active(interrupt).map_err(|_| interrupted_in_queue())?;
-        match std::mem::replace(&mut self.stage, Stage::Over(None)) {
-            Stage::Active(pending) => pending.wait_interruptibly(interrupt),
-            stage => {
-                self.stage = stage;
-                Err(self.outcome())
+        loop {
+            let outcome = match self.wait_active(interrupt) {
+                Err(_) => Err(interrupted_in_queue()),
+                Ok(_) => match std::mem::replace(&mut self.stage, Stage::Over(None)) {
+                    Stage::Active(pending) => pending.wait_interruptibly(interrupt),
+                    stage => {
+                        self.stage = stage;
+                        self.outcome()
+                    }
+                },
+            };
+            if let Some(outcome) = self.settle(outcome) {
+                return outcome;
+            }
+        }
+    }
+
+    /// What comes of a look for an item: `None` when there is another attempt to look at.
+    #[expect(clippy::option_option, reason = "the inner one is the end of the stream")]
+    fn settle_item(
+        &mut self,
+        item: Option<Result<Encoded, Error>>,
+    ) -> Option<Option<Result<Encoded, Error>>> {
+        match item {
+            Some(Err(error)) => self.fail(error).map(|error| Some(Err(error))),
+            item => {
+                self.succeed();
+                Some(item)
             }
         }
     }
 
     /// Polls for the next item of the answer; `None` is its end.
     pub fn poll_item(&mut self, waker: &Waker) -> Poll<Option<Result<Encoded, Error>>> {
-        match self.poll_active(waker) {
-            Poll::Ready(Some(pending)) => pending.poll_item(waker),
-            Poll::Ready(None) => Poll::Ready(Some(Err(self.outcome()))),
-            Poll::Pending => Poll::Pending,
+        loop {
+            let item = match self.poll_active(waker) {
+                Poll::Ready(Some(pending)) => std::task::ready!(pending.poll_item(waker)),
+                Poll::Ready(None) => self.ended(),
+                Poll::Pending => return Poll::Pending,
+            };
+            if let Some(item) = self.settle_item(item) {
+                return Poll::Ready(item);
+            }
         }
     }
 
     /// Waits on this thread for the next item of the answer; `None` is its end.
     pub fn wait_item(&mut self, interrupt: Interrupt<'_>) -> Option<Result<Encoded, Error>> {
-        match self.wait_active(interrupt) {
-            Ok(Some(pending)) => pending.wait_item(interrupt),
-            Ok(None) => Some(Err(self.outcome())),
-            Err(_) => Some(Err(interrupted_in_queue())),
+        loop {
+            let item = match self.wait_active(interrupt) {
+                Ok(Some(pending)) => pending.wait_item(interrupt),
+                Ok(None) => self.ended(),
+                Err(_) => Some(Err(interrupted_in_queue())),
+            };
+            if let Some(item) = self.settle_item(item) {
+                return item;
+            }
         }
     }
 
@@ -240,9 +388,21 @@ impl Started {
         &mut self,
         interrupt: Interrupt<'_>,
     ) -> Result<Option<Progress>, WaitError> {
-        match self.wait_active(interrupt)? {
-            Some(pending) => pending.wait_progress(interrupt),
-            None => Ok(None),
+        loop {
+            let Some(pending) = self.wait_active(interrupt)? else { return Ok(None) };
+            let progress = pending.wait_progress(interrupt)?;
+            // Of a stream the outcome is looked at when its items are read.
+            let last = self.again.as_ref().is_none_or(|again| again.is_stream());
+            if progress.is_some() || last {
+                return Ok(progress);
+            }
+            // An attempt that failed may not be all: the next one has progress of its own.
+            let Stage::Active(pending) = &mut self.stage else { return Ok(None) };
+            let Poll::Ready(outcome) = pending.poll_reply(Waker::noop()) else { return Ok(None) };
+            if let Some(outcome) = self.settle(outcome) {
+                self.stage = Stage::Over(Some(outcome));
+                return Ok(None);
+            }
         }
     }
 
@@ -252,28 +412,53 @@ impl Started {
         interrupt: Interrupt<'_>,
         mut poll: impl FnMut(&mut Self, &Waker) -> Poll<R>,
     ) -> Result<R, WaitError> {
-        let connection = self.wait_active(interrupt)?.map(|pending| pending.connection());
-        match connection {
-            Some(connection) => connection.wait_for(None, interrupt, |_, waker| poll(self, waker)),
-            // Of a call that is over everything is known.
-            None => match poll(self, Waker::noop()) {
-                Poll::Ready(result) => Ok(result),
-                Poll::Pending => Err(WaitError::Interrupted),
-            },
+        loop {
+            let connection = self.wait_active(interrupt)?.map(|pending| pending.connection());
+            let Some(connection) = connection else {
+                // Of a call that is over everything is known.
+                match poll(self, Waker::noop()) {
+                    Poll::Ready(result) => return Ok(result),
+                    // But for whether there is another attempt.
+                    Poll::Pending if matches!(self.stage, Stage::Over(_)) => {
+                        return Err(WaitError::Interrupted);
+                    }
+                    Poll::Pending => continue,
+                }
+            };
+            let found = connection.wait_for(None, interrupt, |connection, waker| {
+                match poll(self, waker) {
+                    Poll::Ready(result) => Poll::Ready(Some(result)),
+                    Poll::Pending if self.is_on(connection) => Poll::Pending,
+                    // Between two attempts, or on another connection.
+                    Poll::Pending => Poll::Ready(None),
+                }
+            })?;
+            if let Some(result) = found {
+                return Ok(result);
+            }
         }
     }
 
-    /// Whether no worker had the call when this was polled last.
+    fn is_on(&self, connection: &Connection) -> bool {
+        matches!(&self.stage, Stage::Active(pending) if pending.connection().same(connection))
+    }
+
+    /// Whether no worker had the call when this was polled last, and none has failed with it.
     pub fn is_queued(&self) -> bool {
-        matches!(self.stage, Stage::Queued(_))
+        let first = !self.again.as_ref().is_some_and(|again| again.has_retried());
+        matches!(self.stage, Stage::Queued(_)) && first
     }
 
     /// Asks for the call to end: its outcome will be CANCELLED, unless it has one already.
     pub fn cancel(&self) {
+        let pause = if let Stage::Pausing(pause) = &self.stage { Some(&**pause) } else { None };
+        if let Some(again) = &self.again {
+            again.cancel(pause);
+        }
         match &self.stage {
             Stage::Active(pending) => pending.cancel(),
             Stage::Queued(queued) => queued.cancel(),
-            Stage::Over(_) => {}
+            Stage::Pausing(_) | Stage::Over(_) => {}
         }
     }
 }
@@ -299,6 +484,7 @@ impl std::fmt::Debug for Started {
         let stage = match &self.stage {
             Stage::Queued(_) => "queued",
             Stage::Active(_) => "active",
+            Stage::Pausing(_) => "pausing",
             Stage::Over(_) => "over",
         };
         f.debug_struct("Started").field("stage", &stage).finish()

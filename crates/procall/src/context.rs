@@ -12,6 +12,12 @@ use crate::stream::{Stream, StreamSource};
 
 thread_local! {
     static DEADLINE: Cell<Time> = const { Cell::new(Time::NEVER) };
+    static NESTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a handler runs on this thread now: calls that are made are part of its own.
+pub(crate) fn is_nested() -> bool {
+    NESTED.get()
 }
 
 /// The deadline of the call whose handler runs on this thread now; never when none does.
@@ -22,13 +28,14 @@ pub(crate) fn current_deadline() -> Time {
 /// Runs a handler, or one poll of it, so that calls it makes inherit `deadline`.
 pub(crate) fn with_deadline<R>(deadline: Time, f: impl FnOnce() -> R) -> R {
     /// Restores the outer deadline even when the handler panics.
-    struct Restore(Time);
+    struct Restore(Time, bool);
     impl Drop for Restore {
         fn drop(&mut self) {
             DEADLINE.set(self.0);
+            NESTED.set(self.1);
         }
     }
-    let _restore = Restore(DEADLINE.replace(deadline));
+    let _restore = Restore(DEADLINE.replace(deadline), NESTED.replace(true));
     f()
 }
 
@@ -44,7 +51,8 @@ pub fn remaining() -> Option<Duration> {
     clock::until(current_deadline(), clock::now())
 }
 
-/// Runs `f` as part of a call that has `remaining` time: calls made in it inherit that. `None` is no deadline.
+/// Runs `f` as part of a call that has `remaining` time: calls made in it inherit that, and are made again only when they were not executed,
+/// since it is for the outermost caller to repeat the whole. `None` is no deadline.
 ///
 /// The language packages use it around each handler.
 ///

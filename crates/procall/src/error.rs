@@ -29,6 +29,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     code: ErrorCode,
     executed: Executed,
+    attempts: u32,
     map: ErrorMap,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
@@ -62,6 +63,8 @@ struct ErrorMap {
     trace: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    no_retry: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     worker: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -110,7 +113,7 @@ impl Error {
     /// An error with its code's usual verdict on whether the handler ran.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let map = ErrorMap { message: message.into(), ..ErrorMap::default() };
-        Self(Box::new(Inner { code, executed: code.executed(), map, source: None }))
+        Self(Box::new(Inner { code, executed: code.executed(), attempts: 1, map, source: None }))
     }
 
     /// An error of a handler: its type and what it says.
@@ -150,6 +153,26 @@ impl Error {
     #[must_use]
     pub fn with_retry_after(mut self, pause: Duration) -> Self {
         self.0.map.retry_after_ms = Some(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+        self
+    }
+
+    /// The same, with which the call is not to be made again, whatever the code.
+    ///
+    /// ```
+    /// use procall::{Error, ErrorCode};
+    ///
+    /// assert!(Error::new(ErrorCode::Overloaded, "closing for today").with_no_retry().no_retry());
+    /// ```
+    #[must_use]
+    pub fn with_no_retry(mut self) -> Self {
+        self.0.map.no_retry = true;
+        self
+    }
+
+    /// The same after so many attempts.
+    #[must_use]
+    pub(crate) fn with_attempts(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
         self
     }
 
@@ -220,6 +243,16 @@ impl Error {
     /// How long to wait before another try.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.map.retry_after_ms.map(Duration::from_millis)
+    }
+
+    /// Whether the other side forbids to make the call again.
+    pub fn no_retry(&self) -> bool {
+        self.0.map.no_retry
+    }
+
+    /// How often the call was made before this error came out of it: 1 unless it was [retried](crate::start_retrying).
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
     }
 
     /// The arguments that were wrong.
@@ -322,7 +355,11 @@ impl fmt::Display for Error {
         if let Some(class) = self.remote_type() {
             write!(f, "{class}: ")?;
         }
-        write!(f, "{} (executed: {})", self.message(), self.executed())
+        write!(f, "{} (executed: {}", self.message(), self.executed())?;
+        match self.attempts() {
+            1 => f.write_str(")"),
+            attempts => write!(f, ", attempts: {attempts})"),
+        }
     }
 }
 
@@ -330,6 +367,9 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error[{}] {}", self.code(), self.message())?;
         write!(f, "\n  executed  {}", self.executed())?;
+        if self.attempts() > 1 {
+            write!(f, "\n  attempts  {}", self.attempts())?;
+        }
         for (name, value) in [
             ("type", self.remote_type()),
             ("worker", self.worker()),

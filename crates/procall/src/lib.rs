@@ -31,6 +31,7 @@ mod pauses;
 mod program;
 mod redial;
 mod registration;
+mod retry;
 mod runtime_dir;
 #[cfg(feature = "schema")]
 mod schema;
@@ -67,13 +68,14 @@ pub use messages::{Message, Messages, MessagesBuilder, Reply, messages};
 pub use metrics::{Ending, Latency, Meter, Metrics};
 pub use procall_proto::{
     Blocked, Body, CallId, Config, Encoding, ErrorCode, Executed, Fault, Flags, Heartbeat, Limits,
-    PeerInfo, Secrets,
+    PeerInfo, RetryBudget, RetryPolicy, Secrets,
 };
 pub use procall_proto::{buffer, json, scan, wire};
 pub use procall_transport as transport;
 pub use program::{name_of_program, program_name};
 pub use redial::{Connect, Redial};
 pub use registration::{DeclaredError, MethodInfo, Registration, Shape};
+pub use retry::{RetryBudgets, start_retrying};
 #[cfg(feature = "schema")]
 pub use schema::Validator;
 #[cfg(feature = "tokio")]

@@ -106,6 +106,7 @@ impl Meter {
             restarts: 0,
             heartbeat_round_trip: read(&self.round_trip).checked_sub(1).map(Duration::from_nanos),
             missed_heartbeats: read(&self.missed_heartbeats),
+            retries: 0,
         }
     }
 
@@ -170,6 +171,8 @@ pub struct Metrics {
     pub heartbeat_round_trip: Option<Duration>,
     /// How often a peer fell silent.
     pub missed_heartbeats: u64,
+    /// Attempts after a first one; each is a request of its own in the other counts.
+    pub retries: u64,
 }
 
 /// Latencies of calls; all 0 before the first has ended.

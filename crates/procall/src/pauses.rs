@@ -23,7 +23,7 @@ impl Pauses {
 }
 
 /// A number from 0 to 1.
-fn share() -> f64 {
+pub(crate) fn share() -> f64 {
     let mut bytes = [0; 4];
     // Without the kernel's numbers the pause is a middling one: worse than random, better than none.
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {

@@ -18,6 +18,7 @@ use crate::lookout::{self, Watches};
 use crate::metrics::{Meter, Metrics};
 use crate::pauses::Pauses;
 use crate::registration::Registration;
+use crate::retry::RetryBudgets;
 
 /// Calls that may wait while there is no connection; then OVERLOADED.
 const MAX_WAITING: usize = 1_024;
@@ -56,6 +57,7 @@ struct Shared {
     config: Config,
     connect: Box<Connect>,
     meter: Arc<Meter>,
+    budgets: RetryBudgets,
     state: Mutex<State>,
     /// Told when there is no more to look for.
     changed: Condvar,
@@ -110,6 +112,7 @@ impl Redial {
             config,
             connect,
             meter,
+            budgets: RetryBudgets::default(),
             state: Mutex::new(state),
             changed: Condvar::new(),
         };
@@ -152,7 +155,15 @@ impl Channel for Redial {
     }
 
     fn metrics(&self) -> Metrics {
-        self.shared.meter.metrics()
+        Metrics { retries: self.shared.budgets.retries(), ..self.shared.meter.metrics() }
+    }
+
+    fn retry_budgets(&self) -> Option<&RetryBudgets> {
+        Some(&self.shared.budgets)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.shared.lock().closed
     }
 
     fn close(&self) {

@@ -91,7 +91,7 @@ impl Service {
 
 impl Dispatcher {
     fn serve(self: Arc<Self>, link: Box<dyn Link>) -> Result<Connection, Error> {
-        let config = config(Some(&self.registration().name));
+        let config = self.config(&self.registration().name);
         let connection = Connection::for_task(link, Side::Acceptor, config, Serves::Inbox)?;
         // So that callers know of each method whether it takes or gives a stream. One that is too long for a message is still told to those
         // who ask for `procall.methods`.

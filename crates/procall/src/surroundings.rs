@@ -129,6 +129,20 @@ pub fn engine_token() -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
+/// Says whether connections of this process are to be compressed; see [`compression`].
+pub const COMPRESSION: &str = "PROCALL_COMPRESSION";
+
+/// Whether the surroundings want compression: `PROCALL_COMPRESSION` is set, and to something else than nothing, `0`, `false`, `off` or `no`.
+/// It is used where the other side wants it too.
+///
+/// ```
+/// assert!(!procall::surroundings::compression());
+/// ```
+pub fn compression() -> bool {
+    let said = env::var_os(COMPRESSION).unwrap_or_default();
+    !["", "0", "false", "off", "no"].iter().any(|off| said == *off)
+}
+
 /// Dials the pool where a launcher closed the descriptor.
 fn dial(options: &LinkOptions) -> Result<Option<Parent>, Error> {
     let (Ok(path), Some(token)) = (env::var(DIAL), token()?) else { return Ok(None) };

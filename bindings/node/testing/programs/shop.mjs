@@ -10,9 +10,11 @@ class SoldOut extends Error {
 }
 
 const [version, name] = process.argv.slice(2);
+let sold = 0;
 const methods = {
   add: (a, b) => a + b,
   pid: () => process.pid,
+  serial: () => (sold += 1),
   which: () => version,
   async *count(n) {
     for (let i = 0; i < n; i++) yield i;

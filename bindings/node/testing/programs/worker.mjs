@@ -1,7 +1,7 @@
 // The worker of the pool tests.
-import { readFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
 
-import { context, service } from "procall";
+import { context, method, service } from "procall";
 
 if (process.env.FAIL !== undefined) {
   console.error("the model is missing");
@@ -10,6 +10,14 @@ if (process.env.FAIL !== undefined) {
 
 const held = [];
 const notes = [];
+
+/** Enters this process in a ledger; the first one that does so is killed then, in the middle of its call. */
+function enter(ledger) {
+  appendFileSync(ledger, `${process.pid}\n`);
+  const entries = readFileSync(ledger, "utf8").trim().split("\n").length;
+  if (entries === 1) process.kill(process.pid, "SIGKILL");
+  return entries;
+}
 
 async function waitsForCancel() {
   const { signal } = context();
@@ -21,6 +29,8 @@ async function waitsForCancel() {
 await service("calc", {
   add: (a, b) => a + b,
   echo: (value) => value,
+  charge: enter,
+  settle: method({ idempotent: true }, enter),
   pid: () => process.pid,
   surroundings: () => ({ args: process.argv.slice(2), cwd: process.cwd(), word: process.env.WORD ?? null }),
   print(text) {

@@ -104,7 +104,7 @@ impl Caller {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Started> {
-        let start = |request: Request<'_>| self.channel.start(request);
+        let start = |request: Request<'_>| procall::start_retrying(&self.channel, request);
         self.begin(method, shape, args, kwargs, start)?
             .map_err(|error| error::raise(args.py(), &error))
     }
@@ -129,7 +129,7 @@ impl Caller {
         let request = Request { method, body: params.body(), options };
         // A plain handler's deadline is known to its thread, an async one's to its task.
         Ok(match crate::serve::current_remaining(py)? {
-            Some(left) => procall::with_remaining(Some(left), || start(request)),
+            Some(left) => procall::with_remaining(left, || start(request)),
             None => start(request),
         })
     }
@@ -285,12 +285,12 @@ impl Caller {
             let start = |(method, mut params): (String, params::Params)| {
                 let options = self.options.clone();
                 let request = Request { method: &method, body: params.body(), options };
-                ("".into(), self.channel.start(request))
+                ("".into(), procall::start_retrying(&self.channel, request))
             };
             procall::coalesce(|| requests.into_iter().map(start).collect())
         };
         let started = match crate::serve::current_remaining(py)? {
-            Some(left) => procall::with_remaining(Some(left), start),
+            Some(left) => procall::with_remaining(left, start),
             None => start(),
         };
         Answers::new(started, answer).give(py, self.hub.as_ref())
@@ -332,6 +332,12 @@ impl Caller {
         }
         if let Some(idempotent) = given.flag("idempotent")? {
             options.idempotent = idempotent;
+        }
+        if let Some(retries) = given.whole("retries")? {
+            options.retries = Some(retries);
+        }
+        if let Some(key) = given.text("idempotency_key")? {
+            options.idempotency_key = Some(key.into());
         }
         if let Some(key) = given.text("key")? {
             options.key = Some(key.into());

@@ -215,7 +215,7 @@ fn finder(
         }
     };
     Ok(match crate::serve::current_remaining(py)? {
-        Some(left) => procall::with_remaining(Some(left), new),
+        Some(left) => procall::with_remaining(left, new),
         None => new(),
     })
 }
@@ -225,6 +225,7 @@ pub(crate) fn config(name: &str) -> Config {
         name: name.to_owned(),
         runtime: concat!("python/", env!("CARGO_PKG_VERSION")).to_owned(),
         pid: std::process::id(),
+        compression: procall::surroundings::compression(),
         ..Config::default()
     }
 }

@@ -62,9 +62,10 @@ impl Drop for Restore {
     }
 }
 
-/// Time left for the call whose async handler runs here; `None` when none does.
-pub(crate) fn current_remaining(py: Python<'_>) -> PyResult<Option<Duration>> {
-    Ok(awaiting(py)?.and_then(|call| call.get().left()))
+/// Time left for the call whose async handler runs here, which may have all time; `None` when none does.
+#[expect(clippy::option_option, reason = "no handler is not the same as no deadline")]
+pub(crate) fn current_remaining(py: Python<'_>) -> PyResult<Option<Option<Duration>>> {
+    Ok(awaiting(py)?.map(|call| call.get().left()))
 }
 
 /// What reports the progress of the call that is handled here; `None` when none is.

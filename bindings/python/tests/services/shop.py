@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import itertools
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ import procall
 
 kind, version, name, *_ = [*sys.argv[1:], "", ""]
 shop = procall.Service("shop", version=version)
+sold = itertools.count(1)
 
 
 @dataclasses.dataclass
@@ -28,6 +30,10 @@ if kind == "plain":
     @shop.method
     def pid() -> int:
         return os.getpid()
+
+    @shop.method
+    def serial(_of: int = 0) -> int:
+        return next(sold)
 
     @shop.method
     def which() -> str:

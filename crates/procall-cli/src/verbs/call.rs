@@ -17,7 +17,9 @@ const EXAMPLES: &str = "Examples:
   procall call add 2 3                              by position, and without the service
   procall call calc.add '{\"a\": 2, \"b\": 3}'          or '[2, 3]', @file.json, - for standard input
   procall call img.scale image=@cat.png to:=[64,64] a file, and JSON by force
-  procall call model.train --deadline 10m --wait 30s";
+  procall call model.train --deadline 10m --wait 30s
+  procall call shop.buy apples --idempotency-key order-7
+  procall call calc.add 2 3 --idempotent --retries 5";
 
 /// Call a method and print its result.
 #[derive(Debug, Args)]
@@ -49,6 +51,14 @@ pub(crate) struct Target {
     /// The call may run more than once without harm.
     #[arg(long)]
     idempotent: bool,
+
+    /// Make the call again up to this often, if it was not executed or is idempotent: 2 without it, 0 is never.
+    #[arg(long, value_name = "NUMBER")]
+    retries: Option<u32>,
+
+    /// With an engine: a call with the key of an earlier one, of the same method in the last 5 minutes, gets that one's outcome.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
 
     /// Have this worker take the call, such as calc/2.
     #[arg(long, value_name = "WORKER")]
@@ -101,6 +111,8 @@ impl Target {
         Ok(CallOptions {
             deadline: self.deadline.map_or(Deadline::Default, Deadline::After),
             idempotent: self.idempotent,
+            retries: self.retries,
+            idempotency_key: self.idempotency_key.as_deref().map(Into::into),
             meta,
             ..CallOptions::default()
         })

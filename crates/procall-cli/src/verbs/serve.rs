@@ -63,6 +63,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
+    /// Compress long messages to and from peers that want it too, as those do that say PROCALL_COMPRESSION=1. For slow networks.
+    #[arg(long)]
+    compression: bool,
+
     /// Print what the workers of its services print as it is, without their names before it.
     #[arg(long)]
     raw: bool,
@@ -109,6 +113,7 @@ impl Serve {
             .drain(effective.drain.value)
             .queue(effective.queue.value)
             .validate(effective.validate.value)
+            .compression(self.compression || surroundings::compression())
             .listen(surroundings::address_of(procall_engine::NAME)?)
             .on_output(move |service, line| console.line(service, line))
             .on_worker_event(move |_, event| console.event(event))

@@ -10,6 +10,7 @@ use procall::{
     similar,
 };
 
+use super::keeping::{Recalled, Repeated};
 use super::method::Provider;
 use super::passage::Passage;
 use super::peer::Number;
@@ -48,6 +49,19 @@ impl Core {
         let Some(id) = incoming.id else { return Ok(()) };
         let arrived = Arrived::new(batch, incoming)?;
         let wishes = Wishes::read(batch.meta(incoming));
+        let keeper = match wishes.idempotency_key {
+            None => None,
+            Some(_) if wishes.all => {
+                return Err(Error::invalid("a call to all workers cannot have an idempotency key"));
+            }
+            Some(key) => match self.recall(client, batch, incoming, key)? {
+                Recalled::First(keeper) => Some(keeper),
+                Recalled::Known(started) => {
+                    connection.answer_with(id, incoming.shape(), started, Repeated);
+                    return Ok(());
+                }
+            },
+        };
         if wishes.all {
             return self.fan_out(client, connection, id, batch.method(incoming), arrived, &wishes);
         }
@@ -67,7 +81,7 @@ impl Core {
             state.calls.insert(ticket.number, Arc::downgrade(&ticket));
             (ticket, tally)
         };
-        let passage = Passage::new(self.clone(), ticket.clone(), tally);
+        let passage = Passage::new(self.clone(), ticket.clone(), tally, keeper);
         let started = self.begin(&ticket)?;
         ticket.set_relaying(connection.answer_with(id, shape, started, passage));
         Ok(())

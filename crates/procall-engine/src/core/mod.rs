@@ -5,6 +5,7 @@ mod asking;
 mod calls;
 mod fan;
 mod identity;
+mod keeping;
 mod line;
 mod method;
 mod notices;
@@ -13,6 +14,7 @@ mod peer;
 mod peers;
 mod pins;
 mod registering;
+mod remembered;
 mod seat;
 mod sleepers;
 mod tally;
@@ -39,6 +41,7 @@ use crate::settings::Settings;
 use crate::state::{Identity, Memory};
 use crate::tokens::Doors;
 use pins::Pins;
+use remembered::Remembered;
 use sleepers::Sleeper;
 
 /// Peers by number.
@@ -64,6 +67,8 @@ pub(crate) struct Core {
     phases: Notify,
     /// Whether somebody is handing waiting calls over.
     handing: AtomicU8,
+    /// Outcomes of calls with an idempotency key.
+    remembered: Mutex<Remembered>,
     next: AtomicU64,
     this: Weak<Self>,
 }
@@ -103,6 +108,7 @@ impl Core {
             hurry: Notify::new(),
             phases: Notify::new(),
             handing: AtomicU8::new(0),
+            remembered: Mutex::default(),
             next: AtomicU64::new(1),
             this: this.clone(),
         })

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use procall::{Encoded, Ending, Error, ErrorCode, Onlooker, Started};
 
+use super::keeping::Keeper;
 use super::{Core, Tally, Ticket, admission};
 use crate::record::{CallRecord, OnCall};
 
@@ -13,20 +14,30 @@ pub(super) struct Passage {
     core: Arc<Core>,
     ticket: Arc<Ticket>,
     tally: Arc<Tally>,
+    /// Remembers the outcome of a call with an idempotency key.
+    keeper: Option<Keeper>,
     /// The outcome was counted.
     over: bool,
 }
 
 impl Passage {
-    pub(super) fn new(core: Arc<Core>, ticket: Arc<Ticket>, tally: Arc<Tally>) -> Self {
+    pub(super) fn new(
+        core: Arc<Core>,
+        ticket: Arc<Ticket>,
+        tally: Arc<Tally>,
+        keeper: Option<Keeper>,
+    ) -> Self {
         core.meter.begin();
         tally.begin();
-        Self { core, ticket, tally, over: false }
+        Self { core, ticket, tally, keeper, over: false }
     }
 }
 
 impl Onlooker for Passage {
     fn value(&mut self, value: &Encoded) -> Result<(), Error> {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.value(value);
+        }
         if !self.core.settings.validate {
             return Ok(());
         }
@@ -60,6 +71,9 @@ impl Onlooker for Passage {
             Some(error) if error.code() == ErrorCode::Cancelled => Ending::Cancelled,
             Some(_) => Ending::Failed,
         };
+        if let Some(keeper) = self.keeper.take() {
+            keeper.end(error);
+        }
         let total = self.ticket.waited();
         self.core.meter.end(total, ending);
         self.tally.end(total, error.map(Error::code));
@@ -93,6 +107,11 @@ impl Passage {
 impl Drop for Passage {
     fn drop(&mut self) {
         self.core.lock().calls.remove(&self.ticket.number);
+        if let Some(keeper) = self.keeper.take()
+            && self.ticket.chosen().started.is_some()
+        {
+            keeper.lost();
+        }
         if !self.over {
             // Refused before anybody had it; by which code, is counted where the caller is told.
             self.core.meter.refuse();

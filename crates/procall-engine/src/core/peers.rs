@@ -65,6 +65,7 @@ impl Core {
             pid: std::process::id(),
             secrets: self.doors.secrets(facts.pass.is_none()),
             heartbeat: self.settings.heartbeat.clone(),
+            compression: self.settings.compression,
             ..Config::default()
         };
         let service =

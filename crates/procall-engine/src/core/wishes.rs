@@ -17,6 +17,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) broadcast: bool,
     /// A notification goes to all who serve the method, a call gives the answers of all.
     pub(crate) all: bool,
+    /// A call with a key that was seen before gets the outcome of that one.
+    pub(crate) idempotency_key: Option<&'a str>,
     rest: Vec<(&'a str, &'a [u8])>,
 }
 
@@ -47,6 +49,11 @@ impl<'a> Wishes<'a> {
             "wait" if truth() => self.wait = true,
             "broadcast" if truth() => self.broadcast = true,
             "all" if truth() => self.all = true,
+            "idempotency_key" if text().is_some() => {
+                self.idempotency_key = text();
+                // The worker may have a memory of its own.
+                self.rest.push((name, value));
+            }
             // Nobody says for himself who he is.
             "from" => {}
             _ => self.rest.push((name, value)),

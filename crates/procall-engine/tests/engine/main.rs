@@ -7,6 +7,7 @@ mod own;
 mod proxy;
 mod raw;
 mod registering;
+mod remembering;
 mod routing;
 mod support;
 mod tokens;

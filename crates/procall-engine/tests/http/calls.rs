@@ -199,3 +199,19 @@ async fn calls_in_flight_end_when_the_engine_stops() {
     stopping.await.unwrap();
     other.closed().await;
 }
+
+#[tokio::test]
+async fn a_call_with_an_idempotency_key_is_executed_once() {
+    let house = House::new();
+    let sold = std::sync::atomic::AtomicU64::new(1);
+    let sell = move |_what: String| sold.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let _worker = house.serve(Service::new("shop").method("buy", sell)).await;
+    let key = [JSON, ("Idempotency-Key", "order-7")];
+    for _ in 0..2 {
+        let answer = house.ask("POST /v1/call/shop/buy", &key, r#"["apples"]"#).await;
+        assert_eq!((answer.status, &*answer.body), (200, "1"));
+    }
+    let answer = house.ask("POST /v1/call/shop/buy", &key, r#"["pears"]"#).await;
+    assert_eq!(answer.failure(), failure(400, "INVALID_ARGUMENT", "no"));
+    assert_eq!(house.call("shop/buy", r#"["apples"]"#).await.body, "2", "without a key");
+}

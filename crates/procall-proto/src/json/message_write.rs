@@ -168,6 +168,7 @@ impl Object<'_> {
                 Ok(())
             }
             Message::Chunk { .. } => Err(JsonError::NoForm("a chunk")),
+            Message::Packed { .. } => Err(JsonError::NoForm("a packed message")),
         }
     }
 

@@ -299,6 +299,51 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
+    /// The same with bytes of its own.
+    pub fn into_owned(self) -> Event<'static> {
+        let body = |body: Payload<'_>| Payload::Owned(body.into_vec());
+        match self {
+            Self::Registration { id, encoding, body: document } => {
+                Event::Registration { id, encoding, body: body(document) }
+            }
+            Self::Call(call) => Event::Call(IncomingCall {
+                method: Cow::Owned(call.method.into_owned()),
+                body: body(call.body),
+                meta: Cow::Owned(call.meta.into_owned()),
+                ..call
+            }),
+            Self::Notify { method, encoding, body: params, meta } => Event::Notify {
+                method: Cow::Owned(method.into_owned()),
+                encoding,
+                body: body(params),
+                meta: Cow::Owned(meta.into_owned()),
+            },
+            Self::Reply { id, token, encoding, body: result } => {
+                Event::Reply { id, token, encoding, body: body(result) }
+            }
+            Self::Item { id, token, encoding, body: value } => {
+                Event::Item { id, token, encoding, body: body(value) }
+            }
+            Self::Progress { id, token, done, total, text } => {
+                let text = Cow::Owned(text.into_owned());
+                Event::Progress { id, token, done, total, text }
+            }
+            Self::GoingAway { text } => Event::GoingAway { text: Cow::Owned(text.into_owned()) },
+            Self::Ready => Event::Ready,
+            Self::Registered { result } => Event::Registered { result },
+            Self::Failed { id, token, failure } => Event::Failed { id, token, failure },
+            Self::Settled { id, token } => Event::Settled { id, token },
+            Self::End { id, token, count } => Event::End { id, token, count },
+            Self::Writable { id, token } => Event::Writable { id, token },
+            Self::Cancelled { id, reason } => Event::Cancelled { id, reason },
+            Self::Pong { nonce, round_trip } => Event::Pong { nonce, round_trip },
+            Self::Suspected => Event::Suspected,
+            Self::Recovered => Event::Recovered,
+            Self::Drained => Event::Drained,
+            Self::Ended(fault) => Event::Ended(fault),
+        }
+    }
+
     pub(crate) fn failed(
         id: CallId,
         token: u64,

@@ -50,7 +50,9 @@ pub(super) fn write_info(config: &Config, with_token: bool, out: &mut Vec<u8>) {
     let limits = &config.limits;
     let mut writer = Writer::new(out);
     let token = config.token.as_deref().filter(|_| with_token);
-    let optional = [token.is_some(), !config.want.is_empty(), !config.features.is_empty()];
+    let compression = config.compression.then_some(super::packing::FEATURE);
+    let features = config.features.len() + usize::from(compression.is_some());
+    let optional = [token.is_some(), !config.want.is_empty(), features > 0];
     writer.map(9 + optional.into_iter().filter(|there| *there).count());
     writer.text("peer").text(&config.id).text("name").text(&clean_name(&config.name));
     writer.text("runtime").text(&config.runtime).text("pid").uint(config.pid.into());
@@ -62,9 +64,9 @@ pub(super) fn write_info(config: &Config, with_token: bool, out: &mut Vec<u8>) {
     if !config.want.is_empty() {
         writer.text("want").text(&config.want);
     }
-    if !config.features.is_empty() {
-        writer.text("features").array(config.features.len());
-        for feature in &config.features {
+    if features > 0 {
+        writer.text("features").array(features);
+        for feature in config.features.iter().map(String::as_str).chain(compression) {
             writer.text(feature);
         }
     }

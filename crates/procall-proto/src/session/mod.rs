@@ -6,7 +6,9 @@ mod drain;
 mod event;
 mod handshake;
 mod liveness;
+mod long;
 mod outbox;
+mod packing;
 mod registering;
 mod secrets;
 mod serving;
@@ -32,10 +34,11 @@ use drain::Drain;
 use event::Data;
 use liveness::Liveness;
 use outbox::Outbox;
+use packing::Packing;
 use serving::Serving;
 
 use crate::message::{VERSION, VERSION_MIN};
-use crate::{ErrorCode, Executed, Failure, Fault, Heartbeat, Limits, Message, Time};
+use crate::{ErrorCode, Failure, Fault, Heartbeat, Limits, Message, Time};
 
 /// How this side takes part in a session.
 ///
@@ -59,6 +62,12 @@ pub struct Config {
     pub want: String,
     /// Optional abilities, told to the peer.
     pub features: Vec<String>,
+    /// Whether long messages travel compressed (LZ4), if the peer knows how and wants it too; off by default.
+    ///
+    /// It saves bytes on slow links and costs time on fast ones: messages from 1 KiB on are packed one by one, and sent so when that is
+    /// shorter. Nothing is before both sides are known to each other. Do not use it where an attacker can both mix text of his into
+    /// messages with secrets and see how long these are.
+    pub compression: bool,
     /// A secret. An initiator sends it; an acceptor that has one refuses a peer without it.
     pub token: Option<Vec<u8>>,
     /// For an acceptor that knows several secrets: an initiator must show one of them, and [`PeerInfo::secret`] says which it was.
@@ -78,6 +87,7 @@ impl Default for Config {
             pid: 0,
             want: String::new(),
             features: Vec::new(),
+            compression: false,
             token: None,
             secrets: Secrets::default(),
             heartbeat: None,
@@ -96,6 +106,7 @@ impl fmt::Debug for Config {
             .field("pid", &self.pid)
             .field("want", &self.want)
             .field("features", &self.features)
+            .field("compression", &self.compression)
             .field("token", &self.token.as_ref().map(|_| "a secret"))
             .field("secrets", &self.secrets)
             .field("heartbeat", &self.heartbeat)
@@ -128,6 +139,8 @@ pub struct Session {
     stage: Stage,
     peer: Option<PeerInfo>,
     outbox: Outbox,
+    /// There when both sides want compression.
+    packing: Option<Box<Packing>>,
     events: VecDeque<Event<'static>>,
     calling: HashMap<CallId, Calling>,
     serving: HashMap<CallId, Serving>,
@@ -165,6 +178,7 @@ impl Session {
             stage: Stage::Greeting { until: now + config.limits.handshake },
             peer: None,
             outbox: Outbox::new(),
+            packing: None,
             events: VecDeque::new(),
             calling: HashMap::new(),
             serving: HashMap::new(),
@@ -221,7 +235,7 @@ impl Session {
     /// Bytes that wait to be sent. A driver whose link takes nothing more stops reading too:
     /// what a peer sends without reading the answers would pile up here.
     pub fn queued(&self) -> usize {
-        self.outbox.queued()
+        self.outbox.queued() + self.packing.as_ref().map_or(0, |packing| packing.queued())
     }
 
     /// Numbers for people.
@@ -360,6 +374,9 @@ impl Session {
         };
         let room = peer.max_message.saturating_sub(handshake::HEADER_ROOM);
         self.outbox.open(self.config.limits.chunk.min(peer.chunk).min(room));
+        let agreed = self.config.compression
+            && peer.features.iter().any(|feature| feature == packing::FEATURE);
+        self.packing = agreed.then(|| Box::new(Packing::new(!self.initiator)));
         self.peer = Some(peer);
         self.stage = Stage::Open;
         self.open_windows();
@@ -442,49 +459,10 @@ impl Session {
             }
             Message::Registered { id, code, body } => self.handle_registered(id, code, body),
             Message::Fault { code, text } => Err(remote_fault(code, text)),
+            Message::Packed { len, body } => self.handle_packed(now, len, body),
             Message::Hello { .. } | Message::Welcome { .. } => {
                 Err(Fault::protocol("a second handshake came"))
             }
-        }
-    }
-
-    /// Begins to collect a long reply or item; one that is not allowed makes its call fail.
-    fn begin_long<'a>(
-        &mut self,
-        now: Time,
-        id: CallId,
-        head: Head,
-        total: u64,
-        first: &[u8],
-    ) -> Result<Option<Event<'a>>, Fault> {
-        let reply = matches!(head, Head::Reply { .. });
-        let wanted = if self.is_own_id(id) { self.calling_token(id).is_some() } else { !reply };
-        if !wanted {
-            // Nobody wants it, but a reply says that the peer is done with the call.
-            return match head {
-                Head::Reply { encoding } => self.handle_reply(id, encoding, Payload::Borrowed(&[])),
-                _ => Ok(None),
-            };
-        }
-        let Some(total) = self.body_len(total) else {
-            let limit = self.config.limits.max_body;
-            self.too_large(id, &format!("the value takes {total} bytes, the limit is {limit}"));
-            return Ok(None);
-        };
-        let begun = self.assembly.begin(id, head, total, first);
-        self.handle_chunked(now, id, begun)
-    }
-
-    /// A value from the peer is too long: the call it belongs to fails.
-    fn too_large(&mut self, id: CallId, message: &str) {
-        if self.is_own_id(id) {
-            self.outbox.control(&Message::Cancel { id, reason: 0 });
-            self.fail_call(id, Failure::local(ErrorCode::ResultTooLarge, message), Executed::Yes);
-        } else if self.serving.remove(&id).is_some() {
-            // The handler has the call already, so that it did not run cannot be promised.
-            self.events.push_back(Event::Cancelled { id, reason: Reason::Cancelled });
-            self.refuse(id, ErrorCode::InvalidArgument, Executed::Maybe, message, None);
-            self.check_drained();
         }
     }
 
@@ -541,6 +519,9 @@ impl Session {
         self.stage = Stage::Ended(code);
         self.assembly.clear();
         self.outbox.clear();
+        if let Some(packing) = &mut self.packing {
+            packing.clear();
+        }
     }
 
     // ---- output
@@ -562,12 +543,18 @@ impl Session {
 
     /// The length of the next message to send, if there is one.
     pub fn transmit_len(&mut self) -> Option<usize> {
-        self.outbox.next_len()
+        match &mut self.packing {
+            None => self.outbox.next_len(),
+            Some(packing) => packing.next_len(&mut self.outbox),
+        }
     }
 
     /// Writes the next message; `into` has exactly the length that [`Session::transmit_len`] gave.
     pub fn transmit_into(&mut self, into: &mut [u8]) {
-        self.outbox.take(into);
+        match &mut self.packing {
+            None => self.outbox.take(into),
+            Some(packing) => packing.take(&mut self.outbox, into),
+        }
     }
 
     /// The next message to send, in a buffer of its own: for tests and tools.

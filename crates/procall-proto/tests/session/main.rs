@@ -14,6 +14,7 @@ mod liveness;
 mod model;
 mod notices;
 mod operations;
+mod packing;
 mod pair;
 mod streams;
 mod versions;

@@ -55,7 +55,7 @@ fn a_version_that_was_not_offered_is_refused() {
 #[test]
 fn kinds_of_later_versions_are_skipped() {
     let mut pair = Pair::standard();
-    for message in [&[0x91, 17][..], &[0x93, 0xcd, 1, 0, 0xc1, 0xc1], &[0x92, 99, 1, 2, 3]] {
+    for message in [&[0x91, 31][..], &[0x93, 0xcd, 1, 0, 0xc1, 0xc1], &[0x92, 99, 1, 2, 3]] {
         pair.server.handle(pair.now, message).unwrap();
     }
     assert_eq!((pair.server.session.counters().unknown, pair.server.event()), (3, None));

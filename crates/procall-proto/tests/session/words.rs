@@ -1,11 +1,8 @@
 //! Short words for what tests say often, and short words for what goes over the wire.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use procall_proto::{
-    Body, Config, Encoding, Event, IncomingCall, Limits, Message, Options, Payload, wire::Reader,
-};
+use procall_proto::{Body, Config, Encoding, Event, Limits, Message, Options, wire::Reader};
 
 pub(crate) const NANO: Duration = Duration::from_nanos(1);
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -76,58 +73,11 @@ pub(crate) fn describe(bytes: &[u8]) -> String {
         Message::Hello { .. } => "hello".to_owned(),
         Message::Welcome { .. } => "welcome".to_owned(),
         Message::Fault { .. } => "fault".to_owned(),
+        Message::Packed { .. } => "packed".to_owned(),
     }
-}
-
-fn own_body(body: Payload<'_>) -> Payload<'static> {
-    Payload::Owned(body.into_vec())
 }
 
 /// The event without borrows, so that a test can keep it.
 pub(crate) fn own(event: Event<'_>) -> Event<'static> {
-    match event {
-        Event::Ready => Event::Ready,
-        Event::Registration { id, encoding, body } => {
-            Event::Registration { id, encoding, body: own_body(body) }
-        }
-        Event::Registered { result } => Event::Registered { result },
-        Event::Call(call) => Event::Call(IncomingCall {
-            id: call.id,
-            method: Cow::Owned(call.method.into_owned()),
-            encoding: call.encoding,
-            body: own_body(call.body),
-            items_in: call.items_in,
-            items_out: call.items_out,
-            idempotent: call.idempotent,
-            deadline: call.deadline,
-            opening: call.opening,
-            meta: Cow::Owned(call.meta.into_owned()),
-        }),
-        Event::Notify { method, encoding, body, meta } => Event::Notify {
-            method: Cow::Owned(method.into_owned()),
-            encoding,
-            body: own_body(body),
-            meta: Cow::Owned(meta.into_owned()),
-        },
-        Event::Reply { id, token, encoding, body } => {
-            Event::Reply { id, token, encoding, body: own_body(body) }
-        }
-        Event::Failed { id, token, failure } => Event::Failed { id, token, failure },
-        Event::Settled { id, token } => Event::Settled { id, token },
-        Event::Item { id, token, encoding, body } => {
-            Event::Item { id, token, encoding, body: own_body(body) }
-        }
-        Event::End { id, token, count } => Event::End { id, token, count },
-        Event::Writable { id, token } => Event::Writable { id, token },
-        Event::Progress { id, token, done, total, text } => {
-            Event::Progress { id, token, done, total, text: Cow::Owned(text.into_owned()) }
-        }
-        Event::Cancelled { id, reason } => Event::Cancelled { id, reason },
-        Event::Pong { nonce, round_trip } => Event::Pong { nonce, round_trip },
-        Event::Suspected => Event::Suspected,
-        Event::Recovered => Event::Recovered,
-        Event::GoingAway { text } => Event::GoingAway { text: Cow::Owned(text.into_owned()) },
-        Event::Drained => Event::Drained,
-        Event::Ended(fault) => Event::Ended(fault),
-    }
+    event.into_owned()
 }

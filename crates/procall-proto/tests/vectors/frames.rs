@@ -72,6 +72,7 @@ fn message<'a>(described: &'a Value, meta: &'a [u8], body: &'a [u8]) -> Message<
         "chunk" => {
             Message::Chunk { id: number("id"), last: described["last"].as_bool().unwrap(), body }
         }
+        "packed" => Message::Packed { len: number("length"), body },
         kind => panic!("unknown kind {kind}"),
     }
 }

@@ -11,12 +11,13 @@ use super::line::Line;
 use super::{
     AsChannel, Call, ConnectOptions, DuplexCall, StreamCall, config, config_for, encode_params,
 };
-use crate::channel::Channel;
+use crate::channel::{Channel, Started};
 use crate::codec;
-use crate::connection::{Connection, Pending, Request, Side, WaitError};
+use crate::connection::{Connection, Request, Side, WaitError};
 use crate::error::Error;
 use crate::finder::Finder;
 use crate::registration::Registration;
+use crate::retry::start_retrying;
 use crate::stream::Stream;
 use procall_proto::ErrorCode;
 
@@ -112,14 +113,15 @@ impl BlockingClient {
     /// Starts a call and returns at once.
     pub fn submit<R>(&self, method: &str, params: impl Serialize) -> Result<Submitted<R>, Error> {
         let params = encode_params(params)?;
-        let pending =
-            self.line.connection().start(Request::new(method, Encoding::Msgpack, &params))?;
-        Ok(Submitted { pending, result: PhantomData })
+        let request = Request::new(method, Encoding::Msgpack, &params);
+        let started = start_retrying(&self.line.shared(), request)?;
+        Ok(Submitted { started, result: PhantomData })
     }
 
     /// Starts a call whose message leaves with the next one that is sent: end a burst with [`flush`](Self::flush), or by waiting for any call.
     ///
-    /// A burst that leaves in one write is several times faster than as many writes.
+    /// A burst that leaves in one write is several times faster than as many writes. Nothing is kept of these calls, so they are never made
+    /// again.
     pub fn submit_held<R>(
         &self,
         method: &str,
@@ -128,7 +130,7 @@ impl BlockingClient {
         let params = encode_params(params)?;
         let pending =
             self.line.connection().start_held(Request::new(method, Encoding::Msgpack, &params))?;
-        Ok(Submitted { pending, result: PhantomData })
+        Ok(Submitted { started: pending.into(), result: PhantomData })
     }
 
     /// Sends what [`submit_held`](Self::submit_held) has kept.
@@ -211,14 +213,14 @@ impl AsChannel for BlockingClient {
 #[derive(Debug)]
 #[must_use = "dropping it cancels the call"]
 pub struct Submitted<R> {
-    pending: Pending,
+    started: Started,
     result: PhantomData<fn() -> R>,
 }
 
 impl<R: DeserializeOwned> Submitted<R> {
     /// Waits on this thread for the answer.
     pub fn wait(self) -> Result<R, Error> {
-        let reply = self.pending.wait()?;
+        let reply = self.started.wait()?;
         codec::decode_result(reply.encoding, &reply.bytes)
     }
 }

@@ -16,6 +16,9 @@ use crate::channel::{Channel, Started};
 use crate::codec;
 use crate::connection::{CallOptions, Connection, Deadline, OnTimeout, Progress, Request};
 use crate::error::Error;
+#[cfg(feature = "tokio")]
+use crate::retry::RetryBudgets;
+use crate::retry::start_retrying;
 use crate::stream::{Stream, StreamSource};
 
 /// Anything that typed clients can be made on: a client, a connection, a pool.
@@ -59,6 +62,14 @@ impl Channel for super::Client {
 
     fn metrics(&self) -> crate::metrics::Metrics {
         self.channel().metrics()
+    }
+
+    fn retry_budgets(&self) -> Option<&RetryBudgets> {
+        self.channel().retry_budgets()
+    }
+
+    fn is_lost(&self) -> bool {
+        self.channel().is_lost()
     }
 
     fn close(&self) {
@@ -109,7 +120,7 @@ impl Parts {
         let params = self.params?;
         let request =
             Request::new(&self.method, Encoding::Msgpack, &params).with_options(self.options);
-        Ok((self.channel.start(request)?, self.items))
+        Ok((start_retrying(&self.channel, request)?, self.items))
     }
 }
 
@@ -122,9 +133,16 @@ macro_rules! common_options {
             self
         }
 
-        /// Says that the method may run more than once without harm.
+        /// Says that the method may run more than once without harm, so that the call is also made again when nobody knows whether it ran.
         pub fn idempotent(mut self) -> Self {
             self.parts.options.idempotent = true;
+            self
+        }
+
+        /// How often the call may be made again when it fails in a way that allows it: 2 times without this, never with 0. See
+        /// [`start_retrying`](crate::start_retrying).
+        pub fn retries(mut self, retries: u32) -> Self {
+            self.parts.options.retries = Some(retries);
             self
         }
 
@@ -144,6 +162,13 @@ macro_rules! common_options {
         /// With an engine: only workers that registered this version of the service get the call.
         pub fn version(mut self, version: impl Into<Arc<str>>) -> Self {
             self.parts.options.version = Some(version.into());
+            self
+        }
+
+        /// With an engine: a call with a key that this caller used for the same method in the last 5 minutes gets that call's outcome, or waits for
+        /// it, instead of being executed again.
+        pub fn idempotency_key(mut self, key: impl Into<Arc<str>>) -> Self {
+            self.parts.options.idempotency_key = Some(key.into());
             self
         }
 
@@ -227,8 +252,8 @@ impl<R> Call<R> {
 impl<R: DeserializeOwned> Call<R> {
     /// Makes the call and waits on this thread, without a runtime.
     pub fn wait(self) -> Result<R, Error> {
-        let (mut started, items) = self.parts.start()?;
-        if items.is_some() {
+        let (started, items) = self.parts.start()?;
+        if items.is_some() || self.on_progress.is_some() {
             let future = CallFuture {
                 started: Ok(started),
                 items,
@@ -236,12 +261,6 @@ impl<R: DeserializeOwned> Call<R> {
                 result: PhantomData,
             };
             return future.wait();
-        }
-        if let Some(mut report) = self.on_progress {
-            // Without an interrupt the wait ends only with progress or the outcome.
-            while let Ok(Some(progress)) = started.wait_progress(&mut || false) {
-                report.say(progress);
-            }
         }
         let reply = started.wait()?;
         codec::decode_result(reply.encoding, &reply.bytes)

@@ -256,6 +256,11 @@ pub struct ConnectOptions {
     /// The token to show to an engine that wants one. Without it, an engine is shown what the file of `PROCALL_ENGINE_TOKEN_FILE` holds, and
     /// others are shown none. `Debug` does not show it.
     pub token: Option<Vec<u8>>,
+    /// Whether long messages travel compressed, if the other side wants that too: off, unless [`PROCALL_COMPRESSION`] says otherwise. It is
+    /// for slow links: on one machine it costs more than it saves.
+    ///
+    /// [`PROCALL_COMPRESSION`]: crate::surroundings::compression
+    pub compression: bool,
 }
 
 impl std::fmt::Debug for ConnectOptions {
@@ -264,13 +269,19 @@ impl std::fmt::Debug for ConnectOptions {
             .field("patience", &self.patience)
             .field("name", &self.name)
             .field("token", &self.token.as_ref().map(|_| "a secret"))
+            .field("compression", &self.compression)
             .finish()
     }
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { patience: Finder::PATIENCE, name: None, token: None }
+        Self {
+            patience: Finder::PATIENCE,
+            name: None,
+            token: None,
+            compression: crate::surroundings::compression(),
+        }
     }
 }
 
@@ -278,6 +289,7 @@ pub(crate) fn config(name: Option<&str>) -> procall_proto::Config {
     procall_proto::Config {
         name: name.unwrap_or_else(|| crate::program_name()).to_owned(),
         pid: std::process::id(),
+        compression: crate::surroundings::compression(),
         ..procall_proto::Config::default()
     }
 }
@@ -287,8 +299,11 @@ pub(crate) fn config_for(
     finder: &Finder,
     options: &ConnectOptions,
 ) -> Result<procall_proto::Config, Error> {
-    let config =
-        procall_proto::Config { token: options.token.clone(), ..config(options.name.as_deref()) };
+    let config = procall_proto::Config {
+        token: options.token.clone(),
+        compression: options.compression,
+        ..config(options.name.as_deref())
+    };
     finder.config(config)
 }
 

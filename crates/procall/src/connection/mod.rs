@@ -42,6 +42,7 @@ use crate::clock;
 use crate::error::Error;
 use crate::metrics::{Meter, Metrics};
 use crate::registration::Registration;
+use crate::retry::RetryBudgets;
 
 /// Why a connection can be made of any link.
 const DUPLICATE: &str = "a descriptor can be duplicated unless the process has run out of them";
@@ -135,6 +136,7 @@ pub(crate) struct Shared {
     standby: AtomicU64,
     /// Whether waiting threads may read the link: not when a tokio task does.
     threads_lead: bool,
+    budgets: RetryBudgets,
 }
 
 impl Connection {
@@ -189,6 +191,7 @@ impl Connection {
             reads: AtomicU64::new(0),
             standby: AtomicU64::new(0),
             threads_lead,
+            budgets: RetryBudgets::default(),
         });
         let connection = Self { shared };
         connection.shared.with(|_, _| ());
@@ -287,7 +290,13 @@ impl Connection {
             let state = self.shared.lock();
             (state.meter.clone(), state.line.len())
         };
-        Metrics { queue_depth: waiting, ..meter.metrics() }
+        let retries = self.shared.budgets.retries();
+        Metrics { queue_depth: waiting, retries, ..meter.metrics() }
+    }
+
+    /// What calls on it may spend on retries.
+    pub fn retry_budgets(&self) -> &RetryBudgets {
+        &self.shared.budgets
     }
 
     /// Has this meter count from now on, instead of the connection's own.

@@ -90,6 +90,12 @@ pub struct CallOptions {
     pub wait: bool,
     /// What happens to a pool's worker that is busy when the deadline passes.
     pub on_timeout: OnTimeout,
+    /// How often the call may be made again by [`start_retrying`](crate::start_retrying), which clients and pools call with: 2 times without
+    /// it, never with 0.
+    pub retries: Option<u32>,
+    /// With an engine: a call with a key that the same caller used for the same method in the last 5 minutes gets that call's outcome instead
+    /// of being executed again. 1 to 255 bytes. A connection tells it to the other side.
+    pub idempotency_key: Option<Arc<str>>,
 }
 
 /// What to call: a method, its encoded params, and how.

@@ -1,4 +1,4 @@
-//! What a call's options say to routers on the way: which worker is to get it. The wire has it among the metadata.
+//! What a call's options say to routers on the way: which worker is to get it, and as which call it counts. The wire has it among the metadata.
 
 use std::borrow::Cow;
 
@@ -13,13 +13,14 @@ enum Wish<'a> {
     True,
 }
 
-/// The metadata map with the options `to`, `key`, `version` and `wait` in it; entries of these names that were there give way.
+/// The metadata map with the options `to`, `key`, `version`, `wait` and `idempotency_key` in it; entries of these names that were there give way.
 pub(super) fn meta(options: &CallOptions) -> Result<Cow<'_, [u8]>, Error> {
-    let CallOptions { to, key, version, wait, .. } = options;
-    if !wait && to.is_none() && key.is_none() && version.is_none() {
+    let CallOptions { to, key, version, wait, idempotency_key, .. } = options;
+    if !wait && [to, key, version, idempotency_key].into_iter().all(Option::is_none) {
         return Ok(Cow::Borrowed(&options.meta));
     }
-    let texts = [("to", to), ("key", key), ("version", version)];
+    let texts =
+        [("to", to), ("key", key), ("version", version), ("idempotency_key", idempotency_key)];
     let mut wishes: Vec<(&str, Wish<'_>)> = texts
         .into_iter()
         .filter_map(|(name, wish)| Some((name, Wish::Text(wish.as_deref()?))))
@@ -107,6 +108,13 @@ mod tests {
             joined(&json!({"to": 7}), Some("calc/2"), Some("k")),
             json!({"to": "calc/2", "key": "k"})
         );
+    }
+
+    #[test]
+    fn an_idempotency_key_is_a_text() {
+        let options =
+            CallOptions { idempotency_key: Some("order-7".into()), ..CallOptions::default() };
+        assert_eq!(meta_of(&options), b"\x81\xafidempotency_key\xa7order-7");
     }
 
     #[test]

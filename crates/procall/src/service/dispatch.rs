@@ -9,11 +9,12 @@ use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use futures_core::Stream as FutureStream;
-use procall_proto::{CallId, ErrorCode, Executed, Time};
+use procall_proto::{CallId, Config, ErrorCode, Executed, Time};
 
 use super::Service;
 use super::handler::{Answer, Arrival, Handler};
 use super::table::{MethodTable, Target};
+use crate::client::config;
 use crate::clock;
 use crate::connection::{Batch, Connection, Encoded, Incoming};
 use crate::context::with_deadline;
@@ -28,13 +29,20 @@ type Answers = Vec<(CallId, Result<Encoded, Error>)>;
 /// Serves calls with a service's handlers on the current tokio runtime.
 pub(crate) struct Dispatcher {
     table: MethodTable,
+    compression: bool,
     handlers: Vec<Arc<dyn Handler>>,
 }
 
 impl Dispatcher {
     pub(crate) fn new(service: Service) -> Self {
+        let compression = service.compresses();
         let (registration, handlers) = service.into_parts();
-        Self { table: MethodTable::new(registration), handlers }
+        Self { table: MethodTable::new(registration), compression, handlers }
+    }
+
+    /// What the other side is told of a service of this name.
+    pub(crate) fn config(&self, name: &str) -> Config {
+        Config { compression: self.compression, ..config(Some(name)) }
     }
 
     pub(crate) fn registration(&self) -> &Registration {

@@ -66,6 +66,7 @@ pub struct Service {
     /// What this process wants to be called among the service's workers.
     own_name: Option<String>,
     engine_token: Option<Vec<u8>>,
+    compression: bool,
 }
 
 impl Service {
@@ -80,7 +81,8 @@ impl Service {
         let registration =
             Registration { name, concurrency: CONCURRENCY, ..Registration::default() };
         let (engine, own_name, engine_token) = (None, None, None);
-        Self { registration, handlers: Vec::new(), engine, own_name, engine_token }
+        let compression = crate::surroundings::compression();
+        Self { registration, handlers: Vec::new(), engine, own_name, engine_token, compression }
     }
 
     /// The engine to register with, by address or name, instead of listening itself; see [`run`](Self::run).
@@ -113,6 +115,24 @@ impl Service {
     pub fn engine_token(mut self, token: impl Into<Vec<u8>>) -> Self {
         self.engine_token = Some(token.into());
         self
+    }
+
+    /// Whether long messages travel compressed between it and callers, or an engine, that want that too: off, unless
+    /// [`PROCALL_COMPRESSION`](crate::surroundings::compression) says otherwise. It is for slow links.
+    ///
+    /// ```
+    /// let service = procall::Service::new("maps").method("tile", |_x: u32, _y: u32| "").compression(true);
+    /// # let _ = service;
+    /// ```
+    #[must_use]
+    pub fn compression(mut self, compression: bool) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn compresses(&self) -> bool {
+        self.compression
     }
 
     #[cfg(feature = "tokio")]

@@ -6,7 +6,7 @@ use std::task::{Context as TaskContext, Poll};
 
 use futures_core::Stream as FutureStream;
 use procall_proto::Executed;
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -33,7 +33,10 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Value {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Parameter {
+    /// The schema by itself.
     schema: Value,
+    /// The schema as a part of another one, whose generator collects what recursive types refer to.
+    part: fn(&mut SchemaGenerator) -> Schema,
     required: bool,
 }
 
@@ -50,7 +53,7 @@ impl Parameter {
                 .and_then(Value::as_array)
                 .is_some_and(|any| any.contains(&json!({"type": "null"}))),
         };
-        Self { schema, required: !nullable }
+        Self { schema, part: SchemaGenerator::subschema_for::<T>, required: !nullable }
     }
 }
 
@@ -81,18 +84,24 @@ impl Expected {
 pub(crate) fn params_schema(names: &[String], parameters: Vec<Parameter>) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
+    let mut generator = generator();
     for (name, parameter) in names.iter().zip(parameters) {
         if parameter.required {
             required.push(Value::from(name.clone()));
         }
-        properties.insert(name.clone(), parameter.schema);
+        properties.insert(name.clone(), (parameter.part)(&mut generator).to_value());
     }
-    json!({
+    let mut schema = json!({
         "type": "object",
         "properties": properties,
         "required": required,
         "additionalProperties": false,
-    })
+    });
+    let definitions = generator.take_definitions(true);
+    if !definitions.is_empty() {
+        schema["$defs"] = Value::Object(definitions);
+    }
+    schema
 }
 
 /// Gives the properties of a schema of params other names.

@@ -10,8 +10,11 @@ use crate::support::{Host, LONG, within};
 
 const HELLO: &[u8] = b"\x94\x00\xa7procall\x01\x01\x80";
 
+/// Says that it can unpack.
+const PACKING_HELLO: &[u8] = b"\x94\x00\xa7procall\x01\x01\x81\xa8features\x91\xa3lz4";
+
 fn service() -> Service {
-    Service::new("calc").method("add", |a: i64, b: i64| a + b).async_method(
+    Service::new("calc").method("add", |a: i64, b: i64| a + b).compression(true).async_method(
         "later",
         async |n: i64| {
             tokio::task::yield_now().await;
@@ -41,6 +44,14 @@ fn call(encoding: u8, params: &[u8]) -> Vec<u8> {
     message.extend([encoding, 0x00, 0xc0, 0xcd, 0x75, 0x30, 0xc0]);
     message.extend_from_slice(params);
     message
+}
+
+/// A greeting with compression, then a packed message that claims this length.
+fn packed(claimed: u32, block: &[u8]) -> Vec<u8> {
+    let mut message = vec![0x92, 17, 0xce];
+    message.extend(claimed.to_be_bytes());
+    message.extend_from_slice(block);
+    [framed(PACKING_HELLO), framed(&message)].concat()
 }
 
 fn attacks() -> Vec<(&'static str, Vec<u8>)> {
@@ -76,6 +87,10 @@ fn attacks() -> Vec<(&'static str, Vec<u8>)> {
             greeted(&[b"\x98\x04\x01\xa3\xff\xfe\xfd\x01\x00\xc0\xc0\xc0"]),
         ),
         ("a length and then nothing", long_then_nothing),
+        ("a packed message without leave", greeted(&[b"\x92\x11\x03\x30\x92\x0d\x07"])),
+        ("a bomb of 4 GiB", packed(u32::MAX, &[0x1f, 0, 1, 0, 255, 255, 255, 255, 0])),
+        ("a bomb of 1,000 to 1", packed(9_000, &[0x1f, 0, 1, 0, 255, 255, 255, 255, 0])),
+        ("a packed message that is noise", packed(900, &[0xa5; 64])),
         ("JSON", framed(b"{\"type\": \"ping\"}")),
     ]
 }

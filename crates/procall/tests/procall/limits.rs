@@ -59,3 +59,31 @@ async fn results_too_large_for_the_caller_end_the_call_only() {
     assert_eq!((error.code(), error.executed()), (ErrorCode::ResultTooLarge, Executed::Yes));
     assert_eq!(short, b"\xa3xxx");
 }
+
+#[tokio::test]
+async fn what_two_sides_want_compressed_arrives_whole_and_what_one_wants_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for (serves, calls) in [(true, true), (true, false), (false, true)] {
+        let address: procall::transport::Address =
+            format!("unix:{}/echo-{serves}-{calls}.sock", folder.path().display()).parse().unwrap();
+        let service = procall::Service::new("echo")
+            .method("echo", |text: String| text)
+            .stream_method("parts", |text: String, n: usize| {
+                procall::Stream::from_iter(vec![text; n])
+            })
+            .compression(serves);
+        let server = procall::Server::bind(&address, service).unwrap();
+        let serving = tokio::spawn(server.run_until(std::future::pending()));
+        let options = procall::ConnectOptions { compression: calls, ..Default::default() };
+        let client = procall::Client::connect_with(&address.to_string(), options).await.unwrap();
+        let features = client.connection().peer().unwrap().features;
+        assert_eq!(features.contains(&"lz4".to_owned()), serves);
+        let text = "all work and no play; ".repeat(20_000);
+        assert!(client.call::<String>("echo", (&text,)).await.unwrap() == text);
+        let mut parts = client.stream::<String>("parts", (&text[..9_000], 200));
+        for _ in 0..200 {
+            assert!(parts.next().await.unwrap().unwrap() == text[..9_000]);
+        }
+        serving.abort();
+    }
+}

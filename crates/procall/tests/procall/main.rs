@@ -17,6 +17,7 @@ mod notifications;
 mod params;
 mod pulling;
 mod relay;
+mod retrying;
 mod standby;
 mod streams;
 mod streams_in;

@@ -17,6 +17,7 @@ pub(super) fn options(headers: &HeaderMap) -> Result<CallOptions, Failure> {
         meta: meta(headers)?,
         key: text(headers, "procall-key")?.map(Arc::from),
         to: text(headers, "procall-to")?.map(Arc::from),
+        idempotency_key: text(headers, "idempotency-key")?.map(Arc::from),
         ..CallOptions::default()
     })
 }
@@ -101,11 +102,13 @@ mod tests {
             ("procall-to", "calc/2"),
             ("procall-version", "2"),
             ("procall-wait", "1"),
+            ("idempotency-key", "order 7"),
             ("traceparent", "00-ab-cd-01"),
         ])
         .unwrap();
         assert_eq!(read.deadline, Deadline::After(Duration::from_millis(250)));
         assert!(read.idempotent);
+        assert_eq!(read.idempotency_key.as_deref(), Some("order 7"));
         assert_eq!((read.key.as_deref(), read.to.as_deref()), (Some("user 7"), Some("calc/2")));
         let meta = String::from_utf8(json::to_json(&read.meta).unwrap()).unwrap();
         assert_eq!(meta, r#"{"traceparent":"00-ab-cd-01","version":"2","wait":true}"#);

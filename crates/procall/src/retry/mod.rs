@@ -1,0 +1,234 @@
+//! The retry layer: makes calls again that failed in a way that allows it. The rule is [`procall_proto::Attempts`]; here are the clock, the
+//! chance and the calls.
+
+mod budgets;
+mod timers;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
+
+use procall_proto::{Attempts, Body, Encoding, ErrorCode, RetryPolicy, Setback, Time, Verdict};
+
+pub use self::budgets::RetryBudgets;
+use self::timers::Timer;
+use crate::channel::{Channel, Started};
+use crate::clock;
+use crate::connection::{CallOptions, Deadline, Request};
+use crate::context;
+use crate::error::Error;
+use crate::pauses;
+use crate::registration::Registration;
+
+/// Params that are kept for another attempt without being asked to, in bytes, 1 MiB: beyond it a call that says nothing of retries has none.
+const KEPT: usize = 1 << 20;
+
+/// Starts a call that is made again when it fails and may be: what clients, pools and the language packages call with.
+///
+/// All attempts share the call's one deadline. There are [`CallOptions::retries`] after the first one, 2 without it, with pauses of up to
+/// 50 ms, 100 ms and so on (full jitter, 2 s at most) on top of what the other side asks for. A call is made again only when the error says that
+/// it was not executed, or when it may run more than once: it is `idempotent`, or the method is known to be. A call made by a handler is
+/// made again only when it was not executed. While more than half of the channel's budget for a service is spent there are no retries.
+/// The loss of the worker of an affinity key is told and not passed over. A call that sends a stream is never made again, nor one whose answer is a stream after its first item, nor one with params above 1 MiB
+/// that does not say how often.
+///
+/// The error that comes in the end says how many [`attempts`](Error::attempts) were made, and its verdict is that of all of them.
+///
+/// ```no_run
+/// # fn f(calc: procall::Connection) -> Result<(), procall::Error> {
+/// use std::sync::Arc;
+/// use procall::{CallOptions, Channel, Encoding, Request, start_retrying};
+///
+/// let channel: Arc<dyn Channel> = Arc::new(calc);
+/// let options = CallOptions { retries: Some(5), idempotent: true, ..CallOptions::default() };
+/// let request = Request::new("add", Encoding::Msgpack, &[0x92, 1, 2]).with_options(options);
+/// let sum = start_retrying(&channel, request)?.wait()?;
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+///
+/// Those of [`Channel::start`] that allow no other attempt.
+pub fn start_retrying(channel: &Arc<dyn Channel>, request: Request<'_>) -> Result<Started, Error> {
+    let wanted = request.options.retries;
+    let many = wanted.is_none() && request.body.bytes().len() > KEPT;
+    if wanted == Some(0) || many || request.options.items_in || channel.retry_budgets().is_none() {
+        return channel.start(request);
+    }
+    let again = Box::new(Again::new(channel.clone(), &request));
+    Started::retried(channel.start(request), again)
+}
+
+/// What is kept of a call to make it again.
+pub(crate) struct Again {
+    channel: Arc<dyn Channel>,
+    /// The method's name, then the params.
+    kept: Box<[u8]>,
+    params_at: usize,
+    encoding: Encoding,
+    options: CallOptions,
+    /// The deadline covers only the opening of a stream.
+    opening: bool,
+    attempts: Attempts,
+    cancelled: AtomicBool,
+}
+
+/// The time between two attempts.
+pub(crate) struct Pause {
+    due: Time,
+    /// Why the last attempt failed.
+    error: Error,
+    timer: Option<(Timer, Waker)>,
+}
+
+impl Again {
+    fn new(channel: Arc<dyn Channel>, request: &Request<'_>) -> Self {
+        let (method, params) = (request.method.as_bytes(), request.body.bytes());
+        let mut kept = Vec::with_capacity(method.len() + params.len());
+        kept.extend_from_slice(method);
+        kept.extend_from_slice(params);
+        let usual = RetryPolicy::default();
+        let policy =
+            RetryPolicy { retries: request.options.retries.unwrap_or(usual.retries), ..usual };
+        let (time, opening) = request.options.deadline.within(crate::remaining());
+        let deadline = time.map_or(Time::NEVER, |time| clock::now() + time);
+        Self {
+            channel,
+            kept: kept.into(),
+            params_at: method.len(),
+            encoding: request.body.encoding(),
+            options: request.options.clone(),
+            opening,
+            attempts: Attempts::new(policy, deadline, context::is_nested()),
+            cancelled: AtomicBool::new(false),
+        }
+    }
+
+    fn method(&self) -> &str {
+        // It was one before it was put there.
+        std::str::from_utf8(&self.kept[..self.params_at]).unwrap_or_default()
+    }
+
+    /// The call ended well.
+    pub(crate) fn succeeded(&self) {
+        if let Some(budgets) = self.channel.retry_budgets() {
+            budgets.succeeded(self.method());
+        }
+    }
+
+    /// The attempt failed: the pause before the next one, or the error of the whole.
+    pub(crate) fn failed(&mut self, error: Error) -> Result<Pause, Error> {
+        let Some(verdict) = self.judge(&error) else { return Err(self.last(error)) };
+        match verdict {
+            Verdict::Again { after } => Ok(Pause { due: clock::now() + after, error, timer: None }),
+            Verdict::GiveUp(_) => Err(self.last(error)),
+        }
+    }
+
+    fn judge(&mut self, error: &Error) -> Option<Verdict> {
+        let channel = self.channel.clone();
+        let budgets = channel.retry_budgets()?;
+        let setback = Setback {
+            code: error.code(),
+            executed: error.executed(),
+            retry_after: error.retry_after(),
+            no_retry: error.no_retry() || self.is_cancelled() || channel.is_lost(),
+            keyed: self.options.key.is_some(),
+        };
+        let idempotent = self.options.idempotent
+            || channel.registration().is_some_and(|known| idempotent(&known, self.method()));
+        let method = self.method().to_owned();
+        let (now, random) = (clock::now(), pauses::share());
+        Some(budgets.with(&method, |budget| {
+            self.attempts.failed(now, &setback, idempotent, budget, random)
+        }))
+    }
+
+    /// The error that comes out in the end.
+    fn last(&self, error: Error) -> Error {
+        match self.attempts.made() {
+            1 => error,
+            made => error.with_attempts(made).with_executed(self.attempts.executed()),
+        }
+    }
+
+    /// Whether the answer is a stream.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.options.items_out
+    }
+
+    /// Whether there was more than one attempt.
+    pub(crate) fn has_retried(&self) -> bool {
+        self.attempts.made() > 1
+    }
+
+    /// The next attempt, once the pause is over; its failure may be followed by another pause.
+    pub(crate) fn poll(
+        &mut self,
+        pause: &mut Pause,
+        waker: &Waker,
+    ) -> Poll<Result<Started, Error>> {
+        if self.is_cancelled() {
+            let gone = "the call was cancelled between two attempts";
+            return Poll::Ready(Err(
+                Error::new(ErrorCode::Cancelled, gone).with_executed(self.attempts.executed())
+            ));
+        }
+        let now = clock::now();
+        if now < pause.due {
+            if !matches!(&pause.timer, Some((_, known)) if known.will_wake(waker)) {
+                pause.timer =
+                    timers::wake_at(pause.due, waker.clone()).map(|timer| (timer, waker.clone()));
+            }
+            if pause.timer.is_some() {
+                return Poll::Pending;
+            }
+            // Nobody would wake the caller: rather at once than never.
+        }
+        pause.timer = None;
+        let left = clock::until(self.attempts.deadline(), now);
+        if left.is_some_and(|left| left.is_zero()) {
+            return Poll::Ready(Err(pause.error.clone()));
+        }
+        let deadline = match left {
+            None => Deadline::Never,
+            Some(left) if self.opening => Deadline::Opening(left),
+            Some(left) => Deadline::After(left),
+        };
+        self.attempts.begin();
+        let request = Request {
+            method: self.method(),
+            body: Body::new(self.encoding, &self.kept[self.params_at..]),
+            options: CallOptions { deadline, ..self.options.clone() },
+        };
+        if let Some(budgets) = self.channel.retry_budgets() {
+            budgets.retried();
+        }
+        // What the call inherited is in its deadline; whoever polls it here may be somebody else.
+        Poll::Ready(context::with_deadline(Time::NEVER, || self.channel.start(request)))
+    }
+
+    pub(crate) fn cancel(&self, pause: Option<&Pause>) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        if let Some((_, waker)) = pause.and_then(|pause| pause.timer.as_ref()) {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+/// Whether the other side has described the method as one that may run more than once, by its full name or the last part of it.
+fn idempotent(known: &Registration, method: &str) -> bool {
+    let exact = known.methods.iter().find(|info| info.name == method);
+    let found = exact.or_else(|| {
+        let mut same = known
+            .methods
+            .iter()
+            .filter(|info| info.name.strip_suffix(method).is_some_and(|rest| rest.ends_with('.')));
+        same.next().filter(|_| same.next().is_none())
+    });
+    found.is_some_and(|info| info.idempotent)
+}
