@@ -134,7 +134,8 @@ pub(crate) fn print() -> Result<(), Failure> {
 
 /// The share of memory that is a process's own, in KiB.
 fn kilobytes(pid: u32) -> Result<u64, Failure> {
-    let rollup = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("smaps_rollup"))?;
+    let rollup =
+        std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("smaps_rollup"))?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).ok_or("no Pss")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

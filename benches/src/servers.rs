@@ -8,9 +8,9 @@ use procall::{
 use procall_transport::LinkOptions;
 use procall_transport::unix::UnixListener;
 
-use crate::{crowd, floor};
 use crate::load::{IN_FLIGHT, Measured, latency, measure, throughput};
 use crate::routed;
+use crate::{crowd, floor};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -18,7 +18,10 @@ type Failure = Box<dyn std::error::Error>;
 pub(crate) fn run(role: &str, args: &[String]) -> Result<(), Failure> {
     let path = args.first().ok_or("a socket path is needed")?;
     // Some roles take another word in its place.
-    let window = args.get(1).and_then(|window| window.parse().ok()).map_or(Duration::ZERO, Duration::from_millis);
+    let window = args
+        .get(1)
+        .and_then(|window| window.parse().ok())
+        .map_or(Duration::ZERO, Duration::from_millis);
     let measured = match role {
         "serve-floor" => return Ok(floor::serve(path)?),
         "serve-task" => return runtime()?.block_on(serve_task(path)),

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use procall::{
-    Batch, Body, CallOptions, Deadline, Error, ErrorCode, Executed, Handover, Incoming, Relaying, Request,
+    Batch, Body, CallOptions, Deadline, Error, ErrorCode, Executed, Handover, Incoming, Relaying,
+    Request,
 };
 
 use super::method::{Offer, Provider};

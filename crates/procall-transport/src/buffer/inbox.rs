@@ -25,7 +25,14 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), start: 0, limit, largest: 0, slack: Slack::default(), hungry: false }
+        Self {
+            bytes: Vec::new(),
+            start: 0,
+            limit,
+            largest: 0,
+            slack: Slack::default(),
+            hungry: false,
+        }
     }
 
     /// From now on messages may have so many bytes.

@@ -117,6 +117,8 @@ struct Watch {
     is_socket: bool,
     /// Only while bytes are unsent for want of room.
     room: Option<Readiness>,
+    /// Nobody has read since the watch began.
+    fresh: bool,
 }
 
 impl Watch {
@@ -124,11 +126,16 @@ impl Watch {
         let socket = connection.with_edges(|socket| socket.map(Readiness::of_socket));
         let is_socket = socket.is_some();
         let news = socket.unwrap_or_else(|| Readiness::new(connection.readiness()))?;
-        Ok(Self { news, is_socket, room: None })
+        Ok(Self { news, is_socket, room: None, fresh: is_socket })
     }
 
     /// Reads what there is. The task is woken when more comes, whatever this gives.
-    fn poll_read(&self, cx: &mut Context<'_>, connection: &Connection) -> std::io::Result<()> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, connection: &Connection) -> std::io::Result<()> {
+        if std::mem::take(&mut self.fresh) {
+            // What the link remembers of its last read, that there was no more, is older than the watch: after one `None` it looks itself.
+            connection.turn();
+            connection.turn();
+        }
         for readiness in [Some(&self.news), self.room.as_ref()].into_iter().flatten() {
             if let Poll::Ready(Err(error)) = readiness.poll_read(cx, || connection.turn()) {
                 return Err(error);

@@ -96,7 +96,12 @@ impl Validator {
     }
 
     /// Whether params are right beyond doubt, seen from their bytes. Otherwise they have to be looked at closely.
-    pub(crate) fn accepts_params(&self, names: &[String], encoding: Encoding, bytes: &[u8]) -> bool {
+    pub(crate) fn accepts_params(
+        &self,
+        names: &[String],
+        encoding: Encoding,
+        bytes: &[u8],
+    ) -> bool {
         self.quick.as_ref().is_some_and(|quick| match encoding {
             Encoding::None => quick.accepts_nothing(),
             Encoding::Msgpack => quick.accepts_params(names, bytes),

@@ -62,7 +62,7 @@ impl Quick {
 
     fn params(&self, names: &[String], bytes: &[u8]) -> Option<()> {
         let mut reader = Reader::new(bytes);
-        if !matches!(bytes.first(), Some(0x90..=0x9f | 0xdc | 0xdd)) {
+        if matches!(bytes.first(), Some(0x80..=0x8f | 0xde | 0xdf)) {
             // An object without the name of the sole parameter may be the value of that parameter.
             if let [name] = names
                 && (reader.map().ok()? != 1 || reader.text("a name").ok()? != name)
@@ -71,7 +71,7 @@ impl Quick {
             }
             return self.accepts(bytes).then_some(());
         }
-        // A method that takes an array means something else by one.
+        // What is neither is refused by the whole checker. A method that takes an array means something else by one.
         let count = reader.array().ok().filter(|_| self.root.kinds == OBJECT)?;
         let (mut seen, mut left) = (0, MAX_VALUES);
         for name in names.get(..count)? {
@@ -92,9 +92,9 @@ impl Node {
             match &**keyword {
                 "type" => {
                     node.kinds = match value {
-                        Value::Array(kinds) => kinds
-                            .iter()
-                            .try_fold(0, |sum, one| Some(sum | kind(one.as_str()?)?))?,
+                        Value::Array(kinds) => {
+                            kinds.iter().try_fold(0, |sum, one| Some(sum | kind(one.as_str()?)?))?
+                        }
                         one => kind(one.as_str()?)?,
                     };
                 }
@@ -110,7 +110,9 @@ impl Node {
                 // Members without a schema of their own are left to the whole checker.
                 "additionalProperties" => {}
                 "$schema" if value == "https://json-schema.org/draft/2020-12/schema" => {}
-                "title" | "description" | "default" | "examples" | "deprecated" | "$comment" => {}
+                // Notes, formats among them.
+                "title" | "description" | "default" | "examples" | "deprecated" | "$comment"
+                | "format" => {}
                 note if note.starts_with("x-") => {}
                 _ => return None,
             }
@@ -253,7 +255,8 @@ mod tests {
         for value in [json!([1, 2]), json!([1.5, -5]), json!({"b": 300, "a": 0})] {
             assert!(quick.accepts_params(&names, &codec::encode(&value).unwrap()), "{value}");
         }
-        for value in [json!([1]), json!([1, 2, 3]), json!([1, 301]), json!([1, -6]), json!({"a": 1})]
+        for value in
+            [json!([1]), json!([1, 2, 3]), json!([1, 301]), json!([1, -6]), json!({"a": 1})]
         {
             assert!(!quick.accepts_params(&names, &codec::encode(&value).unwrap()), "{value}");
         }
@@ -283,6 +286,8 @@ mod tests {
         let schemas = [
             add(),
             json!({"type": "object"}),
+            json!({"type": "object", "properties": {
+                "a": {"type": "integer", "format": "int64"}, "b": {"type": "string", "format": "date"}}}),
             json!({"type": "object", "properties": {"a": true, "b": {"items": {"type": "string"}}}}),
             json!({"properties": {"a": {"type": ["null", "boolean", "string"]}, "b": {}}}),
             json!({"type": ["object", "array"], "properties": {"a": {}}, "items": {"type": "integer"}}),
@@ -292,9 +297,22 @@ mod tests {
             json!({"type": "integer"}),
         ];
         let parts = [
-            json!(null), json!(true), json!(1), json!(-7), json!(3.5), json!(2.0), json!("x"),
-            json!([]), json!([1]), json!(["x", 4]), json!([[4]]), json!({}), json!({"x": 1}),
-            json!({"x": "y"}), json!({"a": 1, "b": 2}), json!(u64::MAX),
+            json!(null),
+            json!(true),
+            json!(1),
+            json!(-7),
+            json!(3.5),
+            json!(2.0),
+            json!("x"),
+            json!([]),
+            json!([1]),
+            json!(["x", 4]),
+            json!([[4]]),
+            json!({}),
+            json!({"x": 1}),
+            json!({"x": "y"}),
+            json!({"a": 1, "b": 2}),
+            json!(u64::MAX),
         ];
         let mut bodies: Vec<Vec<u8>> = vec![
             b"\x82\xa1a\x01\xa1a\x02".to_vec(),

@@ -109,8 +109,7 @@ async fn a_call_whose_time_is_up_is_not_started_while_nobody_reads_its_connectio
     let (busy, ran) = (Event::default(), Event::default());
     let (release, released) = std::sync::mpsc::sync_channel::<()>(2);
     let released = std::sync::Mutex::new(released);
-    let service =
-        BlockingService { busy: busy.clone(), released, ran: ran.clone() }.into_service();
+    let service = BlockingService { busy: busy.clone(), released, ran: ran.clone() }.into_service();
     let (go_on, wait) = std::sync::mpsc::sync_channel::<()>(1);
     let (stalled, wait) = (Event::default(), std::sync::Mutex::new(wait));
     let note_stalled = stalled.clone();
