@@ -57,6 +57,8 @@ pub(crate) struct Core {
     /// What is remembered over the end of the engine.
     pub(crate) memory: Option<Memory>,
     pub(crate) meter: Arc<Meter>,
+    /// Of what gateways call for their peers, which is counted once it has come to the other end: one for all, since each takes 8 KiB.
+    pub(crate) inside: Arc<Meter>,
     /// Somebody wants the engine to stop.
     pub(crate) stop: Notify,
     /// Of calls to methods that nobody knows.
@@ -103,6 +105,7 @@ impl Core {
             events: Events::default(),
             memory,
             meter: Arc::default(),
+            inside: Arc::default(),
             stop: Notify::new(),
             unknown: Tally::default(),
             hurry: Notify::new(),
