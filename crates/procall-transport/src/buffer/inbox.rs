@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::{BASE, FIRST, GULP, PREFIX, Slack};
+use super::{BASE, GULP, LITTLE, PREFIX, Slack};
 use crate::LinkError;
 
 /// Bytes as they arrived, cut into messages one by one.
@@ -19,20 +19,11 @@ pub(crate) struct Inbox {
     /// The largest message since the buffer was last empty.
     largest: usize,
     slack: Slack,
-    /// The last read filled the buffer, so there was more than it is made for.
-    hungry: bool,
 }
 
 impl Inbox {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            bytes: Vec::new(),
-            start: 0,
-            limit,
-            largest: 0,
-            slack: Slack::default(),
-            hungry: false,
-        }
+        Self { bytes: Vec::new(), start: 0, limit, largest: 0, slack: Slack::default() }
     }
 
     /// From now on messages may have so many bytes.
@@ -71,10 +62,7 @@ impl Inbox {
             self.reset();
         }
         if self.bytes.capacity() == 0 {
-            self.bytes.reserve_exact(FIRST);
-        }
-        if std::mem::take(&mut self.hungry) && self.bytes.capacity() < BASE {
-            self.bytes.reserve_exact(BASE - self.bytes.len());
+            self.bytes.reserve_exact(BASE);
         }
         if self.room() < GULP && self.start > 0 {
             self.bytes.copy_within(self.start.., 0);
@@ -93,9 +81,23 @@ impl Inbox {
         &mut self.bytes
     }
 
-    /// To be told when a read took all the room there was.
-    pub(crate) fn was_filled(&mut self) {
-        self.hungry = true;
+    /// Whether it has little room, so that what arrives had better be read [aside](super::aside) and then be [put](Self::put) here.
+    pub(crate) fn is_little(&self) -> bool {
+        self.bytes.capacity() < BASE
+    }
+
+    /// Appends what was read elsewhere. The first time that this is much, there will be as much room here.
+    pub(crate) fn put(&mut self, arrived: &[u8]) {
+        if !self.is_partial() {
+            self.reset();
+        }
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        let whole = self.bytes.len() + arrived.len();
+        if whole > LITTLE {
+            self.bytes.reserve_exact(whole.max(BASE) - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(arrived);
     }
 
     /// Takes over `arrived`, which holds whole messages, and gives an empty buffer in return. To be called when
@@ -186,16 +188,26 @@ mod tests {
     fn a_claim_alone_costs_nothing() {
         let mut inbox = Inbox::new(1 << 30);
         feed(&mut inbox, &(1_u32 << 30).to_be_bytes());
-        assert_eq!(inbox.capacity(), FIRST);
+        assert_eq!(inbox.capacity(), BASE);
     }
 
     #[test]
-    fn a_read_that_fills_the_first_buffer_gets_a_large_one() {
+    fn little_takes_little_and_much_makes_room() {
         let mut inbox = Inbox::new(1 << 20);
-        assert_eq!(feed(&mut inbox, &framed(FIRST - PREFIX)), [FIRST - PREFIX]);
-        assert_eq!(inbox.spare().capacity(), FIRST, "there was no more");
-        inbox.was_filled();
-        assert_eq!(inbox.spare().capacity(), BASE);
+        for part in framed(30).chunks(20) {
+            inbox.put(part);
+        }
+        assert_eq!(inbox.take().unwrap().map(|at| inbox.message(at).len()), Some(30));
+        assert!(inbox.capacity() <= 128, "{}", inbox.capacity());
+        let two = [framed(LITTLE), framed(9)].concat();
+        inbox.put(&two[..LITTLE]);
+        assert_eq!(inbox.take().unwrap(), None);
+        assert!(inbox.is_little());
+        inbox.put(&two[LITTLE..]);
+        assert!(!inbox.is_little());
+        for len in [LITTLE, 9] {
+            assert_eq!(inbox.take().unwrap().map(|at| inbox.message(at).len()), Some(len));
+        }
     }
 
     #[test]
@@ -221,14 +233,13 @@ mod tests {
         for _ in 0..=super::super::PATIENCE {
             feed(&mut inbox, &framed(10));
         }
-        assert_eq!(inbox.capacity(), FIRST);
+        assert_eq!(inbox.capacity(), BASE);
     }
 
     #[test]
     fn a_stream_of_messages_never_allocates_again() {
         let mut inbox = Inbox::new(1 << 20);
         let stream: Vec<u8> = (1..2_000).flat_map(|len| framed(len * 13 % 9_000 + 1)).collect();
-        inbox.was_filled();
         feed(&mut inbox, &stream[..10]);
         let before = inbox.bytes.as_ptr();
         assert_eq!(feed(&mut inbox, &stream[10..]).len(), 1_999);
