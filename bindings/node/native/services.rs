@@ -88,6 +88,13 @@ impl State {
     ) -> Result<(), Error> {
         let connection = Connection::serving(link, side, config);
         let stage = if side == Side::Initiator { Stage::Greeting } else { Stage::Serving };
+        if side == Side::Acceptor
+            && let Some(service) = self.services.get(service)
+        {
+            // So that callers know of each method whether it takes or gives a stream. One that is too long for a message is still told to
+            // those who ask for `procall.methods`.
+            let _ = connection.register(service.table.registration());
+        }
         self.serve_on(service, connection, stage)
     }
 
@@ -250,7 +257,8 @@ fn arrive(
             flags |= if arguments.is_some() { BY_NAME } else { 0 };
             let at = id
                 .map(|id| {
-                    served.insert(Served::new(connection.clone(), id, call.remaining())) as u32
+                    let meta = batch.meta(call);
+                    served.insert(Served::new(connection.clone(), id, call.remaining(), meta)) as u32
                 })
                 .unwrap_or(inbound as u32);
             // Whole milliseconds, rounded up, so that a call is not thought to be late before it is.

@@ -22,6 +22,7 @@ export interface Native {
     engine: string | null,
     name: string | null,
     script: string | null,
+    tls: { ca?: string | undefined; cert?: string | undefined; key?: string | undefined },
   ): void;
   look(id: number): void;
   close(channel: number): Metrics | null;
@@ -50,6 +51,8 @@ export interface Native {
   waitForEvents(waits: boolean): void;
   closePool(channel: number, notices: number): PoolStats | null;
   caller(number: number, isNotification: boolean): Peer | null;
+  /** The metadata of a call that is not answered yet, in MessagePack. */
+  meta(served: number): Buffer | null;
   progress(served: number, done: number, total: number | null, text: string): void;
   /** Plain JSON Schema, as JSON. */
   validator(schema: string): object;

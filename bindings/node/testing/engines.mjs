@@ -12,10 +12,10 @@ import { folder } from "./serving.mjs";
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 export const PYTHON = resolve(ROOT, ".venv/bin/python");
 const PYTHON_SHOP = resolve(ROOT, "bindings/python/tests/services/shop.py");
-const NODE_SHOP = fileURLToPath(new URL("programs/shop.mjs", import.meta.url));
+export const NODE_SHOP = fileURLToPath(new URL("programs/shop.mjs", import.meta.url));
 
 /** The command `procall`: that of `PROCALL_BIN`, or the one that cargo has built. */
-function command() {
+export function command() {
   const path = process.env.PROCALL_BIN ?? resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target", "debug/procall");
   assert.ok(existsSync(path), `there is no ${path}: cargo build -p procall-cli`);
   return path;

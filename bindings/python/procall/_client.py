@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from procall._figures import Metrics
     from procall._methods import MethodInfo
-    from procall._native import Stream, Submitted
+    from procall._native import File, Stream, Submitted
     from procall._workers import Outcome
 
     Calling = TypeVar("Calling")
@@ -355,9 +355,12 @@ def connect(
     timeout: float | None = 5.0,
     engine: str | None = None,
     name: str | None = None,
+    ca: File | None = None,
+    cert: File | None = None,
+    key: File | None = None,
 ) -> Client:
-    """Connects to a service by name, or by address such as ``unix:/run/calc.sock`` or
-    ``tcp:127.0.0.1:9000``.
+    """Connects to a service by name, or by address such as ``unix:/run/calc.sock``,
+    ``tcp:127.0.0.1:9000`` or ``tls:engine.example:8443``.
 
     A service that listens nowhere itself is found through the engine that it is registered with:
     that of the runtime directory, that of ``PROCALL_ENGINE``, or ``engine`` by its address or name.
@@ -371,9 +374,15 @@ def connect(
     ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
     it, it is the name of the script.
 
+    Over TLS, at addresses such as ``tls:engine.example:8443``, ``ca`` is the file with the
+    authorities that are trusted, instead of those of this machine. ``cert`` and ``key`` are the
+    files with the certificate to show, where the other side wants one. All are PEM, and the key is
+    for nobody else to read. Without them, ``PROCALL_TLS_CA``, ``PROCALL_TLS_CERT`` and
+    ``PROCALL_TLS_KEY`` name them.
+
     ::
 
         with procall.connect("calc", timeout=30) as calc:
             calc.add(1, 2)  # 3
     """
-    return Client(_native.connect(target, timeout, engine, name))
+    return Client(_native.connect(target, timeout, engine, name, (ca, cert, key)))

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use procall::{Client, Error, ErrorCode, Registration, surroundings};
+use procall::{Client, ConnectOptions, Error, ErrorCode, Finder, Registration, surroundings};
 use procall_engine::{MethodRow, PeerName, PeerRow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,6 +31,14 @@ pub(crate) struct Engine {
 pub(crate) fn named(at: Option<&str>) -> Option<String> {
     let variable = || std::env::var(surroundings::ENGINE).ok().filter(|target| !target.is_empty());
     at.map(str::to_owned).or_else(variable)
+}
+
+/// Connects to whoever listens there now. An engine that `PROCALL_ENGINE` names is shown the token of `PROCALL_ENGINE_TOKEN_FILE`.
+pub(crate) async fn reach(target: &str) -> Result<Client, Error> {
+    let mut finder = Finder::new(target, Duration::ZERO);
+    let link = finder.wait(&mut || false)?;
+    let options = ConnectOptions { token: finder.token()?, ..ConnectOptions::default() };
+    Client::over_with(link, options).await
 }
 
 /// The process at the other side, as the kernel knows it, or as it says itself.
@@ -93,10 +101,9 @@ impl Engine {
 /// The engine at an address, or that of `PROCALL_ENGINE`, or that of the runtime directory.
 pub(crate) async fn connect(at: Option<&str>) -> Result<Client, Failure> {
     let target = named(at).unwrap_or_else(|| surroundings::ENGINE_NAME.to_owned());
-    let address = surroundings::resolve(&target)?.to_string();
-    let greeted = async { Client::over(procall::open(&address)?).await };
+    let address = address(&target)?;
     let client =
-        match tokio::time::timeout(PATIENCE, greeted).await {
+        match tokio::time::timeout(PATIENCE, reach(&address)).await {
             Ok(Ok(client)) => client,
             Ok(Err(error)) if error.code() == ErrorCode::NoWorker => return Err(absent(&target)),
             Ok(Err(error)) => return Err(error.into()),
@@ -114,6 +121,12 @@ pub(crate) async fn connect(at: Option<&str>) -> Result<Client, Failure> {
             "give the address of a procall serve, or leave it out for the one that runs here",
         )),
     }
+}
+
+/// Where a target is, in the very words in which it was given if that is an address.
+pub(crate) fn address(target: &str) -> Result<String, Error> {
+    let address = surroundings::resolve(target)?;
+    Ok(if target.contains(':') { target.to_owned() } else { address.to_string() })
 }
 
 fn absent(target: &str) -> Failure {

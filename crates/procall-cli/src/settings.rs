@@ -30,6 +30,18 @@ pub(crate) struct Options {
     #[arg(short, long, value_name = "ADDRESS")]
     listen: Vec<Address>,
 
+    /// The certificate for addresses with `tls:`, in PEM, with those between it and its authority.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+
+    /// The key that belongs to it, in PEM. Nobody but you may be able to read the file.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+
+    /// Let in over TLS only who shows a certificate that one of the authorities of this file has signed.
+    #[arg(long, value_name = "FILE")]
+    tls_client_ca: Option<PathBuf>,
+
     /// Remember in this directory who served what, so that a new engine knows it at once.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -96,6 +108,9 @@ pub(crate) struct Effective {
     pub(crate) config: Value<Option<PathBuf>>,
     /// Besides the runtime directory.
     pub(crate) listen: Value<Vec<Address>>,
+    pub(crate) tls_cert: Value<Option<PathBuf>>,
+    pub(crate) tls_key: Value<Option<PathBuf>>,
+    pub(crate) tls_client_ca: Value<Option<PathBuf>>,
     pub(crate) state: Value<Option<PathBuf>>,
     pub(crate) policy: Value<Policy>,
     pub(crate) drain: Value<Duration>,
@@ -156,6 +171,15 @@ impl Options {
         let said = file.as_ref().map(|file| (file.path.clone(), file.engine.clone()));
         let (file_path, engine) = said.unwrap_or_default();
         let placed = Layers { file: file_path };
+        let path_of = |(flag, said): (&'static str, &Option<PathBuf>), variable, file| {
+            let file: Option<Placed<PathBuf>> = file;
+            Ok::<_, Failure>(placed.pick(
+                (flag, said.as_ref().map(|path| Some(here.join(path)))),
+                environment.read(variable, |text| Ok(Some(here.join(text))))?,
+                file.map(|Placed { value, line }| Placed { value: Some(value), line }),
+                None,
+            ))
+        };
         let fallback = LOOPBACK.parse().map_err(|error| Error::invalid(format!("{error}")))?;
         Ok(Effective {
             listen: placed.pick(
@@ -164,12 +188,22 @@ impl Options {
                 engine.listen,
                 vec![fallback],
             ),
-            state: placed.pick(
-                ("--state", self.state.as_ref().map(|state| Some(here.join(state)))),
-                environment.read("PROCALL_ENGINE_STATE", |text| Ok(Some(here.join(text))))?,
-                engine.state.map(|Placed { value, line }| Placed { value: Some(value), line }),
-                None,
-            ),
+            tls_cert: path_of(
+                ("--tls-cert", &self.tls_cert),
+                "PROCALL_ENGINE_TLS_CERT",
+                engine.tls_cert,
+            )?,
+            tls_key: path_of(
+                ("--tls-key", &self.tls_key),
+                "PROCALL_ENGINE_TLS_KEY",
+                engine.tls_key,
+            )?,
+            tls_client_ca: path_of(
+                ("--tls-client-ca", &self.tls_client_ca),
+                "PROCALL_ENGINE_TLS_CLIENT_CA",
+                engine.tls_client_ca,
+            )?,
+            state: path_of(("--state", &self.state), "PROCALL_ENGINE_STATE", engine.state)?,
             policy: placed.pick(
                 ("--policy", self.policy),
                 environment.read("PROCALL_ENGINE_POLICY", str::parse)?,

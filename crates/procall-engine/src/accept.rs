@@ -169,9 +169,10 @@ async fn greet(mut link: Box<dyn Link>, core: Arc<Core>) {
     }
 }
 
-/// Over TCP the text by which `to` may name a peer.
+/// Over TCP and TLS the text by which `to` may name a peer.
 fn address_of(info: &LinkInfo) -> String {
-    info.address.strip_prefix("tcp:").unwrap_or(&info.address).to_owned()
+    let bare = ["tcp:", "tls:"].iter().find_map(|scheme| info.address.strip_prefix(scheme));
+    bare.unwrap_or(&info.address).to_owned()
 }
 
 /// `None` when the link ended before there was one; an error when it cannot be watched.

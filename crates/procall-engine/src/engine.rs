@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use procall::transport::{Address, Link, LinkOptions, PeerCredentials, mem};
 use procall::{
     Client, Connection, Error, ErrorCode, Heartbeat, Listener, Metrics, RawService, Side,
-    surroundings,
+    TlsServing, surroundings,
 };
 use procall_pool::OutputLine;
 use tokio::task::JoinHandle;
@@ -33,6 +33,7 @@ pub const NAME: &str = "engine";
 #[must_use = "an engine listens once it is started"]
 pub struct EngineBuilder {
     listen: Vec<Address>,
+    tls: Option<TlsServing>,
     settings: Settings,
     tokens: Vec<Token>,
     guests: Option<Rights>,
@@ -58,6 +59,27 @@ impl EngineBuilder {
     /// Listens there, beside what was named before. Without any, it listens as `engine` in the runtime directory only.
     pub fn listen(mut self, address: Address) -> Self {
         self.listen.push(address);
+        self
+    }
+
+    /// Who the engine is where it listens for TLS: at addresses such as `tls:0.0.0.0:8443`, and over [`https`](Self::https). Without it, what
+    /// [`TlsServing::of_environment`] says.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use procall::TlsServing;
+    /// use procall_engine::{Engine, Rights};
+    ///
+    /// let tls = TlsServing { cert: "engine.pem".into(), key: "engine.key".into(), client_ca: None };
+    /// let engine = Engine::builder()
+    ///     .listen("tls:0.0.0.0:8443".parse()?)
+    ///     .tls(tls)
+    ///     .token("ci", "8e1f0c7a5b2d4936", Rights::none().call("math.*"))
+    ///     .start()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn tls(mut self, serving: TlsServing) -> Self {
+        self.tls = Some(serving);
         self
     }
 
@@ -118,7 +140,7 @@ impl EngineBuilder {
 
     /// Lets peers in that show this secret, and allows them these things. Its name is for people, in lists and errors.
     ///
-    /// Once there is any token, a peer over TCP, native or JSON, must show one; processes of the engine's own user on a Unix socket need none.
+    /// Once there is any token, a peer over TCP or TLS, native or JSON, and a request over HTTP must show one; processes of the engine's own user on a Unix socket need none.
     /// A secret has 16 to 256 bytes; it is in no log, list, error or event.
     ///
     /// ```
@@ -178,6 +200,14 @@ impl EngineBuilder {
     /// ```
     pub fn http(mut self, address: SocketAddr) -> Self {
         self.settings.http.address = Some(address);
+        self.settings.http.secure = false;
+        self
+    }
+
+    /// The same over TLS, instead of [`http`](Self::http); see [`tls`](Self::tls).
+    pub fn https(mut self, address: SocketAddr) -> Self {
+        self.settings.http.address = Some(address);
+        self.settings.http.secure = true;
         self
     }
 
@@ -193,7 +223,8 @@ impl EngineBuilder {
         self
     }
 
-    /// HTTP requests must bring this token, as `Authorization: Bearer TOKEN`; none if not said.
+    /// HTTP requests must bring this token, as `Authorization: Bearer TOKEN`, or one of [`token`](Self::token); none if not said. Whoever brings
+    /// this one may do what [`guests`](Self::guests) may.
     pub fn http_token(mut self, token: impl AsRef<str>) -> Self {
         self.settings.http.token = Some(HttpToken::new(token.as_ref()));
         self
@@ -271,7 +302,7 @@ impl EngineBuilder {
     /// UNAVAILABLE when HTTP cannot be answered where it was asked for, and what [`Listener::bind`] says otherwise.
     /// Besides, what [`state`](Self::state) says, and INVALID_ARGUMENT for services that cannot be.
     pub fn start(self) -> Result<Engine, Error> {
-        let Self { mut listen, settings, tokens, guests, state, services, watch } = self;
+        let Self { mut listen, tls, settings, tokens, guests, state, services, watch } = self;
         let doors = Doors::new(tokens, guests.unwrap_or_else(Rights::user))?;
         for (at, service) in services.iter().enumerate() {
             service.check()?;
@@ -285,10 +316,13 @@ impl EngineBuilder {
         if listen.is_empty() {
             listen.push(surroundings::address_of(NAME)?);
         }
-        let listeners: Vec<Listener> =
-            listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
+        let bind = |address| match &tls {
+            Some(tls) => Listener::bind_secured(address, tls),
+            None => Listener::bind(address),
+        };
+        let listeners: Vec<Listener> = listen.iter().map(bind).collect::<Result<_, _>>()?;
         let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
-        let http = Bound::bind(settings.http.clone())?;
+        let http = Bound::bind(settings.http.clone(), tls.as_ref())?;
         let (memory, mut warnings) = match &state {
             Some(directory) => {
                 let (memory, warnings) = Memory::open(directory)?;
@@ -384,6 +418,13 @@ impl Engine {
     /// Where it answers HTTP, the real port included; `None` when it was not asked to.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(HttpServer::address)
+    }
+
+    /// The same with what goes before it: `http://127.0.0.1:8081`, or `https://127.0.0.1:8081`.
+    pub fn http_url(&self) -> Option<String> {
+        let http = self.http.as_ref()?;
+        let scheme = if http.is_secure() { "https" } else { "http" };
+        Some(format!("{scheme}://{}", http.address()))
     }
 
     /// What is to be known of how it started: that its state was damaged, for one.

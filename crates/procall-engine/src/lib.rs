@@ -1,6 +1,6 @@
 //! The engine: processes that did not start each other find and call each other by name.
 //!
-//! Native peers connect over `unix` or `tcp`, tell what they serve, and call each other through it. Foreign ones come through gateways, which
+//! Native peers connect over `unix`, `tcp` or `tls`, tell what they serve, and call each other through it. Foreign ones come through gateways, which
 //! speak their protocol on one side and ours on the other.
 #![deny(unsafe_code)]
 
@@ -29,3 +29,10 @@ pub use record::CallRecord;
 pub use rights::Rights;
 pub use settings::Policy;
 pub use tokens::Pass;
+
+/// The Rust snippets of the book, run.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../../docs/src/tls.md")]
+    struct Tls;
+}

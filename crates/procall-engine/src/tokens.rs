@@ -114,7 +114,17 @@ impl Doors {
             return Some(Pass::full());
         }
         let free = self.tokens.is_empty();
-        free.then(|| Pass { token: None, rights: self.guests.clone() })
+        free.then(|| self.guest())
+    }
+
+    /// Whether there are tokens, of which those must show one whom the kernel does not vouch for.
+    pub(crate) fn ask(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
+    /// What peers may do that need no token.
+    pub(crate) fn guest(&self) -> Pass {
+        Pass { token: None, rights: self.guests.clone() }
     }
 
     /// What a native peer is to show.

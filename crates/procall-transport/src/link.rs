@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use crate::TlsError;
+
 /// A link carries whole messages between two peers and never waits.
 ///
 /// The contract; `tests/contract/` checks every bullet on every transport, in the same words:
@@ -124,7 +126,7 @@ pub trait Link: Send + fmt::Debug {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkInfo {
-    /// The kind of link: `"mem"`, `"unix"`, `"tcp"`, or the name of your own.
+    /// The kind of link: `"mem"`, `"unix"`, `"tcp"`, `"tls"`, or the name of your own.
     pub transport: &'static str,
     /// The largest message, in bytes, that this link sends or accepts.
     pub max_message: usize,
@@ -213,6 +215,9 @@ pub enum LinkError {
     /// A message of length zero, which no message can have.
     #[error("a message of zero bytes")]
     Empty,
+    /// TLS was to be spoken, and cannot.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
     /// The kernel refused.
     #[error("the link failed: {0}")]
     Io(#[from] io::Error),
@@ -236,6 +241,7 @@ impl LinkError {
             Self::Truncated => Self::Truncated,
             Self::TooLarge { len, max } => Self::TooLarge { len: *len, max: *max },
             Self::Empty => Self::Empty,
+            Self::Tls(error) => Self::Tls(error.clone()),
             Self::Io(error) => Self::Io(match error.raw_os_error() {
                 Some(number) => io::Error::from_raw_os_error(number),
                 None => io::Error::new(error.kind(), error.to_string()),

@@ -9,11 +9,11 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use crate::buffer::{GULP, Inbox, Outbox, aside};
 use crate::readiness::Readiness;
-use crate::{LinkError, LinkInfo, LinkOptions};
+use crate::{LinkError, LinkInfo, LinkOptions, TlsError};
 
 /// How much unread input [`StreamLink::close`] throws away. A socket closed with unread input makes TCP send a reset, and a reset
 /// makes the peer lose what we had flushed; a peer that still sends more than this has to live with that.
-const MAX_DISCARDED: usize = 1 << 20;
+pub(crate) const MAX_DISCARDED: usize = 1 << 20;
 
 /// Messages with a length prefix over one stream socket.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct StreamLink {
     /// The last read was short, so the kernel had no more: the next look is left to level-triggered readiness, instead of an extra
     /// read that only says "nothing".
     drained: bool,
+    /// No whole message has come yet.
+    strange: bool,
     /// What ended sending only.
     mute: Option<LinkError>,
     /// What ended the link.
@@ -42,6 +44,7 @@ impl StreamLink {
             outbox: Outbox::new(options),
             info,
             drained: false,
+            strange: true,
             mute: None,
             dead: None,
         })
@@ -88,9 +91,15 @@ impl StreamLink {
         }
         loop {
             match self.inbox.take() {
-                Ok(Some(at)) => return Ok(Some(self.inbox.message(at))),
+                Ok(Some(at)) => {
+                    self.strange = false;
+                    return Ok(Some(self.inbox.message(at)));
+                }
                 Ok(None) => {}
-                Err(error) => return Err(self.die(error)),
+                Err(error) => {
+                    let error = if self.strange { seen_through(error) } else { error };
+                    return Err(self.die(error));
+                }
             }
             if std::mem::take(&mut self.drained) {
                 return Ok(None);
@@ -224,6 +233,18 @@ fn read_into(
             Err(Errno::CONNRESET | Errno::PIPE) => return Ok(Some(0)),
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// What a refused length really is when it is the first thing that is said: the head of a record of TLS is a length of more than 335 MiB.
+fn seen_through(error: LinkError) -> LinkError {
+    /// An alert, and a handshake; behind each the version.
+    const HEADS: [u64; 2] = [0x15_03, 0x16_03];
+    match error {
+        LinkError::TooLarge { len, .. } if HEADS.contains(&(len >> 16)) => {
+            LinkError::Tls(TlsError::PeerSpeaksTls)
+        }
+        error => error,
     }
 }
 

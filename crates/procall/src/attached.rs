@@ -12,6 +12,7 @@ use crate::driver;
 use crate::error::Error;
 use crate::server::drain;
 use crate::service::Dispatcher;
+use crate::tls::TlsFiles;
 
 /// A service that an engine routes calls to: it connects, registers, and does so again whenever the engine went away and is back.
 pub(crate) struct Attached {
@@ -29,6 +30,7 @@ impl Attached {
         engine: &str,
         name: String,
         token: Option<Vec<u8>>,
+        tls: TlsFiles,
         dispatcher: Arc<Dispatcher>,
         patience: Duration,
     ) -> Result<Self, Error> {
@@ -41,7 +43,14 @@ impl Attached {
             driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;
             Ok(connection)
         };
-        let place = Attachment::begin(engine, patience, registration, config, Box::new(connect))?;
+        let place = Attachment::begin_secured(
+            engine,
+            tls,
+            patience,
+            registration,
+            config,
+            Box::new(connect),
+        )?;
         let connection = poll_fn(|cx| place.poll_connection(cx.waker())).await?;
         Ok(Self { place, connection })
     }

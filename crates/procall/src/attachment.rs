@@ -15,6 +15,7 @@ use crate::pauses::Pauses;
 use crate::redial::Connect;
 use crate::registration::Registration;
 use crate::surroundings;
+use crate::tls::TlsFiles;
 
 /// How long a wait goes on before it looks for an interrupt.
 const SLICE: Duration = Duration::from_millis(100);
@@ -52,6 +53,7 @@ pub struct Attachment {
 
 struct Shared {
     engine: String,
+    tls: TlsFiles,
     registration: Arc<Registration>,
     config: Config,
     connect: Box<Connect>,
@@ -90,6 +92,23 @@ impl Attachment {
         config: Config,
         connect: Box<Connect>,
     ) -> Result<Self, Error> {
+        let tls = TlsFiles::default();
+        Self::begin_secured(engine, tls, patience, registration, config, connect)
+    }
+
+    /// The same with files of the caller's own for an engine over TLS, instead of those of the environment.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`begin`](Self::begin).
+    pub fn begin_secured(
+        engine: &str,
+        tls: TlsFiles,
+        patience: Duration,
+        registration: Arc<Registration>,
+        config: Config,
+        connect: Box<Connect>,
+    ) -> Result<Self, Error> {
         // Before anything is looked for: a token that cannot be read is no reason to wait.
         let token = match config.token {
             Some(token) => Some(token),
@@ -99,6 +118,7 @@ impl Attachment {
         let state = State { looking: true, ..State::default() };
         let shared = Arc::new(Shared {
             engine: engine.to_owned(),
+            tls,
             registration,
             config,
             connect,
@@ -253,7 +273,8 @@ impl Shared {
 
     fn register(&self, patience: Duration) -> Result<Connection, Error> {
         let mut closed = || self.lock().closed;
-        let link = Finder::of_engine(&self.engine, patience).wait(&mut closed)?;
+        let finder = Finder::of_engine(&self.engine, patience);
+        let link = finder.secured(self.tls.clone()).wait(&mut closed)?;
         let registration = Some(&*self.registration);
         greet(&self.connect, link, self.config.clone(), registration, &mut closed)
     }

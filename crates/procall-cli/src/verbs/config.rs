@@ -112,8 +112,15 @@ fn rows(effective: &Effective) -> Vec<Row> {
     };
     let listen: Vec<String> = effective.listen.value.iter().map(ToString::to_string).collect();
     engine("listen", json!(listen), &effective.listen.origin);
-    let state = effective.state.value.as_ref().map(|path| path.display().to_string());
-    engine("state", json!(state), &effective.state.origin);
+    for (key, file) in [
+        ("tls_cert", &effective.tls_cert),
+        ("tls_key", &effective.tls_key),
+        ("tls_client_ca", &effective.tls_client_ca),
+        ("state", &effective.state),
+    ] {
+        let path = file.value.as_ref().map(|path| path.display().to_string());
+        engine(key, json!(path), &file.origin);
+    }
     engine("drain", seconds(effective.drain.value), &effective.drain.origin);
     engine("policy", json!(effective.policy.value.name()), &effective.policy.origin);
     engine("queue", json!(effective.queue.value), &effective.queue.origin);

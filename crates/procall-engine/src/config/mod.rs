@@ -24,7 +24,17 @@ pub const FILE: &str = "procall.toml";
 /// Longest file that is read, in bytes.
 const MAX_LEN: u64 = 1 << 20;
 const TABLES: &[&str] = &["engine", "service"];
-const ENGINE: &[&str] = &["listen", "state", "drain", "policy", "queue", "validate"];
+const ENGINE: &[&str] = &[
+    "listen",
+    "tls_cert",
+    "tls_key",
+    "tls_client_ca",
+    "state",
+    "drain",
+    "policy",
+    "queue",
+    "validate",
+];
 
 /// A value, and the line where it stands, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +50,12 @@ pub struct Placed<T> {
 pub struct EngineConfig {
     /// Where to listen.
     pub listen: Option<Placed<Vec<Address>>>,
+    /// The certificate for addresses with `tls:`; a full path, as those of the next two.
+    pub tls_cert: Option<Placed<PathBuf>>,
+    /// The key that belongs to it.
+    pub tls_key: Option<Placed<PathBuf>>,
+    /// The authorities of those who may connect.
+    pub tls_client_ca: Option<Placed<PathBuf>>,
     /// The directory of the state; a full path.
     pub state: Option<Placed<PathBuf>>,
     /// How long calls in flight may take when the engine stops.
@@ -139,6 +155,14 @@ fn read_engine(reader: &mut Reader<'_>, table: &Table<'_>) -> EngineConfig {
                     .texts("listen", value, "addresses such as [\"tcp:127.0.0.1:9000\"]")
                     .and_then(|texts| reader.addresses(value, &texts))
                     .map(|value| Placed { value, line });
+            }
+            key @ ("tls_cert" | "tls_key" | "tls_client_ca") => {
+                let file = reader.path(key, value).map(|value| Placed { value, line });
+                *match key {
+                    "tls_cert" => &mut engine.tls_cert,
+                    "tls_key" => &mut engine.tls_key,
+                    _ => &mut engine.tls_client_ca,
+                } = file;
             }
             "state" => {
                 engine.state = reader.path("state", value).map(|value| Placed { value, line });

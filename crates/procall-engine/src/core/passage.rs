@@ -49,20 +49,13 @@ impl Onlooker for Passage {
     }
 
     fn failed(&mut self, error: Error) -> Result<Started, Error> {
+        // Before another worker is chosen: the error is about this one.
         let worker = self.ticket.chosen().worker.clone();
-        self.core.again(&self.ticket, error).map_err(|error| match worker {
-            // To the caller the engine's connection to the worker means nothing: the worker is lost.
-            Some(worker)
-                if matches!(error.code(), ErrorCode::ConnectionLost | ErrorCode::Closed) =>
-            {
-                let executed = error.executed();
-                Error::new(ErrorCode::WorkerLost, format!("{worker} has gone: {}", error.message()))
-                    .with_executed(executed)
-                    .with_worker(&*worker)
-            }
-            Some(worker) if error.worker().is_none() => error.with_worker(&*worker),
-            _ => error,
-        })
+        self.core.again(&self.ticket, error).map_err(|error| told(worker, error))
+    }
+
+    fn told(&mut self, error: Error) -> Error {
+        told(self.ticket.chosen().worker.clone(), error)
     }
 
     fn ended(&mut self, error: Option<&Error>) {
@@ -117,5 +110,20 @@ impl Drop for Passage {
             self.core.meter.refuse();
         }
         self.tally.leave();
+    }
+}
+
+/// An error of the engine's call to a worker, as the caller of that call is told it.
+fn told(worker: Option<Arc<str>>, error: Error) -> Error {
+    match worker {
+        // To the caller the engine's connection to the worker means nothing: the worker is lost.
+        Some(worker) if matches!(error.code(), ErrorCode::ConnectionLost | ErrorCode::Closed) => {
+            let executed = error.executed();
+            Error::new(ErrorCode::WorkerLost, format!("{worker} has gone: {}", error.message()))
+                .with_executed(executed)
+                .with_worker(&*worker)
+        }
+        Some(worker) if error.worker().is_none() => error.with_worker(&*worker),
+        _ => error,
     }
 }

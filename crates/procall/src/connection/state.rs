@@ -315,12 +315,14 @@ impl State {
             after.wakes.extend(self.followers.drain(..));
             return;
         }
-        let message = match error {
-            LinkError::Closed => "the other side closed the connection".to_owned(),
-            error => format!("the connection broke: {error}"),
+        let lost = ErrorCode::ConnectionLost;
+        let (code, message) = match error {
+            LinkError::Closed => (lost, "the other side closed the connection".to_owned()),
+            LinkError::Tls(error) => crate::tls::fault(error),
+            error => (lost, format!("the connection broke: {error}")),
         };
         self.session.handle_closed();
-        self.end(Fault { code: ErrorCode::ConnectionLost, message, remote: false }, after);
+        self.end(Fault { code, message, remote: false }, after);
     }
 
     /// Whether what it came for is there.

@@ -37,6 +37,7 @@ pub(crate) use typed::{EncodeItems, Expected, encoded, params_schema, ran, schem
 use crate::error::IntoError;
 use crate::registration::{DeclaredError, MethodInfo, Registration, Shape};
 use crate::stream::Stream;
+use crate::tls::TlsFiles;
 use typed::Typed;
 
 /// Calls a service made of Rust closures works on at the same time, as it registers.
@@ -67,6 +68,7 @@ pub struct Service {
     own_name: Option<String>,
     engine_token: Option<Vec<u8>>,
     compression: bool,
+    engine_tls: TlsFiles,
 }
 
 impl Service {
@@ -80,9 +82,15 @@ impl Service {
         assert!(crate::registration::is_name(&name), "{name:?} cannot name a service");
         let registration =
             Registration { name, concurrency: CONCURRENCY, ..Registration::default() };
-        let (engine, own_name, engine_token) = (None, None, None);
-        let compression = crate::surroundings::compression();
-        Self { registration, handlers: Vec::new(), engine, own_name, engine_token, compression }
+        Self {
+            registration,
+            handlers: Vec::new(),
+            engine: None,
+            own_name: None,
+            engine_token: None,
+            compression: crate::surroundings::compression(),
+            engine_tls: TlsFiles::default(),
+        }
     }
 
     /// The engine to register with, by address or name, instead of listening itself; see [`run`](Self::run).
@@ -130,9 +138,28 @@ impl Service {
         self
     }
 
+    /// How to check an engine over TLS, and what to show it of oneself, instead of what the environment says; see [`TlsFiles`].
+    ///
+    /// ```no_run
+    /// use procall::{Service, TlsFiles};
+    ///
+    /// let tls = TlsFiles { ca: Some("ca.pem".into()), ..TlsFiles::default() };
+    /// let math = Service::new("math").engine("tls:engine.example:8443").engine_tls(tls);
+    /// ```
+    #[must_use]
+    pub fn engine_tls(mut self, tls: TlsFiles) -> Self {
+        self.engine_tls = tls;
+        self
+    }
+
     #[cfg(feature = "tokio")]
     pub(crate) fn compresses(&self) -> bool {
         self.compression
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn engine_tls_given(&self) -> TlsFiles {
+        self.engine_tls.clone()
     }
 
     #[cfg(feature = "tokio")]
