@@ -276,6 +276,14 @@ impl Link for Replay {
         self.link.readiness()
     }
 
+    fn edges(&self) -> Option<BorrowedFd<'_>> {
+        self.link.edges()
+    }
+
+    fn wants_room(&self) -> bool {
+        self.link.wants_room()
+    }
+
     fn close(&mut self) {
         self.link.close();
     }

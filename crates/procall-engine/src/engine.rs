@@ -565,7 +565,10 @@ impl Host for Arc<Core> {
     fn attach(&self, facts: Facts, service: Arc<dyn RawService>) -> Result<Connection, Error> {
         let (near, far) = pair()?;
         self.join(far, Side::Acceptor, facts)?;
-        procall::serve_raw(near, Side::Initiator, procall::Config::default(), service)
+        let connection =
+            procall::serve_raw(near, Side::Initiator, procall::Config::default(), service)?;
+        connection.measure(self.inside.clone());
+        Ok(connection)
     }
 
     fn authenticate(

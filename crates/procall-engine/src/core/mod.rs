@@ -24,10 +24,11 @@ mod telling;
 mod ticket;
 mod wishes;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use hashbrown::HashMap;
 use procall::Meter;
 use tokio::sync::{Notify, Semaphore};
 
@@ -66,6 +67,8 @@ pub(crate) struct Core {
     pub(crate) meter: Arc<Meter>,
     /// The way to a collector of traces.
     pub(crate) exporter: Option<Exporter>,
+    /// Of what gateways call for their peers, which is counted once it has come to the other end: one for all, since each takes 8 KiB.
+    pub(crate) inside: Arc<Meter>,
     /// Somebody wants the engine to stop.
     pub(crate) stop: Notify,
     /// Looks at the kernel's list of sockets, which cost more the more there are, that are taken at once.
@@ -123,6 +126,7 @@ impl Core {
             memory,
             exporter,
             meter: Arc::default(),
+            inside: Arc::default(),
             stop: Notify::new(),
             looks: Semaphore::new(LOOKS),
             strays: Strays::default(),

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use procall::{
-    Body, CallOptions, Deadline, Error, ErrorCode, Executed, Handover, Incoming, Relaying, Request,
+    Batch, Body, CallOptions, Deadline, Error, ErrorCode, Executed, Handover, Incoming, Relaying,
+    Request,
 };
 
 use super::method::{Offer, Provider};
@@ -40,6 +41,27 @@ pub(crate) struct Ticket {
     relaying: Mutex<Option<Relaying>>,
 }
 
+/// A call as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrived<'a> {
+    pub(crate) incoming: &'a Incoming,
+    body: Body<'static>,
+    deadline: Deadline,
+    pub(crate) since: Instant,
+}
+
+impl<'a> Arrived<'a> {
+    /// DEADLINE_EXCEEDED when its time is up already.
+    pub(crate) fn new(batch: &Batch, incoming: &'a Incoming) -> Result<Self, Error> {
+        let deadline = incoming.deadline_left();
+        if matches!(deadline, Deadline::After(Duration::ZERO) | Deadline::Opening(Duration::ZERO)) {
+            return Err(expired());
+        }
+        let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
+        Ok(Self { incoming, body, deadline, since: Instant::now() })
+    }
+}
+
 /// Who was picked for it.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Chosen {
@@ -64,13 +86,12 @@ impl Ticket {
         number: u64,
         client: (Number, &str),
         method: Arc<str>,
-        incoming: &Incoming,
-        body: Body<'static>,
+        arrived: Arrived<'_>,
         wishes: &Wishes<'_>,
         aim: Aim,
     ) -> Self {
-        let since = Instant::now();
-        let (due, opening) = match incoming.deadline_left() {
+        let Arrived { incoming, body, deadline, since } = arrived;
+        let (due, opening) = match deadline {
             Deadline::After(left) => (since.checked_add(left), false),
             Deadline::Opening(left) => (since.checked_add(left), true),
             Deadline::Never | Deadline::Default => (None, false),
@@ -141,11 +162,12 @@ impl Ticket {
         &self,
         method: &'a str,
         numbered: bool,
+        now: Instant,
     ) -> Result<Request<'a>, Error> {
         let deadline = match self.due {
             None => Deadline::Never,
             Some(due) => {
-                let left = due.checked_duration_since(Instant::now());
+                let left = due.checked_duration_since(now);
                 let left = left.filter(|left| !left.is_zero()).ok_or_else(expired)?;
                 if self.opening { Deadline::Opening(left) } else { Deadline::After(left) }
             }
