@@ -258,7 +258,8 @@ fn arrive(
             let at = id
                 .map(|id| {
                     let meta = batch.meta(call);
-                    served.insert(Served::new(connection.clone(), id, call.remaining(), meta)) as u32
+                    served.insert(Served::new(connection.clone(), id, call.remaining(), meta))
+                        as u32
                 })
                 .unwrap_or(inbound as u32);
             // Whole milliseconds, rounded up, so that a call is not thought to be late before it is.
