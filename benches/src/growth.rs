@@ -18,7 +18,8 @@ fn count(task: &Task) -> usize {
 /// The engine at a socket, and one process with all the workers.
 pub(crate) async fn serve_engine(task: &Task) -> Result<(), Failure> {
     let address = task.address();
-    let engine = Engine::builder().listen(address.parse()?).start()?;
+    // They all come from one user, of whom an engine takes 512 unless it is told otherwise.
+    let engine = Engine::builder().listen(address.parse()?).peers(4_096, 4_096).start()?;
     let mut workers = Command::new(std::env::current_exe()?)
         .args(["serve-registered-often", &task.path, "0", &task.workload.to_string()])
         .stdout(Stdio::null())

@@ -10,6 +10,7 @@ use procall::{
     similar,
 };
 
+use super::admission::RESERVED;
 use super::keeping::{Recalled, Repeated};
 use super::method::Provider;
 use super::passage::Passage;
@@ -18,22 +19,25 @@ use super::sleepers::Sleeper;
 use super::ticket::{Aim, Arrived, expired};
 use super::wishes::Wishes;
 use super::{Core, Method, State, Ticket, last_part};
+use crate::spans::Span;
 
 /// Longest pause that a full queue asks for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// What a full queue asks callers to wait for each call that stands in it.
 const PAUSE_EACH: Duration = Duration::from_millis(1);
 
-/// States of `Core::handing`.
-const IDLE: u8 = 0;
-const RUNNING: u8 = 1;
-const AGAIN: u8 = 2;
+/// States of `Core::handing` and `Core::telling`.
+pub(super) const IDLE: u8 = 0;
+pub(super) const RUNNING: u8 = 1;
+pub(super) const AGAIN: u8 = 2;
 
 /// A slot of a worker, taken for one call.
 pub(super) struct Claim {
     connection: Connection,
     provider: Provider,
     worker: Arc<str>,
+    /// It is the pool of a service that the engine starts.
+    inside: bool,
     seat: Arc<super::seat::Seat>,
 }
 
@@ -48,7 +52,7 @@ impl Core {
     ) -> Result<(), Error> {
         let Some(id) = incoming.id else { return Ok(()) };
         let arrived = Arrived::new(batch, incoming)?;
-        let wishes = Wishes::read(batch.meta(incoming));
+        let mut wishes = Wishes::read(batch.meta(incoming));
         let keeper = match wishes.idempotency_key {
             None => None,
             Some(_) if wishes.all => {
@@ -66,6 +70,9 @@ impl Core {
             return self.fan_out(client, connection, id, batch.method(incoming), arrived, &wishes);
         }
         let shape = incoming.shape();
+        if self.exporter.is_some() && !batch.method(incoming).starts_with(RESERVED) {
+            wishes.span = Span::begin(wishes.traceparent).map(Arc::new);
+        }
         let (ticket, tally) = {
             let mut state = self.lock();
             let method = state.resolve(client, batch.method(incoming), shape)?;
@@ -137,16 +144,17 @@ impl Core {
     }
 
     fn start(&self, ticket: &Ticket, claim: &Claim) -> Result<Pending, Error> {
-        let Claim { connection, provider, worker, seat } = claim;
+        let Claim { connection, provider, worker, inside, seat } = claim;
         let now = Instant::now();
         {
             let mut chosen = ticket.chosen();
+            chosen.wire = connection.round_trip();
             chosen.offer = Some(provider.offer.clone());
             chosen.worker = Some(worker.clone());
             chosen.attempts += 1;
             chosen.started = Some(now);
         }
-        let request = ticket.request(&provider.offer.info.name, now).and_then(|request| {
+        let request = ticket.request(&provider.offer.info.name, *inside, now).and_then(|request| {
             if self.settings.validate {
                 super::admission::check_params(&provider.offer, ticket.body())?;
             }
@@ -462,6 +470,7 @@ impl State {
         Some(Claim {
             connection: peer.connection.clone(),
             worker: peer.name.clone(),
+            inside: peer.facts.is_own(),
             seat: peer.seat.clone(),
             provider,
         })

@@ -10,7 +10,8 @@ use procall::{
 
 use super::method::{Offer, Provider};
 use super::peer::Number;
-use super::wishes::Wishes;
+use super::wishes::{self, Wishes};
+use crate::spans::{Span, Trace};
 
 /// A call on its way: what is needed to start it, now or later, here or there.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct Ticket {
     version: Option<Box<str>>,
     /// It waits while nobody serves the method.
     pub(crate) waits: bool,
+    /// Its spans, where they are wanted.
+    pub(crate) span: Option<Arc<Span>>,
     pub(crate) handover: Handover,
     chosen: Mutex<Chosen>,
     /// Ends it from outside, once it is on its way.
@@ -67,6 +70,8 @@ pub(crate) struct Chosen {
     /// How often it was started.
     pub(crate) attempts: u32,
     pub(crate) started: Option<Instant>,
+    /// How long a ping to it and its answer took last.
+    pub(crate) wire: Option<Duration>,
 }
 
 /// Where a call may go.
@@ -112,6 +117,7 @@ impl Ticket {
             only: aim.only,
             version: wishes.version.map(Into::into),
             waits: wishes.wait,
+            span: wishes.span.clone(),
             handover: Handover::default(),
             chosen: Mutex::default(),
             relaying: Mutex::default(),
@@ -130,6 +136,15 @@ impl Ticket {
         self.version.as_deref()
     }
 
+    /// The trace that it was made in, as 32 digits.
+    pub(crate) fn trace(&self) -> Option<String> {
+        let id = match &self.span {
+            Some(span) => span.trace.id,
+            None => Trace::read(wishes::traceparent(&self.options.meta)?)?.id,
+        };
+        Some(format!("{id:032x}"))
+    }
+
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -142,8 +157,13 @@ impl Ticket {
         self.since.elapsed()
     }
 
-    /// The request for a worker that calls the method so; DEADLINE_EXCEEDED when its time is up.
-    pub(crate) fn request<'a>(&self, method: &'a str, now: Instant) -> Result<Request<'a>, Error> {
+    /// The request for a worker that calls the method so, and may be told the call's number; DEADLINE_EXCEEDED when its time is up.
+    pub(crate) fn request<'a>(
+        &self,
+        method: &'a str,
+        numbered: bool,
+        now: Instant,
+    ) -> Result<Request<'a>, Error> {
         let deadline = match self.due {
             None => Deadline::Never,
             Some(due) => {
@@ -152,7 +172,10 @@ impl Ticket {
                 if self.opening { Deadline::Opening(left) } else { Deadline::After(left) }
             }
         };
-        let options = CallOptions { deadline, ..self.options.clone() };
+        let mut options = CallOptions { deadline, ..self.options.clone() };
+        if numbered {
+            options.meta = wishes::numbered(&options.meta, self.number);
+        }
         Ok(Request { method, body: self.body.clone(), options })
     }
 
