@@ -4,6 +4,8 @@
 #   PYTHON=python3.12   the interpreter that the virtual environment is made with (3.11 or newer)
 #   RELEASE=1           build the Python and Node packages optimised, as `make bench` needs them
 #   DIR=/some/folder    the documents that `make demo` takes through its workers
+#   ARGS='...'          what `make bench` measures; ARGS='--help' tells
+#   PEERS=              `make bench` without installing and building the systems to compare with
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,6 +15,8 @@ MAKEFLAGS += --no-print-directory --warn-undefined-variables
 PYTHON ?= python3
 RELEASE ?=
 DIR ?= .
+ARGS ?=
+PEERS ?= 1
 
 VENV := .venv
 VENV_BIN := $(CURDIR)/$(VENV)/bin
@@ -27,7 +31,7 @@ MDBOOK_VERSION := 0.5.4
 CARGO_TARGET_DIR ?= target
 TARGET := $(CARGO_TARGET_DIR)
 # Programs that use the Node package of this checkout.
-EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples examples/demo tests/docs tests/pairs
+EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples examples/demo tests/docs tests/pairs tests/conformance
 # Python workers find the package where an active virtual environment has it.
 WITH_PYTHON := PATH="$(VENV_BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 
@@ -63,7 +67,11 @@ run_socket_client: ## a client of it that speaks JSON and serves math.add
 	@$(PYTHON) examples/04-engine/python/engine_client.py
 
 .PHONY: test
-test: test-rust test-loom test-python test-node test-examples test-stranger ## run every test, from a fresh clone too
+test: test-rust test-loom test-python test-node test-examples test-bench test-stranger ## run every test, from a fresh clone too
+
+.PHONY: conformance
+conformance: build-python build-node setup-examples ## every case of spec/scenarios between all languages over all transports
+	@$(WITH_PYTHON) tests/conformance/run
 
 .PHONY: check
 check: check-rust check-repository check-python check-node ## formats, lints, types and the rules of the house
@@ -79,8 +87,13 @@ clippy: setup-system ## lint the Rust code
 
 .PHONY: bench
 bench: export RELEASE := 1
-bench: build-python build-node ## measure; the figures go to bench-results
-	$(WITH_PYTHON) cargo run --locked --release -p procall-bench --features peers
+bench: build-python build-node $(if $(PEERS),bench-peers) ## measure; ARGS='--help' tells what, and bench-results has the figures
+	@cargo build --locked --release -p procall-bench
+	@$(WITH_PYTHON) $(TARGET)/release/procall-bench $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: setup-python setup-node
+	@PYTHON="$(PYTHON)" CARGO_TARGET_DIR="$(abspath $(TARGET))" benches/peers/prepare
 
 # Cargo settings differ, so each has a target folder of its own.
 .PHONY: loom
@@ -136,7 +149,8 @@ docs: setup-system ## build the book and the Rust reference
 
 .PHONY: clean
 clean: ## remove everything that was made
-	rm -rf target fuzz/target docs/book bench-results dist $(WHEEL_DATA) $(VENV)
+	rm -rf target fuzz/target docs/book bench-results dist $(WHEEL_DATA) $(VENV) .venv-bench
+	rm -rf benches/peers/node_modules benches/peers/.failed benches/peers/rust/target
 	rm -rf $(EXAMPLES:=/node_modules) $(PYTHON_TYPING)/node_modules
 	rm -rf $(NODE_DIR)/node_modules $(NODE_DIR)/dist $(NODE_DIR)/bin $(NODE_DIR)/*.node $(PYTHON_DIR)/procall/*.so
 	find . -name .git -prune -o \( -name __pycache__ -o -name .pytest_cache -o -name .mypy_cache \
@@ -202,7 +216,7 @@ test-node: build-node
 # Every caller with every worker, the main job on the documents of this repository, and the code of the documentation.
 .PHONY: test-examples
 test-examples: build-python build-node setup-examples wheel tarball
-	cargo build --locked -p hello -p workers -p connect -p examples -p pairs -p procall-demo -p procall-cli
+	cargo build --locked -p hello -p workers -p connect -p examples -p pairs -p conformance -p procall-demo -p procall-cli
 	@$(WITH_PYTHON) tests/first-minutes/run
 	@$(WITH_PYTHON) tests/packages-node/run
 	@$(WITH_PYTHON) examples/01-hello/run
@@ -219,6 +233,13 @@ test-examples: build-python build-node setup-examples wheel tarball
 	@$(WITH_PYTHON) tests/docs/run
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
 	@$(WITH_PYTHON) tests/pairs/run
+	@$(WITH_PYTHON) tests/conformance/run --short
+
+# Every cell of the benchmark that is ours runs for a moment and has to give answers; how fast is not looked at.
+.PHONY: test-bench
+test-bench: build-python build-node
+	cargo build --locked -p procall-bench
+	@$(WITH_PYTHON) $(TARGET)/debug/procall-bench --kind ours --rounds 1 --window 5 --check
 
 # A new project with the README's own lines, built and run outside this checkout.
 .PHONY: test-stranger

@@ -1,12 +1,12 @@
 //! What calls are made on: connections that this side opened, and pools.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use napi_derive::napi;
-use procall::transport::shm::Choice;
-use procall::{Connection, Error, ErrorCode, Finder, Hub, Redial, Side};
+use procall::{Connection, Error, ErrorCode, Finder, Hub, Redial, Side, TlsFiles};
 use procall_pool::Pool;
 
 use crate::calls::Operation;
@@ -104,11 +104,23 @@ impl Drop for Opening {
     }
 }
 
+/// Files for TLS; what is not given is what the environment says.
+#[napi(object)]
+pub(crate) struct Tls {
+    /// The authorities to trust.
+    pub ca: Option<String>,
+    /// The certificate to show.
+    pub cert: Option<String>,
+    /// The key that belongs to it.
+    pub key: Option<String>,
+}
+
 /// Connects to a service by name or address; the event `DONE` brings the channel's number. After each `PAUSE`, [`look`] is to be called.
 ///
 /// `timeout` is in milliseconds, not a number is the usual patience; `inherited` is what the handler that connects has left, if one does.
 /// `engine` is asked for the service where one is named, `transport` is `auto`, `unix` or `shm`. The client is called `name`, else as `script` is.
 #[napi]
+#[allow(clippy::too_many_arguments, reason = "they cross to JavaScript one by one")]
 pub(crate) fn connect(
     id: u32,
     target: String,
@@ -117,6 +129,7 @@ pub(crate) fn connect(
     engine: Option<String>,
     name: Option<String>,
     script: Option<String>,
+    tls: Tls,
     transport: Option<String>,
 ) -> napi::Result<()> {
     state::with(|state| {
@@ -135,6 +148,9 @@ pub(crate) fn connect(
             Some(choice) => finder.by(choice),
             None => finder,
         };
+        let file = |path: Option<String>| path.map(PathBuf::from);
+        let tls = TlsFiles { ca: file(tls.ca), cert: file(tls.cert), key: file(tls.key) };
+        let finder = finder.secured(tls);
         let finder = match engine {
             Some(engine) => finder.through(&engine),
             None => finder,
@@ -143,7 +159,7 @@ pub(crate) fn connect(
         let name = name.or_else(of_script).unwrap_or_else(|| procall::program_name().to_owned());
         let opening = Opening { finder, name, greeting: None, expired: false, waker };
         state.woken.push_back(token(Kind::Operation, id as usize));
-        state.begin(id as usize, Operation::Opening(opening));
+        state.begin(id as usize, Operation::Opening(Box::new(opening)));
         Ok(())
     })
 }

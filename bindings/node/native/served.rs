@@ -3,6 +3,7 @@
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use procall::{CallId, Connection, Encoded, Encoding, Error, ErrorCode};
 
@@ -26,6 +27,8 @@ pub(crate) struct Served {
     id: CallId,
     /// When the caller gives up.
     deadline: Option<Instant>,
+    /// The metadata map, as MessagePack; empty for none.
+    meta: Vec<u8>,
     /// Made when something of the call has to be waited for.
     waker: Option<Waker>,
     /// Items of the caller's that JavaScript would take now.
@@ -37,11 +40,17 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(crate) fn new(connection: Connection, id: CallId, left: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        connection: Connection,
+        id: CallId,
+        left: Option<Duration>,
+        meta: &[u8],
+    ) -> Self {
         Self {
             connection: Some(connection),
             id,
             deadline: left.and_then(|left| Instant::now().checked_add(left)),
+            meta: meta.to_vec(),
             waker: None,
             wanted: 0,
             sending: None,
@@ -228,6 +237,15 @@ pub(crate) fn progress(
             connection.progress(served.id, done as u64, total.map(|total| total as u64), &text);
         }
         Ok(())
+    })
+}
+
+/// The metadata that travels with a call that is not answered yet, as MessagePack.
+#[napi]
+pub(crate) fn meta(served: u32) -> napi::Result<Option<Buffer>> {
+    state::with(|state| {
+        let meta = state.served.get(served as usize).map(|call| call.meta.clone());
+        Ok(meta.filter(|meta| !meta.is_empty()).map(Buffer::from))
     })
 }
 

@@ -88,6 +88,13 @@ impl State {
     ) -> Result<(), Error> {
         let connection = Connection::serving(link, side, config);
         let stage = if side == Side::Initiator { Stage::Greeting } else { Stage::Serving };
+        if side == Side::Acceptor
+            && let Some(service) = self.services.get(service)
+        {
+            // So that callers know of each method whether it takes or gives a stream. One that is too long for a message is still told to
+            // those who ask for `procall.methods`.
+            let _ = connection.register(service.table.registration());
+        }
         self.serve_on(service, connection, stage)
     }
 
@@ -250,7 +257,9 @@ fn arrive(
             flags |= if arguments.is_some() { BY_NAME } else { 0 };
             let at = id
                 .map(|id| {
-                    served.insert(Served::new(connection.clone(), id, call.remaining())) as u32
+                    let meta = batch.meta(call);
+                    served.insert(Served::new(connection.clone(), id, call.remaining(), meta))
+                        as u32
                 })
                 .unwrap_or(inbound as u32);
             // Whole milliseconds, rounded up, so that a call is not thought to be late before it is.
@@ -425,6 +434,7 @@ pub(crate) fn serve_at(
     listen: Option<String>,
     engine: Option<String>,
     name: Option<String>,
+    identity: Option<String>,
 ) -> napi::Result<Placed> {
     let mut service = describe(description)?;
     let own = service.registration().name.clone();
@@ -433,7 +443,8 @@ pub(crate) fn serve_at(
     let address = match place {
         Place::Address(address) => address,
         Place::Engine { target, patience } => {
-            attaching::begin(id, service, &target, patience, name.unwrap_or(own))?;
+            let names = (name.unwrap_or(own), identity.unwrap_or_default());
+            attaching::begin(id, service, &target, patience, names)?;
             return Ok(Placed { engine: Some(target), ..Placed::default() });
         }
     };

@@ -27,6 +27,7 @@ export interface ContextSource {
   /** Whether somebody waits for an answer; a notification's sender does not. */
   readonly answers: boolean;
   caller(): Peer;
+  meta(): Readonly<Record<string, unknown>>;
   signal(): AbortSignal;
   progress(done: number, total: number | undefined, text: string): void;
 }
@@ -46,6 +47,7 @@ export interface ContextSource {
 export class Context {
   readonly #source: ContextSource;
   #caller: Peer | undefined;
+  #meta: Readonly<Record<string, unknown>> | undefined;
 
   /** @internal */
   constructor(source: ContextSource) {
@@ -68,6 +70,18 @@ export class Context {
    */
   get caller(): Peer {
     return (this.#caller ??= this.#source.caller());
+  }
+
+  /**
+   * The metadata that travels with the call, as the caller's option `meta` gave it. Empty once the call is answered, unless it was asked for
+   * before, and for a notification.
+   *
+   * ```ts
+   * const tenant = () => context().meta["tenant"];
+   * ```
+   */
+  get meta(): Readonly<Record<string, unknown>> {
+    return (this.#meta ??= this.#source.meta());
   }
 
   /** Milliseconds left until the caller gives up; `null` when it never does. */

@@ -2,6 +2,7 @@
 
 import { CODES } from "./codes.js";
 import { type ContextSource, type Peer, within } from "./context.js";
+import { decode } from "./decode.js";
 import { declaredOf, fieldsOf, MAX_DETAILS } from "./declared.js";
 import type { ErrorClass } from "./described.js";
 import { encode } from "./encode.js";
@@ -222,6 +223,11 @@ export class Handling implements Operation, ContextSource {
   caller(): Peer {
     const found = this.connection !== undefined ? native.caller(this.connection, true) : this.open ? native.caller(this.served, false) : null;
     return found ?? { name: "", runtime: "", pid: 0 };
+  }
+
+  meta(): Readonly<Record<string, unknown>> {
+    const found = this.open ? native.meta(this.served) : null;
+    return found === null ? {} : (decode(found) as Record<string, unknown>);
   }
 
   progress(done: number, total: number | undefined, text: string): void {

@@ -22,6 +22,7 @@ export interface Native {
     engine: string | null,
     name: string | null,
     script: string | null,
+    tls: { ca?: string | undefined; cert?: string | undefined; key?: string | undefined },
     transport: string | null,
   ): void;
   look(id: number): void;
@@ -32,7 +33,14 @@ export interface Native {
   cancel(id: number): void;
   abandon(id: number): void;
   serveParent(description: Uint8Array): number | null;
-  serveAt(id: number, description: Uint8Array, listen: string | undefined, engine: string | undefined, name: string | undefined): Placed;
+  serveAt(
+    id: number,
+    description: Uint8Array,
+    listen: string | undefined,
+    engine: string | undefined,
+    name: string | undefined,
+    identity: string | undefined,
+  ): Placed;
   drain(service: number): void;
   isServing(service: number): boolean;
   stop(service: number): void;
@@ -51,6 +59,8 @@ export interface Native {
   waitForEvents(waits: boolean): void;
   closePool(channel: number, notices: number): PoolStats | null;
   caller(number: number, isNotification: boolean): Peer | null;
+  /** The metadata of a call that is not answered yet, in MessagePack. */
+  meta(served: number): Buffer | null;
   progress(served: number, done: number, total: number | null, text: string): void;
   /** Plain JSON Schema, as JSON. */
   validator(schema: string): object;

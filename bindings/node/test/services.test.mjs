@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { EventEmitter } from "node:events";
 import { createRequire } from "node:module";
+import { createConnection } from "node:net";
 import { describe, it } from "node:test";
 
 import { connect, context, ProcallError, service, Service } from "procall";
@@ -10,6 +11,38 @@ import { connect, context, ProcallError, service, Service } from "procall";
 import { deferred, folder, program, serve } from "../testing/serving.mjs";
 
 describe("services", { timeout: 60_000 }, () => {
+  it("tell their handlers the metadata of a call", async (t) => {
+    const asked = [];
+    const { client } = await serve(t, {
+      early: () => context().meta,
+      async late() {
+        const ctx = context();
+        await undefined;
+        asked.push(ctx);
+        return ctx.meta;
+      },
+    });
+    const meta = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", tenant: { id: 7 } };
+    assert.deepEqual(await client.call("early", [], { meta }), meta);
+    assert.deepEqual(await client.call("late", [], { meta }), meta);
+    assert.deepEqual(asked[0].meta, meta);
+    assert.deepEqual(await client.call("early"), {});
+  });
+
+  it("tell whoever connects what they serve, without being asked", async (t) => {
+    const { address } = await serve(t, { async total(items) {} }, { methods: { total: { itemsIn: true } } });
+    const link = createConnection(address.replace("unix:", ""));
+    t.after(() => link.destroy());
+    const hello = Buffer.concat([Buffer.from([0x94, 0x00, 0xa7]), Buffer.from("procall"), Buffer.from([1, 1, 0x80])]);
+    link.write(Buffer.concat([Buffer.from([0, 0, 0, hello.length]), hello]));
+    let heard = Buffer.alloc(0);
+    for await (const part of link) {
+      heard = Buffer.concat([heard, part]);
+      if (heard.includes("items_in")) break;
+    }
+    assert.ok(heard.includes("test.total"));
+  });
+
   it("offer the own public methods of a class instance", async (t) => {
     class Base {
       inherited() {}

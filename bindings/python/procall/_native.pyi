@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
+from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, Self, final
+from typing import Any, Literal, Self, TypeAlias, final
 
 from procall._signature import Description
 
 VERSION: str
+
+File: TypeAlias = str | PathLike[str]
 
 @final
 class Hub:
@@ -309,6 +312,7 @@ class Server:
         threads: bool = False,
         engine: str | None = None,
         name: str | None = None,
+        identity: str | None = None,
     ) -> Self: ...
     @staticmethod
     def in_memory(
@@ -387,6 +391,7 @@ def connect(
     timeout: float | None,
     engine: str | None,
     name: str | None,
+    tls: tuple[File | None, File | None, File | None],
     transport: str | None,
     /,
 ) -> Caller: ...
@@ -400,6 +405,7 @@ class Finder:
         target: str,
         timeout: float | None,
         engine: str | None = None,
+        tls: tuple[File | None, File | None, File | None] = ...,
         transport: str | None = None,
     ) -> Self: ...
     def try_open(self) -> Found | None:

@@ -59,7 +59,7 @@ pub struct Failure {
     pub encoding: Encoding,
     /// The peer's error map, or empty.
     pub body: Vec<u8>,
-    /// The session's own sentence when the failure arose on this side, else empty.
+    /// The session's own sentence when the failure arose on this side or has a number that this version does not know, else empty.
     pub message: String,
 }
 
@@ -72,6 +72,30 @@ impl Failure {
             encoding: Encoding::None,
             body: Vec::new(),
             message: message.into(),
+        }
+    }
+
+    /// A failure of the peer's, as the wire has it: a code that this version does not know is [`ErrorCode::Internal`], and the message says
+    /// its number.
+    ///
+    /// ```
+    /// use procall_proto::{Encoding, ErrorCode, Failure};
+    ///
+    /// let failure = Failure::remote(9999, 2, Encoding::None, Vec::new());
+    /// assert_eq!(failure.code, ErrorCode::Internal);
+    /// assert!(failure.message.contains("9999"));
+    /// ```
+    pub fn remote(code: u64, executed: u64, encoding: Encoding, body: Vec<u8>) -> Self {
+        let known = u16::try_from(code).ok().and_then(ErrorCode::from_number);
+        Self {
+            code: known.unwrap_or(ErrorCode::Internal),
+            executed: Executed::from_number(executed),
+            encoding,
+            body,
+            message: match known {
+                Some(_) => String::new(),
+                None => format!("an error with the code {code}, which is unknown here"),
+            },
         }
     }
 

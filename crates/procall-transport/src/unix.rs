@@ -32,6 +32,8 @@ const BACKLOG: i32 = 1024;
 pub struct UnixLink {
     stream: StreamLink,
     choice: Option<Choice>,
+    /// It may move to shared memory, where its socket tells nothing.
+    prepared: bool,
     /// The way into shared memory, once it was asked for.
     passage: Option<Box<Passage>>,
 }
@@ -72,6 +74,14 @@ impl Link for UnixLink {
         self.stream.readiness()
     }
 
+    fn edges(&self) -> Option<BorrowedFd<'_>> {
+        (!self.prepared && self.passage.is_none()).then(|| self.stream.socket())
+    }
+
+    fn wants_room(&self) -> bool {
+        self.stream.wants_room()
+    }
+
     fn close(&mut self) {
         if let Some(passage) = &self.passage {
             passage.close();
@@ -105,6 +115,11 @@ impl UnixLink {
     pub fn may_share(&self) -> bool {
         let own = rustix::process::geteuid().as_raw();
         self.choice != Some(Choice::Unix) && self.info().peer.is_some_and(|peer| peer.uid == own)
+    }
+
+    /// It may be moved from now on: whoever waits on it has to use its readiness, and is given no [`edges`](Link::edges).
+    pub fn prepare(&mut self) {
+        self.prepared = true;
     }
 
     /// Begins to move to shared memory. Both ends have to, and know of each other that they do before either begins: that is for their owners to
@@ -226,7 +241,7 @@ impl UnixLink {
         let info =
             LinkInfo::new("unix", options.message_limit()).with_peer(peer).with_address(address);
         let stream = StreamLink::new(socket, info, options)?;
-        Ok(Self { stream, choice: options.choice, passage: None })
+        Ok(Self { stream, choice: options.choice, prepared: false, passage: None })
     }
 }
 

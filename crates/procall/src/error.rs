@@ -308,20 +308,24 @@ impl Error {
 
     /// The error that the wire carries as these two numbers and this map, MessagePack; a code that is not known counts as INTERNAL.
     pub fn decoded(code: u64, executed: u64, map: Vec<u8>) -> Self {
-        let known = u16::try_from(code).ok().and_then(ErrorCode::from_number);
-        Self::from_failure(Failure {
-            executed: Executed::from_number(executed),
-            encoding: Encoding::Msgpack,
-            body: map,
-            ..Failure::local(known.unwrap_or(ErrorCode::Internal), "")
-        })
+        Self::from_failure(Failure::remote(code, executed, Encoding::Msgpack, map))
     }
 
     pub(crate) fn from_failure(failure: Failure) -> Self {
+        let own = failure.message.clone();
         let mut error = Self::new(failure.code, failure.message).with_executed(failure.executed);
         if !failure.body.is_empty() {
             match ErrorMap::decode(failure.encoding, &failure.body) {
-                Ok(map) => error.0.map = map,
+                Ok(map) => {
+                    error.0.map = map;
+                    // Beside what the peer says stands what it cannot know: that its code is unknown here.
+                    let said = &mut error.0.map.message;
+                    match (own.is_empty(), said.is_empty()) {
+                        (true, _) => {}
+                        (false, true) => *said = own,
+                        (false, false) => *said = format!("{said} ({own})"),
+                    }
+                }
                 Err(cause) => {
                     error.0.map.message = format!(
                         "{} (the peer's description could not be read: {cause})",
@@ -454,6 +458,19 @@ mod tests {
         let details: serde_json::Value =
             crate::codec::decode(Encoding::Msgpack, &read.details).unwrap();
         assert_eq!(details, serde_json::json!([1, {"a": null}]));
+    }
+
+    #[test]
+    fn a_code_of_a_newer_peer_is_shown_with_its_number() {
+        let map = Error::new(ErrorCode::Internal, "out of paper").encoded();
+        let error = Error::decoded(9999, 2, map);
+        assert_eq!((error.code(), error.executed()), (ErrorCode::Internal, Executed::Yes));
+        assert_eq!(
+            error.message(),
+            "out of paper (an error with the code 9999, which is unknown here)"
+        );
+        let bare = Error::decoded(9999, 0, Vec::new());
+        assert_eq!(bare.message(), "an error with the code 9999, which is unknown here");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,6 +19,9 @@ use crate::error::Error;
 use crate::runtime_dir::{Place, socket_in};
 use crate::service::similar;
 use crate::surroundings;
+use crate::tls::TlsFiles;
+#[cfg(feature = "tls")]
+use crate::tls::dial::SecureDial;
 
 /// Pauses between two looks grow from here ...
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -67,7 +71,8 @@ pub struct Finder {
     limit: Option<Duration>,
     since: Instant,
     pause: Duration,
-    dial: Option<(TcpDial, Instant)>,
+    dial: Option<(Dial, Instant)>,
+    tls: TlsFiles,
     /// The engine that is asked for the service, where one was named.
     engine: Option<String>,
     /// It is an engine that is looked for.
@@ -76,6 +81,35 @@ pub struct Finder {
     through_engine: bool,
     /// How a link on this machine is to go on.
     choice: Option<Choice>,
+}
+
+/// A connection on its way.
+#[derive(Debug)]
+enum Dial {
+    Plain(TcpDial),
+    #[cfg(feature = "tls")]
+    Secure(Box<SecureDial>),
+}
+
+impl Dial {
+    fn finish(&mut self) -> std::io::Result<Option<Box<dyn Link>>> {
+        match self {
+            Self::Plain(dial) => {
+                Ok(dial.finish(&LinkOptions::default())?.map(|link| Box::new(link) as _))
+            }
+            #[cfg(feature = "tls")]
+            Self::Secure(dial) => dial.finish(),
+        }
+    }
+
+    /// What becomes writable when there is something to tell, if anything does.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Plain(dial) => Some(dial.as_fd()),
+            #[cfg(feature = "tls")]
+            Self::Secure(dial) => dial.descriptor(),
+        }
+    }
 }
 
 /// Why nobody is there yet.
@@ -104,6 +138,7 @@ impl Finder {
             since: Instant::now(),
             pause: FIRST_PAUSE,
             dial: None,
+            tls: TlsFiles::default(),
             engine: std::env::var(surroundings::ENGINE).ok().filter(|engine| !engine.is_empty()),
             for_engine: false,
             through_engine: false,
@@ -147,6 +182,13 @@ impl Finder {
         self.choice
     }
 
+    /// How to check whoever is found over TLS, and what to show of oneself; see [`TlsFiles`].
+    #[must_use]
+    pub fn secured(mut self, tls: TlsFiles) -> Self {
+        self.tls = tls;
+        self
+    }
+
     /// The service to ask for, when the link that was found leads to an engine: [`Config::want`](crate::Config). Empty otherwise.
     pub fn want(&self) -> &str {
         if self.through_engine { &self.target } else { "" }
@@ -185,8 +227,8 @@ impl Finder {
     }
 
     /// Where to look for it again.
-    pub(crate) fn place(&self) -> (String, Option<String>) {
-        (self.target.clone(), self.engine.clone())
+    pub(crate) fn place(&self) -> (String, Option<String>, TlsFiles) {
+        (self.target.clone(), self.engine.clone(), self.tls.clone())
     }
 
     /// One look: the link, or `None` when nobody is there yet and there is patience left.
@@ -237,8 +279,9 @@ impl Finder {
             }
             let pause = Timespec::try_from(self.pause()).unwrap_or_default();
             // A signal ends it early, which is what it is used for; nothing else can go wrong.
-            let _ = match &self.dial {
-                Some((dial, _)) => {
+            let descriptor = self.dial.as_ref().and_then(|(dial, _)| dial.descriptor());
+            let _ = match &descriptor {
+                Some(dial) => {
                     poll(&mut [PollFd::new(dial, PollFlags::OUT)], Some(&pause)).map(|_| ())
                 }
                 None => poll(&mut [], Some(&pause)).map(|_| ()),
@@ -303,10 +346,15 @@ impl Finder {
     fn look(&mut self, address: &Address, place: Option<&Place>) -> Result<Looked, Error> {
         match address {
             Address::Unix(path) => self.look_at_socket(path, place),
-            Address::Tcp(_) if self.wants_shared_memory()? => Err(Error::invalid(format!(
-                "{address} cannot be reached through shared memory; use the transport \"auto\", or an address on this machine such as unix:/path"
-            ))),
-            Address::Tcp(socket) => self.dial(*socket, address),
+            Address::Tcp(_) | Address::Tls { .. } if self.wants_shared_memory()? => {
+                Err(Error::invalid(format!(
+                    "{address} cannot be reached through shared memory; use the transport \"auto\", or an address on this machine such as unix:/path"
+                )))
+            }
+            Address::Tcp(socket) => {
+                self.dial(address, |_| Ok(TcpDial::start(*socket).map(Dial::Plain)))
+            }
+            Address::Tls { host, port } => self.dial(address, |tls| secure(host, *port, tls)),
             other => Err(Error::invalid(format!("cannot connect to {other}"))),
         }
     }
@@ -360,15 +408,17 @@ impl Finder {
         Ok(Ok(Box::new(link)))
     }
 
-    fn dial(&mut self, to: std::net::SocketAddr, address: &Address) -> Result<Looked, Error> {
+    fn dial(
+        &mut self,
+        address: &Address,
+        start: impl FnOnce(&TlsFiles) -> Result<std::io::Result<Dial>, Error>,
+    ) -> Result<Looked, Error> {
         let dial = match self.dial.take() {
             Some((dial, since)) => Ok((dial, since)),
-            None => TcpDial::start(to).map(|dial| (dial, Instant::now())),
+            None => start(&self.tls)?.map(|dial| (dial, Instant::now())),
         };
-        let finished =
-            dial.and_then(|(dial, since)| Ok((dial.finish(&LinkOptions::default())?, dial, since)));
-        match finished {
-            Ok((Some(link), ..)) => Ok(Ok(Box::new(link))),
+        match dial.and_then(|(mut dial, since)| Ok((dial.finish()?, dial, since))) {
+            Ok((Some(link), ..)) => Ok(Ok(link)),
             Ok((None, dial, since)) => {
                 self.dial = Some((dial, since));
                 Ok(Err(Absence::Dialling))
@@ -452,6 +502,16 @@ impl Finder {
             Absence::NoDirectory | Absence::Dialling => error,
         }
     }
+}
+
+#[cfg(feature = "tls")]
+fn secure(host: &str, port: u16, tls: &TlsFiles) -> Result<std::io::Result<Dial>, Error> {
+    Ok(Ok(Dial::Secure(Box::new(SecureDial::start(host, port, tls)?))))
+}
+
+#[cfg(not(feature = "tls"))]
+fn secure(_: &str, _: u16, _: &TlsFiles) -> Result<std::io::Result<Dial>, Error> {
+    Err(crate::tls::missing())
 }
 
 type Looked = Result<Box<dyn Link>, Absence>;

@@ -20,6 +20,7 @@ use crate::metrics::{Meter, Metrics};
 use crate::pauses::Pauses;
 use crate::registration::Registration;
 use crate::retry::RetryBudgets;
+use crate::tls::TlsFiles;
 
 /// Calls that may wait while there is no connection; then OVERLOADED.
 const MAX_WAITING: usize = 1_024;
@@ -56,6 +57,7 @@ struct Shared {
     target: String,
     engine: Option<String>,
     choice: Option<Choice>,
+    tls: TlsFiles,
     config: Config,
     connect: Box<Connect>,
     meter: Arc<Meter>,
@@ -107,11 +109,12 @@ impl Redial {
             looking: false,
             closed: false,
         };
-        let (target, engine) = finder.place();
+        let (target, engine, tls) = finder.place();
         let shared = Shared {
             target,
             engine,
             choice: finder.choice(),
+            tls,
             config,
             connect,
             meter,
@@ -391,7 +394,8 @@ impl Shared {
     }
 
     fn find(&self) -> Option<Connection> {
-        let mut finder = Finder::new(&self.target, LOOK).choose(self.choice);
+        let mut finder =
+            Finder::new(&self.target, LOOK).choose(self.choice).secured(self.tls.clone());
         if let Some(engine) = &self.engine {
             finder = finder.through(engine);
         }

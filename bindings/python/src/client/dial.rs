@@ -1,5 +1,6 @@
 //! From a name or an address to a connection.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -14,6 +15,9 @@ use crate::error;
 use crate::hub::{Hub, Operation, Wait};
 use crate::wait::wait;
 
+/// The authorities to trust over TLS, and the certificate to show with its key: files, or what the environment says.
+type Tls = (Option<PathBuf>, Option<PathBuf>, Option<PathBuf>);
+
 /// Finds the service, connects and waits for the greeting. `None` is patience without end.
 #[pyfunction]
 pub(crate) fn connect(
@@ -22,9 +26,10 @@ pub(crate) fn connect(
     timeout: Option<f64>,
     engine: Option<&str>,
     name: Option<&str>,
+    tls: Tls,
     transport: Option<&str>,
 ) -> PyResult<Caller> {
-    let mut finder = finder(py, target, timeout, engine, transport)?;
+    let mut finder = finder(py, target, timeout, engine, tls, transport)?;
     let config = caller_config(py, name)?;
     let connected = wait(py, |interrupt| {
         let link = finder.wait(interrupt)?;
@@ -100,15 +105,16 @@ impl Found {
 #[pymethods]
 impl Finder {
     #[new]
-    #[pyo3(signature = (target, timeout, engine = None, transport = None))]
+    #[pyo3(signature = (target, timeout, engine = None, tls = (None, None, None), transport = None))]
     fn new(
         py: Python<'_>,
         target: &str,
         timeout: Option<f64>,
         engine: Option<&str>,
+        tls: Tls,
         transport: Option<&str>,
     ) -> PyResult<Self> {
-        Ok(Self { finder: Mutex::new(finder(py, target, timeout, engine, transport)?) })
+        Ok(Self { finder: Mutex::new(finder(py, target, timeout, engine, tls, transport)?) })
     }
 
     /// One look: `None` when nobody is there yet.
@@ -197,6 +203,7 @@ fn finder(
     target: &str,
     timeout: Option<f64>,
     engine: Option<&str>,
+    (ca, cert, key): Tls,
     transport: Option<&str>,
 ) -> PyResult<procall::Finder> {
     let choice = transport.map(str::parse::<Choice>).transpose();
@@ -214,7 +221,8 @@ fn finder(
         }
     };
     let new = || {
-        let finder = procall::Finder::new(target, patience);
+        let tls = procall::TlsFiles { ca, cert, key };
+        let finder = procall::Finder::new(target, patience).secured(tls);
         let finder = match choice {
             Some(choice) => finder.by(choice),
             None => finder,

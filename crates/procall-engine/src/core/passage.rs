@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procall::{Encoded, Ending, Error, ErrorCode, Onlooker, Started};
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
 
 use super::keeping::Keeper;
 use super::{Core, Tally, Ticket, admission};
 use crate::record::{CallRecord, OnCall};
+use crate::spans::Ended as Spanned;
 
 /// A call between its client and its worker.
 pub(super) struct Passage {
@@ -49,20 +52,13 @@ impl Onlooker for Passage {
     }
 
     fn failed(&mut self, error: Error) -> Result<Started, Error> {
+        // Before another worker is chosen: the error is about this one.
         let worker = self.ticket.chosen().worker.clone();
-        self.core.again(&self.ticket, error).map_err(|error| match worker {
-            // To the caller the engine's connection to the worker means nothing: the worker is lost.
-            Some(worker)
-                if matches!(error.code(), ErrorCode::ConnectionLost | ErrorCode::Closed) =>
-            {
-                let executed = error.executed();
-                Error::new(ErrorCode::WorkerLost, format!("{worker} has gone: {}", error.message()))
-                    .with_executed(executed)
-                    .with_worker(&*worker)
-            }
-            Some(worker) if error.worker().is_none() => error.with_worker(&*worker),
-            _ => error,
-        })
+        self.core.again(&self.ticket, error).map_err(|error| told(worker, error))
+    }
+
+    fn told(&mut self, error: Error) -> Error {
+        told(self.ticket.chosen().worker.clone(), error)
     }
 
     fn ended(&mut self, error: Option<&Error>) {
@@ -78,8 +74,33 @@ impl Onlooker for Passage {
         self.core.meter.end(total, ending);
         self.tally.end(total, error.map(Error::code));
         self.over = true;
+        // Without anybody who collects events, this is one look at a number.
+        let level = if error.is_some() { Level::WARN } else { Level::INFO };
+        // Who looks at the engine is no traffic.
+        let own = self.ticket.method.starts_with(admission::RESERVED);
+        let logged = level <= LevelFilter::current() && !own;
+        let span = self.core.exporter.as_ref().zip(self.ticket.span.clone());
+        if !logged && span.is_none() && self.core.settings.on_call.is_none() {
+            return;
+        }
+        let record = self.record(total, error);
+        if logged {
+            record.log();
+        }
+        if let Some((exporter, span)) = span {
+            exporter.tell(Spanned {
+                span,
+                call: record.call,
+                method: record.method.clone(),
+                worker: record.worker.clone(),
+                attempts: record.attempts,
+                queued: record.queued,
+                worked: record.worked,
+                failure: record.failure,
+            });
+        }
         if let Some(OnCall(tell)) = &self.core.settings.on_call {
-            tell(&self.record(total, error));
+            tell(&record);
         }
     }
 }
@@ -98,6 +119,8 @@ impl Passage {
             attempts: chosen.attempts,
             queued,
             worked: total.saturating_sub(queued),
+            wire: chosen.wire,
+            trace: self.ticket.trace(),
             failure: error.map(|error| (error.code(), error.executed())),
             in_flight: state.calls.len().saturating_sub(1),
         }
@@ -117,5 +140,20 @@ impl Drop for Passage {
             self.core.meter.refuse();
         }
         self.tally.leave();
+    }
+}
+
+/// An error of the engine's call to a worker, as the caller of that call is told it.
+fn told(worker: Option<Arc<str>>, error: Error) -> Error {
+    match worker {
+        // To the caller the engine's connection to the worker means nothing: the worker is lost.
+        Some(worker) if matches!(error.code(), ErrorCode::ConnectionLost | ErrorCode::Closed) => {
+            let executed = error.executed();
+            Error::new(ErrorCode::WorkerLost, format!("{worker} has gone: {}", error.message()))
+                .with_executed(executed)
+                .with_worker(&*worker)
+        }
+        Some(worker) if error.worker().is_none() => error.with_worker(&*worker),
+        _ => error,
     }
 }

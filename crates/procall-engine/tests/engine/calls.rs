@@ -142,6 +142,28 @@ async fn a_worker_that_dies_ends_its_calls_at_once() {
 }
 
 #[tokio::test]
+async fn a_stream_whose_worker_dies_says_that_the_worker_is_lost() {
+    let house = House::new();
+    let worker = house.serve(MyFlow.into_service()).await;
+    let flow = FlowClient::new(&house.client().await);
+    let mut counted = flow.count(u64::MAX).start();
+    for expected in 0..3 {
+        assert_eq!(counted.next().await.unwrap().unwrap(), expected);
+    }
+    drop(worker);
+    let error = loop {
+        // Items that were on their way come first.
+        if let Err(error) =
+            counted.next().await.expect("a stream that is cut short ends with an error")
+        {
+            break error;
+        }
+    };
+    assert_eq!((error.code(), error.executed()), (ErrorCode::WorkerLost, Executed::Maybe));
+    assert_eq!(error.worker(), Some("flow/1"));
+}
+
+#[tokio::test]
 async fn calls_wait_for_a_free_worker_and_their_deadline_counts() {
     let house = House::new();
     let begun = Arc::new(AtomicUsize::new(0));

@@ -354,18 +354,11 @@ impl Session {
         };
         self.outbox.drop_bulk(id);
         self.assembly.remove(id);
-        let executed = Executed::from_number(executed);
-        if let Some(settled) = self.settle(id, &calling, executed) {
+        let verdict = Executed::from_number(executed);
+        if let Some(settled) = self.settle(id, &calling, verdict) {
             return Ok(Some(settled));
         }
-        let code = u16::try_from(code).ok().and_then(ErrorCode::from_number);
-        let failure = Failure {
-            code: code.unwrap_or(ErrorCode::Internal),
-            executed,
-            encoding,
-            body: body.to_vec(),
-            message: String::new(),
-        };
+        let failure = Failure::remote(code, executed, encoding, body.to_vec());
         Ok(Some(Event::Failed { id, token: calling.token, failure }))
     }
 

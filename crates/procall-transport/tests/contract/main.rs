@@ -3,7 +3,7 @@
 //! A test is a function of a way to make a pair of links; `on_every_transport!` makes one named test of it per transport.
 //! To put another transport under contract, add it there and to `harness`.
 
-/// Makes `mem::…`, `unix_pair::…`, `unix_named::…`, `shm::…`, `tcp::…` and `own::…` tests of the functions named.
+/// Makes `mem::…`, `unix_pair::…`, `unix_named::…`, `shm::…`, `tcp::…`, `tls::…` and `own::…` tests of the functions named.
 macro_rules! on_every_transport {
     ($($bullet:ident),+ $(,)?) => {
         on_every_transport!(@mem: $($bullet)+);
@@ -11,6 +11,8 @@ macro_rules! on_every_transport {
         on_every_transport!(@unix_named: $($bullet)+);
         on_every_transport!(@shm: $($bullet)+);
         on_every_transport!(@tcp: $($bullet)+);
+        #[cfg(feature = "tls")]
+        on_every_transport!(@tls: $($bullet)+);
         on_every_transport!(@own: $($bullet)+);
     };
     (@$transport:ident: $($bullet:ident)+) => {
@@ -23,7 +25,7 @@ macro_rules! on_every_transport {
     };
 }
 
-/// Makes `unix::…` and `tcp::…` tests of functions that play the peer by hand, byte by byte.
+/// Makes `unix::…`, `tcp::…` and `tls::…` tests of functions that play the peer by hand, byte by byte.
 macro_rules! on_every_stream {
     ($($bullet:ident),+ $(,)?) => {
         mod unix {
@@ -38,6 +40,13 @@ macro_rules! on_every_stream {
                 super::$bullet(crate::harness::raw_tcp);
             })+
         }
+        #[cfg(feature = "tls")]
+        mod tls {
+            $(#[test]
+            fn $bullet() {
+                super::$bullet(crate::tls::raw);
+            })+
+        }
     };
 }
 
@@ -48,6 +57,9 @@ use procall_transport as transport;
 mod own_link;
 
 mod harness;
+#[cfg(feature = "tls")]
+#[path = "../tls/support.rs"]
+mod tls;
 
 mod bounds;
 mod bytes;

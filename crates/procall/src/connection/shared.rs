@@ -9,6 +9,7 @@ use procall_proto::Time;
 use super::after::After;
 use super::state::State;
 use super::{Shared, coalesce};
+use crate::clock;
 
 impl Shared {
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -79,8 +80,11 @@ impl Shared {
             let more = {
                 let mut state = self.lock();
                 self.reads.fetch_add(1, Ordering::Relaxed);
-                let more = state.pump(&mut after);
-                state.tick(&mut after);
+                let now = clock::now();
+                let more = state.pump(now, &mut after);
+                if now >= state.poll_timeout() {
+                    state.tick(now, &mut after);
+                }
                 self.kick_leader(&mut state, &after);
                 // Whoever turns waits in the readiness next.
                 more || !state.rest()

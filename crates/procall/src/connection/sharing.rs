@@ -15,10 +15,8 @@ use crate::surroundings;
 /// Named among the features of a peer that can move to shared memory on this link.
 const FEATURE: &str = "shm";
 
-/// What those who open a link want where nothing else is said.
-const INITIATORS: Choice = Choice::Unix;
-/// What those who accept one take: it is up to the other side.
-const ACCEPTORS: Choice = Choice::Auto;
+/// What happens where nothing else is said.
+const DEFAULT: Choice = Choice::Unix;
 
 /// Looks in vain after which only one wait in [`SPARSE`] begins with a look.
 const PATIENCE: u32 = 8;
@@ -45,23 +43,17 @@ pub(crate) struct Sharing {
 
 impl Sharing {
     /// Says in the handshake that this side can, if it can.
-    pub(super) fn offer(
-        link: &mut dyn Link,
-        side: Side,
-        config: &mut Config,
-    ) -> Result<Self, Fault> {
+    pub(super) fn offer(link: &mut dyn Link, config: &mut Config) -> Result<Self, Fault> {
         let Some(unix) = link.unix() else { return Ok(Self::default()) };
         let choice = match unix.choice() {
             None => surroundings::transport().map_err(|error| refusal(error.message()))?,
             choice => choice,
         };
-        let wanted = choice.unwrap_or(match side {
-            Side::Initiator => INITIATORS,
-            Side::Acceptor => ACCEPTORS,
-        });
+        let wanted = choice.unwrap_or(DEFAULT);
         let offered = wanted != Choice::Unix && unix.may_share();
         if offered {
             config.features.push(FEATURE.to_owned());
+            unix.prepare();
         } else if wanted == Choice::Shm {
             return Err(unfulfilled("the other side is a process of another user"));
         }
@@ -102,7 +94,7 @@ impl State {
         let wanted = peer.is_some_and(|peer| peer.features.iter().any(|name| name == FEATURE));
         if !self.sharing.offered || !wanted {
             if self.sharing.choice == Some(Choice::Shm) {
-                let why = "the other side does not take it: it is older, or was told PROCALL_TRANSPORT=unix";
+                let why = "the other side does not take it: it is older, or was not told PROCALL_TRANSPORT=auto";
                 self.end(unfulfilled(why), after);
             }
             return;

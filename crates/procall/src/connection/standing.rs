@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use procall_proto::ErrorCode;
 
+#[cfg(feature = "tokio")]
+use super::Facts;
 use super::state::State;
 use crate::error::Error;
 use crate::registration::Registration;
@@ -38,6 +40,17 @@ impl State {
             }
             Some(fault) => Err(Error::new(ErrorCode::ConnectionLost, fault.message.clone())
                 .with_executed(procall_proto::Executed::No)),
+        }
+    }
+
+    /// What a raw service hears changes of.
+    #[cfg(feature = "tokio")]
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            ready: self.session.is_ready(),
+            over: self.is_over(),
+            suspected: self.session.is_suspected(),
+            going_away: self.session.is_going_away(),
         }
     }
 }

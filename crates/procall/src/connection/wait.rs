@@ -133,7 +133,7 @@ impl Shared {
                 if !matches!(woken, Ok(false)) {
                     self.reads.fetch_add(1, Ordering::Relaxed);
                     state.attend();
-                    state.pump(&mut after);
+                    state.pump(clock::now(), &mut after);
                 }
             } else {
                 state.followers.retain(|follower| !follower.will_wake(&waker));
@@ -145,7 +145,7 @@ impl Shared {
                     Poll::Pending => Err(WaitError::TimedOut),
                 };
             }
-            state.tick(&mut after);
+            state.tick(clock::now(), &mut after);
             if !lead {
                 self.kick_leader(&mut state, &after);
             }

@@ -25,6 +25,11 @@ pub trait Onlooker: Send + 'static {
         Err(error)
     }
 
+    /// The other call has failed when no other can take its place any more: what the caller is told.
+    fn told(&mut self, error: Error) -> Error {
+        error
+    }
+
     /// The call has its outcome: success, or this error.
     fn ended(&mut self, _error: Option<&Error>) {}
 }
@@ -249,7 +254,7 @@ impl Relayed {
 
     fn try_another(&mut self, error: Error) -> Result<(), Error> {
         if self.moved || self.given_up {
-            return Err(error);
+            return Err(self.onlooker.told(error));
         }
         self.started = self.onlooker.failed(error)?;
         Ok(())

@@ -1,0 +1,1 @@
+"""Runs the scenarios of `spec/scenarios` between every two subjects."""
