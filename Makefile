@@ -4,6 +4,8 @@
 #   PYTHON=python3.12   the interpreter that the virtual environment is made with (3.11 or newer)
 #   RELEASE=1           build the Python and Node packages optimised, as `make bench` needs them
 #   DIR=/some/folder    the documents that `make demo` takes through its workers
+#   ARGS='...'          what `make bench` measures; ARGS='--help' tells
+#   PEERS=              `make bench` without installing and building the systems to compare with
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,6 +15,8 @@ MAKEFLAGS += --no-print-directory --warn-undefined-variables
 PYTHON ?= python3
 RELEASE ?=
 DIR ?= .
+ARGS ?=
+PEERS ?= 1
 
 VENV := .venv
 VENV_BIN := $(CURDIR)/$(VENV)/bin
@@ -63,7 +67,7 @@ run_socket_client: ## a client of it that speaks JSON and serves math.add
 	@$(PYTHON) examples/04-engine/python/engine_client.py
 
 .PHONY: test
-test: test-rust test-python test-node test-examples test-stranger ## run every test, from a fresh clone too
+test: test-rust test-python test-node test-examples test-bench test-stranger ## run every test, from a fresh clone too
 
 .PHONY: conformance
 conformance: build-python build-node setup-examples ## every case of spec/scenarios between all languages over all transports
@@ -83,8 +87,13 @@ clippy: setup-system ## lint the Rust code
 
 .PHONY: bench
 bench: export RELEASE := 1
-bench: build-python build-node ## measure; the figures go to bench-results
-	$(WITH_PYTHON) cargo run --locked --release -p procall-bench --features peers
+bench: build-python build-node $(if $(PEERS),bench-peers) ## measure; ARGS='--help' tells what, and bench-results has the figures
+	@cargo build --locked --release -p procall-bench
+	@$(WITH_PYTHON) $(TARGET)/release/procall-bench $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: setup-python setup-node
+	@PYTHON="$(PYTHON)" CARGO_TARGET_DIR="$(abspath $(TARGET))" benches/peers/prepare
 
 .PHONY: wheel
 wheel: setup-python ## the Python package with the command `procall`, for pip, into dist
@@ -117,7 +126,8 @@ docs: setup-system ## build the book and the Rust reference
 
 .PHONY: clean
 clean: ## remove everything that was made
-	rm -rf target fuzz/target docs/book bench-results dist $(WHEEL_DATA) $(VENV)
+	rm -rf target fuzz/target docs/book bench-results dist $(WHEEL_DATA) $(VENV) .venv-bench
+	rm -rf benches/peers/node_modules benches/peers/.failed benches/peers/rust/target
 	rm -rf $(EXAMPLES:=/node_modules) $(PYTHON_TYPING)/node_modules
 	rm -rf $(NODE_DIR)/node_modules $(NODE_DIR)/dist $(NODE_DIR)/bin $(NODE_DIR)/*.node $(PYTHON_DIR)/procall/*.so
 	find . -name .git -prune -o \( -name __pycache__ -o -name .pytest_cache -o -name .mypy_cache \
@@ -195,6 +205,12 @@ test-examples: build-python build-node setup-examples wheel tarball
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
 	@$(WITH_PYTHON) tests/pairs/run
 	@$(WITH_PYTHON) tests/conformance/run --short
+
+# Every cell of the benchmark that is ours runs for a moment and has to give answers; how fast is not looked at.
+.PHONY: test-bench
+test-bench: build-python build-node
+	cargo build --locked -p procall-bench
+	@$(WITH_PYTHON) $(TARGET)/debug/procall-bench --kind ours --rounds 1 --window 5 --check
 
 # A new project with the README's own lines, built and run outside this checkout.
 .PHONY: test-stranger

@@ -1,27 +1,23 @@
-// The peer of Node to Node: child_process IPC, as JSON; argv: unused, window in milliseconds.
-import { fork } from "node:child_process";
+// A peer of Node to Node: child_process, its messages as JSON.
 import { fileURLToPath } from "node:url";
-import { latency, show, throughput } from "./load.mjs";
+
+import { partner } from "./ipc.mjs";
+import { run, section, show } from "./load.mjs";
 
 if (process.send) {
-  process.on("message", ({ id, a, b }) => process.send({ id, sum: a + b }));
+  process.on("message", ({ id, a, b }) => process.send({ id, result: a + b }));
+} else if (section === "spawn") {
+  const times = [];
+  for (let round = 0; round < 3; round += 1) {
+    const start = performance.now();
+    const { ask, end } = partner(fileURLToPath(import.meta.url));
+    await ask({ a: 1, b: 2 });
+    times.push(performance.now() - start);
+    end();
+  }
+  show({ start_ms: times.sort((a, b) => a - b)[1] });
 } else {
-  const child = fork(fileURLToPath(import.meta.url));
-  const waiting = new Map();
-  let next = 0;
-  child.on("message", ({ id, sum }) => {
-    waiting.get(id)(sum);
-    waiting.delete(id);
-  });
-  const call = () =>
-    new Promise((resolve) => {
-      const id = (next += 1);
-      waiting.set(id, resolve);
-      child.send({ id, a: 1, b: 2 });
-    });
-  await call();
-  const window = Number(process.argv[3]);
-  const sequential = await latency(call, window);
-  show(sequential, await throughput(call, window));
-  child.disconnect();
+  const { ask, end } = partner(fileURLToPath(import.meta.url));
+  await run(() => ask({ a: 1, b: 2 }));
+  end();
 }

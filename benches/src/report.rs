@@ -1,84 +1,88 @@
-//! The table.
+//! What a run leaves: tables, plots and all figures.
 
-use std::io::Write;
+mod figures;
+mod plots;
+mod readme;
+mod svg;
+mod table;
 
-use crate::cells::{FLOOR, Options, Row};
-use crate::load::Measured;
+use std::path::Path;
+use std::time::SystemTime;
 
-/// Prints the table and leaves the figures as JSON in `bench-results/`.
-pub(crate) fn print(rows: &[Row], options: &Options) {
-    println!(
-        "{} rounds of {} ms; median (min-max); ratios are medians of same-round ratios to the floor",
-        options.rounds, options.window_ms
-    );
-    for placement in &options.placements {
-        println!("\n{}", placement.name());
-        println!(
-            "{:<34} {:>22} {:>8} {:>10} {:>26} {:>8}",
-            "cell", "p50 us", "/ floor", "p99 us", "calls/s, 64 in flight", "/ floor"
-        );
-        let here: Vec<&Row> = rows.iter().filter(|row| row.placement == *placement).collect();
-        let Some(floor) = here.iter().find(|row| row.name == FLOOR) else { continue };
-        for row in &here {
-            let p50 = column(row, |measured| measured.p50_us);
-            let p99 = column(row, |measured| measured.p99_us);
-            let rate = column(row, |measured| measured.per_second);
-            let latency = ratio(row, floor, |measured| measured.p50_us);
-            let throughput = ratio(row, floor, |measured| measured.per_second);
-            println!(
-                "{:<34} {:>22} {:>8} {:>10} {:>26} {:>8}",
-                row.name,
-                spread(&p50, 2),
-                number(latency, 2),
-                number(median(&p99), 1),
-                spread(&rate, 0),
-                number(throughput, 3),
-            );
+use serde::{Deserialize, Serialize};
+
+use crate::machine::{self, Machine};
+use crate::options::Options;
+use crate::run::Results;
+
+pub(crate) use figures::Entry;
+pub(crate) use readme::readme;
+
+/// `results.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Document {
+    /// When the run ended, in UTC.
+    pub(crate) taken: String,
+    /// What was asked for.
+    pub(crate) command: String,
+    pub(crate) seed: u64,
+    pub(crate) rounds: usize,
+    pub(crate) window_ms: u64,
+    pub(crate) seconds: f64,
+    pub(crate) interrupted: bool,
+    pub(crate) machine: Machine,
+    pub(crate) cells: Vec<Entry>,
+}
+
+impl Document {
+    fn new(results: &Results, options: &Options) -> Self {
+        let args: Vec<String> = std::env::args().skip(1).collect();
+        let args = args.join(" ");
+        Self {
+            taken: machine::moment(SystemTime::now()),
+            command: if args.is_empty() {
+                "make bench".to_owned()
+            } else {
+                format!("make bench ARGS='{args}'")
+            },
+            seed: options.seed,
+            rounds: options.rounds,
+            window_ms: options.window_ms,
+            seconds: results.seconds,
+            interrupted: results.interrupted,
+            machine: Machine::look(results.load_before),
+            cells: results.rows.iter().map(Entry::new).collect(),
         }
     }
-    if let Err(error) = save(rows) {
-        eprintln!("the figures were not saved: {error}");
+}
+
+/// Writes everything into the folder of the options, and the tables to the standard output.
+pub(crate) fn write(results: &Results, options: &Options) -> std::io::Result<()> {
+    let document = Document::new(results, options);
+    let out = &options.out;
+    std::fs::create_dir_all(out)?;
+    let tables = table::all(&document);
+    print!("{tables}");
+    std::fs::write(out.join("tables.md"), tables)?;
+    let json = serde_json::to_string_pretty(&document).map_err(std::io::Error::other)?;
+    std::fs::write(out.join("results.json"), json + "\n")?;
+    // Plots of an earlier run would stand beside these figures as if they belonged to them.
+    remove_plots(out)?;
+    let mut plots = 0;
+    for (name, svg) in plots::all(&document) {
+        std::fs::write(out.join(format!("{name}.svg")), svg)?;
+        plots += 1;
     }
+    eprintln!("{}: tables.md, results.json and {plots} plots", out.display());
+    Ok(())
 }
 
-fn column(row: &Row, figure: impl Fn(&Measured) -> f64) -> Vec<f64> {
-    row.rounds.iter().flatten().map(figure).collect()
-}
-
-fn ratio(row: &Row, floor: &Row, figure: impl Fn(&Measured) -> f64) -> Option<f64> {
-    let ratios: Vec<f64> = row
-        .rounds
-        .iter()
-        .zip(&floor.rounds)
-        .filter_map(|(row, floor)| Some(figure(row.as_ref()?) / figure(floor.as_ref()?)))
-        .collect();
-    median(&ratios)
-}
-
-fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied()
-}
-
-fn number(value: Option<f64>, digits: usize) -> String {
-    value.filter(|&value| value > 0.0).map_or("-".to_owned(), |value| format!("{value:.digits$}"))
-}
-
-fn spread(values: &[f64], digits: usize) -> String {
-    // A cell that does not measure a figure leaves it at zero.
-    let Some(middle) = median(values).filter(|&middle| middle > 0.0) else { return "-".to_owned() };
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(0.0, f64::max);
-    format!("{middle:.digits$} ({low:.digits$}-{high:.digits$})")
-}
-
-fn save(rows: &[Row]) -> std::io::Result<()> {
-    std::fs::create_dir_all("bench-results")?;
-    let mut file = std::fs::File::create("bench-results/latest.json")?;
-    let rows: Vec<_> = rows
-        .iter()
-        .map(|row| serde_json::json!({"cell": row.name, "placement": row.placement.name(), "rounds": row.rounds}))
-        .collect();
-    writeln!(file, "{}", serde_json::to_string_pretty(&rows)?)
+fn remove_plots(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "svg") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }

@@ -1,43 +1,55 @@
 //! The processes of the Rust cells: each is this very program under another role.
 
-use std::time::Duration;
-
 use procall::{
-    Batch, BlockingClient, Client, Connection, Encoded, Encoding, Error, Server, Service, Side,
+    Batch, BlockingClient, Bytes, Client, Connection, Encoded, Encoding, Error, Server, Service,
+    Side, Stream,
+};
+use procall_bench_load::{
+    Figures, IN_FLIGHT, Measured, Task, Workload, latency, line, measure, throughput, touch,
 };
 use procall_transport::LinkOptions;
 use procall_transport::unix::UnixListener;
 
-use crate::floor;
-use crate::load::{IN_FLIGHT, Measured, latency, measure, throughput};
-use crate::routed;
+use crate::floor_memory::Wait;
+use crate::{floor, floor_memory, floor_tokio, growth, routed, spawn, work};
 
 type Failure = Box<dyn std::error::Error>;
 
 /// Runs a role to its end.
 pub(crate) fn run(role: &str, args: &[String]) -> Result<(), Failure> {
-    let path = args.first().ok_or("a socket path is needed")?;
-    let window = Duration::from_millis(args.get(1).map_or(Ok(0), |window| window.parse())?);
-    let measured = match role {
-        "serve-floor" => return Ok(floor::serve(path)?),
-        "serve-task" => return runtime()?.block_on(serve_task(path)),
+    let task = Task::parse([role.to_owned()].into_iter().chain(args.iter().cloned()))?;
+    let path = &*task.path;
+    if let Some(figures) = spawn::run(&task) {
+        println!("{}", line(&figures?));
+        return Ok(());
+    }
+    let figures: Figures = match role {
+        "serve-floor" => return Ok(floor::serve(&task)?),
+        "serve-tokio" => return runtime()?.block_on(floor_tokio::serve(path)),
+        "serve-task" => return runtime()?.block_on(serve_task(&task)),
         "serve-inline" => return serve_inline(path),
+        "serve-worker" => return Ok(runtime()?.block_on(service(Workload::Small).run())?),
         "serve-engine" => return runtime()?.block_on(routed::serve_engine(path)),
+        "serve-engine-of-many" => return runtime()?.block_on(growth::serve_engine(&task)),
         "serve-registered" => {
-            return runtime()?.block_on(routed::serve_registered(path, service()));
+            let service = service(task.workload);
+            return runtime()?.block_on(routed::serve_registered(path, service));
         }
-        #[cfg(feature = "peers")]
-        "serve-nats" => return routed::serve_nats(path),
-        #[cfg(feature = "peers")]
-        "serve-subscribed" => return runtime()?.block_on(routed::serve_subscribed(path)),
-        #[cfg(feature = "peers")]
-        "call-nats" => runtime()?.block_on(routed::call_nats(path, window))?,
-        "call-floor" => floor::call(path, window)?,
-        "call-inline" => call_inline(path, window)?,
-        "call-task" => runtime()?.block_on(call_task(path, window))?,
+        "serve-registered-often" => return runtime()?.block_on(growth::serve_registered(&task)),
+        "call-floor" => floor::call(&task)?,
+        "call-tokio-raw" => runtime()?.block_on(floor_tokio::call_raw(&task))?,
+        "call-tokio-mux" => runtime()?.block_on(floor_tokio::call_mux(&task))?,
+        "call-memory-futex" => floor_memory::call(&task, || Wait::Futex)?,
+        "call-memory-eventfd" => floor_memory::call(&task, || Wait::Eventfd)?,
+        "call-memory-polling" => floor_memory::call(&task, || Wait::Polling)?,
+        "call-memcpy" => floor::memcpy(task.window, task.workload),
+        "call-inline" => call_inline(&task)?,
+        "call-task" => runtime()?.block_on(call_task(&task))?,
+        "call-dispatch" => work::dispatch(&task, &serde_json::json!([1, 2]))?,
+        "call-dispatch-model" => work::dispatch(&task, &serde_json::json!([{"a": 1, "b": 2}]))?,
         other => return Err(format!("there is no role {other}").into()),
     };
-    println!("{}", serde_json::to_string(&measured)?);
+    println!("{}", line(&figures));
     Ok(())
 }
 
@@ -45,12 +57,18 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-fn service() -> Service {
-    Service::new("calc").method("add", |a: i64, b: i64| a + b)
+/// What every service of the benchmark can do, in every language.
+pub(crate) fn service(workload: Workload) -> Service {
+    let calc = Service::new("calc")
+        .method("add", |a: i64, b: i64| a + b)
+        .method("touch", |content: Bytes| touch(&content.0))
+        .stream_method("count", |n: u64| Stream::from_iter(0..n));
+    let others = if let Workload::Methods(count) = workload { count } else { 1 };
+    (1..others).fold(calc, |calc, n| calc.method(&format!("other{n}"), |a: i64, b: i64| a - b))
 }
 
-async fn serve_task(path: &str) -> Result<(), Failure> {
-    let server = Server::bind(&format!("unix:{path}").parse()?, service())?;
+async fn serve_task(task: &Task) -> Result<(), Failure> {
+    let server = Server::bind(&task.address().parse()?, service(task.workload))?;
     println!("ready");
     Ok(server.run_until(std::future::pending()).await?)
 }
@@ -97,16 +115,20 @@ fn procall_wire(value: i64, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&value.to_be_bytes());
 }
 
-fn call_inline(path: &str, window: Duration) -> Result<Measured, Failure> {
-    let client = BlockingClient::connect(&format!("unix:{path}"))?;
+fn call_inline(task: &Task) -> Result<Figures, Failure> {
+    let client = BlockingClient::connect(&task.address())?;
+    if let Some(figures) = work::inline(&client, task)? {
+        return Ok(figures);
+    }
+    let _company = work::company(task)?;
     let mut n = 0_i64;
-    let (p50_us, p99_us) = latency(window, || {
+    let (p50_us, p99_us) = latency(task.window, || {
         n += 1;
         let sum: i64 = client.call("add", (n, 1)).wait().expect("add answers");
         assert_eq!(sum, n + 1);
     });
     let mut calls = Vec::with_capacity(IN_FLIGHT);
-    let per_second = throughput(window, || {
+    let per_second = throughput(task.window, || {
         for n in 0..IN_FLIGHT as i64 {
             calls.push(client.submit_held::<i64>("add", (n, 1)).expect("there is room for 64"));
         }
@@ -115,17 +137,20 @@ fn call_inline(path: &str, window: Duration) -> Result<Measured, Failure> {
         }
         IN_FLIGHT
     });
-    Ok(Measured { p50_us, p99_us, per_second })
+    Ok(Measured { p50_us, p99_us, per_second }.into())
 }
 
-async fn call_task(path: &str, window: Duration) -> Result<Measured, Failure> {
-    let client = Client::connect(&format!("unix:{path}")).await?;
-    measure(window, move |n| {
+async fn call_task(task: &Task) -> Result<Figures, Failure> {
+    let client = Client::connect(&task.address()).await?;
+    if let Some(figures) = work::awaited(&client, task).await? {
+        return Ok(figures);
+    }
+    let measured = measure(task.window, move |n| {
         let client = client.clone();
         async move {
             let sum: i64 = client.call("add", (n, 1)).await.expect("add answers");
             assert_eq!(sum, n + 1);
         }
-    })
-    .await
+    });
+    Ok(measured.await?.into())
 }

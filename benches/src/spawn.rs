@@ -1,73 +1,72 @@
-//! From nothing to the first answer of a Python worker, against the bare interpreter; and what a worker costs while it waits.
+//! From nothing to the first answer of a worker, against the bare program.
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use procall_bench_load::{Figures, Task, percentiles};
 use procall_pool::Pool;
 
-const ROUNDS: usize = 10;
-const IDLE: Duration = Duration::from_secs(3);
+use crate::programs::python;
 
 type Failure = Box<dyn std::error::Error>;
 
-/// Measures and prints a few lines.
-pub(crate) fn print() -> Result<(), Failure> {
-    let worker = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/py_worker.py");
-    let (mut bare, mut first) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let start = Instant::now();
-        if !Command::new("python3").args(["-c", "pass"]).status()?.success() {
-            return Err("python3 -c pass failed".into());
-        }
-        bare.push(millis(start));
-        let start = Instant::now();
-        let pool = Pool::spawn(&worker).workers(1).start().wait()?;
-        let sum: i64 = pool.call("add", (1, 2)).wait()?;
-        first.push(millis(start));
-        assert_eq!(sum, 3);
-        pool.stop().wait()?;
+/// At least so often, however short the window is.
+const TIMES: usize = 3;
+
+/// Starts something again and again for the window; what `start` returns ends after the clock was read.
+fn again<T>(
+    task: &Task,
+    mut start: impl FnMut() -> Result<T, Failure>,
+    end: impl Fn(T) -> Result<(), Failure>,
+) -> Result<Figures, Failure> {
+    let begin = Instant::now();
+    let mut nanos = Vec::new();
+    while nanos.len() < TIMES || begin.elapsed() < task.window {
+        let before = Instant::now();
+        let started = start()?;
+        nanos.push(before.elapsed().as_nanos() as u64);
+        end(started)?;
     }
-    println!("\npython3 -c pass                {}", spread(&mut bare));
-    println!("spawn to first answer, Python  {}", spread(&mut first));
-
-    let pool = Pool::spawn(&worker).workers(1).start().wait()?;
-    let pid =
-        pool.workers().first().and_then(|worker| worker.pid).ok_or("the worker has no process")?;
-    let before = cpu_ticks(pid)?;
-    std::thread::sleep(IDLE);
-    let spent = cpu_ticks(pid)? - before;
-    println!(
-        "an idle Python worker          {spent} ticks of CPU time (10 ms each) in {} s",
-        IDLE.as_secs()
-    );
-    pool.stop().wait()?;
-    Ok(())
+    let (p50_us, _) = percentiles(&mut nanos);
+    Ok(Figures::from([("start_ms".to_owned(), p50_us / 1000.0)]))
 }
 
-fn millis(start: Instant) -> f64 {
-    start.elapsed().as_secs_f64() * 1000.0
-}
-
-fn spread(values: &mut [f64]) -> String {
-    values.sort_by(f64::total_cmp);
-    format!(
-        "{:.1} ms ({:.1}-{:.1}), {} times",
-        values[values.len() / 2],
-        values[0],
-        values[values.len() - 1],
-        values.len()
+/// A program that begins and ends.
+fn bare(task: &Task, program: &Path, args: &[&str]) -> Result<Figures, Failure> {
+    again(
+        task,
+        || Ok(Command::new(program).args(args).status()?),
+        |status| {
+            if status.success() { Ok(()) } else { Err(format!("it ended with {status}").into()) }
+        },
     )
 }
 
-/// User and system time of a process so far.
-fn cpu_ticks(pid: u32) -> Result<u64, Failure> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the program's name in brackets and may hold anything.
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let field = |at: usize| {
-        fields.get(at).and_then(|text| text.parse::<u64>().ok()).ok_or("an unreadable stat")
+/// A pool of one worker, until that has answered.
+fn worker(task: &Task, file: &Path, args: &[&str]) -> Result<Figures, Failure> {
+    let first_answer = || {
+        let pool = Pool::spawn(file).args(args.to_vec()).workers(1).start().wait()?;
+        let sum: i64 = pool.call("add", (1, 2)).wait()?;
+        assert_eq!(sum, 3);
+        Ok(pool)
     };
-    Ok(field(11)? + field(12)?)
+    again(task, first_answer, |pool| Ok(pool.stop().wait()?))
+}
+
+/// Does a role of this section; `None` if it is another's.
+pub(crate) fn run(task: &Task) -> Option<Result<Figures, Failure>> {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+    Some(match &*task.role {
+        "call-spawn-true" => bare(task, Path::new("true"), &[]),
+        "call-spawn-bare-python" => bare(task, &python(".venv"), &["-c", "pass"]),
+        "call-spawn-bare-node" => bare(task, Path::new("node"), &["-e", "0"]),
+        "call-spawn-python" => worker(task, &scripts.join("py_worker.py"), &[]),
+        "call-spawn-node" => worker(task, &scripts.join("node_worker.mjs"), &[]),
+        "call-spawn-rust" => match std::env::current_exe() {
+            Ok(program) => worker(task, &program, &["serve-worker", "-"]),
+            Err(error) => Err(error.into()),
+        },
+        _ => return None,
+    })
 }

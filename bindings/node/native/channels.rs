@@ -1,11 +1,12 @@
 //! What calls are made on: connections that this side opened, and pools.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use napi_derive::napi;
-use procall::{Connection, Error, Finder, Hub, Redial, Side};
+use procall::{Connection, Error, Finder, Hub, Redial, Side, TlsFiles};
 use procall_pool::Pool;
 
 use crate::calls::Operation;
@@ -102,11 +103,23 @@ impl Drop for Opening {
     }
 }
 
+/// Files for TLS; what is not given is what the environment says.
+#[napi(object)]
+pub(crate) struct Tls {
+    /// The authorities to trust.
+    pub ca: Option<String>,
+    /// The certificate to show.
+    pub cert: Option<String>,
+    /// The key that belongs to it.
+    pub key: Option<String>,
+}
+
 /// Connects to a service by name or address; the event `DONE` brings the channel's number. After each `PAUSE`, [`look`] is to be called.
 ///
 /// `timeout` is in milliseconds, not a number is the usual patience; `inherited` is what the handler that connects has left, if one does.
 /// `engine` is asked for the service where one is named. The client is called `name`, else as `script` is.
 #[napi]
+#[allow(clippy::too_many_arguments, reason = "they cross to JavaScript one by one")]
 pub(crate) fn connect(
     id: u32,
     target: String,
@@ -115,12 +128,16 @@ pub(crate) fn connect(
     engine: Option<String>,
     name: Option<String>,
     script: Option<String>,
+    tls: Tls,
 ) -> napi::Result<()> {
     state::with(|state| {
         let waker = state.hub.waker(token(Kind::Operation, id as usize));
         let patience = if timeout.is_nan() { Finder::PATIENCE } else { millis(timeout) };
         let limit = (!inherited.is_nan()).then(|| millis(inherited));
         let finder = procall::with_remaining(limit, || Finder::new(&target, patience));
+        let file = |path: Option<String>| path.map(PathBuf::from);
+        let tls = TlsFiles { ca: file(tls.ca), cert: file(tls.cert), key: file(tls.key) };
+        let finder = finder.secured(tls);
         let finder = match engine {
             Some(engine) => finder.through(&engine),
             None => finder,

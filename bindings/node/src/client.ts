@@ -220,6 +220,15 @@ export interface ConnectOptions {
   readonly engine?: string | undefined;
   /** What the other side is to call this one, in its logs and to its handlers; the name of the script without it. */
   readonly name?: string | undefined;
+  /**
+   * For TLS, at addresses such as `tls:engine.example:8443`: the PEM file with the authorities that are trusted, instead of those of this
+   * machine. Without it, `PROCALL_TLS_CA` names one.
+   */
+  readonly ca?: string | undefined;
+  /** The PEM file with the certificate to show over TLS, where the other side wants one. Without it, `PROCALL_TLS_CERT` names one. */
+  readonly cert?: string | undefined;
+  /** The PEM file with the key that belongs to it, which nobody else may be able to read. Without it, `PROCALL_TLS_KEY` names one. */
+  readonly key?: string | undefined;
   /** Aborting it ends the search. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -252,8 +261,9 @@ class Connecting implements Operation {
       const timeout = timeoutOf(options.timeoutMs === undefined ? undefined : { deadlineMs: options.timeoutMs });
       const inherited = context === undefined ? NaN : (context.deadlineMs ?? Infinity);
       if (this.aborted() !== undefined) throw this.cancelled();
-      const { engine = null, name = null } = options;
-      n.calling(() => n.native.connect(this.id, target, timeout, inherited, engine, name, process.argv[1] ?? null));
+      const { engine = null, name = null, ca, cert, key } = options;
+      const script = process.argv[1] ?? null;
+      n.calling(() => n.native.connect(this.id, target, timeout, inherited, engine, name, script, { ca, cert, key }));
     } catch (error) {
       theLoop().end(this.id);
       throw error;
@@ -294,7 +304,7 @@ class Connecting implements Operation {
 }
 
 /**
- * Connects to a service by name, or by address such as `unix:/run/calc.sock` or `tcp:127.0.0.1:9000`. The service may come up later.
+ * Connects to a service by name, or by address such as `unix:/run/calc.sock`, `tcp:127.0.0.1:9000` or `tls:engine.example:8443`. The service may come up later.
  *
  * A service that is registered with an engine is found by its name through that engine; the address of an engine itself leads to all services
  * there. A connection to an engine is made anew when it is lost: calls in flight fail with CONNECTION_LOST, and calls made meanwhile wait for

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from procall._figures import Metrics
     from procall._methods import MethodInfo
-    from procall._native import Stream, Submitted
+    from procall._native import File, Stream, Submitted
     from procall._workers import Outcome
 
     Calling = TypeVar("Calling")
@@ -62,9 +62,10 @@ class Base:
         ``deadline`` is in seconds, ``None`` is no deadline, and the default is 30 s. With
         ``idempotent=True`` a call may run more than once without harm. ``retries`` says how often a
         call is made again when it was not executed, or may run more than once: 2 times without it,
-        never with 0; all attempts share the deadline. ``meta`` travels with each call. ``progress`` says who hears how far a handler has come, at most ten times a second:
-        a function of ``(done, total, text)``, or ``True`` for a bar on standard error where that is
-        a terminal, tqdm's if the program has imported tqdm.
+        never with 0; all attempts share the deadline. ``meta`` travels with each call. ``progress``
+        says who hears how far a handler has come, at most ten times a second: a function of
+        ``(done, total, text)``, or ``True`` for a bar on standard error where that is a terminal,
+        tqdm's if the program has imported tqdm.
 
         Three are for engines. A call with an ``idempotency_key`` that this caller used for the same
         method in the last 5 minutes gets that call's outcome, or waits for it, instead of being
@@ -83,7 +84,7 @@ class Base:
 
             pool.options(deadline=0.5).calc.add(1, 2)
             pool.options(retries=5, idempotent=True).calc.add(1, 2)
-            shop.options(idempotency_key="order-7").buy("apples")
+            calc.options(idempotency_key="sum-7").add(1, 2)
             calc.options(version="2", wait=True).add(1, 2)
             user = pool.options(key="user-7")
             user.sessions.login("ada")
@@ -355,9 +356,12 @@ def connect(
     timeout: float | None = 5.0,
     engine: str | None = None,
     name: str | None = None,
+    ca: File | None = None,
+    cert: File | None = None,
+    key: File | None = None,
 ) -> Client:
-    """Connects to a service by name, or by address such as ``unix:/run/calc.sock`` or
-    ``tcp:127.0.0.1:9000``.
+    """Connects to a service by name, or by address such as ``unix:/run/calc.sock``,
+    ``tcp:127.0.0.1:9000`` or ``tls:engine.example:8443``.
 
     A service that listens nowhere itself is found through the engine that it is registered with:
     that of the runtime directory, that of ``PROCALL_ENGINE``, or ``engine`` by its address or name.
@@ -371,9 +375,15 @@ def connect(
     ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
     it, it is the name of the script.
 
+    Over TLS, at addresses such as ``tls:engine.example:8443``, ``ca`` is the file with the
+    authorities that are trusted, instead of those of this machine. ``cert`` and ``key`` are the
+    files with the certificate to show, where the other side wants one. All are PEM, and the key is
+    for nobody else to read. Without them, ``PROCALL_TLS_CA``, ``PROCALL_TLS_CERT`` and
+    ``PROCALL_TLS_KEY`` name them.
+
     ::
 
         with procall.connect("calc", timeout=30) as calc:
             calc.add(1, 2)  # 3
     """
-    return Client(_native.connect(target, timeout, engine, name))
+    return Client(_native.connect(target, timeout, engine, name, (ca, cert, key)))

@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
+from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, Self, final
+from typing import Any, Literal, Self, TypeAlias, final
 
 from procall._signature import Description
 
 VERSION: str
+
+File: TypeAlias = str | PathLike[str]
 
 @final
 class Hub:
@@ -309,6 +312,7 @@ class Server:
         threads: bool = False,
         engine: str | None = None,
         name: str | None = None,
+        identity: str | None = None,
     ) -> Self: ...
     @staticmethod
     def in_memory(
@@ -383,14 +387,25 @@ class AsyncEvents(AsyncIterator[tuple[str, int, int | None, str, str]]):
     def __anext__(self) -> Wait: ...
 
 def connect(
-    target: str, timeout: float | None, engine: str | None, name: str | None, /
+    target: str,
+    timeout: float | None,
+    engine: str | None,
+    name: str | None,
+    tls: tuple[File | None, File | None, File | None],
+    /,
 ) -> Caller: ...
 
 @final
 class Finder:
     """The search for a service, for event loops."""
 
-    def __new__(cls, target: str, timeout: float | None, engine: str | None = None) -> Self: ...
+    def __new__(
+        cls,
+        target: str,
+        timeout: float | None,
+        engine: str | None = None,
+        tls: tuple[File | None, File | None, File | None] = ...,
+    ) -> Self: ...
     def try_open(self) -> Found | None:
         """One look: ``None`` when nobody is there yet."""
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeVar, Unpack, overload
 
     from procall._methods import MethodInfo
+    from procall._native import File
     from procall._options import PoolOptions
     from procall._workers import Outcome, Program
 
@@ -236,11 +237,15 @@ class Opening:
 
 
 async def _connect(
-    target: str, timeout: float | None, engine: str | None, name: str | None
+    target: str,
+    timeout: float | None,
+    engine: str | None,
+    name: str | None,
+    tls: tuple[File | None, File | None, File | None],
 ) -> Client:
     from procall._errors import Error
 
-    finder = _native.Finder(target, timeout, engine)
+    finder = _native.Finder(target, timeout, engine, tls)
     while (found := finder.try_open()) is None:
         await asyncio.sleep(finder.pause())
     try:
@@ -258,6 +263,9 @@ def connect(
     timeout: float | None = 5.0,
     engine: str | None = None,
     name: str | None = None,
+    ca: File | None = None,
+    cert: File | None = None,
+    key: File | None = None,
 ) -> Opening:
     """Connects to a service by name or address: ``async with connect("calc") as calc``, or ``await
     connect("calc")``. Services are found through engines as ``procall.connect`` finds them.
@@ -268,12 +276,14 @@ def connect(
     ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
     it, it is the name of the script.
 
+    ``ca``, ``cert`` and ``key`` are for TLS, as in ``procall.connect``.
+
     ::
 
         async with procall.aio.connect("calc", timeout=30) as calc:
             await calc.add(1, 2)  # 3
     """
-    return Opening(lambda: _connect(target, timeout, engine, name))
+    return Opening(lambda: _connect(target, timeout, engine, name, (ca, cert, key)))
 
 
 class Pool(Watched, Calls):

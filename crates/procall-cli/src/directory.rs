@@ -123,7 +123,7 @@ impl Directory {
     pub(crate) async fn survey(at: Option<&str>) -> Result<Self, Error> {
         match engine::named(at) {
             Some(target) => {
-                let address = surroundings::resolve(&target)?.to_string();
+                let address = engine::address(&target)?;
                 Ok(Self::ask_all(vec![(target, address)], true).await)
             }
             None => Ok(Self::ask_all(found()?, false).await),
@@ -346,7 +346,7 @@ fn last_part(name: &str) -> &str {
 /// Asks one service, or an engine, what it is.
 async fn ask(name: &str, address: &str) -> Result<Answer, Error> {
     // One look: who is not there now is not waited for.
-    let client = Client::over(procall::open(address)?).await?;
+    let client = engine::reach(address).await?;
     if client.connection().leads_to_router() {
         return Engine::ask(name, client).await.map(Answer::Engine);
     }

@@ -3,14 +3,15 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use procall::{Client, Error, ErrorCode, Registration, surroundings};
-use procall_engine::{MethodRow, PeerName, PeerRow};
+use procall::{Client, ConnectOptions, Error, ErrorCode, Finder, Registration, surroundings};
+use procall_engine::{MethodRow, PeerName, PeerRow, ServiceRow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::directory::{Service, Through};
 use crate::exit;
 use crate::failure::Failure;
+use crate::workers::WorkerRow;
 
 /// How long an engine may take to answer what it has at hand.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,12 +26,22 @@ pub(crate) struct Engine {
     /// Everybody who is connected, but for this command.
     pub(crate) peers: Vec<PeerRow>,
     pub(crate) methods: Vec<MethodRow>,
+    /// Services that it starts itself.
+    pub(crate) started: Vec<ServiceRow>,
 }
 
 /// The address or name that was given, or what `PROCALL_ENGINE` says.
 pub(crate) fn named(at: Option<&str>) -> Option<String> {
     let variable = || std::env::var(surroundings::ENGINE).ok().filter(|target| !target.is_empty());
     at.map(str::to_owned).or_else(variable)
+}
+
+/// Connects to whoever listens there now. An engine that `PROCALL_ENGINE` names is shown the token of `PROCALL_ENGINE_TOKEN_FILE`.
+pub(crate) async fn reach(target: &str) -> Result<Client, Error> {
+    let mut finder = Finder::new(target, Duration::ZERO);
+    let link = finder.wait(&mut || false)?;
+    let options = ConnectOptions { token: finder.token()?, ..ConnectOptions::default() };
+    Client::over_with(link, options).await
 }
 
 /// The process at the other side, as the kernel knows it, or as it says itself.
@@ -47,8 +58,43 @@ impl Engine {
         let mut peers: Vec<PeerRow> = client.call("procall.engine.peers", ()).await?;
         peers.retain(|peer| this.as_ref().is_none_or(|this| this.id != peer.id));
         let methods: Vec<MethodRow> = client.call("procall.engine.list", ()).await?;
+        let started = match client.call("procall.engine.services", ()).await {
+            // An older engine starts nothing, and one may be allowed to see peers only.
+            Err(error)
+                if matches!(error.code(), ErrorCode::NotFound | ErrorCode::PermissionDenied) =>
+            {
+                Vec::new()
+            }
+            told => told?,
+        };
         let pid = process(&client);
-        Ok(Self { name: name.to_owned(), client, pid, peers, methods })
+        Ok(Self { name: name.to_owned(), client, pid, peers, methods, started })
+    }
+
+    /// The workers of the services that it starts; one that has none now has a row of its own.
+    pub(crate) fn workers(&self) -> Vec<WorkerRow> {
+        let rows = |service: &ServiceRow| {
+            if !service.workers.is_empty() {
+                return service.workers.clone();
+            }
+            let reason = Some(service.reason.clone()).filter(|reason| !reason.is_empty());
+            vec![WorkerRow {
+                name: service.name.clone(),
+                service: service.name.clone(),
+                state: service.state.clone(),
+                reason,
+                ..WorkerRow::default()
+            }]
+        };
+        self.started.iter().flat_map(rows).collect()
+    }
+
+    /// Whether a name is that of a service that it starts, or of a worker of one.
+    pub(crate) fn starts(&self, target: &str) -> bool {
+        let named = |service: &ServiceRow| {
+            service.name == target || service.workers.iter().any(|worker| worker.name == target)
+        };
+        self.started.iter().any(named)
     }
 
     /// The services it knows, those included that are away.
@@ -93,10 +139,9 @@ impl Engine {
 /// The engine at an address, or that of `PROCALL_ENGINE`, or that of the runtime directory.
 pub(crate) async fn connect(at: Option<&str>) -> Result<Client, Failure> {
     let target = named(at).unwrap_or_else(|| surroundings::ENGINE_NAME.to_owned());
-    let address = surroundings::resolve(&target)?.to_string();
-    let greeted = async { Client::over(procall::open(&address)?).await };
+    let address = address(&target)?;
     let client =
-        match tokio::time::timeout(PATIENCE, greeted).await {
+        match tokio::time::timeout(PATIENCE, reach(&address)).await {
             Ok(Ok(client)) => client,
             Ok(Err(error)) if error.code() == ErrorCode::NoWorker => return Err(absent(&target)),
             Ok(Err(error)) => return Err(error.into()),
@@ -114,6 +159,12 @@ pub(crate) async fn connect(at: Option<&str>) -> Result<Client, Failure> {
             "give the address of a procall serve, or leave it out for the one that runs here",
         )),
     }
+}
+
+/// Where a target is, in the very words in which it was given if that is an address.
+pub(crate) fn address(target: &str) -> Result<String, Error> {
+    let address = surroundings::resolve(target)?;
+    Ok(if target.contains(':') { target.to_owned() } else { address.to_string() })
 }
 
 fn absent(target: &str) -> Failure {

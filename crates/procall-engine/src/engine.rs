@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 use procall::transport::{Address, Link, LinkOptions, PeerCredentials, mem};
 use procall::{
     Client, Connection, Error, ErrorCode, Heartbeat, Listener, Metrics, RawService, Side,
-    surroundings,
+    TlsServing, surroundings,
 };
 use procall_pool::OutputLine;
 use tokio::task::JoinHandle;
 
 use crate::activation::{Activation, ServiceNews, ServiceSpec, Watch};
 use crate::core::Core;
-use crate::facts::{Facts, Speaks};
+use crate::facts::{Facts, INSIDE, Speaks};
 use crate::gateway::Host;
 use crate::gateway::http::{Bound, HttpServer, Token as HttpToken};
+use crate::gateway::json::Counters as JsonCounters;
 use crate::record::{CallRecord, OnCall};
 use crate::rights::Rights;
 use crate::settings::{Policy, Settings};
@@ -33,6 +34,7 @@ pub const NAME: &str = "engine";
 #[must_use = "an engine listens once it is started"]
 pub struct EngineBuilder {
     listen: Vec<Address>,
+    tls: Option<TlsServing>,
     settings: Settings,
     tokens: Vec<Token>,
     guests: Option<Rights>,
@@ -52,12 +54,37 @@ impl EngineBuilder {
     pub const DRAIN: Duration = crate::settings::DRAIN;
     /// Longest message of a peer that speaks JSON in bytes, 64 MiB; a longer one ends its connection.
     pub const MAX_JSON: usize = accept::MAX_JSON;
+    /// Notifications that wait for a peer that speaks JSON, 256; the next one is dropped and counted.
+    pub const JSON_NOTIFICATIONS: usize = crate::gateway::json::MAX_NOTIFICATIONS;
+    /// Calls whose spans wait to be sent, 4,096; those of further ones are dropped and counted.
+    pub const SPANS: usize = crate::spans::WAITING;
     /// How long a peer may take to send its first message, 5 s; then its connection ends.
     pub const GREETING: Duration = accept::GREETING;
 
     /// Listens there, beside what was named before. Without any, it listens as `engine` in the runtime directory only.
     pub fn listen(mut self, address: Address) -> Self {
         self.listen.push(address);
+        self
+    }
+
+    /// Who the engine is where it listens for TLS: at addresses such as `tls:0.0.0.0:8443`, and over [`https`](Self::https). Without it, what
+    /// [`TlsServing::of_environment`] says.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use procall::TlsServing;
+    /// use procall_engine::{Engine, Rights};
+    ///
+    /// let tls = TlsServing { cert: "engine.pem".into(), key: "engine.key".into(), client_ca: None };
+    /// let engine = Engine::builder()
+    ///     .listen("tls:0.0.0.0:8443".parse()?)
+    ///     .tls(tls)
+    ///     .token("ci", "8e1f0c7a5b2d4936", Rights::none().call("math.*"))
+    ///     .start()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn tls(mut self, serving: TlsServing) -> Self {
+        self.tls = Some(serving);
         self
     }
 
@@ -118,7 +145,7 @@ impl EngineBuilder {
 
     /// Lets peers in that show this secret, and allows them these things. Its name is for people, in lists and errors.
     ///
-    /// Once there is any token, a peer over TCP, native or JSON, must show one; processes of the engine's own user on a Unix socket need none.
+    /// Once there is any token, a peer over TCP or TLS, native or JSON, and a request over HTTP must show one; processes of the engine's own user on a Unix socket need none.
     /// A secret has 16 to 256 bytes; it is in no log, list, error or event.
     ///
     /// ```
@@ -154,11 +181,45 @@ impl EngineBuilder {
         Ok(self)
     }
 
-    /// What peers may do that need no token because there is none: [`Rights::user`] if not said otherwise. The engine's own user on a Unix
-    /// socket may do everything in any case.
+    /// What peers may do that need no token because there is none: [`Rights::user`] if not said otherwise. The engine's own user may do
+    /// everything in any case: on a Unix socket, and over TCP as [`own_user_over_tcp`](Self::own_user_over_tcp) says.
     pub fn guests(mut self, rights: Rights) -> Self {
         self.guests = Some(rights);
         self
+    }
+
+    /// Whether peers over TCP on this machine whose socket belongs to the engine's own user may do everything, as on a Unix socket, where there
+    /// are no tokens; they may, if not said otherwise. The list of sockets of the kernel (`/proc/net/tcp`) is looked through once for each, and
+    /// one that is not found there is a guest. Say no where something of your own user lets others in through that port: a proxy, or a tunnel.
+    ///
+    /// ```
+    /// let builder = procall_engine::Engine::builder().own_user_over_tcp(false);
+    /// # drop(builder);
+    /// ```
+    pub fn own_user_over_tcp(mut self, counts: bool) -> Self {
+        self.settings.own_over_tcp = counts;
+        self
+    }
+
+    /// Sends two spans of every call to the collector of traces there, by OTLP over HTTP: such as `http://127.0.0.1:4318`. None are sent if not
+    /// said.
+    ///
+    /// They are children of the span that a call brings in its metadata `traceparent`, unless its caller wants none (`-00`); a call without
+    /// one begins a trace. Workers are given the second one as their parent. Spans are sent by a task of its own, 512 calls at once; when more
+    /// than 4,096 wait, they are dropped and counted.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT for what is no URL that begins with `http://`.
+    ///
+    /// ```
+    /// let builder = procall_engine::Engine::builder().otlp("http://127.0.0.1:4318")?;
+    /// # drop(builder);
+    /// # Ok::<(), procall::Error>(())
+    /// ```
+    pub fn otlp(mut self, endpoint: &str) -> Result<Self, Error> {
+        self.settings.otlp = Some(endpoint.parse()?);
+        Ok(self)
     }
 
     /// Answers HTTP and WebSocket there too; port 0 takes any that is free. Not at all if not said.
@@ -178,6 +239,14 @@ impl EngineBuilder {
     /// ```
     pub fn http(mut self, address: SocketAddr) -> Self {
         self.settings.http.address = Some(address);
+        self.settings.http.secure = false;
+        self
+    }
+
+    /// The same over TLS, instead of [`http`](Self::http); see [`tls`](Self::tls).
+    pub fn https(mut self, address: SocketAddr) -> Self {
+        self.settings.http.address = Some(address);
+        self.settings.http.secure = true;
         self
     }
 
@@ -193,7 +262,8 @@ impl EngineBuilder {
         self
     }
 
-    /// HTTP requests must bring this token, as `Authorization: Bearer TOKEN`; none if not said.
+    /// HTTP requests must bring this token, as `Authorization: Bearer TOKEN`, or one of [`token`](Self::token); none if not said. Whoever brings
+    /// this one may do what [`guests`](Self::guests) may.
     pub fn http_token(mut self, token: impl AsRef<str>) -> Self {
         self.settings.http.token = Some(HttpToken::new(token.as_ref()));
         self
@@ -271,7 +341,7 @@ impl EngineBuilder {
     /// UNAVAILABLE when HTTP cannot be answered where it was asked for, and what [`Listener::bind`] says otherwise.
     /// Besides, what [`state`](Self::state) says, and INVALID_ARGUMENT for services that cannot be.
     pub fn start(self) -> Result<Engine, Error> {
-        let Self { mut listen, settings, tokens, guests, state, services, watch } = self;
+        let Self { mut listen, tls, settings, tokens, guests, state, services, watch } = self;
         let doors = Doors::new(tokens, guests.unwrap_or_else(Rights::user))?;
         for (at, service) in services.iter().enumerate() {
             service.check()?;
@@ -285,10 +355,13 @@ impl EngineBuilder {
         if listen.is_empty() {
             listen.push(surroundings::address_of(NAME)?);
         }
-        let listeners: Vec<Listener> =
-            listen.iter().map(Listener::bind).collect::<Result<_, _>>()?;
+        let bind = |address| match &tls {
+            Some(tls) => Listener::bind_secured(address, tls),
+            None => Listener::bind(address),
+        };
+        let listeners: Vec<Listener> = listen.iter().map(bind).collect::<Result<_, _>>()?;
         let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
-        let http = Bound::bind(settings.http.clone())?;
+        let http = Bound::bind(settings.http.clone(), tls.as_ref())?;
         let (memory, mut warnings) = match &state {
             Some(directory) => {
                 let (memory, warnings) = Memory::open(directory)?;
@@ -386,6 +459,13 @@ impl Engine {
         self.http.as_ref().map(HttpServer::address)
     }
 
+    /// The same with what goes before it: `http://127.0.0.1:8081`, or `https://127.0.0.1:8081`.
+    pub fn http_url(&self) -> Option<String> {
+        let http = self.http.as_ref()?;
+        let scheme = if http.is_secure() { "https" } else { "http" };
+        Some(format!("{scheme}://{}", http.address()))
+    }
+
     /// What is to be known of how it started: that its state was damaged, for one.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -401,7 +481,7 @@ impl Engine {
         let (near, far) = pair()?;
         let facts = Facts {
             speaks: Speaks::Native,
-            address: own::INSIDE.to_owned(),
+            address: INSIDE.to_owned(),
             credentials: None,
             hears_broadcasts: false,
             pass: Some(Pass::full()),
@@ -457,6 +537,9 @@ impl Engine {
             // All calls are over; what remains is to send the answers.
             http.stop(HTTP_GOODBYE).await;
         }
+        if let Some(exporter) = &core.exporter {
+            exporter.stop().await;
+        }
         if core.memory.is_some() {
             // It waits for the disk. Its panic was told already.
             let _ =
@@ -482,7 +565,10 @@ impl Host for Arc<Core> {
     fn attach(&self, facts: Facts, service: Arc<dyn RawService>) -> Result<Connection, Error> {
         let (near, far) = pair()?;
         self.join(far, Side::Acceptor, facts)?;
-        procall::serve_raw(near, Side::Initiator, procall::Config::default(), service)
+        let connection =
+            procall::serve_raw(near, Side::Initiator, procall::Config::default(), service)?;
+        connection.measure(self.inside.clone());
+        Ok(connection)
     }
 
     fn authenticate(
@@ -491,5 +577,9 @@ impl Host for Arc<Core> {
         token: Option<&[u8]>,
     ) -> Result<Pass, Error> {
         self.doors.admit(credentials, token)
+    }
+
+    fn strayed(&self, more: JsonCounters) {
+        self.strays.add(more);
     }
 }

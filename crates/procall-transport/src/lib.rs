@@ -1,7 +1,7 @@
 //! Moves whole messages between two processes, and knows nothing of calls.
 //!
 //! A [`Link`] carries messages between two peers and never waits; [`readiness`] is where its owner waits.
-//! Three transports implement it: [`mem`] (in process), [`unix`] (one machine) and [`tcp`].
+//! Four transports implement it: [`mem`] (in process), [`unix`] (one machine), [`tcp`], and with the feature of that name `tls`.
 //! There are no threads in here, no runtime and no clock.
 //!
 //! ```
@@ -45,10 +45,13 @@ mod link;
 
 mod address;
 mod buffer;
+mod secrecy;
 mod stream;
 
 pub mod mem;
 pub mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod unix;
 
 pub mod fd;
@@ -56,3 +59,4 @@ pub mod readiness;
 
 pub use address::{Address, AddressError, connect};
 pub use link::{Link, LinkError, LinkInfo, LinkOptions, PeerCredentials};
+pub use secrecy::{TlsError, TlsSetupError};

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 
+use crate::TlsError;
+
 /// A link carries whole messages between two peers and never waits.
 ///
 /// The contract; `tests/contract/` checks every bullet on every transport, in the same words:
@@ -22,6 +24,7 @@ use std::os::fd::BorrowedFd;
 /// - Errors are sticky: after one, every later call gives an error of the same kind.
 /// - `close` is idempotent, and the peer sees `Closed`.
 /// - Memory grows only as bytes arrive, and shrinks again after large messages.
+/// - A link that gives `edges` tells of each arrival and of end of file there; `wants_room` says when readiness is needed beside it.
 ///
 /// `None` from [`receive`](Self::receive) is the invitation to wait on [`readiness`](Self::readiness), not a proof of emptiness:
 /// something may have arrived since the link last looked, and then readiness fires.
@@ -90,6 +93,21 @@ pub trait Link: Send + fmt::Debug {
     /// It speaks for what lies in the kernel: call `receive` until it says `None` before waiting here.
     fn readiness(&self) -> BorrowedFd<'_>;
 
+    /// The socket below, for a waiter that is told of edges (`EPOLLET`): each arrival is one, end of file another, or a flag on the one before.
+    /// It costs such a waiter less than [`readiness`](Self::readiness), which watches that same socket.
+    ///
+    /// Nobody is told here of room to send: while [`wants_room`](Self::wants_room), wait on `readiness` too. A link that is more than what lies
+    /// in one socket gives nothing, as the default.
+    fn edges(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Whether bytes are unsent for want of room, so that [`readiness`](Self::readiness) also fires when there is some. By default false, which
+    /// is the truth where [`edges`](Self::edges) gives nothing: nobody asks there.
+    fn wants_room(&self) -> bool {
+        false
+    }
+
     /// Closes our side at once: the peer sees end of file after what was flushed; what was not flushed is lost.
     ///
     /// Dropping a link without this only closes its descriptors, so that a forked copy cannot hang up for its parent.
@@ -108,7 +126,7 @@ pub trait Link: Send + fmt::Debug {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkInfo {
-    /// The kind of link: `"mem"`, `"unix"`, `"tcp"`, or the name of your own.
+    /// The kind of link: `"mem"`, `"unix"`, `"tcp"`, `"tls"`, or the name of your own.
     pub transport: &'static str,
     /// The largest message, in bytes, that this link sends or accepts.
     pub max_message: usize,
@@ -197,6 +215,9 @@ pub enum LinkError {
     /// A message of length zero, which no message can have.
     #[error("a message of zero bytes")]
     Empty,
+    /// TLS was to be spoken, and cannot.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
     /// The kernel refused.
     #[error("the link failed: {0}")]
     Io(#[from] io::Error),
@@ -220,6 +241,7 @@ impl LinkError {
             Self::Truncated => Self::Truncated,
             Self::TooLarge { len, max } => Self::TooLarge { len: *len, max: *max },
             Self::Empty => Self::Empty,
+            Self::Tls(error) => Self::Tls(error.clone()),
             Self::Io(error) => Self::Io(match error.raw_os_error() {
                 Some(number) => io::Error::from_raw_os_error(number),
                 None => io::Error::new(error.kind(), error.to_string()),

@@ -7,13 +7,13 @@ use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
-use crate::buffer::{GULP, Inbox, Outbox};
+use crate::buffer::{GULP, Inbox, Outbox, aside};
 use crate::readiness::Readiness;
-use crate::{LinkError, LinkInfo, LinkOptions};
+use crate::{LinkError, LinkInfo, LinkOptions, TlsError};
 
 /// How much unread input [`StreamLink::close`] throws away. A socket closed with unread input makes TCP send a reset, and a reset
 /// makes the peer lose what we had flushed; a peer that still sends more than this has to live with that.
-const MAX_DISCARDED: usize = 1 << 20;
+pub(crate) const MAX_DISCARDED: usize = 1 << 20;
 
 /// Messages with a length prefix over one stream socket.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct StreamLink {
     /// The last read was short, so the kernel had no more: the next look is left to level-triggered readiness, instead of an extra
     /// read that only says "nothing".
     drained: bool,
+    /// No whole message has come yet.
+    strange: bool,
     /// What ended sending only.
     mute: Option<LinkError>,
     /// What ended the link.
@@ -42,6 +44,7 @@ impl StreamLink {
             outbox: Outbox::new(options),
             info,
             drained: false,
+            strange: true,
             mute: None,
             dead: None,
         })
@@ -88,9 +91,15 @@ impl StreamLink {
         }
         loop {
             match self.inbox.take() {
-                Ok(Some(at)) => return Ok(Some(self.inbox.message(at))),
+                Ok(Some(at)) => {
+                    self.strange = false;
+                    return Ok(Some(self.inbox.message(at)));
+                }
                 Ok(None) => {}
-                Err(error) => return Err(self.die(error)),
+                Err(error) => {
+                    let error = if self.strange { seen_through(error) } else { error };
+                    return Err(self.die(error));
+                }
             }
             if std::mem::take(&mut self.drained) {
                 return Ok(None);
@@ -117,6 +126,10 @@ impl StreamLink {
 
     pub(crate) fn readiness(&self) -> BorrowedFd<'_> {
         self.readiness.as_fd()
+    }
+
+    pub(crate) fn wants_room(&self) -> bool {
+        self.readiness.wants_room()
     }
 
     pub(crate) fn close(&mut self) {
@@ -160,21 +173,18 @@ impl StreamLink {
 
     /// One read into the inbox: how many bytes, 0 at end of file, `None` when nothing is there.
     fn read(&mut self) -> io::Result<Option<usize>> {
-        let spare = self.inbox.spare();
-        let room = spare.capacity() - spare.len();
-        loop {
-            match recv(&self.socket, spare_capacity(spare), RecvFlags::DONTWAIT) {
-                Ok((read, _)) => {
-                    self.drained = read > 0 && read < room;
-                    return Ok(Some(read));
-                }
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(Errno::INTR) => {}
-                // The peer went without reading all that we sent: for what it sent to us, this is the end of file.
-                Err(Errno::CONNRESET | Errno::PIPE) => return Ok(Some(0)),
-                Err(error) => return Err(error.into()),
+        let Self { socket, inbox, drained, .. } = self;
+        if inbox.is_little() {
+            let read = aside(|buffer| {
+                let read = read_into(socket.as_fd(), buffer, drained)?;
+                inbox.put(buffer);
+                Ok(read)
+            });
+            if let Some(read) = read {
+                return read;
             }
         }
+        read_into(socket.as_fd(), inbox.spare(), drained)
     }
 
     /// No more sending, while what the peer sent before it went can still be received.
@@ -201,6 +211,40 @@ impl StreamLink {
                 return;
             }
         }
+    }
+}
+
+/// One read into the room of a buffer, and whether it took all there was.
+fn read_into(
+    socket: BorrowedFd<'_>,
+    buffer: &mut Vec<u8>,
+    drained: &mut bool,
+) -> io::Result<Option<usize>> {
+    let room = buffer.capacity() - buffer.len();
+    loop {
+        match recv(socket, spare_capacity(buffer), RecvFlags::DONTWAIT) {
+            Ok((read, _)) => {
+                *drained = read > 0 && read < room;
+                return Ok(Some(read));
+            }
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(Errno::INTR) => {}
+            // The peer went without reading all that we sent: for what it sent to us, this is the end of file.
+            Err(Errno::CONNRESET | Errno::PIPE) => return Ok(Some(0)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// What a refused length really is when it is the first thing that is said: the head of a record of TLS is a length of more than 335 MiB.
+fn seen_through(error: LinkError) -> LinkError {
+    /// An alert, and a handshake; behind each the version.
+    const HEADS: [u64; 2] = [0x15_03, 0x16_03];
+    match error {
+        LinkError::TooLarge { len, .. } if HEADS.contains(&(len >> 16)) => {
+            LinkError::Tls(TlsError::PeerSpeaksTls)
+        }
+        error => error,
     }
 }
 
@@ -234,6 +278,14 @@ macro_rules! stream_link {
 
             fn readiness(&self) -> std::os::fd::BorrowedFd<'_> {
                 self.stream.readiness()
+            }
+
+            fn edges(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+                Some(self.stream.socket())
+            }
+
+            fn wants_room(&self) -> bool {
+                self.stream.wants_room()
             }
 
             fn close(&mut self) {

@@ -52,12 +52,7 @@ impl TcpLink {
     /// [`io::ErrorKind::TimedOut`] after that time, [`io::ErrorKind::ConnectionRefused`] when nobody listens, or what else the
     /// kernel says.
     pub fn connect(address: SocketAddr, options: &LinkOptions) -> io::Result<Self> {
-        let dial = TcpDial::start(address)?;
-        wait_for(&dial, CONNECT)?;
-        dial.finish(options)?.ok_or_else(|| {
-            let text = format!("{address} did not answer within {} s", CONNECT.as_secs());
-            io::Error::new(io::ErrorKind::TimedOut, text)
-        })
+        Self::from_fd(connected(address)?, options)
     }
 
     /// A link over a connected TCP socket, blocking or not: the link never waits either way, and leaves the mode as it is.
@@ -66,10 +61,7 @@ impl TcpLink {
     ///
     /// When it is not a connected TCP socket, or the process is out of descriptors.
     pub fn from_fd(socket: OwnedFd, options: &LinkOptions) -> io::Result<Self> {
-        set_tcp_nodelay(&socket, true)?;
-        fd::set_notsent_lowat(socket.as_fd(), NOT_SENT)?;
-        let peer = getpeername(&socket)?.ok_or(io::ErrorKind::NotConnected)?;
-        let peer = SocketAddr::try_from(peer)?;
+        let peer = prepare(&socket)?;
         let info =
             LinkInfo::new("tcp", options.message_limit()).with_address(format!("tcp:{peer}"));
         Ok(Self { stream: StreamLink::new(socket, info, options)? })
@@ -117,6 +109,10 @@ impl TcpDial {
     ///
     /// [`io::ErrorKind::ConnectionRefused`] when nobody listens, or what else the kernel says.
     pub fn finish(&self, options: &LinkOptions) -> io::Result<Option<TcpLink>> {
+        self.finish_socket()?.map(|socket| TcpLink::from_fd(socket, options)).transpose()
+    }
+
+    pub(crate) fn finish_socket(&self) -> io::Result<Option<OwnedFd>> {
         let mut fds = [PollFd::new(&self.socket, PollFlags::OUT)];
         match poll(&mut fds, Some(&Timespec::default())) {
             Ok(0) | Err(Errno::INTR) => return Ok(None),
@@ -129,7 +125,7 @@ impl TcpDial {
         if local_addr(&self.socket)? == self.address {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
-        TcpLink::from_fd(self.socket.try_clone()?, options).map(Some)
+        self.socket.try_clone().map(Some)
     }
 }
 
@@ -169,6 +165,14 @@ impl TcpListener {
     /// What the kernel says, in particular "too many open files". The peer then waits on in the queue, or, when only the link's second
     /// descriptor was missing, is hung up on; the listener stays usable, and readable.
     pub fn accept(&self, options: &LinkOptions) -> io::Result<Option<TcpLink>> {
+        self.accept_as(|socket| TcpLink::from_fd(socket, options))
+    }
+
+    /// The same, with what `link` makes of the socket.
+    pub(crate) fn accept_as<L>(
+        &self,
+        link: impl Fn(OwnedFd) -> io::Result<L>,
+    ) -> io::Result<Option<L>> {
         loop {
             let socket = match accept_with(&self.socket, SocketFlags::CLOEXEC) {
                 Ok(socket) => socket,
@@ -176,7 +180,7 @@ impl TcpListener {
                 Err(Errno::INTR | Errno::CONNABORTED) => continue,
                 Err(error) => return Err(error.into()),
             };
-            match TcpLink::from_fd(socket, options) {
+            match link(socket) {
                 // Gone before it was accepted: the next one, please.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
                 link => return link.map(Some),
@@ -198,6 +202,24 @@ impl AsFd for TcpListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Sets a connected socket up as every link over TCP wants it; who is at the other end.
+pub(crate) fn prepare(socket: &OwnedFd) -> io::Result<SocketAddr> {
+    set_tcp_nodelay(socket, true)?;
+    fd::set_notsent_lowat(socket.as_fd(), NOT_SENT)?;
+    let peer = getpeername(socket)?.ok_or(io::ErrorKind::NotConnected)?;
+    Ok(SocketAddr::try_from(peer)?)
+}
+
+/// Connects, and waits for the other side.
+pub(crate) fn connected(address: SocketAddr) -> io::Result<OwnedFd> {
+    let dial = TcpDial::start(address)?;
+    wait_for(&dial, CONNECT)?;
+    dial.finish_socket()?.ok_or_else(|| {
+        let text = format!("{address} did not answer within {} s", CONNECT.as_secs());
+        io::Error::new(io::ErrorKind::TimedOut, text)
+    })
 }
 
 fn new_socket(address: SocketAddr) -> io::Result<OwnedFd> {

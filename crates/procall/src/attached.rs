@@ -12,6 +12,7 @@ use crate::driver;
 use crate::error::Error;
 use crate::server::drain;
 use crate::service::Dispatcher;
+use crate::tls::TlsFiles;
 
 /// A service that an engine routes calls to: it connects, registers, and does so again whenever the engine went away and is back.
 pub(crate) struct Attached {
@@ -20,28 +21,36 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    /// Registers with the engine at an address or under a name; the worker would be called `name`.
+    /// Registers with the engine at an address or under a name; the worker would be called `name`, and recognised by `id`.
     ///
     /// # Errors
     ///
     /// Those of [`Attachment::poll_connection`].
     pub(crate) async fn start(
         engine: &str,
-        name: String,
+        (name, id): (String, String),
         token: Option<Vec<u8>>,
+        tls: TlsFiles,
         dispatcher: Arc<Dispatcher>,
         patience: Duration,
     ) -> Result<Self, Error> {
         let registration = Arc::new(dispatcher.registration().clone());
         let runtime = tokio::runtime::Handle::current();
-        let config = Config { token, ..dispatcher.config(&name) };
+        let config = Config { token, id, ..dispatcher.config(&name) };
         let connect = move |link, config| {
             let _runtime = runtime.enter();
             let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox)?;
             driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;
             Ok(connection)
         };
-        let place = Attachment::begin(engine, patience, registration, config, Box::new(connect))?;
+        let place = Attachment::begin_secured(
+            engine,
+            tls,
+            patience,
+            registration,
+            config,
+            Box::new(connect),
+        )?;
         let connection = poll_fn(|cx| place.poll_connection(cx.waker())).await?;
         Ok(Self { place, connection })
     }

@@ -15,6 +15,7 @@ use crate::pauses::Pauses;
 use crate::redial::Connect;
 use crate::registration::Registration;
 use crate::surroundings;
+use crate::tls::TlsFiles;
 
 /// How long a wait goes on before it looks for an interrupt.
 const SLICE: Duration = Duration::from_millis(100);
@@ -52,6 +53,7 @@ pub struct Attachment {
 
 struct Shared {
     engine: String,
+    tls: TlsFiles,
     registration: Arc<Registration>,
     config: Config,
     connect: Box<Connect>,
@@ -77,14 +79,32 @@ impl Attachment {
     /// Begins to look for the engine at an address or under a name; the first search goes on for `patience`.
     ///
     /// `connect` makes a serving connection of a link; `config.name` is what the worker wants to be called, which is the engine's choice when
-    /// it is empty or the service's own name.
+    /// it is empty or the service's own name, and `config.id` by what an engine with a state recognises it: see
+    /// [`surroundings::identity`].
     ///
     /// # Errors
     ///
-    /// INTERNAL when the system gives no thread; PERMISSION_DENIED and INVALID_ARGUMENT when the token of `PROCALL_ENGINE_TOKEN_FILE` cannot be
+    /// INTERNAL when the system gives no thread; INVALID_ARGUMENT for an id that cannot be one; PERMISSION_DENIED and INVALID_ARGUMENT when the token of `PROCALL_ENGINE_TOKEN_FILE` cannot be
     /// used. Without that variable, `config.token` is shown, or none. What the engine says comes with [`poll_connection`](Self::poll_connection).
     pub fn begin(
         engine: &str,
+        patience: Duration,
+        registration: Arc<Registration>,
+        config: Config,
+        connect: Box<Connect>,
+    ) -> Result<Self, Error> {
+        let tls = TlsFiles::default();
+        Self::begin_secured(engine, tls, patience, registration, config, connect)
+    }
+
+    /// The same with files of the caller's own for an engine over TLS, instead of those of the environment.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`begin`](Self::begin).
+    pub fn begin_secured(
+        engine: &str,
+        tls: TlsFiles,
         patience: Duration,
         registration: Arc<Registration>,
         config: Config,
@@ -95,10 +115,12 @@ impl Attachment {
             Some(token) => Some(token),
             None => surroundings::engine_token()?,
         };
-        let config = Config { token, ..config };
+        let id = surroundings::identity(&config.id, &registration.name)?;
+        let config = Config { token, id, ..config };
         let state = State { looking: true, ..State::default() };
         let shared = Arc::new(Shared {
             engine: engine.to_owned(),
+            tls,
             registration,
             config,
             connect,
@@ -253,7 +275,8 @@ impl Shared {
 
     fn register(&self, patience: Duration) -> Result<Connection, Error> {
         let mut closed = || self.lock().closed;
-        let link = Finder::of_engine(&self.engine, patience).wait(&mut closed)?;
+        let finder = Finder::of_engine(&self.engine, patience);
+        let link = finder.secured(self.tls.clone()).wait(&mut closed)?;
         let registration = Some(&*self.registration);
         greet(&self.connect, link, self.config.clone(), registration, &mut closed)
     }

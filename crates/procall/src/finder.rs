@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +18,9 @@ use crate::error::Error;
 use crate::runtime_dir::{Place, socket_in};
 use crate::service::similar;
 use crate::surroundings;
+use crate::tls::TlsFiles;
+#[cfg(feature = "tls")]
+use crate::tls::dial::SecureDial;
 
 /// Pauses between two looks grow from here ...
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -66,13 +70,43 @@ pub struct Finder {
     limit: Option<Duration>,
     since: Instant,
     pause: Duration,
-    dial: Option<(TcpDial, Instant)>,
+    dial: Option<(Dial, Instant)>,
+    tls: TlsFiles,
     /// The engine that is asked for the service, where one was named.
     engine: Option<String>,
     /// It is an engine that is looked for.
     for_engine: bool,
     /// The link that was found leads to an engine.
     through_engine: bool,
+}
+
+/// A connection on its way.
+#[derive(Debug)]
+enum Dial {
+    Plain(TcpDial),
+    #[cfg(feature = "tls")]
+    Secure(Box<SecureDial>),
+}
+
+impl Dial {
+    fn finish(&mut self) -> std::io::Result<Option<Box<dyn Link>>> {
+        match self {
+            Self::Plain(dial) => {
+                Ok(dial.finish(&LinkOptions::default())?.map(|link| Box::new(link) as _))
+            }
+            #[cfg(feature = "tls")]
+            Self::Secure(dial) => dial.finish(),
+        }
+    }
+
+    /// What becomes writable when there is something to tell, if anything does.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Plain(dial) => Some(dial.as_fd()),
+            #[cfg(feature = "tls")]
+            Self::Secure(dial) => dial.descriptor(),
+        }
+    }
 }
 
 /// Why nobody is there yet.
@@ -101,6 +135,7 @@ impl Finder {
             since: Instant::now(),
             pause: FIRST_PAUSE,
             dial: None,
+            tls: TlsFiles::default(),
             engine: std::env::var(surroundings::ENGINE).ok().filter(|engine| !engine.is_empty()),
             for_engine: false,
             through_engine: false,
@@ -116,6 +151,13 @@ impl Finder {
     #[must_use]
     pub fn through(mut self, engine: &str) -> Self {
         self.engine = Some(engine.to_owned());
+        self
+    }
+
+    /// How to check whoever is found over TLS, and what to show of oneself; see [`TlsFiles`].
+    #[must_use]
+    pub fn secured(mut self, tls: TlsFiles) -> Self {
+        self.tls = tls;
         self
     }
 
@@ -157,8 +199,8 @@ impl Finder {
     }
 
     /// Where to look for it again.
-    pub(crate) fn place(&self) -> (String, Option<String>) {
-        (self.target.clone(), self.engine.clone())
+    pub(crate) fn place(&self) -> (String, Option<String>, TlsFiles) {
+        (self.target.clone(), self.engine.clone(), self.tls.clone())
     }
 
     /// One look: the link, or `None` when nobody is there yet and there is patience left.
@@ -209,8 +251,9 @@ impl Finder {
             }
             let pause = Timespec::try_from(self.pause()).unwrap_or_default();
             // A signal ends it early, which is what it is used for; nothing else can go wrong.
-            let _ = match &self.dial {
-                Some((dial, _)) => {
+            let descriptor = self.dial.as_ref().and_then(|(dial, _)| dial.descriptor());
+            let _ = match &descriptor {
+                Some(dial) => {
                     poll(&mut [PollFd::new(dial, PollFlags::OUT)], Some(&pause)).map(|_| ())
                 }
                 None => poll(&mut [], Some(&pause)).map(|_| ()),
@@ -275,7 +318,10 @@ impl Finder {
     fn look(&mut self, address: &Address, place: Option<&Place>) -> Result<Looked, Error> {
         match address {
             Address::Unix(path) => self.look_at_socket(path, place),
-            Address::Tcp(socket) => self.dial(*socket, address),
+            Address::Tcp(socket) => {
+                self.dial(address, |_| Ok(TcpDial::start(*socket).map(Dial::Plain)))
+            }
+            Address::Tls { host, port } => self.dial(address, |tls| secure(host, *port, tls)),
             other => Err(Error::invalid(format!("cannot connect to {other}"))),
         }
     }
@@ -320,15 +366,17 @@ impl Finder {
         Ok(Ok(Box::new(link)))
     }
 
-    fn dial(&mut self, to: std::net::SocketAddr, address: &Address) -> Result<Looked, Error> {
+    fn dial(
+        &mut self,
+        address: &Address,
+        start: impl FnOnce(&TlsFiles) -> Result<std::io::Result<Dial>, Error>,
+    ) -> Result<Looked, Error> {
         let dial = match self.dial.take() {
             Some((dial, since)) => Ok((dial, since)),
-            None => TcpDial::start(to).map(|dial| (dial, Instant::now())),
+            None => start(&self.tls)?.map(|dial| (dial, Instant::now())),
         };
-        let finished =
-            dial.and_then(|(dial, since)| Ok((dial.finish(&LinkOptions::default())?, dial, since)));
-        match finished {
-            Ok((Some(link), ..)) => Ok(Ok(Box::new(link))),
+        match dial.and_then(|(mut dial, since)| Ok((dial.finish()?, dial, since))) {
+            Ok((Some(link), ..)) => Ok(Ok(link)),
             Ok((None, dial, since)) => {
                 self.dial = Some((dial, since));
                 Ok(Err(Absence::Dialling))
@@ -412,6 +460,16 @@ impl Finder {
             Absence::NoDirectory | Absence::Dialling => error,
         }
     }
+}
+
+#[cfg(feature = "tls")]
+fn secure(host: &str, port: u16, tls: &TlsFiles) -> Result<std::io::Result<Dial>, Error> {
+    Ok(Ok(Dial::Secure(Box::new(SecureDial::start(host, port, tls)?))))
+}
+
+#[cfg(not(feature = "tls"))]
+fn secure(_: &str, _: u16, _: &TlsFiles) -> Result<std::io::Result<Dial>, Error> {
+    Err(crate::tls::missing())
 }
 
 type Looked = Result<Box<dyn Link>, Absence>;

@@ -41,6 +41,7 @@ mod server;
 mod service;
 mod stream;
 pub mod surroundings;
+pub mod tls;
 mod value;
 
 pub use attachment::Attachment;
@@ -89,6 +90,7 @@ pub use service::{
 #[cfg(feature = "tokio")]
 pub use service::{Onlooker, Relaying};
 pub use stream::Stream;
+pub use tls::{TlsFiles, TlsServing};
 pub use value::{Element, TypedBuffer, Value};
 
 #[doc = include_str!("service.md")]

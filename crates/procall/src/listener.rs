@@ -1,16 +1,21 @@
 //! Where clients arrive: a socket that listens at an address.
 
 use std::io;
+#[cfg(feature = "tls")]
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use procall_proto::ErrorCode;
 use procall_transport::tcp::TcpListener;
+#[cfg(feature = "tls")]
+use procall_transport::tls::TlsListener;
 use procall_transport::unix::UnixListener;
 use procall_transport::{Address, Link, LinkOptions};
 
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::surroundings::may_call;
+use crate::tls::TlsServing;
 
 /// A socket that listens at an address; it never waits.
 ///
@@ -40,32 +45,62 @@ pub struct Listener {
 enum Socket {
     Unix(UnixListener),
     Tcp(TcpListener),
+    #[cfg(feature = "tls")]
+    Tls(TlsListener),
 }
 
 impl Listener {
-    /// Listens at an address.
+    /// Listens at an address. For TLS, the certificate and key are those that [`TlsServing::of_environment`] names.
     ///
     /// A socket file has a lock file beside it, its name with `.lock` behind it, which is locked for as long as this lives. A socket file
     /// that was left by a process that is gone is replaced; dropping this removes both files.
     ///
     /// # Errors
     ///
-    /// NAME_TAKEN when another listens there, PERMISSION_DENIED and UNAVAILABLE with what the kernel says otherwise.
+    /// NAME_TAKEN when another listens there, PERMISSION_DENIED and UNAVAILABLE with what the kernel says otherwise. For TLS also those of
+    /// [`TlsServing`].
     pub fn bind(address: &Address) -> Result<Self, Error> {
-        let failed = |error: io::Error| {
-            let (code, why) = match error.kind() {
-                io::ErrorKind::PermissionDenied => (ErrorCode::PermissionDenied, error.to_string()),
-                io::ErrorKind::InvalidInput => (ErrorCode::InvalidArgument, error.to_string()),
-                io::ErrorKind::AddrInUse if matches!(address, Address::Tcp(_)) => {
-                    (ErrorCode::NameTaken, "another process listens there already".to_owned())
-                }
-                io::ErrorKind::AddrInUse => {
-                    (ErrorCode::Unavailable, format!("{error}, and is no socket; remove it"))
-                }
-                _ => (ErrorCode::Unavailable, error.to_string()),
-            };
-            Error::new(code, format!("cannot listen at {address}: {why}")).with_source(error)
-        };
+        match address {
+            Address::Tls { .. } => Self::bind_secured(address, &TlsServing::of_environment()?),
+            _ => Self::bind_plain(address),
+        }
+    }
+
+    /// The same for TLS with files of the caller's own, instead of those of the environment; they mean nothing at other addresses.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind`](Self::bind), and INVALID_ARGUMENT for the name of a host: whoever listens does so at an address of this machine.
+    pub fn bind_secured(address: &Address, tls: &TlsServing) -> Result<Self, Error> {
+        match address {
+            Address::Tls { host, port } => Self::bind_tls(host, *port, tls),
+            _ => Self::bind_plain(address),
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn bind_tls(host: &str, port: u16, tls: &TlsServing) -> Result<Self, Error> {
+        let ip: IpAddr = host.parse().map_err(|_| {
+            Error::invalid(format!(
+                "cannot listen at tls:{host}:{port}: give an IP address of this machine instead of a name, such as tls:127.0.0.1:{port}, or tls:0.0.0.0:{port} for all"
+            ))
+        })?;
+        let address = Address::Tls { host: host.to_owned(), port };
+        let failed = |error| refused(&address, error);
+        let listener = TlsListener::bind((ip, port).into(), &tls.load()?).map_err(failed)?;
+        let port = listener.local_addr().map_err(failed)?.port();
+        let address = Address::Tls { host: host.to_owned(), port };
+        let own = rustix::process::geteuid().as_raw();
+        Ok(Self { socket: Socket::Tls(listener), address, own, _lock: None })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn bind_tls(_: &str, _: u16, _: &TlsServing) -> Result<Self, Error> {
+        Err(crate::tls::missing())
+    }
+
+    fn bind_plain(address: &Address) -> Result<Self, Error> {
+        let failed = |error| refused(address, error);
         let own = rustix::process::geteuid().as_raw();
         match address {
             Address::Unix(path) => {
@@ -108,6 +143,8 @@ impl Listener {
                 Ok(None)
             }
             Socket::Tcp(listener) => Ok(listener.accept(options)?.map(|link| Box::new(link) as _)),
+            #[cfg(feature = "tls")]
+            Socket::Tls(listener) => Ok(listener.accept(options)?.map(|link| Box::new(link) as _)),
         }
     }
 }
@@ -117,6 +154,24 @@ impl AsFd for Listener {
         match &self.socket {
             Socket::Unix(listener) => listener.as_fd(),
             Socket::Tcp(listener) => listener.as_fd(),
+            #[cfg(feature = "tls")]
+            Socket::Tls(listener) => listener.as_fd(),
         }
     }
+}
+
+/// What the kernel has against a place to listen.
+fn refused(address: &Address, error: io::Error) -> Error {
+    let (code, why) = match error.kind() {
+        io::ErrorKind::PermissionDenied => (ErrorCode::PermissionDenied, error.to_string()),
+        io::ErrorKind::InvalidInput => (ErrorCode::InvalidArgument, error.to_string()),
+        io::ErrorKind::AddrInUse if !matches!(address, Address::Unix(_)) => {
+            (ErrorCode::NameTaken, "another process listens there already".to_owned())
+        }
+        io::ErrorKind::AddrInUse => {
+            (ErrorCode::Unavailable, format!("{error}, and is no socket; remove it"))
+        }
+        _ => (ErrorCode::Unavailable, error.to_string()),
+    };
+    Error::new(code, format!("cannot listen at {address}: {why}")).with_source(error)
 }

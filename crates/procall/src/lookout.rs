@@ -27,6 +27,9 @@ pub(crate) fn waker<T: Watches>(keeper: &Arc<T>) -> Waker {
     Waker::from(Arc::new(Lookout(Arc::downgrade(keeper))))
 }
 
+/// Only what is used of it costs memory; a handshake of TLS uses more than the rest.
+const STACK: usize = 1 << 20;
+
 /// A thread that looks for the other side.
 ///
 /// # Errors
@@ -35,7 +38,7 @@ pub(crate) fn waker<T: Watches>(keeper: &Arc<T>) -> Waker {
 pub(crate) fn thread(name: &str, look: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     std::thread::Builder::new()
         .name(name.to_owned())
-        .stack_size(256 << 10)
+        .stack_size(STACK)
         .spawn(look)
         .map(|_| ())
         .map_err(|error| {

@@ -19,6 +19,7 @@ use crate::metrics::{Meter, Metrics};
 use crate::pauses::Pauses;
 use crate::registration::Registration;
 use crate::retry::RetryBudgets;
+use crate::tls::TlsFiles;
 
 /// Calls that may wait while there is no connection; then OVERLOADED.
 const MAX_WAITING: usize = 1_024;
@@ -54,6 +55,7 @@ pub struct Redial {
 struct Shared {
     target: String,
     engine: Option<String>,
+    tls: TlsFiles,
     config: Config,
     connect: Box<Connect>,
     meter: Arc<Meter>,
@@ -105,10 +107,11 @@ impl Redial {
             looking: false,
             closed: false,
         };
-        let (target, engine) = finder.place();
+        let (target, engine, tls) = finder.place();
         let shared = Shared {
             target,
             engine,
+            tls,
             config,
             connect,
             meter,
@@ -388,7 +391,7 @@ impl Shared {
     }
 
     fn find(&self) -> Option<Connection> {
-        let mut finder = Finder::new(&self.target, LOOK);
+        let mut finder = Finder::new(&self.target, LOOK).secured(self.tls.clone());
         if let Some(engine) = &self.engine {
             finder = finder.through(engine);
         }

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::listener::Listener;
 use crate::service::{Dispatcher, Service};
 use crate::surroundings;
+use crate::tls::TlsServing;
 
 /// How long calls in flight may take once a service is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -127,9 +128,11 @@ impl Running {
         match place {
             surroundings::Place::Engine { target, patience } => {
                 let name = service.own_name().to_owned();
+                let id = service.identity_given().to_owned();
                 let token = service.engine_token_given();
+                let tls = service.engine_tls_given();
                 let dispatcher = Arc::new(Dispatcher::new(service));
-                Attached::start(&target, name, token, dispatcher, patience)
+                Attached::start(&target, (name, id), token, tls, dispatcher, patience)
                     .await
                     .map(Self::Attached)
             }
@@ -321,6 +324,18 @@ impl Server {
     pub fn bind(address: &Address, service: Service) -> Result<Self, Error> {
         Ok(Self {
             listener: Listener::bind(address)?,
+            dispatcher: Arc::new(Dispatcher::new(service)),
+        })
+    }
+
+    /// The same for TLS with files of the caller's own, instead of those of the environment; see [`Listener::bind_secured`].
+    pub fn bind_secured(
+        address: &Address,
+        tls: &TlsServing,
+        service: Service,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            listener: Listener::bind_secured(address, tls)?,
             dispatcher: Arc::new(Dispatcher::new(service)),
         })
     }

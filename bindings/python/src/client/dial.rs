@@ -1,5 +1,6 @@
 //! From a name or an address to a connection.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -13,6 +14,9 @@ use crate::error;
 use crate::hub::{Hub, Operation, Wait};
 use crate::wait::wait;
 
+/// The authorities to trust over TLS, and the certificate to show with its key: files, or what the environment says.
+type Tls = (Option<PathBuf>, Option<PathBuf>, Option<PathBuf>);
+
 /// Finds the service, connects and waits for the greeting. `None` is patience without end.
 #[pyfunction]
 pub(crate) fn connect(
@@ -21,8 +25,9 @@ pub(crate) fn connect(
     timeout: Option<f64>,
     engine: Option<&str>,
     name: Option<&str>,
+    tls: Tls,
 ) -> PyResult<Caller> {
-    let mut finder = finder(py, target, timeout, engine)?;
+    let mut finder = finder(py, target, timeout, engine, tls)?;
     let config = caller_config(py, name)?;
     let connected = wait(py, |interrupt| {
         let link = finder.wait(interrupt)?;
@@ -98,14 +103,15 @@ impl Found {
 #[pymethods]
 impl Finder {
     #[new]
-    #[pyo3(signature = (target, timeout, engine = None))]
+    #[pyo3(signature = (target, timeout, engine = None, tls = (None, None, None)))]
     fn new(
         py: Python<'_>,
         target: &str,
         timeout: Option<f64>,
         engine: Option<&str>,
+        tls: Tls,
     ) -> PyResult<Self> {
-        Ok(Self { finder: Mutex::new(finder(py, target, timeout, engine)?) })
+        Ok(Self { finder: Mutex::new(finder(py, target, timeout, engine, tls)?) })
     }
 
     /// One look: `None` when nobody is there yet.
@@ -194,6 +200,7 @@ fn finder(
     target: &str,
     timeout: Option<f64>,
     engine: Option<&str>,
+    (ca, cert, key): Tls,
 ) -> PyResult<procall::Finder> {
     let patience = match timeout {
         None => Duration::MAX,
@@ -208,7 +215,8 @@ fn finder(
         }
     };
     let new = || {
-        let finder = procall::Finder::new(target, patience);
+        let tls = procall::TlsFiles { ca, cert, key };
+        let finder = procall::Finder::new(target, patience).secured(tls);
         match engine {
             Some(engine) => finder.through(engine),
             None => finder,

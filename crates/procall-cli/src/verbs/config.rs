@@ -7,6 +7,7 @@ use procall_engine::{Program, ServiceSpec, StartWhen};
 use serde_json::{Map, Value as Json, json};
 
 use crate::failure::Failure;
+use crate::log::Form;
 use crate::output;
 use crate::plain;
 use crate::settings::{Effective, Options, Origin};
@@ -112,12 +113,25 @@ fn rows(effective: &Effective) -> Vec<Row> {
     };
     let listen: Vec<String> = effective.listen.value.iter().map(ToString::to_string).collect();
     engine("listen", json!(listen), &effective.listen.origin);
-    let state = effective.state.value.as_ref().map(|path| path.display().to_string());
-    engine("state", json!(state), &effective.state.origin);
+    for (key, file) in [
+        ("tls_cert", &effective.tls_cert),
+        ("tls_key", &effective.tls_key),
+        ("tls_client_ca", &effective.tls_client_ca),
+        ("state", &effective.state),
+    ] {
+        let path = file.value.as_ref().map(|path| path.display().to_string());
+        engine(key, json!(path), &file.origin);
+    }
     engine("drain", seconds(effective.drain.value), &effective.drain.origin);
     engine("policy", json!(effective.policy.value.name()), &effective.policy.origin);
     engine("queue", json!(effective.queue.value), &effective.queue.origin);
     engine("validate", json!(effective.validate.value), &effective.validate.origin);
+    let log = effective.log.value.map(Form::name);
+    engine("log", json!(log), &effective.log.origin);
+    let level = effective.log_level.value.as_str().to_lowercase();
+    engine("log_level", json!(level), &effective.log_level.origin);
+    let otlp = &effective.otlp_endpoint;
+    engine("otlp_endpoint", json!(otlp.value), &otlp.origin);
     for service in &effective.services {
         let path = effective.config.value.clone().unwrap_or_default();
         let table = format!("service.{}", quoted(&service.spec.name));

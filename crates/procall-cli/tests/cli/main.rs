@@ -11,3 +11,4 @@ mod serving;
 mod settings;
 mod streams;
 mod support;
+mod tls;

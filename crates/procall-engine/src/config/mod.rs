@@ -24,7 +24,20 @@ pub const FILE: &str = "procall.toml";
 /// Longest file that is read, in bytes.
 const MAX_LEN: u64 = 1 << 20;
 const TABLES: &[&str] = &["engine", "service"];
-const ENGINE: &[&str] = &["listen", "state", "drain", "policy", "queue", "validate"];
+const ENGINE: &[&str] = &[
+    "listen",
+    "tls_cert",
+    "tls_key",
+    "tls_client_ca",
+    "state",
+    "drain",
+    "policy",
+    "queue",
+    "validate",
+    "log",
+    "log_level",
+    "otlp_endpoint",
+];
 
 /// A value, and the line where it stands, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +53,12 @@ pub struct Placed<T> {
 pub struct EngineConfig {
     /// Where to listen.
     pub listen: Option<Placed<Vec<Address>>>,
+    /// The certificate for addresses with `tls:`; a full path, as those of the next two.
+    pub tls_cert: Option<Placed<PathBuf>>,
+    /// The key that belongs to it.
+    pub tls_key: Option<Placed<PathBuf>>,
+    /// The authorities of those who may connect.
+    pub tls_client_ca: Option<Placed<PathBuf>>,
     /// The directory of the state; a full path.
     pub state: Option<Placed<PathBuf>>,
     /// How long calls in flight may take when the engine stops.
@@ -50,6 +69,12 @@ pub struct EngineConfig {
     pub queue: Option<Placed<usize>>,
     /// Whether params and results are checked against their schemas.
     pub validate: Option<Placed<bool>>,
+    /// The form of the log; which ones there are, its writer knows.
+    pub log: Option<Placed<String>>,
+    /// The least level of what is in it.
+    pub log_level: Option<Placed<String>>,
+    /// The collector that spans are sent to.
+    pub otlp_endpoint: Option<Placed<String>>,
 }
 
 /// What a `[service.NAME]` says.
@@ -140,6 +165,14 @@ fn read_engine(reader: &mut Reader<'_>, table: &Table<'_>) -> EngineConfig {
                     .and_then(|texts| reader.addresses(value, &texts))
                     .map(|value| Placed { value, line });
             }
+            key @ ("tls_cert" | "tls_key" | "tls_client_ca") => {
+                let file = reader.path(key, value).map(|value| Placed { value, line });
+                *match key {
+                    "tls_cert" => &mut engine.tls_cert,
+                    "tls_key" => &mut engine.tls_key,
+                    _ => &mut engine.tls_client_ca,
+                } = file;
+            }
             "state" => {
                 engine.state = reader.path("state", value).map(|value| Placed { value, line });
             }
@@ -158,6 +191,19 @@ fn read_engine(reader: &mut Reader<'_>, table: &Table<'_>) -> EngineConfig {
             "validate" => {
                 engine.validate =
                     reader.truth("validate", value).map(|value| Placed { value, line });
+            }
+            "log" => {
+                let form = reader.text("log", value, "text or json");
+                engine.log = form.map(|value| Placed { value, line });
+            }
+            "log_level" => {
+                let level = reader.text("log_level", value, "a level such as info");
+                engine.log_level = level.map(|value| Placed { value, line });
+            }
+            "otlp_endpoint" => {
+                let url =
+                    reader.text("otlp_endpoint", value, "a URL such as http://127.0.0.1:4318");
+                engine.otlp_endpoint = url.map(|value| Placed { value, line });
             }
             _ => reader.unknown(&table.name, key, ENGINE),
         }

@@ -7,4 +7,5 @@ mod hostile;
 mod rpc;
 mod streams;
 mod support;
+mod tokens;
 mod websocket;

@@ -41,6 +41,12 @@ pub(crate) fn tcp(options: &LinkOptions) -> Pair {
     (Box::new(left), Box::new(right))
 }
 
+#[cfg(feature = "tls")]
+pub(crate) fn tls(options: &LinkOptions) -> Pair {
+    let (left, right) = crate::tls::pair(options);
+    (Box::new(left), Box::new(right))
+}
+
 /// The link that a user writes, as the example of workers shows it.
 pub(crate) fn own(options: &LinkOptions) -> Pair {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -66,6 +72,13 @@ impl StreamLink for UnixLink {
 }
 
 impl StreamLink for TcpLink {
+    fn memory(&self) -> usize {
+        Self::memory(self)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl StreamLink for procall_transport::tls::TlsLink {
     fn memory(&self) -> usize {
         Self::memory(self)
     }

@@ -3,13 +3,15 @@
 //! A test is a function of a way to make a pair of links; `on_every_transport!` makes one named test of it per transport.
 //! To put another transport under contract, add it there and to `harness`.
 
-/// Makes `mem::…`, `unix_pair::…`, `unix_named::…`, `tcp::…` and `own::…` tests of the functions named.
+/// Makes `mem::…`, `unix_pair::…`, `unix_named::…`, `tcp::…`, `tls::…` and `own::…` tests of the functions named.
 macro_rules! on_every_transport {
     ($($bullet:ident),+ $(,)?) => {
         on_every_transport!(@mem: $($bullet)+);
         on_every_transport!(@unix_pair: $($bullet)+);
         on_every_transport!(@unix_named: $($bullet)+);
         on_every_transport!(@tcp: $($bullet)+);
+        #[cfg(feature = "tls")]
+        on_every_transport!(@tls: $($bullet)+);
         on_every_transport!(@own: $($bullet)+);
     };
     (@$transport:ident: $($bullet:ident)+) => {
@@ -22,7 +24,7 @@ macro_rules! on_every_transport {
     };
 }
 
-/// Makes `unix::…` and `tcp::…` tests of functions that play the peer by hand, byte by byte.
+/// Makes `unix::…`, `tcp::…` and `tls::…` tests of functions that play the peer by hand, byte by byte.
 macro_rules! on_every_stream {
     ($($bullet:ident),+ $(,)?) => {
         mod unix {
@@ -37,6 +39,13 @@ macro_rules! on_every_stream {
                 super::$bullet(crate::harness::raw_tcp);
             })+
         }
+        #[cfg(feature = "tls")]
+        mod tls {
+            $(#[test]
+            fn $bullet() {
+                super::$bullet(crate::tls::raw);
+            })+
+        }
     };
 }
 
@@ -47,6 +56,9 @@ use procall_transport as transport;
 mod own_link;
 
 mod harness;
+#[cfg(feature = "tls")]
+#[path = "../tls/support.rs"]
+mod tls;
 
 mod bounds;
 mod bytes;

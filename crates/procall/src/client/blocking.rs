@@ -44,7 +44,7 @@ pub struct BlockingClient {
 }
 
 impl BlockingClient {
-    /// Connects to a service by name, or by address such as `unix:/path` or `tcp:127.0.0.1:9000`, and waits up to 5 s for it to be there.
+    /// Connects to a service by name, or by address such as `unix:/path`, `tcp:127.0.0.1:9000` or `tls:example.org:9000`, and waits up to 5 s for it to be there.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl BlockingClient {
 
     /// The same with all options; see [`ConnectOptions`].
     pub fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
-        let mut finder = Finder::new(target, options.patience);
+        let mut finder = Finder::new(target, options.patience).secured(options.tls.clone());
         let link = finder.wait(&mut || false)?;
         let config = config_for(&finder, &options)?;
         let greeted = Self::greet(link, config.clone(), finder.greeting())?;

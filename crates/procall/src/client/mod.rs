@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::finder::Finder;
 #[cfg(feature = "tokio")]
 use crate::registration::Registration;
+use crate::tls::TlsFiles;
 
 /// Encodes params for a call: a tuple or array binds by position, a struct or map by name, `()` is no arguments.
 pub(crate) fn encode_params<P: Serialize>(params: P) -> Result<Vec<u8>, Error> {
@@ -69,7 +70,7 @@ impl Drop for Closing {
 
 #[cfg(feature = "tokio")]
 impl Client {
-    /// Connects to a service by name, or by address such as `unix:/path` or `tcp:127.0.0.1:9000`, and waits up to 5 s for it to be there.
+    /// Connects to a service by name, or by address such as `unix:/path`, `tcp:127.0.0.1:9000` or `tls:example.org:9000`, and waits up to 5 s for it to be there.
     ///
     /// # Errors
     ///
@@ -104,7 +105,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
-        let mut finder = Finder::new(target, options.patience);
+        let mut finder = Finder::new(target, options.patience).secured(options.tls.clone());
         let link = loop {
             match finder.try_open()? {
                 Some(link) => break link,
@@ -127,6 +128,32 @@ impl Client {
     /// A client over a link of the caller's own.
     pub async fn over(link: Box<dyn procall_transport::Link>) -> Result<Self, Error> {
         let connection = Self::greet(link, config(None)).await?;
+        Ok(Self { shared: Arc::new(Closing { line: Line::Fixed(connection) }) })
+    }
+
+    /// The same with the name, the token and the compression of these options.
+    ///
+    /// ```no_run
+    /// # async fn f() -> Result<(), procall::Error> {
+    /// use std::time::Duration;
+    /// use procall::{Client, ConnectOptions, Finder};
+    ///
+    /// let mut engine = Finder::new("tls:engine.example:8443", Duration::ZERO);
+    /// let link = engine.wait(&mut || false)?;
+    /// let options = ConnectOptions { token: engine.token()?, ..ConnectOptions::default() };
+    /// let client = Client::over_with(link, options).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn over_with(
+        link: Box<dyn procall_transport::Link>,
+        options: ConnectOptions,
+    ) -> Result<Self, Error> {
+        let config = procall_proto::Config {
+            token: options.token,
+            compression: options.compression,
+            ..config(options.name.as_deref())
+        };
+        let connection = Self::greet(link, config).await?;
         Ok(Self { shared: Arc::new(Closing { line: Line::Fixed(connection) }) })
     }
 
@@ -261,6 +288,8 @@ pub struct ConnectOptions {
     ///
     /// [`PROCALL_COMPRESSION`]: crate::surroundings::compression
     pub compression: bool,
+    /// How to check the other side over TLS, and what to show it of oneself; what the environment says without it.
+    pub tls: TlsFiles,
 }
 
 impl std::fmt::Debug for ConnectOptions {
@@ -270,6 +299,7 @@ impl std::fmt::Debug for ConnectOptions {
             .field("name", &self.name)
             .field("token", &self.token.as_ref().map(|_| "a secret"))
             .field("compression", &self.compression)
+            .field("tls", &self.tls)
             .finish()
     }
 }
@@ -281,6 +311,7 @@ impl Default for ConnectOptions {
             name: None,
             token: None,
             compression: crate::surroundings::compression(),
+            tls: TlsFiles::default(),
         }
     }
 }

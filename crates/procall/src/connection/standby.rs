@@ -94,7 +94,7 @@ impl Standby {
         let own = standby.clone();
         std::thread::Builder::new()
             .name("procall-standby".to_owned())
-            .stack_size(256 << 10)
+            .stack_size(1 << 20)
             .spawn(move || own.run())
             .ok()?;
         Some(standby)

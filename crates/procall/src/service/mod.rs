@@ -37,6 +37,7 @@ pub(crate) use typed::{EncodeItems, Expected, encoded, params_schema, ran, schem
 use crate::error::IntoError;
 use crate::registration::{DeclaredError, MethodInfo, Registration, Shape};
 use crate::stream::Stream;
+use crate::tls::TlsFiles;
 use typed::Typed;
 
 /// Calls a service made of Rust closures works on at the same time, as it registers.
@@ -65,8 +66,11 @@ pub struct Service {
     engine: Option<String>,
     /// What this process wants to be called among the service's workers.
     own_name: Option<String>,
+    /// By what an engine recognises it when it comes back.
+    identity: String,
     engine_token: Option<Vec<u8>>,
     compression: bool,
+    engine_tls: TlsFiles,
 }
 
 impl Service {
@@ -80,9 +84,16 @@ impl Service {
         assert!(crate::registration::is_name(&name), "{name:?} cannot name a service");
         let registration =
             Registration { name, concurrency: CONCURRENCY, ..Registration::default() };
-        let (engine, own_name, engine_token) = (None, None, None);
-        let compression = crate::surroundings::compression();
-        Self { registration, handlers: Vec::new(), engine, own_name, engine_token, compression }
+        Self {
+            registration,
+            handlers: Vec::new(),
+            engine: None,
+            own_name: None,
+            identity: String::new(),
+            engine_token: None,
+            compression: crate::surroundings::compression(),
+            engine_tls: TlsFiles::default(),
+        }
     }
 
     /// The engine to register with, by address or name, instead of listening itself; see [`run`](Self::run).
@@ -97,6 +108,22 @@ impl Service {
     #[must_use]
     pub fn worker_name(mut self, name: impl Into<String>) -> Self {
         self.own_name = Some(name.into());
+        self
+    }
+
+    /// By what an engine that keeps its state recognises this service when it comes back over a Unix socket: it serves again what it served
+    /// before as soon as it is connected, and nobody else of this user can take its place while it is there. Without it,
+    /// `PROCALL_IDENTITY` says it, if that is set; see [`surroundings::identity`](crate::surroundings::identity).
+    ///
+    /// ```no_run
+    /// # #[tokio::main] async fn main() -> Result<(), procall::Error> {
+    /// let math = procall::Service::new("math").method("add", |a: i64, b: i64| a + b);
+    /// math.engine("engine").identity("math-1").run().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn identity(mut self, identity: impl Into<String>) -> Self {
+        self.identity = identity.into();
         self
     }
 
@@ -130,14 +157,38 @@ impl Service {
         self
     }
 
+    /// How to check an engine over TLS, and what to show it of oneself, instead of what the environment says; see [`TlsFiles`].
+    ///
+    /// ```no_run
+    /// use procall::{Service, TlsFiles};
+    ///
+    /// let tls = TlsFiles { ca: Some("ca.pem".into()), ..TlsFiles::default() };
+    /// let math = Service::new("math").engine("tls:engine.example:8443").engine_tls(tls);
+    /// ```
+    #[must_use]
+    pub fn engine_tls(mut self, tls: TlsFiles) -> Self {
+        self.engine_tls = tls;
+        self
+    }
+
     #[cfg(feature = "tokio")]
     pub(crate) fn compresses(&self) -> bool {
         self.compression
     }
 
     #[cfg(feature = "tokio")]
+    pub(crate) fn engine_tls_given(&self) -> TlsFiles {
+        self.engine_tls.clone()
+    }
+
+    #[cfg(feature = "tokio")]
     pub(crate) fn own_name(&self) -> &str {
         self.own_name.as_deref().unwrap_or(&self.registration.name)
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn identity_given(&self) -> &str {
+        &self.identity
     }
 
     #[cfg(feature = "tokio")]

@@ -256,9 +256,8 @@ async fn result(call: &Call, command: &Json) -> Result<Json, Error> {
 async fn send(call: &Call, command: &Json) -> Result<(), Error> {
     for item in list(command, "items") {
         let item = read(item).to_msgpack()?;
-        let sent = std::future::poll_fn(|cx| {
-            lock(call).poll_send(Encoding::Msgpack, &item, cx.waker())
-        });
+        let sent =
+            std::future::poll_fn(|cx| lock(call).poll_send(Encoding::Msgpack, &item, cx.waker()));
         if sent.await.is_err() {
             // The call is over, and its outcome says why.
             break;

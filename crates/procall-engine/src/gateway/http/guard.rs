@@ -12,6 +12,7 @@ use procall::{Error, ErrorCode};
 
 use super::failure::Failure;
 use super::settings::HttpSettings;
+use crate::tokens::{Doors, Pass};
 
 /// What stands before a token among the subprotocols of a WebSocket: browsers cannot send `Authorization` with those.
 pub(super) const BEARER_PROTOCOL: &str = "bearer.";
@@ -19,16 +20,27 @@ pub(super) const BEARER_PROTOCOL: &str = "bearer.";
 /// The one route that anybody may ask: it tells only that somebody is there.
 const OPEN: &str = "/healthz";
 
+/// The one where a token may also be shown inside, in the first message.
+const INSIDE: &str = "/ws";
+
+/// A request that may be answered.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    /// The foreign origin that it comes from, which the settings allow.
+    pub(super) foreign: Option<String>,
+    /// What it may do. `None` where nothing is done with it, or where a token is to be shown inside.
+    pub(super) pass: Option<Pass>,
+}
+
 /// Looks at a request's head.
-///
-/// Returned is the foreign origin that the settings allow, if the request has one.
 pub(super) fn check(
     settings: &HttpSettings,
+    doors: &Doors,
     local: SocketAddr,
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-) -> Result<Option<String>, Failure> {
+) -> Result<Admitted, Failure> {
     let host = host(headers)?;
     // In a request to a proxy the address has a host of its own, which counts more than the header.
     for host in std::iter::once(&host).chain(uri.authority()) {
@@ -44,15 +56,45 @@ pub(super) fn check(
     let foreign = foreign_origin(settings, &host, headers)?;
     // A browser asks without the token whether it may ask with it.
     let preflight = foreign.is_some() && method == Method::OPTIONS;
-    if let Some(token) = &settings.token
-        && uri.path() != OPEN
-        && !preflight
-        && !offered(headers).any(|offered| token.is(offered))
-    {
-        let message = "the token is missing or wrong; send `Authorization: Bearer TOKEN`";
-        return Err(Error::new(ErrorCode::Unauthenticated, message).into());
+    if uri.path() == OPEN || preflight {
+        return Ok(Admitted { foreign, pass: None });
     }
-    Ok(foreign)
+    let pass = pass(settings, doors, uri, headers)?;
+    Ok(Admitted { foreign, pass })
+}
+
+/// What a request may do by the tokens that it brings: the gateway's own lets in whoever has it, and each of the engine's with its rights.
+fn pass(
+    settings: &HttpSettings,
+    doors: &Doors,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Option<Pass>, Failure> {
+    let mut any = false;
+    for offered in offered(headers) {
+        any = true;
+        if settings.token.as_ref().is_some_and(|token| token.is(offered)) {
+            return Ok(Some(doors.guest()));
+        }
+        if doors.ask()
+            && let Ok(pass) = doors.admit(None, Some(offered))
+        {
+            return Ok(Some(pass));
+        }
+    }
+    if settings.token.is_none() {
+        if !doors.ask() {
+            return Ok(Some(doors.guest()));
+        }
+        if !any && uri.path() == INSIDE {
+            return Ok(None);
+        }
+    }
+    let message = match any {
+        true => "the token is wrong; send `Authorization: Bearer TOKEN`",
+        false => "a token is missing; send `Authorization: Bearer TOKEN`",
+    };
+    Err(Error::new(ErrorCode::Unauthenticated, message).into())
 }
 
 fn host(headers: &HeaderMap) -> Result<Authority, Failure> {
@@ -134,13 +176,15 @@ mod tests {
 
     use super::super::settings::Token;
     use super::*;
+    use crate::rights::Rights;
 
     fn status(settings: &HttpSettings, head: &[(HeaderName, &str)]) -> u16 {
         let headers: HeaderMap =
             head.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
         let local = "192.0.2.7:8081".parse().unwrap();
         let uri: Uri = "/v1/methods".parse().unwrap();
-        match check(settings, local, &Method::GET, &uri, &headers) {
+        let doors = Doors::new(Vec::new(), Rights::user()).unwrap();
+        match check(settings, &doors, local, &Method::GET, &uri, &headers) {
             Ok(_) => 200,
             Err(failure) => failure.into_response().status().as_u16(),
         }

@@ -20,14 +20,21 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use procall::{Error, ErrorCode};
+use procall::{Error, ErrorCode, TlsServing};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
 
+use super::guard::Admitted;
 use super::settings::HttpSettings;
 use super::visitor::Visitor;
 use super::{call, documents, guard, rpc, ws};
+use crate::accept::GREETING;
 use crate::core::Core;
 
 /// Connections at one time; whoever comes then waits in the kernel's queue.
@@ -47,6 +54,7 @@ pub(crate) struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     settings: HttpSettings,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Bound {
@@ -55,8 +63,19 @@ impl Bound {
     /// # Errors
     ///
     /// NAME_TAKEN when another listens there, PERMISSION_DENIED when this user may not, and UNAVAILABLE when it is no address of this machine.
-    pub(crate) fn bind(settings: HttpSettings) -> Result<Option<Self>, Error> {
+    /// Over TLS also those of [`TlsServing`].
+    pub(crate) fn bind(
+        settings: HttpSettings,
+        tls: Option<&TlsServing>,
+    ) -> Result<Option<Self>, Error> {
         let Some(wanted) = settings.address else { return Ok(None) };
+        let tls = match settings.secure {
+            true => {
+                let serving = tls.map_or_else(TlsServing::of_environment, |tls| Ok(tls.clone()))?;
+                Some(serving.load()?.for_protocol("http/1.1"))
+            }
+            false => None,
+        };
         let refused = |error: std::io::Error| {
             let (code, what) = match error.kind() {
                 std::io::ErrorKind::AddrInUse => {
@@ -73,7 +92,7 @@ impl Bound {
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let listener = TcpListener::from_std(listener).map_err(refused)?;
-        Ok(Some(Self { listener, address, settings }))
+        Ok(Some(Self { listener, address, settings, tls }))
     }
 }
 
@@ -81,6 +100,7 @@ impl Bound {
 #[derive(Debug)]
 pub(crate) struct HttpServer {
     address: SocketAddr,
+    secure: bool,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -88,10 +108,17 @@ pub(crate) struct HttpServer {
 impl HttpServer {
     /// Takes whoever comes, on the current runtime.
     pub(crate) fn start(bound: Bound, core: &Arc<Core>) -> Self {
-        let Bound { listener, address, settings } = bound;
+        let Bound { listener, address, settings, tls } = bound;
         let (stop, stopping) = watch::channel(false);
-        let task = tokio::spawn(listen(listener, core.clone(), Arc::new(settings), stopping));
-        Self { address, stop, task }
+        let secure = tls.is_some();
+        let tls = tls.map(TlsAcceptor::from);
+        let task = tokio::spawn(listen(listener, tls, core.clone(), Arc::new(settings), stopping));
+        Self { address, secure, stop, task }
+    }
+
+    /// Whether it is over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.secure
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -115,6 +142,7 @@ impl Drop for HttpServer {
 
 async fn listen(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     core: Arc<Core>,
     settings: Arc<HttpSettings>,
     mut stopping: watch::Receiver<bool>,
@@ -133,7 +161,20 @@ async fn listen(
             continue;
         };
         let visitor = Arc::new(Visitor::new(core.clone(), settings.clone(), ends, place));
-        visits.spawn(visit(stream, visitor, router.clone(), stopping.clone()));
+        let (router, mut stopping) = (router.clone(), stopping.clone());
+        match tls.clone() {
+            None => visits.spawn(visit(stream, visitor, router, stopping)),
+            Some(tls) => visits.spawn(async move {
+                let secured = tokio::select! {
+                    secured = timeout(GREETING, secured(tls, stream)) => secured,
+                    _ = stopping.wait_for(|stopping| *stopping) => return,
+                };
+                // Whoever could not be agreed with is hung up on.
+                if let Ok(Some(stream)) = secured {
+                    visit(stream, visitor, router, stopping).await;
+                }
+            }),
+        };
     }
     drop(listener);
     while visits.join_next().await.is_some() {}
@@ -151,8 +192,29 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accep
     Some((stream, (remote, local), place))
 }
 
+/// The handshake; `None` for whoever fails it.
+async fn secured(tls: TlsAcceptor, mut stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    /// The first byte of every handshake.
+    const HANDSHAKE: u8 = 0x16;
+    let mut first = [0];
+    stream.peek(&mut first).await.ok()?;
+    if first[0] != HANDSHAKE {
+        // Who speaks plain HTTP can be told so; there is nobody left to tell if that fails.
+        let _ = stream.write_all(PLAIN.as_bytes()).await;
+        let _ = stream.shutdown().await;
+        // Closing with its request unread would take the answer back.
+        let _ = tokio::io::copy(&mut stream.take(MAX_HEAD as u64), &mut tokio::io::sink()).await;
+        return None;
+    }
+    tls.accept(stream).await.ok()
+}
+
+/// What a plain request is told where TLS is spoken.
+const PLAIN: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\
+                     Content-Length: 43\r\n\r\nthis port speaks TLS: begin with https://\r\n";
+
 async fn visit(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     visitor: Arc<Visitor>,
     router: TowerToHyperService<Router>,
     mut stopping: watch::Receiver<bool>,
@@ -193,18 +255,23 @@ fn router() -> Router {
 }
 
 /// Lets a request through that may be answered.
-async fn guarded(request: Request, next: Next) -> Response {
+async fn guarded(mut request: Request, next: Next) -> Response {
     let Some(visitor) = request.extensions().get::<Arc<Visitor>>() else {
         // Every connection puts itself into its requests.
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-    let checked = guard::check(&visitor.settings, visitor.local, method, uri, headers);
+    let (settings, doors) = (&visitor.settings, &visitor.core.doors);
+    let checked = guard::check(settings, doors, visitor.local, method, uri, headers);
     let preflight = method == Method::OPTIONS;
     let (mut response, foreign) = match checked {
         Err(failure) => (failure.into_response(), None),
-        Ok(Some(foreign)) if preflight => (allowed(), Some(foreign)),
-        Ok(foreign) => (next.run(request).await, foreign),
+        Ok(Admitted { foreign: Some(foreign), .. }) if preflight => (allowed(), Some(foreign)),
+        Ok(Admitted { foreign, pass }) => {
+            let visitor = Arc::new(visitor.with(pass));
+            request.extensions_mut().insert(visitor);
+            (next.run(request).await, foreign)
+        }
     };
     let headers = response.headers_mut();
     if let Some(origin) = foreign.and_then(|origin| HeaderValue::from_str(&origin).ok()) {

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 pub(crate) struct HttpSettings {
     /// None for no gateway.
     pub(crate) address: Option<SocketAddr>,
+    /// Whether it is over TLS.
+    pub(crate) secure: bool,
     /// Names by which it may be asked for, besides those of the loopback: with a port, or without for any port.
     pub(crate) hosts: Vec<String>,
     /// Origins of pages that may call, besides its own.

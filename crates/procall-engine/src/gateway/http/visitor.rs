@@ -1,5 +1,6 @@
 //! Whoever has connected over HTTP.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,15 +13,23 @@ use crate::facts::{Facts, Speaks};
 use crate::gateway::Host;
 use crate::tokens::Pass;
 
-/// Whoever has connected over HTTP: one peer of the engine, from the first call on.
-#[derive(Debug)]
+/// Whoever has connected over HTTP: one peer of the engine for each token that is shown, from its first call on.
+#[derive(Debug, Clone)]
 pub(super) struct Visitor {
     pub(super) core: Arc<Core>,
     pub(super) settings: Arc<HttpSettings>,
     pub(super) remote: SocketAddr,
     /// The address that was connected to.
     pub(super) local: SocketAddr,
-    native: Mutex<Option<Connection>>,
+    /// What the request may do that is looked at.
+    pub(super) pass: Option<Pass>,
+    natives: Arc<Natives>,
+}
+
+/// The native connections of a visitor, by the name of the token that was shown for each: no more than the engine has tokens, and one.
+#[derive(Debug)]
+struct Natives {
+    by_token: Mutex<HashMap<Option<Arc<str>>, Connection>>,
     /// One of the connections that there may be.
     _place: OwnedSemaphorePermit,
 }
@@ -32,7 +41,13 @@ impl Visitor {
         (remote, local): (SocketAddr, SocketAddr),
         place: OwnedSemaphorePermit,
     ) -> Self {
-        Self { core, settings, remote, local, native: Mutex::default(), _place: place }
+        let natives = Arc::new(Natives { by_token: Mutex::default(), _place: place });
+        Self { core, settings, remote, local, pass: None, natives }
+    }
+
+    /// The same for a request that may do this.
+    pub(super) fn with(&self, pass: Option<Pass>) -> Self {
+        Self { pass, ..self.clone() }
     }
 
     pub(super) fn facts(&self, speaks: Speaks, pass: Option<Pass>) -> Facts {
@@ -45,20 +60,19 @@ impl Visitor {
         }
     }
 
-    /// What requests may do. Where the engine has tokens of its own, none of them comes by HTTP, so that nobody gets in here.
-    fn pass(&self) -> Result<Pass, Error> {
-        self.core.authenticate(None, None)
-    }
-
     fn native(&self) -> Result<Connection, Error> {
-        let mut native = self.native.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connection) = native.as_ref().filter(|connection| !connection.is_closed()) {
+        let pass = match &self.pass {
+            Some(pass) => pass.clone(),
+            None => self.core.authenticate(None, None)?,
+        };
+        let mut natives = self.natives.by_token.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = pass.token.clone();
+        if let Some(connection) = natives.get(&token).filter(|native| !native.is_closed()) {
             return Ok(connection.clone());
         }
-        let connection = self
-            .core
-            .attach(self.facts(Speaks::Http, Some(self.pass()?)), Arc::new(ServesNothing))?;
-        *native = Some(connection.clone());
+        let facts = self.facts(Speaks::Http, Some(pass));
+        let connection = self.core.attach(facts, Arc::new(ServesNothing))?;
+        natives.insert(token, connection.clone());
         Ok(connection)
     }
 
@@ -81,10 +95,10 @@ impl Visitor {
     }
 }
 
-impl Drop for Visitor {
+impl Drop for Natives {
     fn drop(&mut self) {
-        let native = self.native.get_mut().unwrap_or_else(PoisonError::into_inner);
-        native.iter().for_each(Connection::close);
+        let natives = self.by_token.get_mut().unwrap_or_else(PoisonError::into_inner);
+        natives.values().for_each(Connection::close);
     }
 }
 

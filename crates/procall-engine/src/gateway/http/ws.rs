@@ -12,15 +12,17 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
-use procall::transport::{Link, LinkError, LinkOptions, mem};
-use procall::{Error, ErrorCode, Readiness, Side};
+use procall::transport::{Link, LinkError, LinkOptions, PeerCredentials, mem};
+use procall::{Connection, Error, ErrorCode, RawService, Readiness, Side};
 use tokio::time::{Interval, timeout};
 
 use super::body::MAX_BODY;
 use super::failure::Failure;
 use super::visitor::Visitor;
-use crate::facts::Speaks;
-use crate::gateway::json;
+use crate::core::Core;
+use crate::facts::{Facts, Speaks};
+use crate::gateway::{Host, json};
+use crate::tokens::Pass;
 
 /// The name of the subprotocol.
 const PROTOCOL: &str = "procall";
@@ -64,16 +66,15 @@ async fn serve(mut socket: WebSocket, visitor: Arc<Visitor>) {
     let mut bridge = Bridge::new(socket, near, readiness, form);
     match form {
         Form::Json => {
-            let host = Arc::new(visitor.core.clone());
+            let host = Arc::new(Inside { core: visitor.core.clone(), pass: visitor.pass.clone() });
             let address = visitor.remote.to_string();
-            let peer = json::serve(far, first.to_vec(), address, None, host);
+            let peer = json::serve(far, first.to_vec(), address, (None, None), host);
             // The bridge ends when either side does, and the peer when the bridge has closed its end.
             tokio::join!(bridge.run(), peer);
         }
         Form::Native => {
-            // With tokens about, the session asks for one.
-            let pass = visitor.core.doors.without_token(None);
-            let facts = visitor.facts(Speaks::Native, pass);
+            // Without a pass, the session asks for a token.
+            let facts = visitor.facts(Speaks::Native, visitor.pass.clone());
             let joined = visitor.core.join(far, Side::Acceptor, facts);
             match joined {
                 Ok(_) => {
@@ -83,6 +84,33 @@ async fn serve(mut socket: WebSocket, visitor: Arc<Visitor>) {
                 Err(error) => bridge.refuse(&error).await,
             }
         }
+    }
+}
+
+/// The engine for a client that has shown a token with its request, or need not; another that it shows inside goes before.
+struct Inside {
+    core: Arc<Core>,
+    pass: Option<Pass>,
+}
+
+impl Host for Inside {
+    fn attach(&self, facts: Facts, service: Arc<dyn RawService>) -> Result<Connection, Error> {
+        self.core.attach(facts, service)
+    }
+
+    fn authenticate(
+        &self,
+        credentials: Option<PeerCredentials>,
+        token: Option<&[u8]>,
+    ) -> Result<Pass, Error> {
+        match (token, &self.pass) {
+            (None, Some(pass)) => Ok(pass.clone()),
+            _ => self.core.authenticate(credentials, token),
+        }
+    }
+
+    fn strayed(&self, more: json::Counters) {
+        self.core.strayed(more);
     }
 }
 

@@ -1,0 +1,154 @@
+//! Procall's own cells.
+//!
+//! Pairs that make small calls stand in `cells.rs`; here is what else they do, and what there is beside them.
+
+use super::{Cell, Kind, Partners, Section};
+use crate::cells::{self, CELLS, FLOOR, Program};
+use crate::placement::Placement;
+use procall_bench_load::Workload;
+
+const SMALL: &[Section] = &[Section::Small];
+const PAYLOADS: &[Section] = &[Section::Small, Section::Large];
+const STREAMS: &[Section] = &[Section::Small, Section::Large, Section::Stream];
+
+/// Pairs that are measured in shared memory too, by their names: each line here is as many cells as the pair has.
+const SHARED: &[&str] = &[];
+
+/// Adds the cells.
+pub(super) fn add(cells: &mut Vec<Cell>) {
+    for cell in CELLS.iter().filter(|cell| cell.name != FLOOR) {
+        from_table(cell).cells(cells);
+    }
+    for partners in PARTNERS {
+        partners.cells(cells);
+    }
+    let shared = cells.iter().filter(|cell| SHARED.contains(&&*cell.name));
+    let shared: Vec<Cell> = shared
+        .map(|cell| Cell {
+            name: format!("{}, in shared memory", cell.name),
+            transport: "shm",
+            ..cell.clone()
+        })
+        .collect();
+    cells.extend(shared);
+    cells.extend([1, 10, 100, 1_000].map(|count| Cell {
+        name: "rust inline -> engine -> rust task".to_owned(),
+        section: Section::Growth,
+        pair: "routed",
+        kind: Kind::Ours,
+        workload: Workload::Workers(count),
+        serve: Some(Program::Own("serve-engine-of-many")),
+        call: Some(Program::Own("call-inline")),
+        placements: vec![Placement::One],
+        transport: "unix",
+    }));
+}
+
+fn from_table(cell: &cells::Cell) -> Partners {
+    Partners {
+        name: cell.name,
+        pair: pair(cell.name),
+        kind: Kind::Ours,
+        serve: cell.serve,
+        call: Some(cell.call),
+        sections: match cell.name {
+            "rust inline -> rust task" => {
+                &[Section::Small, Section::Large, Section::Stream, Section::Growth]
+            }
+            "rust task -> rust task"
+            | "rust inline -> python"
+            | "rust inline -> node"
+            | "python sync -> python"
+            | "node -> node" => STREAMS,
+            "rust inline -> engine -> rust task" => PAYLOADS,
+            _ => SMALL,
+        },
+        placements: &Placement::ALL,
+    }
+}
+
+/// Who calls whom, from the name of a cell, as in `rust inline -> node`.
+fn pair(name: &str) -> &'static str {
+    let (caller, service) = name.split_once(" -> ").unwrap_or((name, name));
+    if service.contains("engine") {
+        return "routed";
+    }
+    let language = |side: &str| {
+        let found = ["rust", "python", "node"].into_iter().find(|known| side.starts_with(known));
+        found.unwrap_or("rust")
+    };
+    match (language(caller), language(service)) {
+        ("python", _) => "python-python",
+        ("node", _) => "node-node",
+        (_, "python") => "rust-python",
+        (_, "node") => "rust-node",
+        _ => "rust-rust",
+    }
+}
+
+const fn ours(
+    name: &'static str,
+    pair: &'static str,
+    serve: Option<Program>,
+    call: Option<Program>,
+    sections: &'static [Section],
+) -> Partners {
+    Partners { name, pair, kind: Kind::Ours, serve, call, sections, placements: &Placement::ALL }
+}
+
+const PYTHON: Option<Program> = Some(Program::Python("py_service.py"));
+const NODE: Option<Program> = Some(Program::Node("node_service.mjs"));
+
+const fn own(role: &'static str) -> Option<Program> {
+    Some(Program::Own(role))
+}
+
+const PARTNERS: &[Partners] = &[
+    ours(
+        "python asyncio -> python",
+        "python-python",
+        PYTHON,
+        Some(Program::Python("py_asyncio_client.py")),
+        STREAMS,
+    ),
+    ours("a Python handler", "rust-python", PYTHON, own("call-dispatch"), &[Section::Dispatch]),
+    ours(
+        "a Python handler that takes a Pydantic model",
+        "rust-python",
+        Some(Program::Python("py_model_service.py")),
+        own("call-dispatch-model"),
+        &[Section::Dispatch],
+    ),
+    ours("a pool's Rust worker", "rust-rust", None, own("call-spawn-rust"), &[Section::Spawn]),
+    ours(
+        "a pool's Python worker",
+        "rust-python",
+        None,
+        own("call-spawn-python"),
+        &[Section::Spawn],
+    ),
+    ours("a pool's Node worker", "rust-node", None, own("call-spawn-node"), &[Section::Spawn]),
+    ours("a Rust service", "rust-rust", own("serve-task"), None, &[Section::Idle]),
+    ours("a Python service", "rust-python", PYTHON, None, &[Section::Idle]),
+    ours("a Node service", "rust-node", NODE, None, &[Section::Idle]),
+    ours("an engine", "routed", own("serve-engine"), None, &[Section::Idle]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_its_pair() {
+        for (name, expected) in [
+            ("rust inline -> rust task", "rust-rust"),
+            ("rust task -> engine -> rust task", "routed"),
+            ("rust inline -> python", "rust-python"),
+            ("python sync -> python", "python-python"),
+            ("rust inline -> node", "rust-node"),
+            ("node -> node", "node-node"),
+        ] {
+            assert_eq!(pair(name), expected, "{name}");
+        }
+    }
+}
