@@ -99,5 +99,5 @@ fn model(numbers: u32, preemptions: usize) {
 #[test]
 fn a_sender_and_a_receiver_that_both_sleep() {
     let long = std::env::var_os("PROCALL_LOOM_LONG").is_some();
-    if long { model(4, 4) } else { model(3, 3) }
+    if long { model(3, 4) } else { model(3, 3) }
 }
