@@ -6,6 +6,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use napi_derive::napi;
+use procall::transport::shm::Choice;
 use procall::{Connection, Error, ErrorCode, Finder, Hub, Redial, Side, TlsFiles};
 use procall_pool::Pool;
 

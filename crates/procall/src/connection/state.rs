@@ -369,6 +369,8 @@ impl State {
                 failure.code = error.code();
                 failure.encoding = procall_proto::Encoding::Msgpack;
                 failure.body.clone_from(&map);
+                // What the session thinks of it is not to stand beside the better reason.
+                failure.message.clear();
             }
             Self::handle(&mut parts!(self), event, after);
         }
