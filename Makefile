@@ -69,6 +69,10 @@ run_socket_client: ## a client of it that speaks JSON and serves math.add
 .PHONY: test
 test: test-rust test-python test-node test-examples test-bench test-stranger ## run every test, from a fresh clone too
 
+.PHONY: conformance
+conformance: build-python build-node setup-examples ## every case of spec/scenarios between all languages over all transports
+	@$(WITH_PYTHON) tests/conformance/run
+
 .PHONY: check
 check: check-rust check-repository check-python check-node ## formats, lints, types and the rules of the house
 
@@ -183,7 +187,7 @@ test-node: build-node
 # Every caller with every worker, the main job on the documents of this repository, and the code of the documentation.
 .PHONY: test-examples
 test-examples: build-python build-node setup-examples wheel tarball
-	cargo build --locked -p hello -p workers -p connect -p examples -p pairs -p procall-demo -p procall-cli
+	cargo build --locked -p hello -p workers -p connect -p examples -p pairs -p conformance -p procall-demo -p procall-cli
 	@$(WITH_PYTHON) tests/first-minutes/run
 	@$(WITH_PYTHON) tests/packages-node/run
 	@$(WITH_PYTHON) examples/01-hello/run
@@ -200,6 +204,7 @@ test-examples: build-python build-node setup-examples wheel tarball
 	@$(WITH_PYTHON) tests/docs/run
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
 	@$(WITH_PYTHON) tests/pairs/run
+	@$(WITH_PYTHON) tests/conformance/run --short
 
 # Every cell of the benchmark that is ours runs for a moment and has to give answers; how fast is not looked at.
 .PHONY: test-bench

@@ -36,15 +36,15 @@ impl Attaching {
     }
 }
 
-/// Begins to register a service with an engine; the event `DONE` of the operation brings its number.
+/// Begins to register a service with an engine, as a worker of this name and identity; the event `DONE` of the operation brings its number.
 pub(crate) fn begin(
     id: u32,
     service: Service,
     engine: &str,
     patience: Duration,
-    name: String,
+    (name, identity): (String, String),
 ) -> napi::Result<()> {
-    let config = state::config(&name);
+    let config = procall::Config { id: identity, ..state::config(&name) };
     let connect = |link, config| Ok(Connection::serving(link, Side::Initiator, config));
     let registration = service.registration().clone();
     let attachment = Attachment::begin(engine, patience, registration, config, Box::new(connect))

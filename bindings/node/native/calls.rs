@@ -21,7 +21,7 @@ pub(crate) enum Operation {
     #[default]
     Free,
     Call(Call),
-    Opening(Opening),
+    Opening(Box<Opening>),
     Attaching(Box<Attaching>),
     Spawning(Spawning),
     Doing(Doing),

@@ -146,7 +146,7 @@ pub(crate) fn connect(
         let name = name.or_else(of_script).unwrap_or_else(|| procall::program_name().to_owned());
         let opening = Opening { finder, name, greeting: None, expired: false, waker };
         state.woken.push_back(token(Kind::Operation, id as usize));
-        state.begin(id as usize, Operation::Opening(opening));
+        state.begin(id as usize, Operation::Opening(Box::new(opening)));
         Ok(())
     })
 }

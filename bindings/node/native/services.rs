@@ -258,7 +258,8 @@ fn arrive(
             let at = id
                 .map(|id| {
                     let meta = batch.meta(call);
-                    served.insert(Served::new(connection.clone(), id, call.remaining(), meta)) as u32
+                    served.insert(Served::new(connection.clone(), id, call.remaining(), meta))
+                        as u32
                 })
                 .unwrap_or(inbound as u32);
             // Whole milliseconds, rounded up, so that a call is not thought to be late before it is.
@@ -433,6 +434,7 @@ pub(crate) fn serve_at(
     listen: Option<String>,
     engine: Option<String>,
     name: Option<String>,
+    identity: Option<String>,
 ) -> napi::Result<Placed> {
     let mut service = describe(description)?;
     let own = service.registration().name.clone();
@@ -441,7 +443,8 @@ pub(crate) fn serve_at(
     let address = match place {
         Place::Address(address) => address,
         Place::Engine { target, patience } => {
-            attaching::begin(id, service, &target, patience, name.unwrap_or(own))?;
+            let names = (name.unwrap_or(own), identity.unwrap_or_default());
+            attaching::begin(id, service, &target, patience, names)?;
             return Ok(Placed { engine: Some(target), ..Placed::default() });
         }
     };

@@ -32,7 +32,14 @@ export interface Native {
   cancel(id: number): void;
   abandon(id: number): void;
   serveParent(description: Uint8Array): number | null;
-  serveAt(id: number, description: Uint8Array, listen: string | undefined, engine: string | undefined, name: string | undefined): Placed;
+  serveAt(
+    id: number,
+    description: Uint8Array,
+    listen: string | undefined,
+    engine: string | undefined,
+    name: string | undefined,
+    identity: string | undefined,
+  ): Placed;
   drain(service: number): void;
   isServing(service: number): boolean;
   stop(service: number): void;

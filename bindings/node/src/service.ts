@@ -32,6 +32,12 @@ export interface RunOptions {
   readonly engine?: string | undefined;
   /** With an engine: what this process is called among the service's workers, instead of `calc/1`, `calc/2` and so on. */
   readonly name?: string | undefined;
+  /**
+   * With an engine that keeps its state (`procall serve --state`): what it recognises this service by. When either comes back over a Unix
+   * socket, the service serves again as soon as it is connected, and no other process can take its place while it is there. Without it,
+   * `PROCALL_IDENTITY` says it, followed by a slash and the service's name.
+   */
+  readonly identity?: string | undefined;
   /** Whether SIGTERM and SIGINT let calls in flight finish and end the service; true. */
   readonly signals?: boolean | undefined;
   /** Aborting it stops the service as SIGTERM does. */
@@ -200,7 +206,9 @@ class Placing implements Operation {
     const loop = theLoop();
     const id = loop.begin(this);
     try {
-      this.place = calling(() => native.serveAt(id, description, options.listen, options.engine, options.name));
+      this.place = calling(() =>
+        native.serveAt(id, description, options.listen, options.engine, options.name, options.identity),
+      );
     } catch (error) {
       loop.end(id);
       throw error;

@@ -1,11 +1,12 @@
 // An engine, `procall serve`, and services that are registered with it, in processes of their own.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 import { folder } from "./serving.mjs";
 
@@ -58,6 +59,8 @@ export class Process {
 /** A runtime directory of its own, with an engine that can be killed and started again. */
 export class House {
   #address = "tcp:127.0.0.1:0";
+  /** Further arguments of the engine. */
+  arguments = [];
 
   constructor(t) {
     this.t = t;
@@ -75,11 +78,17 @@ export class House {
   }
 
   async start() {
-    this.engine = new Process(this.t, command(), ["serve", "--listen", this.#address]);
+    this.engine = new Process(this.t, command(), ["serve", "--listen", this.#address, ...this.arguments]);
     // At its own port again, when it is started again.
     const line = await this.engine.said("listening at tcp:");
     this.#address = line.slice(line.lastIndexOf(" ") + 1);
     return this;
+  }
+
+  /** Who is connected, as `procall ps --json` has it, by process. */
+  async peers() {
+    const { stdout } = await promisify(execFile)(command(), ["ps", "--json"]);
+    return new Map(JSON.parse(stdout).engines[0].peers.map((peer) => [peer.pid, peer]));
   }
 
   /** A shop of either language, which may not be registered yet. */

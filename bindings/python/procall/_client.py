@@ -62,9 +62,10 @@ class Base:
         ``deadline`` is in seconds, ``None`` is no deadline, and the default is 30 s. With
         ``idempotent=True`` a call may run more than once without harm. ``retries`` says how often a
         call is made again when it was not executed, or may run more than once: 2 times without it,
-        never with 0; all attempts share the deadline. ``meta`` travels with each call. ``progress`` says who hears how far a handler has come, at most ten times a second:
-        a function of ``(done, total, text)``, or ``True`` for a bar on standard error where that is
-        a terminal, tqdm's if the program has imported tqdm.
+        never with 0; all attempts share the deadline. ``meta`` travels with each call. ``progress``
+        says who hears how far a handler has come, at most ten times a second: a function of
+        ``(done, total, text)``, or ``True`` for a bar on standard error where that is a terminal,
+        tqdm's if the program has imported tqdm.
 
         Three are for engines. A call with an ``idempotency_key`` that this caller used for the same
         method in the last 5 minutes gets that call's outcome, or waits for it, instead of being
@@ -83,7 +84,7 @@ class Base:
 
             pool.options(deadline=0.5).calc.add(1, 2)
             pool.options(retries=5, idempotent=True).calc.add(1, 2)
-            shop.options(idempotency_key="order-7").buy("apples")
+            calc.options(idempotency_key="sum-7").add(1, 2)
             calc.options(version="2", wait=True).add(1, 2)
             user = pool.options(key="user-7")
             user.sessions.login("ada")

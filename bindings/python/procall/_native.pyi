@@ -312,6 +312,7 @@ class Server:
         threads: bool = False,
         engine: str | None = None,
         name: str | None = None,
+        identity: str | None = None,
     ) -> Self: ...
     @staticmethod
     def in_memory(

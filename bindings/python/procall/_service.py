@@ -234,7 +234,12 @@ class Service:
         return methods
 
     def run(
-        self, *, listen: str | None = None, engine: str | None = None, name: str | None = None
+        self,
+        *,
+        listen: str | None = None,
+        engine: str | None = None,
+        name: str | None = None,
+        identity: str | None = None,
     ) -> None:
         """Serves until there is nobody left to serve, or until Ctrl-C, SIGTERM or ``stop``; calls
         in flight may finish then.
@@ -250,6 +255,11 @@ class Service:
         is raised while another has it, ``InvalidArgument`` when the engine refuses what is
         registered, and ``NoWorker`` when no engine is there within 5 s.
 
+        With an engine that keeps its state (``procall serve --state``), ``identity`` is what it
+        recognises this service by: when either comes back over a Unix socket, the service serves
+        again as soon as it is connected, and no other process can take its place while it is there.
+        Without it, ``PROCALL_IDENTITY`` says it, followed by a slash and the service's name.
+
         ::
 
             service = procall.Service("calc")
@@ -259,9 +269,9 @@ class Service:
         if self._threads or any(method.is_async for method in self._settled()):
             from procall import _serving
 
-            _serving.run(self, listen, engine, name)
+            _serving.run(self, listen, engine, name, identity)
             return
-        server = self._open(listen, engine=engine, name=name)
+        server = self._open(listen, engine=engine, name=name, identity=identity)
         with StopSignals(server.stop):
             self._announce(server)
             server.pull(None)
@@ -315,10 +325,11 @@ class Service:
         hub: Any = None,
         engine: str | None = None,
         name: str | None = None,
+        identity: str | None = None,
     ) -> Server:
         threads = self._threads > 0
         methods = self._methods.values()
-        server = Server(self.document(), methods, listen, hub, threads, engine, name)
+        server = Server(self.document(), methods, listen, hub, threads, engine, name, identity)
         self._server = server
         return server
 

@@ -31,9 +31,19 @@ Open = Callable[[Hub | None], Server]
 """Opens the service, with the hub of its loop when it has one."""
 
 
-def run(service: Service, listen: str | None, engine: str | None, name: str | None) -> None:
+def run(
+    service: Service,
+    listen: str | None,
+    engine: str | None,
+    name: str | None,
+    identity: str | None,
+) -> None:
     """``Service.run`` for a service that has async handlers, or threads for plain ones."""
-    serve(service, lambda hub: service._open(listen, hub, engine, name), service._announce)
+
+    def open(hub: Hub | None) -> Server:
+        return service._open(listen, hub, engine, name, identity)
+
+    serve(service, open, service._announce)
 
 
 def serve(service: Service, open: Open, announce: Callable[[Server], None]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -77,10 +79,11 @@ class House:
         kept = {name: os.environ[name] for name in os.environ if not name.startswith("PROCALL_")}
         self.environment = {**kept, "XDG_RUNTIME_DIR": str(path)}
         self.address = "tcp:127.0.0.1:0"
+        self.arguments: list[str] = []
         self.stack = contextlib.ExitStack()
 
     def start(self) -> None:
-        argv = [command(), "serve", "--listen", self.address]
+        argv = [command(), "serve", "--listen", self.address, *self.arguments]
         self.engine = Process(argv, self.environment)
         self.stack.callback(self.engine.end)
         # At its own port again, when it is started again.
@@ -97,6 +100,12 @@ class House:
         process = self.shop(*args, **environment)
         process.said("registered with")
         return process
+
+    def peers(self) -> dict[int, dict[str, Any]]:
+        """Those who are connected, as ``procall ps --json`` has them, by their processes."""
+        argv = [command(), "ps", "--json"]
+        shown = subprocess.run(argv, env=self.environment, capture_output=True, check=True)
+        return {peer["pid"]: peer for peer in json.loads(shown.stdout)["engines"][0]["peers"]}
 
     def interrupt(self, process: Process) -> int:
         process.process.send_signal(signal.SIGINT)

@@ -73,7 +73,13 @@ def test_a_handler_says_when_and_whether(pool: procall.Pool, tmp_path: pathlib.P
     with pytest.raises(procall.Overloaded) as caught:
         again.busy(str(tmp_path / "c"), 9, True)
     assert (caught.value.no_retry, caught.value.attempts) == (True, 1)
-    assert again.options(retries=4).busy(str(tmp_path / "d"), 4) == 5
+    with pytest.raises(procall.Overloaded) as caught:
+        again.busy(str(tmp_path / "d"), 9)
+    assert caught.value.attempts == 1, "six failures have spent the budget of these calls"
+
+
+def test_more_retries_are_more(pool: procall.Pool, ledger: pathlib.Path) -> None:
+    assert pool.options(idempotent=True, retries=4).busy(str(ledger), 4) == 5
 
 
 def test_wrong_options_are_told(pool: procall.Pool) -> None:

@@ -4,13 +4,14 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use procall::{Client, ConnectOptions, Error, ErrorCode, Finder, Registration, surroundings};
-use procall_engine::{MethodRow, PeerName, PeerRow};
+use procall_engine::{MethodRow, PeerName, PeerRow, ServiceRow};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::directory::{Service, Through};
 use crate::exit;
 use crate::failure::Failure;
+use crate::workers::WorkerRow;
 
 /// How long an engine may take to answer what it has at hand.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,6 +26,8 @@ pub(crate) struct Engine {
     /// Everybody who is connected, but for this command.
     pub(crate) peers: Vec<PeerRow>,
     pub(crate) methods: Vec<MethodRow>,
+    /// Services that it starts itself.
+    pub(crate) started: Vec<ServiceRow>,
 }
 
 /// The address or name that was given, or what `PROCALL_ENGINE` says.
@@ -55,8 +58,43 @@ impl Engine {
         let mut peers: Vec<PeerRow> = client.call("procall.engine.peers", ()).await?;
         peers.retain(|peer| this.as_ref().is_none_or(|this| this.id != peer.id));
         let methods: Vec<MethodRow> = client.call("procall.engine.list", ()).await?;
+        let started = match client.call("procall.engine.services", ()).await {
+            // An older engine starts nothing, and one may be allowed to see peers only.
+            Err(error)
+                if matches!(error.code(), ErrorCode::NotFound | ErrorCode::PermissionDenied) =>
+            {
+                Vec::new()
+            }
+            told => told?,
+        };
         let pid = process(&client);
-        Ok(Self { name: name.to_owned(), client, pid, peers, methods })
+        Ok(Self { name: name.to_owned(), client, pid, peers, methods, started })
+    }
+
+    /// The workers of the services that it starts; one that has none now has a row of its own.
+    pub(crate) fn workers(&self) -> Vec<WorkerRow> {
+        let rows = |service: &ServiceRow| {
+            if !service.workers.is_empty() {
+                return service.workers.clone();
+            }
+            let reason = Some(service.reason.clone()).filter(|reason| !reason.is_empty());
+            vec![WorkerRow {
+                name: service.name.clone(),
+                service: service.name.clone(),
+                state: service.state.clone(),
+                reason,
+                ..WorkerRow::default()
+            }]
+        };
+        self.started.iter().flat_map(rows).collect()
+    }
+
+    /// Whether a name is that of a service that it starts, or of a worker of one.
+    pub(crate) fn starts(&self, target: &str) -> bool {
+        let named = |service: &ServiceRow| {
+            service.name == target || service.workers.iter().any(|worker| worker.name == target)
+        };
+        self.started.iter().any(named)
     }
 
     /// The services it knows, those included that are away.

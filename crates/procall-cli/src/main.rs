@@ -9,6 +9,7 @@ mod engine;
 mod exchange;
 mod exit;
 mod failure;
+mod log;
 mod output;
 mod plain;
 mod process;

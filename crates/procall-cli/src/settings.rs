@@ -11,8 +11,11 @@ use procall::transport::Address;
 use procall_engine::Policy;
 use procall_engine::config::{ConfigFile, Placed, ServiceConfig, parse_duration};
 
+use tracing::Level;
+
 use crate::duration;
 use crate::failure::Failure;
+use crate::log::{self, Form};
 
 /// Where an engine listens for peers that cannot use a Unix socket.
 const LOOPBACK: &str = "tcp:127.0.0.1:8080";
@@ -61,6 +64,26 @@ pub(crate) struct Options {
     /// Do not check params and results against their schemas.
     #[arg(long)]
     no_validate: bool,
+
+    /// Write what happens to standard error, a line for each call that is over and whoever comes or goes: text or json.
+    #[arg(long, value_name = "FORM", value_parser = form)]
+    log: Option<Form>,
+
+    /// The least that is written: info, or warn for what fails only; info without it.
+    #[arg(long, value_name = "LEVEL", value_parser = level)]
+    log_level: Option<Level>,
+
+    /// Send spans of calls to the collector of traces there, by OTLP over HTTP, such as `http://127.0.0.1:4318`.
+    #[arg(long, value_name = "URL")]
+    otlp_endpoint: Option<String>,
+}
+
+fn form(text: &str) -> Result<Form, String> {
+    text.parse().map_err(|error: Error| error.message().to_owned())
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    log::level(text).map_err(|error| error.message().to_owned())
 }
 
 fn policy(text: &str) -> Result<Policy, String> {
@@ -116,6 +139,11 @@ pub(crate) struct Effective {
     pub(crate) drain: Value<Duration>,
     pub(crate) queue: Value<usize>,
     pub(crate) validate: Value<bool>,
+    /// How what happens is written, if at all.
+    pub(crate) log: Value<Option<Form>>,
+    pub(crate) log_level: Value<Level>,
+    /// Where spans go.
+    pub(crate) otlp_endpoint: Value<Option<String>>,
     pub(crate) services: Vec<ServiceConfig>,
 }
 
@@ -171,6 +199,8 @@ impl Options {
         let said = file.as_ref().map(|file| (file.path.clone(), file.engine.clone()));
         let (file_path, engine) = said.unwrap_or_default();
         let placed = Layers { file: file_path };
+        let logged = placed.read(engine.log, |text| text.parse().map(Some))?;
+        let least = placed.read(engine.log_level, |text| log::level(&text))?;
         let path_of = |(flag, said): (&'static str, &Option<PathBuf>), variable, file| {
             let file: Option<Placed<PathBuf>> = file;
             Ok::<_, Failure>(placed.pick(
@@ -229,6 +259,27 @@ impl Options {
                 engine.validate,
                 true,
             ),
+            log: placed.pick(
+                ("--log", self.log.map(Some)),
+                environment.read("PROCALL_ENGINE_LOG", |text| text.parse().map(Some))?,
+                logged,
+                None,
+            ),
+            log_level: placed.pick(
+                ("--log-level", self.log_level),
+                environment.read("PROCALL_ENGINE_LOG_LEVEL", log::level)?,
+                least,
+                Level::INFO,
+            ),
+            otlp_endpoint: placed.pick(
+                ("--otlp-endpoint", self.otlp_endpoint.clone().map(Some)),
+                environment
+                    .read("PROCALL_ENGINE_OTLP_ENDPOINT", |text| Ok(Some(text.to_owned())))?,
+                engine
+                    .otlp_endpoint
+                    .map(|Placed { value, line }| Placed { value: Some(value), line }),
+                None,
+            ),
             services: file.map(|file| file.services).unwrap_or_default(),
             config,
         })
@@ -241,6 +292,20 @@ struct Layers {
 }
 
 impl Layers {
+    /// What a text of the file means; a usage error with its line when it means nothing.
+    fn read<T>(
+        &self,
+        placed: Option<Placed<String>>,
+        read: impl FnOnce(String) -> Result<T, Error>,
+    ) -> Result<Option<Placed<T>>, Failure> {
+        let Some(Placed { value, line }) = placed else { return Ok(None) };
+        let value = read(value).map_err(|error| {
+            Failure::usage(format!("{}:{line}: {}", self.file.display(), error.message()))
+                .fix("repair the file; docs/src/configuration.md has every key")
+        })?;
+        Ok(Some(Placed { value, line }))
+    }
+
     fn pick<T>(
         &self,
         (flag, said): (&'static str, Option<T>),

@@ -27,7 +27,8 @@ pub(crate) async fn aim(target: &str, at: Option<&str>) -> Result<Aim, Failure> 
             return Ok(Aim::Pool { client: client(), worker: Some(worker.name.clone()) });
         }
     }
-    match directory.engines.first() {
+    let starts = directory.engines.iter().find(|engine| engine.starts(target));
+    match starts.or(directory.engines.first()) {
         Some(engine) => Ok(Aim::Engine(engine.client.clone())),
         None if at.is_some() => engine::connect(at).await.map(Aim::Engine),
         None => Err(Failure::new(

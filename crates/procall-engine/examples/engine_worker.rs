@@ -30,6 +30,7 @@ fn main() -> Result<(), Error> {
         .blocking_method("hold", |fifo: String| {
             File::open(fifo).map(|_| 1_u64).map_err(|error| Error::handler("io", error.to_string()))
         })
+        .method("print", |line: String| println!("{line}"))
         .method("die", || -> bool {
             eprintln!("last words");
             std::process::exit(9)

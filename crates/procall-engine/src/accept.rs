@@ -1,12 +1,13 @@
 //! From a socket that listens to peers.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use procall::transport::{Link, LinkError, LinkInfo, LinkOptions};
+use procall::transport::{Address, Link, LinkError, LinkInfo, LinkOptions};
 use procall::{Error, ErrorCode, Fault, Listener, Readiness, Side};
 use rustix::io::Errno;
 use tokio::time::timeout;
@@ -14,7 +15,9 @@ use tokio::time::timeout;
 use crate::core::Core;
 use crate::facts::{Facts, Speaks};
 use crate::gateway::json;
+use crate::own_user;
 use crate::reserve::Reserve;
+use crate::tokens::Pass;
 
 /// Longest message of a peer that cannot send a long one in parts.
 pub(crate) const MAX_JSON: usize = 64 << 20;
@@ -22,6 +25,9 @@ pub(crate) const MAX_JSON: usize = 64 << 20;
 pub(crate) const GREETING: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, so that running out of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a peer over TCP may wait until it is looked whose it is; then it is a guest.
+const LOOK_AT_OWNER: Duration = Duration::from_secs(1);
 
 /// Longest message of a peer that has to show a token first.
 const MAX_UNKNOWN: usize = 4 << 10;
@@ -47,8 +53,9 @@ pub(crate) async fn listen(listener: Listener, core: Arc<Core>) -> Result<(), Er
                 continue;
             }
             let (core, greeting) = (core.clone(), entrance.greeting.clone());
+            let at = entrance.listener.address().clone();
             tokio::spawn(async move {
-                greet(link, core).await;
+                greet(link, &at, core).await;
                 drop(greeting);
             });
         }
@@ -137,9 +144,10 @@ fn unwatchable(error: std::io::Error) -> Error {
 }
 
 /// Looks at the first message: it says what the peer speaks.
-async fn greet(mut link: Box<dyn Link>, core: Arc<Core>) {
+async fn greet(mut link: Box<dyn Link>, at: &Address, core: Arc<Core>) {
     let credentials = link.info().peer;
-    let pass = core.doors.without_token(credentials);
+    let own = own_pass(link.info(), at, &core).await;
+    let pass = own.clone().or_else(|| core.doors.without_token(credentials));
     if pass.is_none() {
         link.limit(MAX_UNKNOWN);
     }
@@ -154,7 +162,7 @@ async fn greet(mut link: Box<dyn Link>, core: Arc<Core>) {
     };
     let address = address_of(link.info());
     if json::is_json(&first) {
-        json::serve(link, first, address, credentials, Arc::new(core)).await;
+        json::serve(link, first, address, (credentials, own), Arc::new(core)).await;
         return;
     }
     let facts =
@@ -167,6 +175,29 @@ async fn greet(mut link: Box<dyn Link>, core: Arc<Core>) {
     if let Ok(joined) = core.join(Box::new(waiting), Side::Acceptor, facts) {
         joined.connection.turn();
     }
+}
+
+/// What a peer over TCP may do because its process is one of our own user, as on a Unix socket. Looked at once, when it comes.
+async fn own_pass(info: &LinkInfo, at: &Address, core: &Core) -> Option<Pass> {
+    if !core.settings.own_over_tcp || core.doors.has_tokens() {
+        return None;
+    }
+    let Address::Tcp(ours) = *at else { return None };
+    let theirs: SocketAddr = address_of(info).parse().ok()?;
+    if !theirs.ip().to_canonical().is_loopback() {
+        return None;
+    }
+    // One that listens everywhere is asked for on the loopback by the address that the other end has.
+    let ours = match ours.ip().is_unspecified() {
+        true => SocketAddr::new(theirs.ip(), ours.port()),
+        false => ours,
+    };
+    // In a flood of connections those that come too late are guests: that many looks would cost us more than them.
+    let turn = timeout(LOOK_AT_OWNER, core.looks.acquire()).await.ok()?.ok()?;
+    // A task that does not come to its end has found nobody.
+    let user = tokio::task::spawn_blocking(move || own_user::of(theirs, ours)).await.ok()??;
+    drop(turn);
+    core.doors.is_own(user).then(Pass::full)
 }
 
 /// Over TCP and TLS the text by which `to` may name a peer.
@@ -243,6 +274,14 @@ impl Link for Replay {
 
     fn readiness(&self) -> BorrowedFd<'_> {
         self.link.readiness()
+    }
+
+    fn edges(&self) -> Option<BorrowedFd<'_>> {
+        self.link.edges()
+    }
+
+    fn wants_room(&self) -> bool {
+        self.link.wants_room()
     }
 
     fn close(&mut self) {

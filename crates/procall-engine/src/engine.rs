@@ -15,9 +15,10 @@ use tokio::task::JoinHandle;
 
 use crate::activation::{Activation, ServiceNews, ServiceSpec, Watch};
 use crate::core::Core;
-use crate::facts::{Facts, Speaks};
+use crate::facts::{Facts, INSIDE, Speaks};
 use crate::gateway::Host;
 use crate::gateway::http::{Bound, HttpServer, Token as HttpToken};
+use crate::gateway::json::Counters as JsonCounters;
 use crate::record::{CallRecord, OnCall};
 use crate::rights::Rights;
 use crate::settings::{Policy, Settings};
@@ -53,6 +54,10 @@ impl EngineBuilder {
     pub const DRAIN: Duration = crate::settings::DRAIN;
     /// Longest message of a peer that speaks JSON in bytes, 64 MiB; a longer one ends its connection.
     pub const MAX_JSON: usize = accept::MAX_JSON;
+    /// Notifications that wait for a peer that speaks JSON, 256; the next one is dropped and counted.
+    pub const JSON_NOTIFICATIONS: usize = crate::gateway::json::MAX_NOTIFICATIONS;
+    /// Calls whose spans wait to be sent, 4,096; those of further ones are dropped and counted.
+    pub const SPANS: usize = crate::spans::WAITING;
     /// How long a peer may take to send its first message, 5 s; then its connection ends.
     pub const GREETING: Duration = accept::GREETING;
 
@@ -176,11 +181,45 @@ impl EngineBuilder {
         Ok(self)
     }
 
-    /// What peers may do that need no token because there is none: [`Rights::user`] if not said otherwise. The engine's own user on a Unix
-    /// socket may do everything in any case.
+    /// What peers may do that need no token because there is none: [`Rights::user`] if not said otherwise. The engine's own user may do
+    /// everything in any case: on a Unix socket, and over TCP as [`own_user_over_tcp`](Self::own_user_over_tcp) says.
     pub fn guests(mut self, rights: Rights) -> Self {
         self.guests = Some(rights);
         self
+    }
+
+    /// Whether peers over TCP on this machine whose socket belongs to the engine's own user may do everything, as on a Unix socket, where there
+    /// are no tokens; they may, if not said otherwise. The list of sockets of the kernel (`/proc/net/tcp`) is looked through once for each, and
+    /// one that is not found there is a guest. Say no where something of your own user lets others in through that port: a proxy, or a tunnel.
+    ///
+    /// ```
+    /// let builder = procall_engine::Engine::builder().own_user_over_tcp(false);
+    /// # drop(builder);
+    /// ```
+    pub fn own_user_over_tcp(mut self, counts: bool) -> Self {
+        self.settings.own_over_tcp = counts;
+        self
+    }
+
+    /// Sends two spans of every call to the collector of traces there, by OTLP over HTTP: such as `http://127.0.0.1:4318`. None are sent if not
+    /// said.
+    ///
+    /// They are children of the span that a call brings in its metadata `traceparent`, unless its caller wants none (`-00`); a call without
+    /// one begins a trace. Workers are given the second one as their parent. Spans are sent by a task of its own, 512 calls at once; when more
+    /// than 4,096 wait, they are dropped and counted.
+    ///
+    /// # Errors
+    ///
+    /// INVALID_ARGUMENT for what is no URL that begins with `http://`.
+    ///
+    /// ```
+    /// let builder = procall_engine::Engine::builder().otlp("http://127.0.0.1:4318")?;
+    /// # drop(builder);
+    /// # Ok::<(), procall::Error>(())
+    /// ```
+    pub fn otlp(mut self, endpoint: &str) -> Result<Self, Error> {
+        self.settings.otlp = Some(endpoint.parse()?);
+        Ok(self)
     }
 
     /// Answers HTTP and WebSocket there too; port 0 takes any that is free. Not at all if not said.
@@ -442,7 +481,7 @@ impl Engine {
         let (near, far) = pair()?;
         let facts = Facts {
             speaks: Speaks::Native,
-            address: own::INSIDE.to_owned(),
+            address: INSIDE.to_owned(),
             credentials: None,
             hears_broadcasts: false,
             pass: Some(Pass::full()),
@@ -498,6 +537,9 @@ impl Engine {
             // All calls are over; what remains is to send the answers.
             http.stop(HTTP_GOODBYE).await;
         }
+        if let Some(exporter) = &core.exporter {
+            exporter.stop().await;
+        }
         if core.memory.is_some() {
             // It waits for the disk. Its panic was told already.
             let _ =
@@ -523,7 +565,10 @@ impl Host for Arc<Core> {
     fn attach(&self, facts: Facts, service: Arc<dyn RawService>) -> Result<Connection, Error> {
         let (near, far) = pair()?;
         self.join(far, Side::Acceptor, facts)?;
-        procall::serve_raw(near, Side::Initiator, procall::Config::default(), service)
+        let connection =
+            procall::serve_raw(near, Side::Initiator, procall::Config::default(), service)?;
+        connection.measure(self.inside.clone());
+        Ok(connection)
     }
 
     fn authenticate(
@@ -532,5 +577,9 @@ impl Host for Arc<Core> {
         token: Option<&[u8]>,
     ) -> Result<Pass, Error> {
         self.doors.admit(credentials, token)
+    }
+
+    fn strayed(&self, more: JsonCounters) {
+        self.strays.add(more);
     }
 }

@@ -88,6 +88,51 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Tells whoever collects the events of this program.
+    fn log(&self) {
+        /// At the level INFO what is as it should be, at WARN what is not.
+        macro_rules! say {
+            ($level:ident, $what:literal, $peer:expr) => {
+                tracing::$level!(target: TARGET, peer = &*$peer.name, $what)
+            };
+            ($level:ident, $what:literal, $peer:expr, $why:expr) => {
+                tracing::$level!(target: TARGET, peer = &*$peer.name, why = &**$why, $what)
+            };
+        }
+        match self {
+            Self::Joined { peer } => say!(info, "peer joined", peer),
+            Self::Left { peer, why } => say!(info, "peer left", peer, why),
+            Self::Registered { peer, methods, quarantined } if quarantined.is_empty() => {
+                let methods = methods.len();
+                tracing::info!(target: TARGET, peer = &*peer.name, methods, "peer registered");
+            }
+            Self::Registered { peer, methods, quarantined } => {
+                let (methods, left_out) = (methods.len(), quarantined.join("; "));
+                let left_out = &*left_out;
+                tracing::warn!(target: TARGET, peer = &*peer.name, methods, left_out, "peer registered");
+            }
+            Self::Refused { peer, why } => say!(warn, "peer refused", peer, why),
+            Self::Suspected { peer } => say!(warn, "peer does not answer", peer),
+            Self::Recovered { peer } => say!(info, "peer answers again", peer),
+            Self::GoingAway { peer } => say!(info, "peer takes no new calls", peer),
+            Self::Resumed { peer } => say!(info, "peer takes calls again", peer),
+            Self::Service { service, state, detail } => {
+                let (service, state, detail) = (&**service, &**state, &**detail);
+                match state {
+                    "failed" => tracing::warn!(target: TARGET, service, state, detail, "service"),
+                    _ => tracing::info!(target: TARGET, service, state, detail, "service"),
+                }
+            }
+            // What others say to each other, and readers of events who are slow, are nothing of the engine's own.
+            Self::Notified { .. } | Self::Missed { .. } => {}
+        }
+    }
+}
+
+/// The target of the events of peers and services.
+const TARGET: &str = "procall.engine";
+
 /// Who somebody is.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PeerName {
@@ -95,6 +140,15 @@ pub struct PeerName {
     pub id: String,
     /// For people.
     pub name: String,
+}
+
+/// Who asks, and what of its registration was left out: places and reasons.
+#[derive(Debug, Serialize)]
+pub(crate) struct Oneself {
+    #[serde(flatten)]
+    pub(crate) peer: PeerName,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) quarantined: Vec<(String, String)>,
 }
 
 /// Those who look on.
@@ -121,6 +175,7 @@ impl Events {
     }
 
     pub(crate) fn tell(&self, event: Event) {
+        event.log();
         if let Some(sender) = &*self.sender() {
             // Nobody looks on: nobody needs to hear of it.
             let _ = sender.send(Arc::new(event));

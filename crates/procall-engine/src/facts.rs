@@ -43,7 +43,15 @@ pub struct Facts {
     pub pass: Option<Pass>,
 }
 
+/// The address of those who live in the engine's own process.
+pub(crate) const INSIDE: &str = "inside";
+
 impl Facts {
+    /// Whether it is a service that the engine starts itself, or a client in its process.
+    pub(crate) fn is_own(&self) -> bool {
+        self.credentials.is_none() && self.address == INSIDE
+    }
+
     pub(crate) fn whose(&self) -> Owner<'_> {
         match self.credentials {
             Some(credentials) => Owner::User(credentials.uid),

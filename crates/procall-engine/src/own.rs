@@ -13,10 +13,12 @@ use procall::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::core::{Core, Phase, State};
+use crate::core::{Core, Meant, Phase, Sleeper, State};
 use crate::events::Event;
-use crate::facts::{Facts, Speaks};
+use crate::facts::{Facts, INSIDE, Speaks};
+use crate::gateway::json::Counters;
 use crate::tokens::Pass;
+use crate::workers::{LogLine, Seen, WorkerRow};
 
 /// One who is connected, as `procall.engine.peers` lists them.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +55,9 @@ pub struct PeerRow {
     pub round_trip_ms: Option<f64>,
     /// The name of the token it has shown, if any.
     pub token: Option<String>,
+    /// By what the engine recognises it when it comes back, if it holds an identity.
+    #[serde(default)]
+    pub identity: Option<String>,
     /// What it may do, in words.
     pub rights: String,
 }
@@ -88,6 +93,21 @@ pub struct ServiceRow {
     pub state: String,
     /// Why it failed; empty otherwise.
     pub reason: String,
+    /// Its workers; none while it does not run.
+    #[serde(default)]
+    pub workers: Vec<WorkerRow>,
+}
+
+/// What is stray of the peers that speak JSON, as `procall.engine.strays` counts it since the engine began.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct StrayCounts {
+    /// Answers to calls that nobody had made.
+    pub unasked: u64,
+    /// Answers that came after their callers had gone.
+    pub late: u64,
+    /// Notifications that were dropped because their receiver was too slow.
+    pub dropped: u64,
 }
 
 /// One call on its way, as `procall.engine.calls` lists them.
@@ -106,9 +126,6 @@ pub struct CallRow {
     /// Seconds that it waited for its worker, or waits already.
     pub queued: f64,
 }
-
-/// The address of those who live in the engine's own process.
-pub(crate) const INSIDE: &str = "inside";
 
 /// How long the pool behind a peer may take to start anew.
 const RESTART: Duration = Duration::from_secs(300);
@@ -151,7 +168,7 @@ fn service(core: &Arc<Core>) -> Service {
         })
         .method("services", {
             let core = Arc::downgrade(core);
-            move || core.upgrade().map(|core| core.with(services)).unwrap_or_default()
+            move || core.upgrade().map(|core| services(&core)).unwrap_or_default()
         })
         .async_method("start", {
             let core = Arc::downgrade(core);
@@ -166,6 +183,14 @@ fn service(core: &Arc<Core>) -> Service {
             }
         })
         .params("start", &["service"])
+        .method("strays", {
+            let core = Arc::downgrade(core);
+            move || {
+                let counted = core.upgrade().map(|core| core.strays.counted());
+                let Counters { unasked, late, dropped } = counted.unwrap_or_default();
+                StrayCounts { unasked, late, dropped }
+            }
+        })
         .method("calls", {
             let core = Arc::downgrade(core);
             move || core.upgrade().map(|core| core.with(calls)).unwrap_or_default()
@@ -196,9 +221,27 @@ fn service(core: &Arc<Core>) -> Service {
         })
         .params("drain", &["target", "undo"])
         .async_method("restart", move |target: String| {
-            ask(restarting.clone(), target, "procall.restart")
+            let core = restarting.clone();
+            async move {
+                let Some(core) = core.upgrade() else { return Err(over()) };
+                match core.supervised(&target) {
+                    Some(meant) => core.restart_supervised(meant).await,
+                    None => ask(Arc::downgrade(&core), target, "procall.restart").await,
+                }
+            }
         })
         .params("restart", &["target"])
+        .stream_method("logs", {
+            let core = Arc::downgrade(core);
+            move |target: Option<String>, last: Option<u32>, follow: Option<bool>| {
+                let lines = core.upgrade().ok_or_else(over).and_then(|core| {
+                    logs(&core, target, last.unwrap_or(u32::MAX), follow.unwrap_or(false))
+                });
+                let refused = |error| Stream::new(futures_util::stream::iter([Err(error)]));
+                lines.unwrap_or_else(refused)
+            }
+        })
+        .params("logs", &["target", "last", "follow"])
         .async_method("stop", move |target: Option<String>| {
             let (core, stopping) = (ending.clone(), stopping.clone());
             async move {
@@ -256,6 +299,7 @@ fn peers(state: &State) -> Vec<PeerRow> {
         .filter(|peer| peer.ready && peer.facts.speaks != Speaks::Inside)
         .map(|peer| {
             let registration = peer.registration.as_deref();
+            let identity = state.identity_of(peer).map(str::to_owned);
             let state = match (peer.drained, peer.in_flight) {
                 _ if peer.suspected => "suspected",
                 _ if peer.going => "going away",
@@ -283,6 +327,7 @@ fn peers(state: &State) -> Vec<PeerRow> {
                 last_seen: seconds(heard),
                 round_trip_ms: peer.connection.round_trip().map(|time| time.as_secs_f64() * 1e3),
                 token: peer.pass.token.as_deref().map(str::to_owned),
+                identity,
                 rights: peer.pass.rights.to_string(),
             }
         })
@@ -315,21 +360,59 @@ fn calls(state: &State) -> Vec<CallRow> {
     rows
 }
 
-fn services(state: &State) -> Vec<ServiceRow> {
-    let mut rows: Vec<ServiceRow> = state
-        .sleepers
-        .iter()
-        .map(|(name, sleeper)| ServiceRow {
-            name: name.to_string(),
-            state: sleeper.phase.says().to_owned(),
-            reason: match &sleeper.phase {
-                Phase::Failed { why, .. } => why.message().to_owned(),
-                _ => String::new(),
-            },
-        })
-        .collect();
+fn services(core: &Core) -> Vec<ServiceRow> {
+    let known: Vec<(ServiceRow, Seen)> = core.with(|state| {
+        let row = |(name, sleeper): (&Arc<str>, &Sleeper)| {
+            let row = ServiceRow {
+                name: name.to_string(),
+                state: sleeper.phase.says().to_owned(),
+                reason: match &sleeper.phase {
+                    Phase::Failed { why, .. } => why.message().to_owned(),
+                    _ => String::new(),
+                },
+                workers: Vec::new(),
+            };
+            (row, sleeper.seen.clone())
+        };
+        state.sleepers.iter().map(row).collect()
+    });
+    // A pool has a lock of its own.
+    let mut rows: Vec<ServiceRow> =
+        known.into_iter().map(|(row, seen)| ServiceRow { workers: seen.rows(), ..row }).collect();
     rows.sort_by(|a, b| a.name.cmp(&b.name));
     rows
+}
+
+/// The lines of one service that the engine starts, of one of its workers, or of all.
+fn logs(
+    core: &Core,
+    target: Option<String>,
+    last: u32,
+    follow: bool,
+) -> Result<Stream<LogLine>, Error> {
+    let Some(target) = target else {
+        let all = core.with(|state| {
+            let seen = state.sleepers.values().map(|sleeper| sleeper.seen.clone());
+            seen.collect::<Vec<_>>()
+        });
+        let lines = all.iter().map(|seen| seen.lines().read(None, last, follow));
+        return Ok(Stream::new(futures_util::stream::select_all(lines)));
+    };
+    match core.supervised(&target) {
+        Some(Meant { seen, worker, .. }) => {
+            let rows = seen.rows();
+            if let Some(worker) = &worker
+                && !rows.is_empty()
+                && !rows.iter().any(|row| row.name == *worker)
+            {
+                let message = format!("there is no worker \"{worker}\"");
+                let names = rows.into_iter().map(|row| row.name).collect();
+                return Err(Error::new(ErrorCode::NotFound, message).with_candidates(names));
+            }
+            Ok(seen.lines().read(worker, last, follow))
+        }
+        None => Err(core.no_service(&target)),
+    }
 }
 
 fn methods(state: &State) -> Vec<MethodRow> {

@@ -8,10 +8,11 @@ use procall::{Error, ErrorCode, Executed};
 /// Names of the methods that are the engine's own.
 const OWN: &str = "procall.";
 /// Of these, those that only look. All others change something: they need the right to administer.
-const LOOKS: [&str; 5] = [
+const LOOKS: [&str; 6] = [
     "procall.engine.peers",
     "procall.engine.list",
     "procall.engine.services",
+    "procall.engine.strays",
     "procall.engine.calls",
     "procall.engine.events",
 ];

@@ -8,6 +8,7 @@ use procall::{Error, Heartbeat, similar};
 
 use crate::gateway::http::HttpSettings;
 use crate::record::OnCall;
+use crate::spans::Endpoint;
 
 /// Calls that wait for one worker of a method; with more workers, so many for each.
 pub(crate) const QUEUE: usize = 256;
@@ -31,6 +32,10 @@ pub(crate) struct Settings {
     /// How long calls in flight may take once the engine is asked to stop.
     pub(crate) drain: Duration,
     pub(crate) on_call: Option<OnCall>,
+    /// Peers over the loopback of our own user count as on a Unix socket.
+    pub(crate) own_over_tcp: bool,
+    /// Where spans are sent.
+    pub(crate) otlp: Option<Endpoint>,
     pub(crate) http: HttpSettings,
 }
 
@@ -46,6 +51,8 @@ impl Default for Settings {
             compression: procall::surroundings::compression(),
             drain: DRAIN,
             on_call: None,
+            own_over_tcp: true,
+            otlp: None,
             http: HttpSettings::default(),
         }
     }

@@ -110,7 +110,7 @@ impl Doors {
     ///
     /// A process of our own user, where the kernel vouches for it, could do whatever we can in other ways.
     pub(crate) fn without_token(&self, credentials: Option<PeerCredentials>) -> Option<Pass> {
-        if credentials.is_some_and(|peer| peer.uid == self.own || peer.uid == 0) {
+        if credentials.is_some_and(|peer| self.is_own(peer.uid)) {
             return Some(Pass::full());
         }
         let free = self.tokens.is_empty();
@@ -125,6 +125,16 @@ impl Doors {
     /// What peers may do that need no token.
     pub(crate) fn guest(&self) -> Pass {
         Pass { token: None, rights: self.guests.clone() }
+    }
+
+    /// Whether a user is ours, or root.
+    pub(crate) fn is_own(&self, user: u32) -> bool {
+        user == self.own || user == 0
+    }
+
+    /// Whether there is any token, so that peers over TCP must show one.
+    pub(crate) fn has_tokens(&self) -> bool {
+        !self.tokens.is_empty()
     }
 
     /// What a native peer is to show.

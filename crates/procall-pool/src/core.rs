@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use procall::{CallId, Connection, Error, Heartbeat, Hub, Meter, Metrics, RetryBudgets};
+use procall::{Connection, Error, Heartbeat, Hub, Meter, Metrics, RetryBudgets};
 
-use crate::dispatch::{Before, Busyness, Dispatch, Gate, Seat};
+use crate::dispatch::{Author, Before, Busyness, Dispatch, Gate, Seat};
 use crate::info::{Health, WorkerInfo, WorkerState};
 use crate::output::{Audience, Event, Happening, Outlet, OutputLine, Ring};
 use crate::policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
@@ -111,7 +111,7 @@ impl Core {
         outlet: Outlet,
         before: Before,
         emptied: bool,
-    ) -> Option<(CallId, Arc<str>)> {
+    ) -> Option<Author> {
         self.dispatch.lock().seats.get_mut(index)?.author(outlet, before, emptied)
     }
 

@@ -68,6 +68,8 @@ mod pages {
     struct Pools;
     #[doc = include_str!("../../../docs/src/rust.md")]
     struct Rust;
+    #[doc = include_str!("../../../docs/src/retries.md")]
+    struct Retries;
     #[doc = include_str!("../../../docs/src/connect.md")]
     struct Connect;
     #[doc = include_str!("../../../docs/src/engine.md")]

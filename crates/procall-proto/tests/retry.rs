@@ -227,16 +227,15 @@ fn a_retry_storm_is_a_tenth_of_the_calls_at_most() {
     for call in 0..30_000 {
         offered += 1;
         let mut attempts = usual();
-        while call % 2_000 < 1_500 {
-            let verdict = attempts.failed(Time::ZERO, &refused(), false, &mut budget, 1.0);
-            if verdict != (Verdict::Again { after: ms(50) })
-                && verdict != (Verdict::Again { after: ms(100) })
+        let is_down = call % 2_000 < 1_500;
+        if is_down {
+            while let Verdict::Again { .. } =
+                attempts.failed(Time::ZERO, &refused(), false, &mut budget, 1.0)
             {
-                break;
+                attempts.begin();
             }
-            attempts.begin();
         }
-        if call % 2_000 >= 1_500 {
+        if !is_down {
             budget.succeeded();
         }
         made += attempts.made();

@@ -24,6 +24,7 @@ use crate::TlsError;
 /// - Errors are sticky: after one, every later call gives an error of the same kind.
 /// - `close` is idempotent, and the peer sees `Closed`.
 /// - Memory grows only as bytes arrive, and shrinks again after large messages.
+/// - A link that gives `edges` tells of each arrival and of end of file there; `wants_room` says when readiness is needed beside it.
 ///
 /// `None` from [`receive`](Self::receive) is the invitation to wait on [`readiness`](Self::readiness), not a proof of emptiness:
 /// something may have arrived since the link last looked, and then readiness fires.
@@ -91,6 +92,21 @@ pub trait Link: Send + fmt::Debug {
     ///
     /// It speaks for what lies in the kernel: call `receive` until it says `None` before waiting here.
     fn readiness(&self) -> BorrowedFd<'_>;
+
+    /// The socket below, for a waiter that is told of edges (`EPOLLET`): each arrival is one, end of file another, or a flag on the one before.
+    /// It costs such a waiter less than [`readiness`](Self::readiness), which watches that same socket.
+    ///
+    /// Nobody is told here of room to send: while [`wants_room`](Self::wants_room), wait on `readiness` too. A link that is more than what lies
+    /// in one socket gives nothing, as the default.
+    fn edges(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Whether bytes are unsent for want of room, so that [`readiness`](Self::readiness) also fires when there is some. By default false, which
+    /// is the truth where [`edges`](Self::edges) gives nothing: nobody asks there.
+    fn wants_room(&self) -> bool {
+        false
+    }
 
     /// Closes our side at once: the peer sees end of file after what was flushed; what was not flushed is lost.
     ///

@@ -68,7 +68,23 @@ struct End {
     /// Length with prefix of the message this end wants to send and for which there was no room.
     waits_to_send: Option<usize>,
     closed: bool,
-    kicked: bool,
+    /// Why its kick is up.
+    kicked: Reasons,
+}
+
+/// What an end could do: take what is unread, send on, see the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Reasons {
+    unread: bool,
+    room: bool,
+    closed: bool,
+}
+
+impl Reasons {
+    /// Whether one of them is new. Whoever goes by edges has acted on the others already, or has chosen not to.
+    fn more_than(self, before: Self) -> bool {
+        self.unread && !before.unread || self.room && !before.room || self.closed && !before.closed
+    }
 }
 
 /// Sizes only: what people send each other does not belong into logs.
@@ -89,19 +105,21 @@ impl Middle {
         unread.is_empty() || unread.len() + need <= self.max_unread
     }
 
-    /// Raises or lowers both kicks, as the state now demands.
+    /// Raises or lowers both kicks, as the state now demands; each new reason is another kick, as each arrival on a socket is another edge.
     fn settle(&self, ends: &mut [End; 2]) {
         for side in [0, 1] {
             let (this, other) = (&ends[side], &ends[1 - side]);
-            let can_send =
-                this.waits_to_send.is_some_and(|need| self.has_room(&other.unread, need));
-            let up = !this.unread.is_empty() || can_send || this.closed || other.closed;
-            if up && !this.kicked {
+            let now = Reasons {
+                unread: !this.unread.is_empty(),
+                room: this.waits_to_send.is_some_and(|need| self.has_room(&other.unread, need)),
+                closed: this.closed || other.closed,
+            };
+            if now.more_than(this.kicked) {
                 self.kicks[side].kick();
-            } else if !up && this.kicked {
+            } else if now == Reasons::default() && this.kicked != now {
                 self.kicks[side].drain();
             }
-            ends[side].kicked = up;
+            ends[side].kicked = now;
         }
     }
 }

@@ -7,7 +7,7 @@ use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
-use crate::buffer::{GULP, Inbox, Outbox};
+use crate::buffer::{GULP, Inbox, Outbox, aside};
 use crate::readiness::Readiness;
 use crate::{LinkError, LinkInfo, LinkOptions, TlsError};
 
@@ -128,6 +128,10 @@ impl StreamLink {
         self.readiness.as_fd()
     }
 
+    pub(crate) fn wants_room(&self) -> bool {
+        self.readiness.wants_room()
+    }
+
     pub(crate) fn close(&mut self) {
         if self.dead.is_none() {
             self.die(LinkError::Closed);
@@ -169,21 +173,18 @@ impl StreamLink {
 
     /// One read into the inbox: how many bytes, 0 at end of file, `None` when nothing is there.
     fn read(&mut self) -> io::Result<Option<usize>> {
-        let spare = self.inbox.spare();
-        let room = spare.capacity() - spare.len();
-        loop {
-            match recv(&self.socket, spare_capacity(spare), RecvFlags::DONTWAIT) {
-                Ok((read, _)) => {
-                    self.drained = read > 0 && read < room;
-                    return Ok(Some(read));
-                }
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(Errno::INTR) => {}
-                // The peer went without reading all that we sent: for what it sent to us, this is the end of file.
-                Err(Errno::CONNRESET | Errno::PIPE) => return Ok(Some(0)),
-                Err(error) => return Err(error.into()),
+        let Self { socket, inbox, drained, .. } = self;
+        if inbox.is_little() {
+            let read = aside(|buffer| {
+                let read = read_into(socket.as_fd(), buffer, drained)?;
+                inbox.put(buffer);
+                Ok(read)
+            });
+            if let Some(read) = read {
+                return read;
             }
         }
+        read_into(socket.as_fd(), inbox.spare(), drained)
     }
 
     /// No more sending, while what the peer sent before it went can still be received.
@@ -209,6 +210,28 @@ impl StreamLink {
             if !matches!(self.read(), Ok(Some(1..))) {
                 return;
             }
+        }
+    }
+}
+
+/// One read into the room of a buffer, and whether it took all there was.
+fn read_into(
+    socket: BorrowedFd<'_>,
+    buffer: &mut Vec<u8>,
+    drained: &mut bool,
+) -> io::Result<Option<usize>> {
+    let room = buffer.capacity() - buffer.len();
+    loop {
+        match recv(socket, spare_capacity(buffer), RecvFlags::DONTWAIT) {
+            Ok((read, _)) => {
+                *drained = read > 0 && read < room;
+                return Ok(Some(read));
+            }
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(Errno::INTR) => {}
+            // The peer went without reading all that we sent: for what it sent to us, this is the end of file.
+            Err(Errno::CONNRESET | Errno::PIPE) => return Ok(Some(0)),
+            Err(error) => return Err(error.into()),
         }
     }
 }
@@ -255,6 +278,14 @@ macro_rules! stream_link {
 
             fn readiness(&self) -> std::os::fd::BorrowedFd<'_> {
                 self.stream.readiness()
+            }
+
+            fn edges(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+                Some(self.stream.socket())
+            }
+
+            fn wants_room(&self) -> bool {
+                self.stream.wants_room()
             }
 
             fn close(&mut self) {

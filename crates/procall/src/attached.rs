@@ -21,14 +21,14 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    /// Registers with the engine at an address or under a name; the worker would be called `name`.
+    /// Registers with the engine at an address or under a name; the worker would be called `name`, and recognised by `id`.
     ///
     /// # Errors
     ///
     /// Those of [`Attachment::poll_connection`].
     pub(crate) async fn start(
         engine: &str,
-        name: String,
+        (name, id): (String, String),
         token: Option<Vec<u8>>,
         tls: TlsFiles,
         dispatcher: Arc<Dispatcher>,
@@ -36,7 +36,7 @@ impl Attached {
     ) -> Result<Self, Error> {
         let registration = Arc::new(dispatcher.registration().clone());
         let runtime = tokio::runtime::Handle::current();
-        let config = Config { token, ..dispatcher.config(&name) };
+        let config = Config { token, id, ..dispatcher.config(&name) };
         let connect = move |link, config| {
             let _runtime = runtime.enter();
             let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox)?;

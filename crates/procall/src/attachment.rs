@@ -79,11 +79,12 @@ impl Attachment {
     /// Begins to look for the engine at an address or under a name; the first search goes on for `patience`.
     ///
     /// `connect` makes a serving connection of a link; `config.name` is what the worker wants to be called, which is the engine's choice when
-    /// it is empty or the service's own name.
+    /// it is empty or the service's own name, and `config.id` by what an engine with a state recognises it: see
+    /// [`surroundings::identity`].
     ///
     /// # Errors
     ///
-    /// INTERNAL when the system gives no thread; PERMISSION_DENIED and INVALID_ARGUMENT when the token of `PROCALL_ENGINE_TOKEN_FILE` cannot be
+    /// INTERNAL when the system gives no thread; INVALID_ARGUMENT for an id that cannot be one; PERMISSION_DENIED and INVALID_ARGUMENT when the token of `PROCALL_ENGINE_TOKEN_FILE` cannot be
     /// used. Without that variable, `config.token` is shown, or none. What the engine says comes with [`poll_connection`](Self::poll_connection).
     pub fn begin(
         engine: &str,
@@ -114,7 +115,8 @@ impl Attachment {
             Some(token) => Some(token),
             None => surroundings::engine_token()?,
         };
-        let config = Config { token, ..config };
+        let id = surroundings::identity(&config.id, &registration.name)?;
+        let config = Config { token, id, ..config };
         let state = State { looking: true, ..State::default() };
         let shared = Arc::new(Shared {
             engine: engine.to_owned(),

@@ -128,10 +128,11 @@ impl Running {
         match place {
             surroundings::Place::Engine { target, patience } => {
                 let name = service.own_name().to_owned();
+                let id = service.identity_given().to_owned();
                 let token = service.engine_token_given();
                 let tls = service.engine_tls_given();
                 let dispatcher = Arc::new(Dispatcher::new(service));
-                Attached::start(&target, name, token, tls, dispatcher, patience)
+                Attached::start(&target, (name, id), token, tls, dispatcher, patience)
                     .await
                     .map(Self::Attached)
             }

@@ -33,6 +33,10 @@ pub const ENGINE: &str = "PROCALL_ENGINE";
 /// The file that holds the token to show to that engine, and nothing else. Nobody but this user may be able to read it; `/dev/fd/3` is an
 /// inherited descriptor.
 pub const ENGINE_TOKEN_FILE: &str = "PROCALL_ENGINE_TOKEN_FILE";
+/// By which an engine recognises the services of this process when they come back; see [`identity`].
+pub const IDENTITY: &str = "PROCALL_IDENTITY";
+/// Longest identity in bytes.
+pub const MAX_IDENTITY: usize = 255;
 /// The name under which an engine listens in the runtime directory.
 pub const ENGINE_NAME: &str = "engine";
 
@@ -127,6 +131,43 @@ pub fn engine_token() -> Result<Option<Vec<u8>>, Error> {
         Some(path) => read_token(path.as_ref()).map(Some),
         None => Ok(None),
     }
+}
+
+/// By which an engine that keeps its state (`procall serve --state`) recognises a service when it comes back: what `given` says, else what
+/// `PROCALL_IDENTITY` says followed by a slash and the service's name, since a process may have several; empty for none.
+///
+/// It counts over a Unix socket only, among the processes of one user. Of several that give the same at once the first one has it; another
+/// takes it over when that one is gone.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT for one that is longer than 255 bytes or has control characters.
+///
+/// ```
+/// use procall::surroundings::identity;
+///
+/// assert_eq!(identity("model-7", "model")?, "model-7");
+/// assert!(identity("two\nlines", "model").is_err());
+/// # Ok::<(), procall::Error>(())
+/// ```
+pub fn identity(given: &str, service: &str) -> Result<String, Error> {
+    let id = match given {
+        "" => match env::var(IDENTITY) {
+            Ok(process) if !process.is_empty() => format!("{process}/{service}"),
+            Ok(_) | Err(env::VarError::NotPresent) => return Ok(String::new()),
+            Err(env::VarError::NotUnicode(_)) => {
+                return Err(Error::invalid(format!("{IDENTITY} is no UTF-8 text")));
+            }
+        },
+        given => given.to_owned(),
+    };
+    if id.len() > MAX_IDENTITY || id.chars().any(char::is_control) {
+        return Err(Error::invalid(format!(
+            "\"{}\" cannot be an identity: it has at most {MAX_IDENTITY} bytes and no control characters",
+            id.escape_debug()
+        )));
+    }
+    Ok(id)
 }
 
 /// Says whether connections of this process are to be compressed; see [`compression`].

@@ -206,11 +206,14 @@ def main() -> int:
         print("nothing is like this: no case, or no combination", file=sys.stderr)
         return 2
     runs = [Run(each, cases, options) for each in chosen]
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:
+    # Much of a case is waiting.
+    with ThreadPoolExecutor(max_workers=2 * (os.cpu_count() or 1)) as threads:
         results = [each for found in threads.map(Run.results, runs) for each in found]
     table(results, cases)
     counts = Counter(each["outcome"] for each in results)
-    print("\n" + ", ".join(f"{counts[each]} {each}" for each in (OK, FAILED, NOT_OFFERED, LEFT_OUT)))
+    print(
+        "\n" + ", ".join(f"{counts[each]} {each}" for each in (OK, FAILED, NOT_OFFERED, LEFT_OUT))
+    )
     if options.results is not None:
         options.results.parent.mkdir(parents=True, exist_ok=True)
         options.results.write_text(json.dumps({"results": results}, indent=1) + "\n")

@@ -29,7 +29,7 @@ def line(value: Any) -> Any:
         case list():
             return [line(each) for each in value]
         case dict():
-            # A key of the value's own that begins with the mark of the lines is written with one more.
+            # A key of the value's own that begins with a mark is written with one more.
             return {f"${key}" if key[:1] == "$" else key: line(value[key]) for key in value}
     raise TypeError(f"no line has {value!r}")
 
@@ -55,7 +55,7 @@ def bytes_of(entry: dict[str, Any], key: str) -> bytes | None:
 
 
 def run(steps: Any, step: dict[str, Any]) -> None:
-    """Every short value that lines have a word for comes back, or is refused where JSON cannot have it."""
+    """Every short value that lines have a word for comes back, or is refused where JSON has none."""
     languages = steps.facts["either"]
     spoken = "stdlib" in languages
     asked = []

@@ -1,6 +1,7 @@
 """What came out, compared with what a scenario expects."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 
@@ -60,5 +61,5 @@ MATCHERS = {
     "?with": lambda each, found: any(fits(each, other) for other in found),
     # A list that begins with 0 and counts on without a gap.
     "?counts": lambda length, found: found == list(range(length)),
-    "?rises": lambda _, found: bool(found) and all(a < b for a, b in zip(found, found[1:])),
+    "?rises": lambda _, found: bool(found) and all(a < b for a, b in pairwise(found)),
 }

@@ -1,5 +1,6 @@
 """The processes of a run: subjects and engines, and what they say."""
 
+import contextlib
 import json
 import os
 import re
@@ -62,7 +63,7 @@ class Process:
         with self.news:
             while (found := look()) is None:
                 left = end - time.monotonic()
-                if left <= 0 or self.process.poll() is not None and not self.news.wait(0.5):
+                if left <= 0 or (self.process.poll() is not None and not self.news.wait(0.5)):
                     if (found := look()) is not None:
                         break
                     said = " | ".join(self.lines[-5:])
@@ -86,11 +87,9 @@ class Process:
             self.signal(signal.SIGKILL)
         self.process.wait()
         assert self.process.stdin is not None
-        try:
+        # What was not read is for nobody any more.
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-        except BrokenPipeError:
-            # What was not read is for nobody any more.
-            pass
         for reader in self.readers:
             reader.join()
 

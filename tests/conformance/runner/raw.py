@@ -1,4 +1,4 @@
-"""A peer that sends whatever bytes it likes, and the little MessagePack that it takes to read answers."""
+"""A peer that sends whatever bytes it likes, and the MessagePack that it takes to read answers."""
 
 import contextlib
 import itertools

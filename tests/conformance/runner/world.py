@@ -10,6 +10,9 @@ from typing import Any
 from runner.processes import Caller, Process
 
 
+ROOT = Path(__file__).parents[3]
+
+
 @dataclass(frozen=True)
 class Combination:
     """Who calls whom over what."""
@@ -46,17 +49,31 @@ class World:
     targets: dict[str, str] = field(default_factory=dict)
     engine: Process | None = None
     engine_address: str = ""
+    marks: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="conformance-"))
         run = self.folder / "run"
         run.mkdir(mode=0o700)
         self.env = {"XDG_RUNTIME_DIR": str(run), "SUBJECT_FOLDER": str(self.folder)}
+        self.marks = {"folder": str(self.folder)}
+        for name in self.combination.transport.get("files", []):
+            copy = shutil.copy(ROOT / name, self.folder)
+            # A key that others may read is refused.
+            Path(copy).chmod(0o600)
+
+    def marked(self, text: str, **more: str) -> str:
+        """A text of `transports.json` or a scenario with its marks replaced."""
+        for mark, content in {**self.marks, **more}.items():
+            text = text.replace(f"{{{mark}}}", content)
+        return text
 
     def open(self) -> None:
         transport = self.combination.transport
         if "engine" in transport:
             self.start_engine()
+        for name, value in transport.get("env", {}).items():
+            self.env[name] = self.marked(value)
         if transport.get("processes", True):
             for _ in range(self.wanted.get("workers", 1)):
                 self.start_worker()
@@ -70,7 +87,7 @@ class World:
         """Starts the engine, or starts it again where it was."""
         place = address or "tcp:127.0.0.1:0"
         args = [*self.combination.transport["engine"], *self.wanted.get("engine", [])]
-        args = [each.replace("{folder}", str(self.folder)) for each in args]
+        args = [self.marked(each) for each in args]
         if "tokens" in self.wanted:
             tokens = self.folder / "tokens"
             tokens.touch(mode=0o600)
@@ -78,13 +95,8 @@ class World:
         command = [self.procall, "serve", "--no-http", "--listen", place, *args]
         self.engine = Process(command, self.env)
         self.engine_address = self.engine.said(r"listening at (tcp:\S+)")[1]
-        socket = self.engine.said(r"listening at (unix:\S+)")[1]
-        self.env["SUBJECT_ENGINE"] = self.engine_address
-        marks = {"{engine}": self.engine_address, "{socket}": socket}
-        for name, value in self.combination.transport.get("env", {}).items():
-            for mark, content in marks.items():
-                value = value.replace(mark, content)
-            self.env[name] = value
+        self.env["SUBJECT_ENGINE"] = self.marks["engine"] = self.engine_address
+        self.marks["socket"] = self.engine.said(r"listening at (unix:\S+)")[1]
 
     def serve(
         self, language: str, name: str, env: dict[str, str] | None = None, wait: bool = True
@@ -93,7 +105,7 @@ class World:
         if "concurrency" in self.wanted:
             env["SUBJECT_CONCURRENCY"] = str(self.wanted["concurrency"])
         for key, value in self.combination.transport.get("serve", {}).items():
-            env[key] = value.replace("{name}", name)
+            env[key] = self.marked(value, name=name)
         process = Process([*self.commands[language], "worker"], {**self.env, **env})
         if wait:
             process.said(r"listening at|registered with")

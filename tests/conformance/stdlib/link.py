@@ -267,9 +267,7 @@ class Link:
         self.last = 0
 
     @classmethod
-    async def connect(
-        cls, address: str, name: str, handlers: dict[str, Any]
-    ) -> "Link":
+    async def connect(cls, address: str, name: str, handlers: dict[str, Any]) -> "Link":
         host, _, port = address.removeprefix("tcp:").rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port), limit=LONGEST)
         link = cls(reader, writer, handlers, name)
@@ -334,7 +332,7 @@ class Link:
             case "fault":
                 raise ConnectionError(f"the engine ends the link: {message}")
             case "item":
-                # Both sides may have a call of one number: an item is for the call that takes items.
+                # Both sides may have a call of one number.
                 (ours if ours is not None and ours.streams else theirs or ours).stream.item(
                     message.get("value")
                 )

@@ -1,7 +1,8 @@
 """A subject in plain Python that was written from `spec/` alone and imports nothing of Procall.
 
-It speaks the JSON messages of section 18 of `spec/protocol.md` with an engine, whose TCP address is in `SUBJECT_ENGINE`.
-`spec/scenarios/README.md` says what it does: `subject.py worker` serves, `subject.py caller` obeys lines.
+It speaks the JSON messages of section 18 of `spec/protocol.md` with an engine, whose TCP address is
+in `SUBJECT_ENGINE`. `spec/scenarios/README.md` says what it does: `subject.py worker` serves,
+`subject.py caller` obeys lines.
 """
 
 import asyncio
@@ -129,6 +130,15 @@ async def die(call: Call, code: int) -> None:
     os._exit(code)
 
 
+async def die_once(call: Call, token: str) -> str:
+    """Exits when it is called with a token for the first time, whichever worker that was."""
+    mark = Path(os.environ["SUBJECT_FOLDER"]) / f"died {token}"
+    if not mark.exists():
+        mark.touch()
+        os._exit(1)
+    return token
+
+
 async def steps(call: Call, n: int) -> int:
     for step in range(1, n + 1):
         call.progress(step, n, f"step {step}")
@@ -147,7 +157,9 @@ async def who(call: Call) -> dict[str, Any]:
 async def hop(call: Call, targets: list[str], method: str, params: list[Any]) -> Any:
     """Calls the method at the last of the targets, through all the others."""
     target, *others = targets
-    wanted = (f"{target}.hop", [others, method, params]) if others else (f"{target}.{method}", params)
+    wanted = (
+        (f"{target}.hop", [others, method, params]) if others else (f"{target}.{method}", params)
+    )
     # The engine leads to everybody, so the link that the call came by does for this one.
     onwards = call.link.start(*wanted, timeout_ms=call.remaining_ms())
     try:
@@ -181,6 +193,7 @@ METHODS: list[tuple[str, Any, str, dict[str, Any]]] = [
     ("bad_result", bad_result, "unary", {}),
     ("large", large, "unary", {"size": INTEGER}),
     ("die", die, "unary", {"code": INTEGER}),
+    ("die_once", die_once, "unary", {"token": TEXT}),
     ("steps", steps, "unary", {"n": INTEGER}),
     ("facts", facts, "unary", {}),
     ("who", who, "unary", {}),

@@ -37,7 +37,7 @@ const methods = {
   },
 };
 const options = { version, methods: { order: { errors: [SoldOut] }, total: { itemsIn: true } } };
-await service("shop", methods, options).run({ name: name || undefined });
+await service("shop", methods, options).run({ name: name || undefined, identity: process.env.SHOP_IDENTITY });
 process.stdout.write("done\n");
 process.stdin.unref();
 process.exitCode = 0;

@@ -44,7 +44,7 @@ struct Place {
 impl Server {
     /// Opens the service: as a pool's worker when a pool started this process, else with an engine or listening, as the surroundings say.
     #[new]
-    #[pyo3(signature = (document, methods, listen = None, hub = None, threads = false, engine = None, name = None))]
+    #[pyo3(signature = (document, methods, listen = None, hub = None, threads = false, engine = None, name = None, identity = None))]
     #[allow(clippy::too_many_arguments, reason = "they are Python's, by name")]
     fn new(
         py: Python<'_>,
@@ -55,11 +55,13 @@ impl Server {
         threads: bool,
         engine: Option<&str>,
         name: Option<&str>,
+        identity: Option<&str>,
     ) -> PyResult<Self> {
         let handlers = Handlers::from_python(document, methods, hub, threads)?;
         let registration = handlers.table.registration();
         // An engine may take a while to be there.
-        let opened = wait(py, |interrupt| open(registration, listen, engine, name, interrupt))?;
+        let opened =
+            wait(py, |interrupt| open(registration, listen, engine, (name, identity), interrupt))?;
         let (source, place) = opened.map_err(|error| error::raise(py, &error))?;
         Ok(Self::over(handlers, source, place))
     }
@@ -175,7 +177,7 @@ fn open(
     registration: &procall::Registration,
     listen: Option<&str>,
     engine: Option<&str>,
-    name: Option<&str>,
+    (name, identity): (Option<&str>, Option<&str>),
     interrupt: Interrupt<'_>,
 ) -> Result<(Source, Place), Error> {
     if let Some(parent) = surroundings::parent()? {
@@ -188,7 +190,8 @@ fn open(
     }
     match surroundings::place_of(listen, engine, &registration.name)? {
         surroundings::Place::Engine { target, patience } => {
-            let config = config(name.unwrap_or(&registration.name));
+            let id = identity.unwrap_or_default().to_owned();
+            let config = procall::Config { id, ..config(name.unwrap_or(&registration.name)) };
             let connect = |link, config| Ok(Connection::serving(link, Side::Initiator, config));
             let known = Arc::new(registration.clone());
             let attachment =

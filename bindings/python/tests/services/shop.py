@@ -103,5 +103,5 @@ else:
 
 
 if __name__ == "__main__":
-    shop.run(name=name or None)
+    shop.run(name=name or None, identity=os.environ.get("SHOP_IDENTITY"))
     print("done", flush=True)

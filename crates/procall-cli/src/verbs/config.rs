@@ -7,6 +7,7 @@ use procall_engine::{Program, ServiceSpec, StartWhen};
 use serde_json::{Map, Value as Json, json};
 
 use crate::failure::Failure;
+use crate::log::Form;
 use crate::output;
 use crate::plain;
 use crate::settings::{Effective, Options, Origin};
@@ -125,6 +126,12 @@ fn rows(effective: &Effective) -> Vec<Row> {
     engine("policy", json!(effective.policy.value.name()), &effective.policy.origin);
     engine("queue", json!(effective.queue.value), &effective.queue.origin);
     engine("validate", json!(effective.validate.value), &effective.validate.origin);
+    let log = effective.log.value.map(Form::name);
+    engine("log", json!(log), &effective.log.origin);
+    let level = effective.log_level.value.as_str().to_lowercase();
+    engine("log_level", json!(level), &effective.log_level.origin);
+    let otlp = &effective.otlp_endpoint;
+    engine("otlp_endpoint", json!(otlp.value), &otlp.origin);
     for service in &effective.services {
         let path = effective.config.value.clone().unwrap_or_default();
         let table = format!("service.{}", quoted(&service.spec.name));

@@ -11,9 +11,11 @@ use serde_json::json;
 use tokio::process::Command;
 
 use crate::directory::Directory;
+use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::style::Style;
 use crate::{exit, output, plain};
+use procall_engine::StrayCounts;
 
 /// Descriptors below which an engine with many peers runs out.
 const FEW: u64 = 1_024;
@@ -173,6 +175,7 @@ async fn services() -> Vec<Check> {
         .collect();
     let own = format!("rust/{}", env!("CARGO_PKG_VERSION"));
     for engine in &directory.engines {
+        checks.extend(strays(engine).await);
         let said = engine.client.connection().peer().map(|peer| peer.runtime).unwrap_or_default();
         let what = format!("{} answers: {} peers, {said}", engine.name, engine.peers.len());
         checks.push(match said == own {
@@ -188,6 +191,24 @@ async fn services() -> Vec<Check> {
         ));
     }
     checks
+}
+
+/// What JSON peers of an engine sent that nobody had asked for, or did not get.
+async fn strays(engine: &Engine) -> Option<Check> {
+    // An older engine does not count them.
+    let found: StrayCounts = engine.client.call("procall.engine.strays", ()).await.ok()?;
+    let StrayCounts { unasked, late, dropped } = found;
+    if found == StrayCounts::default() {
+        return None;
+    }
+    Some(note(
+        "JSON peers",
+        format!(
+            "{}: answers to calls that nobody had made {unasked}, answers that came too late {late}, notifications that were dropped {dropped}",
+            engine.name
+        ),
+        "look for a client that answers twice or under a wrong id, that takes longer than its callers wait, or that reads too slowly",
+    ))
 }
 
 /// How many files and sockets a process may have open.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use procall::{Deadline, Heartbeat, Validator};
+use procall::{Deadline, Heartbeat, RetryPolicy, Validator};
 use procall_engine::EngineBuilder;
 use procall_pool::{PoolBuilder, RestartPolicy};
 use serde_json::{Value, json};
@@ -56,6 +56,7 @@ fn limits() -> Vec<Limit> {
     let session = procall::Limits::default();
     let beat = Heartbeat::default();
     let restart = RestartPolicy::default();
+    let retry = RetryPolicy::default();
     let count = |name, value: usize, then| Limit { name, value: value.into(), unit: "", then };
     let bytes = |name, value: usize, then| Limit { name, value: value.into(), unit: "bytes", then };
     let time = |name, value: Duration, then| Limit {
@@ -70,6 +71,13 @@ fn limits() -> Vec<Limit> {
             Deadline::USUAL,
             "DEADLINE_EXCEEDED; of a stream, to its first item; --deadline, deadline=",
         ),
+        count(
+            "retries of a call",
+            retry.retries as usize,
+            "after executed: no, or of what is idempotent; --retries, retries=",
+        ),
+        time("first pause before a retry, at most", retry.base, "doubles each time"),
+        time("longest pause before a retry", retry.cap, ""),
         bytes("message", session.max_message, "longer bodies travel in chunks by themselves"),
         bytes("chunk", session.chunk, ""),
         bytes(
@@ -78,6 +86,16 @@ fn limits() -> Vec<Limit> {
             "refused; RESULT_TOO_LARGE for a result; streams have no limit",
         ),
         bytes("message of a JSON peer", EngineBuilder::MAX_JSON, "its connection ends"),
+        count(
+            "notifications waiting, JSON peer",
+            EngineBuilder::JSON_NOTIFICATIONS,
+            "dropped and counted: /metrics, procall doctor",
+        ),
+        count(
+            "calls with spans to be sent",
+            EngineBuilder::SPANS,
+            "spans of further calls are dropped and counted",
+        ),
         count(
             "calls in flight, connection",
             session.max_calls,

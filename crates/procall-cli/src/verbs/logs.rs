@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use clap::Args;
 use futures_util::StreamExt;
-use futures_util::stream::{SelectAll, select_all};
+use futures_util::stream::SelectAll;
 use procall::ErrorCode;
 use procall::Stream;
 
 use crate::directory::{Directory, Service};
+use crate::engine::Engine;
 use crate::failure::Failure;
 use crate::style::Style;
 use crate::workers::{self, LogLine};
@@ -20,7 +21,7 @@ const EXAMPLES: &str = "Examples:
   procall logs -f -n 0 calc/2        only what comes, of one worker
   procall logs --json                one object a line";
 
-/// Show what the workers of every `procall run` print.
+/// Show what workers print: those of every `procall run`, and of the services that an engine starts.
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Logs {
@@ -50,19 +51,36 @@ impl Logs {
             .filter(|service| service.workers.is_some())
             .filter_map(|service| self.part(service).map(|worker| (service, worker)))
             .collect();
-        if asked.is_empty() {
+        let engines: Vec<&Engine> =
+            directory.engines.iter().filter(|engine| self.of(engine)).collect();
+        if asked.is_empty() && engines.is_empty() {
             return Err(self.nobody());
         }
         let mut colours = HashMap::new();
-        let mut lines: SelectAll<_> = select_all(asked.into_iter().map(|(service, worker)| {
+        let mut lines: SelectAll<Stream<LogLine>> = SelectAll::new();
+        for (service, worker) in asked {
             let params = (worker, self.lines, self.follow);
-            let lines: Stream<LogLine> = service.client.stream(workers::LOGS, params);
-            lines
-        }));
+            lines.push(service.client.stream(workers::LOGS, params));
+        }
+        for engine in engines {
+            let params = (self.target.as_deref(), self.lines, self.follow);
+            lines.push(engine.client.stream("procall.engine.logs", params));
+        }
         while let Some(line) = lines.next().await {
             print(&line?, &mut colours, style)?;
         }
         Ok(())
+    }
+
+    /// Whether an engine starts what is meant.
+    fn of(&self, engine: &Engine) -> bool {
+        match self.target.as_deref() {
+            None => !engine.started.is_empty(),
+            Some(target) => {
+                let service = target.rsplit_once('/').map(|(service, _)| service);
+                engine.starts(target) || service.is_some_and(|service| engine.starts(service))
+            }
+        }
     }
 
     /// Whether a service is meant, and which one of its workers.
@@ -76,8 +94,7 @@ impl Logs {
     }
 
     fn nobody(&self) -> Failure {
-        let fix =
-            "procall ps   shows the workers; only those of a procall run have their lines kept";
+        let fix = "procall ps   shows the workers; only those of a procall run, and of the services in the procall.toml of an engine, have their lines kept";
         let message = match &self.target {
             Some(target) => format!("there is no worker \"{target}\" whose lines are kept"),
             None => "no worker runs here whose lines are kept".to_owned(),
@@ -102,7 +119,7 @@ fn print(
     }
     let next = colours.len();
     let colour = *colours.entry(line.worker.clone()).or_insert(next);
-    let call = match (line.call, &line.method) {
+    let call = match (line.engine_call.or(line.call), &line.method) {
         (Some(call), Some(method)) if style.verbose => format!(" #{call} {}", plain::line(method)),
         _ => String::new(),
     };

@@ -35,7 +35,7 @@ impl Ps {
         if let (Some(_), Some((_, error))) = (&self.at, directory.silent.first()) {
             return Err(error.clone().into());
         }
-        let rows: Vec<WorkerRow> = directory
+        let mut rows: Vec<WorkerRow> = directory
             .services
             .iter()
             .filter(|service| service.through.is_none())
@@ -51,6 +51,7 @@ impl Ps {
                 }],
             })
             .collect();
+        rows.extend(directory.engines.iter().flat_map(Engine::workers));
         if style.json {
             let silent: Vec<Value> = directory
                 .silent
@@ -73,6 +74,8 @@ impl Ps {
             "IN-FLIGHT",
             "RESTARTS",
             "RTT",
+            "MEMORY",
+            "AGE",
             "LAST EXIT",
         ]);
         for row in &rows {
@@ -80,7 +83,7 @@ impl Ps {
         }
         for (name, error) in &directory.silent {
             let mut cells = vec![name.clone(), "-".to_owned(), "silent".to_owned()];
-            cells.extend(std::iter::repeat_n("-".to_owned(), 4));
+            cells.extend(std::iter::repeat_n("-".to_owned(), 6));
             cells.push(error.message().to_owned());
             table.row(cells);
         }
@@ -103,7 +106,9 @@ impl Ps {
 
 /// An engine in the object of `--json`.
 fn told(engine: &Engine) -> Value {
-    json!({ "name": engine.name, "pid": engine.pid, "peers": engine.peers })
+    json!({
+        "name": engine.name, "pid": engine.pid, "peers": engine.peers, "services": engine.started,
+    })
 }
 
 /// Who is connected to an engine, but for those that have rows of their own.
@@ -112,13 +117,16 @@ fn peers(engine: &Engine, directory: &Directory, style: &Style) -> Result<(), Fa
     let count = counted(engine.peers.len(), "peer");
     let name = plain::line(&engine.name).into_owned();
     output::line(&format!("{}{pid}, {count}", style.out.bold(&name)))?;
+    // A service that the engine starts is a peer in its own process.
+    let own = |peer: &PeerRow| peer.pid.is_none() && engine.starts(&peer.name);
     let has_rows = |peer: &PeerRow| {
         let own = |service: &Service| {
             service.through.is_none() && service.name == peer.service && service.pid == peer.pid
         };
         peer.pid.is_some() && directory.services.iter().any(own)
     };
-    let shown: Vec<&PeerRow> = engine.peers.iter().filter(|peer| !has_rows(peer)).collect();
+    let shown: Vec<&PeerRow> =
+        engine.peers.iter().filter(|peer| !own(peer) && !has_rows(peer)).collect();
     if shown.is_empty() {
         return Ok(());
     }
@@ -169,8 +177,15 @@ fn cells(row: &WorkerRow) -> Vec<String> {
         count(row.in_flight.into()),
         count(row.restarts),
         round_trip.map_or_else(dash, duration::short),
+        row.memory.map_or_else(dash, megabytes),
+        row.uptime_ms.map_or_else(dash, |ms| short(ms as f64 / 1000.0)),
         last_exit,
     ]
+}
+
+/// `12 MiB`
+fn megabytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
 fn last_words(row: &WorkerRow, style: &Style) -> Result<(), Failure> {

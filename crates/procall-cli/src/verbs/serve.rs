@@ -12,6 +12,7 @@ use procall_engine::{CallRecord, Engine, EngineBuilder};
 use super::run::console::Console;
 use crate::directory::counted;
 use crate::failure::Failure;
+use crate::log;
 use crate::settings::{Effective, Options};
 use crate::signals::Signals;
 use crate::style::{Style, complain};
@@ -24,6 +25,7 @@ const EXAMPLES: &str = "Examples:
   procall serve                                 in the runtime directory, at 127.0.0.1:8080, and HTTP at 127.0.0.1:8081
   procall serve --listen tcp:127.0.0.1:9000     another port
   procall serve --state ~/.procall/state        a new engine knows at once who served what
+  procall serve --log json --log-level warn     a line for what fails; text, or info, for more
   procall serve --listen unix:/run/hub.sock     another socket; peers say PROCALL_ENGINE=unix:/run/hub.sock
   procall serve --token-file ~/.procall/tokens  peers over TCP show a token; they say PROCALL_ENGINE_TOKEN_FILE=FILE
   procall serve --listen tls:0.0.0.0:8443 --tls-cert engine.pem --tls-key engine.key --token-file ~/.procall/tokens
@@ -67,6 +69,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
+    /// Treat peers over TCP as guests although their process is one of yours. Say so where something of yours lets others in through that port:
+    /// a proxy, or a tunnel.
+    #[arg(long)]
+    tcp_guests: bool,
+
     /// Compress long messages to and from peers that want it too, as those do that say PROCALL_COMPRESSION=1. For slow networks.
     #[arg(long)]
     compression: bool,
@@ -80,6 +87,9 @@ impl Serve {
     pub(crate) async fn run(self, style: &Style) -> Result<(), Failure> {
         let mut signals = Signals::new()?;
         let effective = self.options.effective()?;
+        if let Some(form) = effective.log.value {
+            log::begin(form, effective.log_level.value)?;
+        }
         let engine = self.start(&effective, style)?;
         for warning in engine.warnings() {
             style.say(&format!("procall: {}", plain::text(warning)));
@@ -117,6 +127,7 @@ impl Serve {
             .drain(effective.drain.value)
             .queue(effective.queue.value)
             .validate(effective.validate.value)
+            .own_user_over_tcp(!self.tcp_guests)
             .compression(self.compression || surroundings::compression())
             .listen(surroundings::address_of(procall_engine::NAME)?)
             .on_output(move |service, line| console.line(service, line))
@@ -138,9 +149,12 @@ impl Serve {
         for service in &effective.services {
             builder = builder.service(service.spec.clone());
         }
-        if style.verbose {
+        if let Some(endpoint) = &effective.otlp_endpoint.value {
+            builder = builder.otlp(endpoint)?;
+        }
+        if style.verbose && effective.log.value.is_none() {
             let style = *style;
-            builder = builder.on_call(move |call| log(style, call));
+            builder = builder.on_call(move |call| tell(style, call));
         }
         let builder = self.http(builder)?;
         self.start_with_http(builder).map_err(|error| match error.code() {
@@ -283,7 +297,7 @@ impl FromStr for Http {
 }
 
 /// One line for a call that is over.
-fn log(style: Style, call: &CallRecord) {
+fn tell(style: Style, call: &CallRecord) {
     if style.json {
         return complain(&call.to_json().to_string());
     }

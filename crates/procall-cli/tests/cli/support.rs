@@ -252,6 +252,11 @@ impl Running {
         }
     }
 
+    /// Whether such a line is among those that have come and were not looked at yet.
+    pub(crate) fn has(&self, part: &str) -> bool {
+        self.lines.try_iter().any(|(_, line)| line.contains(part))
+    }
+
     #[track_caller]
     pub(crate) fn expect_on(&self, part: &str) -> (&'static str, String) {
         let until = Instant::now() + LONG;

@@ -81,6 +81,28 @@ fn clients_may_have_to_show_a_certificate() {
     assert_ne!(ask(Some("other-client")).code, 0);
 }
 
+#[test]
+fn a_service_that_listens_itself_does_so_over_tls() {
+    let home = Home::new();
+    certificates(&home);
+    let mut worker = Command::new(home.path().join("calc"));
+    worker.env("XDG_RUNTIME_DIR", home.path()).env("PROCALL_LISTEN", "tls:127.0.0.1:0");
+    let missing = ended(&mut worker);
+    assert!(missing.err.contains("PROCALL_TLS_CERT=FILE and PROCALL_TLS_KEY=FILE"), "{missing:?}");
+    for (name, file) in [("CERT", "server.pem"), ("KEY", "server.key"), ("CLIENT_CA", "ca.pem")] {
+        worker.env(format!("PROCALL_TLS_{name}"), home.path().join(file));
+    }
+    let worker = Running::new(&mut worker);
+    let line = worker.expect("listening at tls:127.0.0.1:");
+    let address = line.rsplit(' ').next().unwrap();
+    let mut call = home.command(&["call", "--at", address, "calc.add", "a=2", "b=3"]);
+    call.env("PROCALL_TLS_CA", home.path().join("ca.pem"));
+    assert_ne!(ended(&mut call).code, 0);
+    call.env("PROCALL_TLS_CERT", home.path().join("client.pem"));
+    call.env("PROCALL_TLS_KEY", home.path().join("client.key"));
+    assert_eq!(ended(&mut call).ok().trim(), "5");
+}
+
 /// Nobody has this address, so that whoever may listen there cannot either, and says so.
 const ELSEWHERE: &str = "192.0.2.1:0";
 

@@ -10,7 +10,7 @@ use procall_pool::Pool;
 
 use super::{EXIT, ServiceSpec};
 use crate::core::{Core, Joined, Number};
-use crate::facts::{Facts, Speaks};
+use crate::facts::{Facts, INSIDE, Speaks};
 use crate::tokens::Pass;
 
 /// A relay that is registered.
@@ -45,7 +45,7 @@ impl Attached {
         })?;
         let facts = Facts {
             speaks: Speaks::Native,
-            address: "inside".to_owned(),
+            address: INSIDE.to_owned(),
             credentials: None,
             hears_broadcasts: false,
             // Whoever starts the engine has named the service.

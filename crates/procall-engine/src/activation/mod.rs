@@ -18,6 +18,7 @@ pub(crate) use watch::Watch;
 pub use watch::{ServiceNews, ServiceState};
 
 use crate::core::{Core, Phase};
+use crate::workers::Seen;
 use attached::Attached;
 
 /// How long workers without calls may take to exit.
@@ -37,7 +38,8 @@ impl Activation {
         let mut services = Vec::new();
         for (index, spec) in specs.into_iter().enumerate() {
             let wake = Arc::new(Notify::new());
-            core.declare(&spec.name, &spec.methods, wake.clone());
+            let seen = Seen::new(&*spec.name);
+            core.declare(&seen, &spec.name, &spec.methods, wake.clone());
             let (stop, told) = channel::channel(false);
             let service = Service {
                 core: core.clone(),
@@ -45,6 +47,7 @@ impl Activation {
                 spec,
                 wake,
                 watch: watch.clone(),
+                seen,
                 failures: 0,
             };
             services.push((stop, tokio::spawn(service.run(told))));
@@ -76,6 +79,8 @@ struct Service {
     spec: ServiceSpec,
     wake: Arc<Notify>,
     watch: Watch,
+    /// What is known of its workers, and the pool while there is one.
+    seen: Seen,
     /// Starts in a row that failed.
     failures: u32,
 }
@@ -85,6 +90,13 @@ enum Over {
     Told,
     Idle,
     Broken(Error),
+}
+
+impl Drop for Service {
+    /// The pool ends with its task, although others know of it.
+    fn drop(&mut self) {
+        self.seen.show(None);
+    }
 }
 
 impl Service {
@@ -122,6 +134,7 @@ impl Service {
                     };
                     self.phase(Phase::Stopping, &ServiceState::Stopping { why });
                     attached.end(&self.core, &pool).await;
+                    self.seen.show(None);
                     match over {
                         Over::Told => return self.phase(Phase::Asleep, &ServiceState::Asleep),
                         Over::Idle => None,
@@ -161,9 +174,11 @@ impl Service {
 
     async fn start(&self) -> Result<(Pool, Attached, Arc<Notify>), Error> {
         let trouble = Arc::new(Notify::new());
-        let pool = self.spec.pool(self.index, &self.watch, trouble.clone()).start().await?;
+        let pool =
+            self.spec.pool(self.index, (&self.watch, &self.seen), trouble.clone()).start().await?;
         match Attached::new(&self.core, &self.spec, &pool).await {
             Ok(attached) => {
+                self.seen.show(Some(pool.clone()));
                 self.core.awake(&self.spec.name);
                 let state = ServiceState::Running {
                     methods: attached.methods.clone(),

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 
 use super::EXIT;
 use super::watch::Watch;
+use crate::workers::Seen;
 
 /// Lines of standard error that are told of workers that failed.
 const LAST_WORDS: usize = 20;
@@ -132,7 +133,12 @@ impl ServiceSpec {
     }
 
     /// The pool, not started yet. `trouble` hears of workers that stay down.
-    pub(super) fn pool(&self, index: usize, watch: &Watch, trouble: Arc<Notify>) -> PoolBuilder {
+    pub(super) fn pool(
+        &self,
+        index: usize,
+        (watch, seen): (&Watch, &Seen),
+        trouble: Arc<Notify>,
+    ) -> PoolBuilder {
         let mut pool = match &self.program {
             Program::File(file) => Pool::spawn(file),
             Program::Command(argv) => Pool::command(argv),
@@ -148,14 +154,19 @@ impl ServiceSpec {
         }
         let most = self.workers();
         let (output, event) = (watch.clone(), watch.clone());
+        let (lines, facts) = (seen.clone(), seen.clone());
         pool.name(&self.name)
             .args(&self.args)
             .elastic(self.min_workers.unwrap_or(most)..=most)
             .recycle(RecyclePolicy { max_calls: self.max_calls, max_memory: self.memory })
             .restart(self.restart.clone())
             .stop_timeout(EXIT)
-            .on_output(move |line| output.output(index, line))
+            .on_output(move |line| {
+                lines.hear_line(line);
+                output.output(index, line);
+            })
             .on_event(move |news| {
+                facts.hear(news);
                 event.event(index, news);
                 if matches!(news.happening, Happening::Failed { .. }) {
                     trouble.notify_one();

@@ -34,6 +34,9 @@ const ENGINE: &[&str] = &[
     "policy",
     "queue",
     "validate",
+    "log",
+    "log_level",
+    "otlp_endpoint",
 ];
 
 /// A value, and the line where it stands, from 1.
@@ -66,6 +69,12 @@ pub struct EngineConfig {
     pub queue: Option<Placed<usize>>,
     /// Whether params and results are checked against their schemas.
     pub validate: Option<Placed<bool>>,
+    /// The form of the log; which ones there are, its writer knows.
+    pub log: Option<Placed<String>>,
+    /// The least level of what is in it.
+    pub log_level: Option<Placed<String>>,
+    /// The collector that spans are sent to.
+    pub otlp_endpoint: Option<Placed<String>>,
 }
 
 /// What a `[service.NAME]` says.
@@ -182,6 +191,19 @@ fn read_engine(reader: &mut Reader<'_>, table: &Table<'_>) -> EngineConfig {
             "validate" => {
                 engine.validate =
                     reader.truth("validate", value).map(|value| Placed { value, line });
+            }
+            "log" => {
+                let form = reader.text("log", value, "text or json");
+                engine.log = form.map(|value| Placed { value, line });
+            }
+            "log_level" => {
+                let level = reader.text("log_level", value, "a level such as info");
+                engine.log_level = level.map(|value| Placed { value, line });
+            }
+            "otlp_endpoint" => {
+                let url =
+                    reader.text("otlp_endpoint", value, "a URL such as http://127.0.0.1:4318");
+                engine.otlp_endpoint = url.map(|value| Placed { value, line });
             }
             _ => reader.unknown(&table.name, key, ENGINE),
         }

@@ -6,34 +6,38 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use procall::{
-    Batch, Body, Connection, Error, ErrorCode, Executed, Incoming, Pending, Queued, Shape, Started,
+    Batch, Connection, Error, ErrorCode, Executed, Incoming, Pending, Queued, Shape, Started,
     similar,
 };
 
+use super::admission::RESERVED;
 use super::keeping::{Recalled, Repeated};
 use super::method::Provider;
 use super::passage::Passage;
 use super::peer::Number;
 use super::sleepers::Sleeper;
-use super::ticket::{Aim, expired};
+use super::ticket::{Aim, Arrived, expired};
 use super::wishes::Wishes;
 use super::{Core, Method, State, Ticket, last_part};
+use crate::spans::Span;
 
 /// Longest pause that a full queue asks for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// What a full queue asks callers to wait for each call that stands in it.
 const PAUSE_EACH: Duration = Duration::from_millis(1);
 
-/// States of `Core::handing`.
-const IDLE: u8 = 0;
-const RUNNING: u8 = 1;
-const AGAIN: u8 = 2;
+/// States of `Core::handing` and `Core::telling`.
+pub(super) const IDLE: u8 = 0;
+pub(super) const RUNNING: u8 = 1;
+pub(super) const AGAIN: u8 = 2;
 
 /// A slot of a worker, taken for one call.
 pub(super) struct Claim {
     connection: Connection,
     provider: Provider,
     worker: Arc<str>,
+    /// It is the pool of a service that the engine starts.
+    inside: bool,
     seat: Arc<super::seat::Seat>,
 }
 
@@ -47,10 +51,8 @@ impl Core {
         incoming: &Incoming,
     ) -> Result<(), Error> {
         let Some(id) = incoming.id else { return Ok(()) };
-        if incoming.is_late() {
-            return Err(expired());
-        }
-        let wishes = Wishes::read(batch.meta(incoming));
+        let arrived = Arrived::new(batch, incoming)?;
+        let mut wishes = Wishes::read(batch.meta(incoming));
         let keeper = match wishes.idempotency_key {
             None => None,
             Some(_) if wishes.all => {
@@ -65,27 +67,30 @@ impl Core {
             },
         };
         if wishes.all {
-            return self.fan_out(client, connection, id, (batch, incoming), &wishes);
+            return self.fan_out(client, connection, id, batch.method(incoming), arrived, &wishes);
         }
-        let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
+        if self.exporter.is_some() && !batch.method(incoming).starts_with(RESERVED) {
+            wishes.span = Span::begin(wishes.traceparent).map(Arc::new);
+        }
+        let shape = incoming.shape();
         let (ticket, tally) = {
             let mut state = self.lock();
-            let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
+            let method = state.resolve(client, batch.method(incoming), shape)?;
             let tally = state.methods[&method].tally.clone();
             if let Some(peer) = state.peers.get_mut(&client) {
-                peer.last_seen = Instant::now();
+                peer.last_seen = arrived.since;
             }
             let aim = state.aim(&method, &wishes)?;
-            let from = state.peers.get(&client).map(|peer| peer.id.clone()).unwrap_or_default();
-            let client = (client, &*from);
-            let ticket = Ticket::new(self.number(), client, method, incoming, body, &wishes, aim);
+            let from = state.peers.get(&client).map_or("", |peer| &peer.id);
+            let client = (client, from);
+            let ticket = Ticket::new(self.number(), client, method, arrived, &wishes, aim);
             let ticket = Arc::new(ticket);
             state.calls.insert(ticket.number, Arc::downgrade(&ticket));
             (ticket, tally)
         };
         let passage = Passage::new(self.clone(), ticket.clone(), tally, keeper);
         let started = self.begin(&ticket)?;
-        ticket.set_relaying(connection.answer_with(id, incoming.shape(), started, passage));
+        ticket.set_relaying(connection.answer_with(id, shape, started, passage));
         Ok(())
     }
 
@@ -139,15 +144,18 @@ impl Core {
     }
 
     fn start(&self, ticket: &Ticket, claim: &Claim) -> Result<Pending, Error> {
-        let Claim { connection, provider, worker, seat } = claim;
+        let Claim { connection, provider, worker, inside, seat } = claim;
+        let now = Instant::now();
         {
             let mut chosen = ticket.chosen();
+            chosen.wire = connection.round_trip();
             chosen.offer = Some(provider.offer.clone());
             chosen.worker = Some(worker.clone());
             chosen.attempts += 1;
-            chosen.started = Some(Instant::now());
+            chosen.started = Some(now);
         }
-        let request = ticket.request(&provider.offer.info.name).and_then(|request| {
+        let method = &*provider.offer.info.name;
+        let request = ticket.request(method, *inside, now).and_then(|request| {
             if self.settings.validate {
                 super::admission::check_params(&provider.offer, ticket.body())?;
             }
@@ -156,7 +164,7 @@ impl Core {
         match request {
             // The deadline of whatever this thread happens to serve is not this call's.
             Ok(request) => procall::with_remaining(None, || {
-                connection.start_leased(request, seat.clone(), ticket.waited(), None)
+                connection.start_leased(request, seat.clone(), now - ticket.since, None)
             }),
             Err(error) => {
                 procall::Lease::release(&**seat);
@@ -356,7 +364,7 @@ impl State {
     fn resolve_bare(&self, client: Number, name: &str) -> Result<Arc<str>, Error> {
         let want = self.peers.get(&client).and_then(|peer| peer.want.clone());
         if let Some(want) = &want {
-            let scoped = format!("{want}.{name}");
+            let scoped = [&**want, ".", name].concat();
             if let Some((full, _)) = self.methods.get_key_value(&*scoped) {
                 return Ok(full.clone());
             }
@@ -463,6 +471,7 @@ impl State {
         Some(Claim {
             connection: peer.connection.clone(),
             worker: peer.name.clone(),
+            inside: peer.facts.is_own(),
             seat: peer.seat.clone(),
             provider,
         })

@@ -7,12 +7,11 @@ use std::task::Poll;
 use futures_util::future::join_all;
 use procall::wire::Writer;
 use procall::{
-    Batch, Body, CallId, Connection, Encoded, Encoding, Error, ErrorCode, Executed, Incoming,
-    Shape, Started, json,
+    CallId, Connection, Encoded, Encoding, Error, ErrorCode, Executed, Shape, Started, json,
 };
 
 use super::peer::Number;
-use super::ticket::Aim;
+use super::ticket::{Aim, Arrived};
 use super::wishes::Wishes;
 use super::{Core, Ticket};
 
@@ -27,18 +26,17 @@ impl Core {
         client: Number,
         connection: &Connection,
         id: CallId,
-        call: (&Batch, &Incoming),
+        method: &str,
+        arrived: Arrived<'_>,
         wishes: &Wishes<'_>,
     ) -> Result<(), Error> {
-        let (batch, incoming) = call;
-        if incoming.shape() != Shape::Unary {
+        if arrived.incoming.shape() != Shape::Unary {
             return Err(Error::invalid("a call to all workers cannot have streams"));
         }
-        let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
         let asked: Vec<(Arc<str>, Result<Started, Error>)> = {
             let (tickets, from) = {
                 let mut state = self.lock();
-                let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
+                let method = state.resolve(client, method, Shape::Unary)?;
                 let from = state.peers.get(&client).map(|peer| peer.id.clone()).unwrap_or_default();
                 let serving =
                     state.methods.get(&method).into_iter().flat_map(|method| &method.providers);
@@ -60,15 +58,8 @@ impl Core {
                 (tickets.collect::<Vec<_>>(), from)
             };
             let start = |(name, aim, method): (Arc<str>, Aim, Arc<str>)| {
-                let ticket = Ticket::new(
-                    self.number(),
-                    (client, &from),
-                    method,
-                    incoming,
-                    body.clone(),
-                    wishes,
-                    aim,
-                );
+                let from = (client, &*from);
+                let ticket = Ticket::new(self.number(), from, method, arrived.clone(), wishes, aim);
                 (name, self.begin(&Arc::new(ticket)))
             };
             tickets.into_iter().map(start).collect()

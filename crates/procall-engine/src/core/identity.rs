@@ -118,6 +118,12 @@ impl State {
         }
     }
 
+    /// The id of the identity that somebody holds.
+    pub(crate) fn identity_of<'a>(&self, peer: &'a Peer) -> Option<&'a str> {
+        let identity = peer.identity.as_ref()?;
+        (self.identities.get(identity) == Some(&peer.number)).then_some(&*identity.id)
+    }
+
     /// Whether somebody asks for an identity that another holds.
     pub(super) fn is_impostor(&self, number: Number) -> bool {
         let identity = self.peers.get(&number).and_then(|peer| peer.identity.as_ref());

@@ -13,7 +13,7 @@ use super::method::Method;
 use super::peer::Number;
 use super::wishes::Wishes;
 use super::{Core, State};
-use crate::events::{Event, as_json};
+use crate::events::{Event, Oneself, as_json};
 
 impl Core {
     /// Passes a notification on: to whom it names, to everybody, or to one who serves the method. Nobody hears of it when that fails.
@@ -71,37 +71,16 @@ impl Core {
                 Some(Encoded::of(&state.registration(want.as_deref())))
             }
             "procall.engine.self" => {
-                let who = self.lock().who(client);
+                let who = {
+                    let state = self.lock();
+                    let left_out = state.peers.get(&client).map(|peer| peer.quarantined.clone());
+                    let left_out = left_out.unwrap_or_default().into_iter();
+                    let quarantined = left_out.map(|wrong| (wrong.path, wrong.message)).collect();
+                    state.who(client).map(|peer| Oneself { peer, quarantined })
+                };
                 Some(Encoded::of(&who))
             }
             _ => None,
-        }
-    }
-
-    /// Tells a client what there is of the service that it came for.
-    pub(super) fn tell(&self, connection: &Connection, want: &str) {
-        let registration = self.lock().registration(Some(want));
-        // One that is too long for a message is still told to those who ask for `procall.methods`.
-        let _ = connection.register_anew(&registration);
-    }
-
-    /// The same to all who came for it.
-    pub(super) fn tell_those_who_want(&self, service: &str) {
-        let (wanting, registration) = {
-            let state = self.lock();
-            let wanting: Vec<Connection> = state
-                .peers
-                .values()
-                .filter(|peer| peer.want.as_deref() == Some(service))
-                .map(|peer| peer.connection.clone())
-                .collect();
-            if wanting.is_empty() {
-                return;
-            }
-            (wanting, state.registration(Some(service)))
-        };
-        for connection in wanting {
-            let _ = connection.register_anew(&registration);
         }
     }
 }

@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procall::{Encoded, Ending, Error, ErrorCode, Onlooker, Started};
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
 
 use super::keeping::Keeper;
 use super::{Core, Tally, Ticket, admission};
 use crate::record::{CallRecord, OnCall};
+use crate::spans::Ended as Spanned;
 
 /// A call between its client and its worker.
 pub(super) struct Passage {
@@ -71,8 +74,33 @@ impl Onlooker for Passage {
         self.core.meter.end(total, ending);
         self.tally.end(total, error.map(Error::code));
         self.over = true;
+        // Without anybody who collects events, this is one look at a number.
+        let level = if error.is_some() { Level::WARN } else { Level::INFO };
+        // Who looks at the engine is no traffic.
+        let own = self.ticket.method.starts_with(admission::RESERVED);
+        let logged = level <= LevelFilter::current() && !own;
+        let span = self.core.exporter.as_ref().zip(self.ticket.span.clone());
+        if !logged && span.is_none() && self.core.settings.on_call.is_none() {
+            return;
+        }
+        let record = self.record(total, error);
+        if logged {
+            record.log();
+        }
+        if let Some((exporter, span)) = span {
+            exporter.tell(Spanned {
+                span,
+                call: record.call,
+                method: record.method.clone(),
+                worker: record.worker.clone(),
+                attempts: record.attempts,
+                queued: record.queued,
+                worked: record.worked,
+                failure: record.failure,
+            });
+        }
         if let Some(OnCall(tell)) = &self.core.settings.on_call {
-            tell(&self.record(total, error));
+            tell(&record);
         }
     }
 }
@@ -91,6 +119,8 @@ impl Passage {
             attempts: chosen.attempts,
             queued,
             worked: total.saturating_sub(queued),
+            wire: chosen.wire,
+            trace: self.ticket.trace(),
             failure: error.map(|error| (error.code(), error.executed())),
             in_flight: state.calls.len().saturating_sub(1),
         }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use procall::{Connection, Registration};
+use procall::{Connection, FieldError, Registration};
 
 use super::registering::Pace;
 use super::seat::Seat;
@@ -38,6 +38,8 @@ pub(crate) struct Peer {
     pub(super) pace: Pace,
     pub(crate) last_seen: Instant,
     pub(crate) registration: Option<Arc<Registration>>,
+    /// Methods of that which were left out, and why.
+    pub(crate) quarantined: Vec<FieldError>,
     /// Full names of what it serves.
     pub(crate) methods: HashSet<Arc<str>>,
     /// Calls it takes at once.

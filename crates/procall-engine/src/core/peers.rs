@@ -88,6 +88,7 @@ impl Core {
             pace: Pace::new(now),
             last_seen: now,
             registration: None,
+            quarantined: Vec::new(),
             methods: HashSet::new(),
             slots: 0,
             in_flight: 0,
@@ -112,7 +113,7 @@ impl Core {
         }
         let Some(info) = connection.peer() else { return };
         let mut told = Vec::new();
-        let mut wants = None;
+        let mut wants = false;
         let mut claimed = None;
         {
             let mut state = self.lock();
@@ -122,7 +123,7 @@ impl Core {
                     peer.pass = pass;
                 }
                 peer.want = (!info.want.is_empty()).then(|| info.want.as_str().into());
-                wants = peer.want.clone();
+                wants = peer.want.is_some();
                 let label = if info.name.is_empty() { None } else { Some(info.name.clone()) };
                 if let Some(label) = label {
                     let name = state.free_label(&label, number);
@@ -160,8 +161,8 @@ impl Core {
             }
         }
         told.into_iter().for_each(|event| self.events.tell(event));
-        if let Some(want) = wants {
-            self.tell(connection, &want);
+        if wants {
+            self.tell(number);
         }
         if let Some(claimed) = claimed {
             self.recognise(claimed);

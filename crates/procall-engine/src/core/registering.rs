@@ -222,6 +222,7 @@ impl State {
         }
         if let Some(peer) = self.peers.get_mut(&number) {
             peer.methods = admitted.methods.iter().map(|(name, _)| name.clone()).collect();
+            peer.quarantined.clone_from(&admitted.quarantined);
             peer.take(admitted.registration.clone());
         }
     }

@@ -11,6 +11,7 @@ use super::admission::Admitted;
 use super::method::{Method, Offer};
 use super::peer::Number;
 use super::{Core, State, Ticket};
+use crate::workers::Seen;
 
 /// Names that are called before it is known which of them there are, for each service; then OVERLOADED.
 const MAX_GUESSES: usize = 256;
@@ -27,6 +28,8 @@ pub(crate) struct Sleeper {
     listed: BTreeSet<Arc<str>>,
     /// Somebody asks for it without calling it.
     asked: bool,
+    /// Its workers.
+    pub(crate) seen: Seen,
 }
 
 /// What a service that the engine starts is doing.
@@ -69,7 +72,13 @@ impl Sleeper {
 
 impl Core {
     /// From now on calls of this service wait for `wake` to start it.
-    pub(crate) fn declare(&self, service: &str, methods: &[String], wake: Arc<Notify>) {
+    pub(crate) fn declare(
+        &self,
+        seen: &Seen,
+        service: &str,
+        methods: &[String],
+        wake: Arc<Notify>,
+    ) {
         let service: Arc<str> = service.into();
         let mut state = self.lock();
         let sleeper = Sleeper {
@@ -78,6 +87,7 @@ impl Core {
             guesses: BTreeSet::new(),
             listed: BTreeSet::new(),
             asked: false,
+            seen: seen.clone(),
         };
         state.sleepers.insert(service.clone(), sleeper);
         for method in methods {
@@ -124,9 +134,7 @@ impl Core {
             let wake = {
                 let mut state = self.lock();
                 let Some(sleeper) = state.sleepers.get_mut(service) else {
-                    let near = similar(service, state.sleepers.keys().map(|name| &**name));
-                    let message = format!("this engine starts no service \"{service}\"");
-                    return Err(Error::new(ErrorCode::NotFound, message).with_candidates(near));
+                    return Err(state.no_service(service));
                 };
                 if matches!(sleeper.phase, Phase::Awake) {
                     return Ok(());

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use procall::{
-    Body, CallOptions, Deadline, Error, ErrorCode, Executed, Handover, Incoming, Relaying, Request,
+    Batch, Body, CallOptions, Deadline, Error, ErrorCode, Executed, Handover, Incoming, Relaying,
+    Request,
 };
 
 use super::method::{Offer, Provider};
 use super::peer::Number;
-use super::wishes::Wishes;
+use super::wishes::{self, Wishes};
+use crate::spans::{Span, Trace};
 
 /// A call on its way: what is needed to start it, now or later, here or there.
 #[derive(Debug)]
@@ -31,10 +33,33 @@ pub(crate) struct Ticket {
     version: Option<Box<str>>,
     /// It waits while nobody serves the method.
     pub(crate) waits: bool,
+    /// Its spans, where they are wanted.
+    pub(crate) span: Option<Arc<Span>>,
     pub(crate) handover: Handover,
     chosen: Mutex<Chosen>,
     /// Ends it from outside, once it is on its way.
     relaying: Mutex<Option<Relaying>>,
+}
+
+/// A call as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrived<'a> {
+    pub(crate) incoming: &'a Incoming,
+    body: Body<'static>,
+    deadline: Deadline,
+    pub(crate) since: Instant,
+}
+
+impl<'a> Arrived<'a> {
+    /// DEADLINE_EXCEEDED when its time is up already.
+    pub(crate) fn new(batch: &Batch, incoming: &'a Incoming) -> Result<Self, Error> {
+        let deadline = incoming.deadline_left();
+        if matches!(deadline, Deadline::After(Duration::ZERO) | Deadline::Opening(Duration::ZERO)) {
+            return Err(expired());
+        }
+        let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
+        Ok(Self { incoming, body, deadline, since: Instant::now() })
+    }
 }
 
 /// Who was picked for it.
@@ -45,6 +70,8 @@ pub(crate) struct Chosen {
     /// How often it was started.
     pub(crate) attempts: u32,
     pub(crate) started: Option<Instant>,
+    /// How long a ping to it and its answer took last.
+    pub(crate) wire: Option<Duration>,
 }
 
 /// Where a call may go.
@@ -59,13 +86,12 @@ impl Ticket {
         number: u64,
         client: (Number, &str),
         method: Arc<str>,
-        incoming: &Incoming,
-        body: Body<'static>,
+        arrived: Arrived<'_>,
         wishes: &Wishes<'_>,
         aim: Aim,
     ) -> Self {
-        let since = Instant::now();
-        let (due, opening) = match incoming.deadline_left() {
+        let Arrived { incoming, body, deadline, since } = arrived;
+        let (due, opening) = match deadline {
             Deadline::After(left) => (since.checked_add(left), false),
             Deadline::Opening(left) => (since.checked_add(left), true),
             Deadline::Never | Deadline::Default => (None, false),
@@ -91,6 +117,7 @@ impl Ticket {
             only: aim.only,
             version: wishes.version.map(Into::into),
             waits: wishes.wait,
+            span: wishes.span.clone(),
             handover: Handover::default(),
             chosen: Mutex::default(),
             relaying: Mutex::default(),
@@ -109,6 +136,15 @@ impl Ticket {
         self.version.as_deref()
     }
 
+    /// The trace that it was made in, as 32 digits.
+    pub(crate) fn trace(&self) -> Option<String> {
+        let id = match &self.span {
+            Some(span) => span.trace.id,
+            None => Trace::read(wishes::traceparent(&self.options.meta)?)?.id,
+        };
+        Some(format!("{id:032x}"))
+    }
+
     pub(crate) fn due(&self) -> Option<Instant> {
         self.due
     }
@@ -121,17 +157,25 @@ impl Ticket {
         self.since.elapsed()
     }
 
-    /// The request for a worker that calls the method so; DEADLINE_EXCEEDED when its time is up.
-    pub(crate) fn request<'a>(&self, method: &'a str) -> Result<Request<'a>, Error> {
+    /// The request for a worker that calls the method so, and may be told the call's number; DEADLINE_EXCEEDED when its time is up.
+    pub(crate) fn request<'a>(
+        &self,
+        method: &'a str,
+        numbered: bool,
+        now: Instant,
+    ) -> Result<Request<'a>, Error> {
         let deadline = match self.due {
             None => Deadline::Never,
             Some(due) => {
-                let left = due.checked_duration_since(Instant::now());
+                let left = due.checked_duration_since(now);
                 let left = left.filter(|left| !left.is_zero()).ok_or_else(expired)?;
                 if self.opening { Deadline::Opening(left) } else { Deadline::After(left) }
             }
         };
-        let options = CallOptions { deadline, ..self.options.clone() };
+        let mut options = CallOptions { deadline, ..self.options.clone() };
+        if numbered {
+            options.meta = wishes::numbered(&options.meta, self.number);
+        }
         Ok(Request { method, body: self.body.clone(), options })
     }
 

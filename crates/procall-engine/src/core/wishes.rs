@@ -1,6 +1,21 @@
 //! What the metadata of a call say to the router.
 
+use std::sync::Arc;
+
 use procall::wire::{Reader, Writer};
+
+use crate::spans::Span;
+
+/// The metadata by which the pool of a service that the engine starts learns which call its workers' lines belong to.
+const ENGINE_CALL: &str = "procall.call";
+
+/// The metadata with the trace context.
+const TRACEPARENT: &str = "traceparent";
+
+/// The trace and span of metadata.
+pub(super) fn traceparent(meta: &[u8]) -> Option<&str> {
+    Wishes::read(meta).traceparent
+}
 
 /// What the metadata of a call say to the router, and the rest.
 #[derive(Debug, Default)]
@@ -17,6 +32,10 @@ pub(crate) struct Wishes<'a> {
     pub(crate) broadcast: bool,
     /// A notification goes to all who serve the method, a call gives the answers of all.
     pub(crate) all: bool,
+    /// The trace and span that the call was made in, as W3C has it.
+    pub(crate) traceparent: Option<&'a str>,
+    /// The spans of the call, where they are wanted: the work on it is a child of ours.
+    pub(crate) span: Option<Arc<Span>>,
     /// A call with a key that was seen before gets the outcome of that one.
     pub(crate) idempotency_key: Option<&'a str>,
     rest: Vec<(&'a str, &'a [u8])>,
@@ -47,6 +66,7 @@ impl<'a> Wishes<'a> {
             "key" if text().is_some() => self.key = text(),
             "version" if text().is_some() => self.version = text(),
             "wait" if truth() => self.wait = true,
+            TRACEPARENT if text().is_some() => self.traceparent = text(),
             "broadcast" if truth() => self.broadcast = true,
             "all" if truth() => self.all = true,
             "idempotency_key" if text().is_some() => {
@@ -55,7 +75,7 @@ impl<'a> Wishes<'a> {
                 self.rest.push((name, value));
             }
             // Nobody says for himself who he is.
-            "from" => {}
+            "from" | ENGINE_CALL => {}
             _ => self.rest.push((name, value)),
         }
     }
@@ -65,11 +85,17 @@ impl<'a> Wishes<'a> {
         let mut bytes = Vec::with_capacity(48);
         let mut writer = Writer::new(&mut bytes);
         let broadcast = self.broadcast && self.to.is_none();
+        let onward = self.span.as_ref().map(|span| span.onward());
+        let trace = onward.as_deref().or(self.traceparent);
         let more = usize::from(broadcast) + usize::from(self.key.is_some());
+        let more = more + usize::from(trace.is_some());
         writer.map(self.rest.len() + 1 + more).text("from").text(from);
         // A worker that is a pool has workers of its own to choose from.
         if let Some(key) = self.key {
             writer.text("key").text(key);
+        }
+        if let Some(trace) = trace {
+            writer.text(TRACEPARENT).text(trace);
         }
         if broadcast {
             writer.text("broadcast").boolean(true);
@@ -81,9 +107,31 @@ impl<'a> Wishes<'a> {
     }
 }
 
+/// Metadata that go on, and this call's number besides.
+pub(super) fn numbered(meta: &[u8], number: u64) -> Vec<u8> {
+    let mut reader = Reader::new(meta);
+    // They were written above.
+    let entries = reader.map().unwrap_or(0);
+    let mut bytes = Vec::with_capacity(meta.len() + 24);
+    let mut writer = Writer::new(&mut bytes);
+    writer.map(entries + 1).text(ENGINE_CALL).uint(number).raw(reader.rest());
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_of_a_call_joins_the_rest_and_nobody_else_gives_it() {
+        let mut meta = Vec::new();
+        Writer::new(&mut meta).map(2).text(ENGINE_CALL).uint(99).text("trace").uint(7);
+        let sent = Wishes::read(&meta).sent("me");
+        let mut expected = Vec::new();
+        let mut writer = Writer::new(&mut expected);
+        writer.map(3).text(ENGINE_CALL).uint(5).text("from").text("me").text("trace").uint(7);
+        assert_eq!(numbered(&sent, 5), expected);
+    }
 
     #[test]
     fn what_is_obeyed_does_not_go_on_and_the_sender_is_the_true_one() {

@@ -28,4 +28,7 @@ pub(crate) trait Host: Send + Sync + 'static {
         credentials: Option<PeerCredentials>,
         token: Option<&[u8]>,
     ) -> Result<Pass, Error>;
+
+    /// So much more that is stray has come from a JSON peer, or could not go to it.
+    fn strayed(&self, more: json::Counters);
 }

@@ -4,3 +4,4 @@ mod failing;
 mod first_call;
 mod stopping;
 mod support;
+mod workers;

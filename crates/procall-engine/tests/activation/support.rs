@@ -32,13 +32,14 @@ fn worker() -> PathBuf {
 pub(crate) struct Place {
     folder: TempDir,
     told: Arc<Mutex<Vec<String>>>,
+    calls: Arc<Mutex<Vec<u64>>>,
     news: Arc<Notify>,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { folder, told: Arc::default(), news: Arc::default() }
+        Self { folder, told: Arc::default(), calls: Arc::default(), news: Arc::default() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -112,6 +113,11 @@ impl Place {
         };
         let waited = tokio::time::timeout(SAFETY, look).await;
         assert!(waited.is_ok(), "no \"{part}\" {times} times, only {:?}", self.told());
+    }
+
+    /// The numbers of calls that are over, for tests that note them.
+    pub(crate) fn told_calls(&self) -> Arc<Mutex<Vec<u64>>> {
+        self.calls.clone()
     }
 
     pub(crate) fn told(&self) -> Vec<String> {

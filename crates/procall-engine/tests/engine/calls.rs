@@ -153,7 +153,8 @@ async fn a_stream_whose_worker_dies_says_that_the_worker_is_lost() {
     drop(worker);
     let error = loop {
         // Items that were on their way come first.
-        if let Err(error) = counted.next().await.expect("a stream that is cut short ends with an error")
+        if let Err(error) =
+            counted.next().await.expect("a stream that is cut short ends with an error")
         {
             break error;
         }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod coming_back;
+mod dialects;
 mod naming;
 mod own;
 mod proxy;
@@ -9,5 +10,6 @@ mod raw;
 mod registering;
 mod remembering;
 mod routing;
+mod spans;
 mod support;
 mod tokens;

@@ -157,8 +157,10 @@ async fn notifications_to_everybody_take_a_right() {
 async fn without_tokens_all_may_call_and_serve_but_only_the_own_user_administers() {
     let directory = tempfile::tempdir().unwrap();
     let socket = format!("unix:{}", directory.path().join("engine.sock").display());
-    let house =
-        House::with(|builder| builder.listen(socket.parse().unwrap()).guests(Rights::user()));
+    let house = House::with(|builder| {
+        let builder = builder.listen(socket.parse().unwrap()).guests(Rights::user());
+        builder.own_user_over_tcp(false)
+    });
     let _worker = house.serve(math()).await;
     let client = house.client().await;
     assert_eq!(client.call::<f64>("math.add", (1, 2)).await.unwrap(), 3.0);
@@ -171,8 +173,28 @@ async fn without_tokens_all_may_call_and_serve_but_only_the_own_user_administers
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_own_user_may_do_everything_over_the_loopback_too() {
+    let house = House::with(|builder| builder.guests(Rights::none()));
+    let client = house.client().await;
+    let error = client.call::<()>("procall.engine.cancel", (1_000_000,)).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NotFound, "it was looked for: {error}");
+    let mut raw = Raw::connect(&house.address).await;
+    let call =
+        json!({"type": "call", "id": 1, "method": "procall.engine.cancel", "params": [1_000_000]});
+    let answer = raw.ask(call).await;
+    assert_eq!(answer["error"]["code"], "method_not_found", "it was looked for: {answer}");
+    // With a token, whoever comes over TCP shows one.
+    let guarded = House::with(|builder| builder.token("math", MATH, Rights::none()));
+    let error = Client::connect(&guarded.address).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn guests_may_do_what_the_builder_says() {
-    let house = House::with(|builder| builder.guests(Rights::none().call("procall.engine.peers")));
+    let house = House::with(|builder| {
+        let guests = Rights::none().call("procall.engine.peers");
+        builder.guests(guests).own_user_over_tcp(false)
+    });
     let client = house.client().await;
     client.call::<Value>("procall.engine.peers", ()).await.unwrap();
     let error = client.call::<Value>("procall.engine.list", ()).await.unwrap_err();

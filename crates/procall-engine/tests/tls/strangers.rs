@@ -41,11 +41,12 @@ async fn outlast(port: u16, mut words: impl Iterator<Item = u8> + Send, at_once:
     let over = async {
         loop {
             tokio::select! {
-                _ = second.tick() => if let Some(byte) = words.next() {
+                _ = second.tick() => {
+                    let Some(byte) = words.next() else { continue };
                     if stream.write_all(&[byte]).await.is_err() {
                         return;
                     }
-                },
+                }
                 // A reset is an end as good as any.
                 read = stream.read_buf(&mut told) => if read.unwrap_or(0) == 0 {
                     return;

@@ -20,7 +20,7 @@ use procall::{
 
 pub(crate) use lease::SeatLease;
 pub(crate) use seat::{Busyness, Seat};
-pub(crate) use speaker::{Before, Outlets};
+pub(crate) use speaker::{Author, Before, Outlets};
 
 use lease::CallLease;
 use queue::{Entry, Queue, QueuedCall};
@@ -144,7 +144,7 @@ impl Core {
                 return Err(state.no_entry());
             }
             let route = state.route(&request.options)?;
-            let Some(claim) = state.claim_next(route, request.method) else {
+            let Some(claim) = state.claim_next(route, &request) else {
                 return self.enqueue(state, request, route);
             };
             drop(state);
@@ -270,7 +270,7 @@ impl Core {
                 self.nudge_drain();
                 continue;
             };
-            let Some(claim) = state.claim(route, entry.method()) else {
+            let Some(claim) = state.claim(route, entry.method(), &options.meta) else {
                 // There was room a line ago, under this same lock.
                 state.queue.put_back(number, entry);
                 return;
@@ -399,21 +399,21 @@ impl Core {
 
 impl State {
     /// Takes a slot of a worker that a new call may go to.
-    fn claim_next(&mut self, route: Route, method: &str) -> Option<Claim> {
+    fn claim_next(&mut self, route: Route, request: &Request<'_>) -> Option<Claim> {
         if !self.queue.is_empty() && self.queue.is_ahead_of(route) {
             return None;
         }
-        self.claim(route, method)
+        self.claim(route, request.method, &request.options.meta)
     }
 
     /// Takes a slot of a worker on this route that has one.
-    fn claim(&mut self, route: Route, method: &str) -> Option<Claim> {
+    fn claim(&mut self, route: Route, method: &str, meta: &[u8]) -> Option<Claim> {
         let index = match route.seat() {
             Some(index) => Some(index).filter(|&index| self.has_room(route, index)),
             None => self.pick(),
         }?;
         let seat = &mut self.seats[index];
-        let Claimed { connection, lease, served, alone } = seat.claim(method)?;
+        let Claimed { connection, lease, served, alone } = seat.claim(method, meta)?;
         let (generation, losses) = (seat.generation, seat.losses);
         self.last_picked = index;
         self.starting.extend(route.key());

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use procall::{CallId, Connection};
+use procall::Connection;
 
-use super::speaker::{Before, Outlets, Speaker};
+use super::speaker::{Author, Before, Outlets, Speaker};
 use super::{Claimed, SeatLease};
 use crate::output::Outlet;
 
@@ -147,10 +147,10 @@ impl Seat {
         self.occupant.as_ref().map(|occupant| occupant.connection.clone())
     }
 
-    /// Takes a slot for a call of this method.
-    pub(super) fn claim(&mut self, method: &str) -> Option<Claimed> {
+    /// Takes a slot for a call of this method and with this metadata.
+    pub(super) fn claim(&mut self, method: &str, meta: &[u8]) -> Option<Claimed> {
         let occupant = self.occupant.as_mut()?;
-        occupant.speaker.begin(method, self.in_flight);
+        occupant.speaker.begin(method, meta, self.in_flight);
         let alone = self.in_flight == 0;
         if alone {
             occupant.lease.begin_alone();
@@ -179,7 +179,7 @@ impl Seat {
         outlet: Outlet,
         before: Before,
         emptied: bool,
-    ) -> Option<(CallId, Arc<str>)> {
+    ) -> Option<Author> {
         let occupant = self.occupant.as_mut()?;
         occupant.speaker.author(outlet, before, emptied, &occupant.lease)
     }

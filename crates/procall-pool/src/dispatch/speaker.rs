@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use procall::CallId;
+use procall::wire::Reader;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::SeatLease;
@@ -16,6 +17,19 @@ use crate::output::Outlet;
 /// A look at the pipes takes half a microsecond. Calls that follow each other faster than this do not take it; until the pipes have been
 /// read, what they print may be anybody's.
 const PACE: Duration = Duration::from_micros(50);
+
+/// The metadata of a call in which an engine says what number it gave it.
+const ENGINE_CALL: &str = "procall.call";
+
+/// The call that printed something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Author {
+    /// Its number on the worker's connection.
+    pub(crate) id: CallId,
+    pub(crate) method: Arc<str>,
+    /// Its number at the engine that it came through.
+    pub(crate) engine_call: Option<u64>,
+}
 
 /// The pipes of a worker; those that it has closed are missing.
 pub(crate) type Outlets = [Option<Arc<OwnedFd>>; 2];
@@ -39,6 +53,7 @@ pub(super) struct Speaker {
     /// The last of them that began while no other was running: its number and method.
     alone: u64,
     method: Arc<str>,
+    engine_call: Option<u64>,
     at: Option<Instant>,
 }
 
@@ -52,15 +67,16 @@ pub(crate) struct Before {
 impl Speaker {
     pub(super) fn new(outlets: Outlets) -> Self {
         let suspects = [Suspects::Nobody; 2];
-        Self { outlets, suspects, begun: 0, alone: 0, method: "".into(), at: None }
+        let method = "".into();
+        Self { outlets, suspects, begun: 0, alone: 0, method, engine_call: None, at: None }
     }
 
     pub(super) fn begun(&self) -> u64 {
         self.begun
     }
 
-    /// A call begins, while so many others are running.
-    pub(super) fn begin(&mut self, method: &str, others: u32) {
+    /// A call with this metadata begins, while so many others are running.
+    pub(super) fn begin(&mut self, method: &str, meta: &[u8], others: u32) {
         self.begun += 1;
         if others > 0 {
             self.suspects = [Suspects::Several; 2];
@@ -70,6 +86,7 @@ impl Speaker {
         if *self.method != *method {
             self.method = method.into();
         }
+        self.engine_call = engine_call(meta);
         let now = Instant::now();
         let before = self.at.replace(now);
         let looks = before.is_none_or(|before| now.duration_since(before) >= PACE);
@@ -91,14 +108,17 @@ impl Speaker {
         before: Before,
         emptied: bool,
         lease: &SeatLease,
-    ) -> Option<(CallId, Arc<str>)> {
+    ) -> Option<Author> {
         // Whoever has begun since may have written some of it.
         if before.begun != self.begun {
             return None;
         }
         let suspects = &mut self.suspects[outlet as usize];
         let author = match suspects {
-            Suspects::One => lease.alone().map(|id| (id, self.method.clone())),
+            Suspects::One => lease.alone().map(|id| {
+                let (method, engine_call) = (self.method.clone(), self.engine_call);
+                Author { id, method, engine_call }
+            }),
             Suspects::Nobody | Suspects::Several => None,
         };
         if emptied {
@@ -110,6 +130,22 @@ impl Speaker {
         }
         author
     }
+}
+
+/// The number that an engine gave a call.
+fn engine_call(meta: &[u8]) -> Option<u64> {
+    if meta.is_empty() {
+        return None;
+    }
+    let mut reader = Reader::new(meta);
+    for _ in 0..reader.map().ok()? {
+        let name = reader.text("a name").ok()?;
+        let value = reader.skip_any().ok()?;
+        if name == ENGINE_CALL {
+            return Reader::new(value).uint("a number").ok();
+        }
+    }
+    None
 }
 
 fn is_empty(pipe: &OwnedFd) -> bool {
@@ -152,7 +188,7 @@ mod tests {
                 // As if the one before had begun just now.
                 self.speaker.at = Some(Instant::now() + PACE);
             }
-            self.speaker.begin("say", self.in_flight);
+            self.speaker.begin("say", &[], self.in_flight);
             if self.in_flight == 0 {
                 self.lease.number().store(self.speaker.begun * 10, Ordering::Release);
             }
@@ -180,7 +216,7 @@ mod tests {
 
         fn author(&mut self, before: Before) -> Option<CallId> {
             let author = self.speaker.author(Outlet::Stdout, before, true, &self.lease);
-            author.map(|(id, method)| {
+            author.map(|Author { id, method, .. }| {
                 assert_eq!(&*method, "say");
                 id
             })
@@ -265,9 +301,24 @@ mod tests {
         scene.begin(true);
         scene.end();
         scene.lease.begin_alone();
-        scene.speaker.begin("say", 0);
+        scene.speaker.begin("say", &[], 0);
         scene.in_flight = 1;
         scene.print();
         assert_eq!(scene.read(), None);
+    }
+
+    #[test]
+    fn the_number_of_an_engine_is_that_of_the_call_which_printed() {
+        use procall::wire::Writer;
+
+        let mut scene = Scene::new();
+        let mut meta = Vec::new();
+        Writer::new(&mut meta).map(2).text("trace").uint(7).text(ENGINE_CALL).uint(4131);
+        scene.speaker.begin("say", &meta, 0);
+        assert_eq!(scene.speaker.engine_call, Some(4131));
+        scene.speaker.at = None;
+        scene.speaker.begin("say", &[], 0);
+        assert_eq!(scene.speaker.engine_call, None, "the next one came without");
+        assert_eq!(engine_call(&[0x93, 1, 2, 3]), None, "it is no map");
     }
 }

@@ -55,6 +55,8 @@ pub struct OutputLine {
     pub call: Option<CallId>,
     /// The method of that call, as its caller named it.
     pub method: Option<Arc<str>>,
+    /// The number that an engine gave that call, where it came from a service that the engine starts itself.
+    pub engine_call: Option<u64>,
 }
 
 impl fmt::Display for OutputLine {

@@ -68,6 +68,7 @@ mod tests {
             unfinished: false,
             call: None,
             method: None,
+            engine_call: None,
         })
     }
 

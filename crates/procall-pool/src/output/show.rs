@@ -41,6 +41,7 @@ mod tests {
             unfinished: false,
             call: None,
             method: None,
+            engine_call: None,
         };
         assert_eq!(coloured(&line("calc/1")), "\x1b[33mcalc/1 |\x1b[0m hello");
         assert_eq!(coloured(&line("calc/7")), coloured(&line("calc/1")).replace("/1", "/7"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use procall::{CallId, Connection, Error, ErrorCode, Registration};
+use procall::{Connection, Error, ErrorCode, Registration};
 use rustix::process::Signal;
 
 use super::leaving::{Leaving, Then};
@@ -13,7 +13,7 @@ use super::starting::Starting;
 use super::watch::{Source, Watch};
 use crate::builder::FOREVER;
 use crate::core::Core;
-use crate::dispatch::{Busyness, Outlets, SeatLease};
+use crate::dispatch::{Author, Busyness, Outlets, SeatLease};
 use crate::output::{Gulp, Happening, LAST_GULPS, Outlet, OutputLine, Pipe};
 use crate::policy::{Cause, History, Verdict};
 use crate::spawn::{self, Child, Exit, Launch, MemoryGroup};
@@ -549,7 +549,7 @@ impl Listening<'_> {
         outlet: Outlet,
         text: &[u8],
         unfinished: bool,
-        author: Option<&(CallId, Arc<str>)>,
+        author: Option<&Author>,
     ) -> OutputLine {
         OutputLine {
             worker: self.name.clone(),
@@ -557,8 +557,9 @@ impl Listening<'_> {
             outlet,
             text: String::from_utf8_lossy(text).into_owned(),
             unfinished,
-            call: author.map(|author| author.0),
-            method: author.map(|author| author.1.clone()),
+            call: author.map(|author| author.id),
+            method: author.map(|author| author.method.clone()),
+            engine_call: author.and_then(|author| author.engine_call),
         }
     }
 }

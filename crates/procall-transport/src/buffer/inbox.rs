@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::{BASE, GULP, PREFIX, Slack};
+use super::{BASE, GULP, LITTLE, PREFIX, Slack};
 use crate::LinkError;
 
 /// Bytes as they arrived, cut into messages one by one.
@@ -79,6 +79,25 @@ impl Inbox {
             self.bytes.reserve_exact(target - self.bytes.len());
         }
         &mut self.bytes
+    }
+
+    /// Whether it has little room, so that what arrives had better be read [aside](super::aside) and then be [put](Self::put) here.
+    pub(crate) fn is_little(&self) -> bool {
+        self.bytes.capacity() < BASE
+    }
+
+    /// Appends what was read elsewhere. The first time that this is much, there will be as much room here.
+    pub(crate) fn put(&mut self, arrived: &[u8]) {
+        if !self.is_partial() {
+            self.reset();
+        }
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        let whole = self.bytes.len() + arrived.len();
+        if whole > LITTLE {
+            self.bytes.reserve_exact(whole.max(BASE) - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(arrived);
     }
 
     /// Takes over `arrived`, which holds whole messages, and gives an empty buffer in return. To be called when
@@ -170,6 +189,25 @@ mod tests {
         let mut inbox = Inbox::new(1 << 30);
         feed(&mut inbox, &(1_u32 << 30).to_be_bytes());
         assert_eq!(inbox.capacity(), BASE);
+    }
+
+    #[test]
+    fn little_takes_little_and_much_makes_room() {
+        let mut inbox = Inbox::new(1 << 20);
+        for part in framed(30).chunks(20) {
+            inbox.put(part);
+        }
+        assert_eq!(inbox.take().unwrap().map(|at| inbox.message(at).len()), Some(30));
+        assert!(inbox.capacity() <= 128, "{}", inbox.capacity());
+        let two = [framed(LITTLE), framed(9)].concat();
+        inbox.put(&two[..LITTLE]);
+        assert_eq!(inbox.take().unwrap(), None);
+        assert!(inbox.is_little());
+        inbox.put(&two[LITTLE..]);
+        assert!(!inbox.is_little());
+        for len in [LITTLE, 9] {
+            assert_eq!(inbox.take().unwrap().map(|at| inbox.message(at).len()), Some(len));
+        }
     }
 
     #[test]

@@ -11,6 +11,8 @@
 mod inbox;
 mod outbox;
 
+use std::cell::RefCell;
+
 pub(crate) use inbox::Inbox;
 pub(crate) use outbox::Outbox;
 
@@ -22,6 +24,25 @@ pub(crate) const GULP: usize = 64 << 10;
 
 /// Capacity that a buffer keeps: what is not written to costs no memory, so the second gulp only saves moving bytes.
 const BASE: usize = 2 * GULP;
+
+/// Bytes up to which an inbox has no more memory than it needs, for links on which little is ever said: an engine has thousands of these.
+const LITTLE: usize = 2 << 10;
+
+thread_local! {
+    /// Where a thread reads what arrives for inboxes that have little room.
+    static ASIDE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Lends the thread's own buffer, empty and with room for more than a gulp; `None` while the thread ends.
+pub(crate) fn aside<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
+    let lend = |buffer: &RefCell<Vec<u8>>| {
+        let mut buffer = buffer.borrow_mut();
+        buffer.clear();
+        buffer.reserve_exact(BASE);
+        f(&mut buffer)
+    };
+    ASIDE.try_with(lend).ok()
+}
 
 /// How many times in a row a large buffer must prove too large before it is given back. Giving it back at once would allocate
 /// anew for every message of a peer that sends large and small ones in turn.

@@ -5,6 +5,9 @@ use std::fmt;
 use super::{BASE, GULP, PREFIX, Slack};
 use crate::{LinkError, LinkOptions};
 
+/// Bytes that a buffer has once there was anything to send.
+const LEAST: usize = 512;
+
 /// A queue of messages as they will be on the wire. Its bytes are always initialised, so that lending them costs no clearing.
 ///
 /// ```text
@@ -102,7 +105,7 @@ impl Outbox {
         let end = self.tail + need;
         if end > self.bytes.len() {
             let target = if end <= BASE {
-                end.next_power_of_two().max(4 << 10)
+                end.next_power_of_two().max(LEAST)
             } else {
                 end.next_multiple_of(GULP)
             };

@@ -96,6 +96,11 @@ impl Readiness {
         Ok(Self { epoll, wants_room: false })
     }
 
+    /// Whether it also watches for room.
+    pub(crate) fn wants_room(&self) -> bool {
+        self.wants_room
+    }
+
     /// Also watches `socket`, the one given to [`new`](Self::new), for room to send, or no longer. No system call when nothing changes.
     ///
     /// # Errors

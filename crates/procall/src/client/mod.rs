@@ -131,7 +131,7 @@ impl Client {
         Ok(Self { shared: Arc::new(Closing { line: Line::Fixed(connection) }) })
     }
 
-    /// The same with the name and the token of these options.
+    /// The same with the name, the token and the compression of these options.
     ///
     /// ```no_run
     /// # async fn f() -> Result<(), procall::Error> {
@@ -148,8 +148,11 @@ impl Client {
         link: Box<dyn procall_transport::Link>,
         options: ConnectOptions,
     ) -> Result<Self, Error> {
-        let config =
-            procall_proto::Config { token: options.token, ..config(options.name.as_deref()) };
+        let config = procall_proto::Config {
+            token: options.token,
+            compression: options.compression,
+            ..config(options.name.as_deref())
+        };
         let connection = Self::greet(link, config).await?;
         Ok(Self { shared: Arc::new(Closing { line: Line::Fixed(connection) }) })
     }

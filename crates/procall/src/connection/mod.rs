@@ -64,9 +64,20 @@ pub enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Facts {
     ready: bool,
-    over: bool,
+    pub(crate) over: bool,
     suspected: bool,
     going_away: bool,
+}
+
+/// What a driver goes by between two turns.
+#[cfg(feature = "tokio")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outlook {
+    pub(crate) facts: Facts,
+    /// When it is due.
+    pub(crate) due: Time,
+    /// Bytes are unsent for want of room.
+    pub(crate) wants_room: bool,
 }
 
 /// Somebody to tell when the peer is no longer busy with a call.
@@ -211,28 +222,36 @@ impl Connection {
         clock::until(time, clock::now())
     }
 
-    /// Names the task that reads this connection, to be woken when its timer is too late.
+    /// Names the task that reads this connection, to be woken when its timer is too late; sends what waited for its turn.
     #[cfg(feature = "tokio")]
-    pub(crate) fn set_driver(&self, waker: &Waker) {
-        let mut state = self.shared.lock();
-        match &mut state.driver {
-            Some(driver) => driver.clone_from(waker),
-            None => state.driver = Some(waker.clone()),
+    pub(crate) fn driven_by(&self, waker: &Waker) {
+        let unflushed = {
+            let mut state = self.shared.lock();
+            match &mut state.driver {
+                Some(driver) => driver.clone_from(waker),
+                None => state.driver = Some(waker.clone()),
+            }
+            state.unflushed
+        };
+        if unflushed {
+            self.shared.flush_held();
         }
     }
 
-    /// Sends what waited for the driver's turn.
+    /// The link's [`edges`](Link::edges).
     #[cfg(feature = "tokio")]
-    pub(crate) fn flush_held(&self) {
-        self.shared.flush_held();
+    pub(crate) fn with_edges<R>(&self, f: impl FnOnce(Option<BorrowedFd<'_>>) -> R) -> R {
+        f(self.shared.lock().link.edges())
     }
 
-    /// When the driver is due, and a promise that it will be back by then.
+    /// What the driver goes by until its next turn, and a promise that it will be back when it is due.
     #[cfg(feature = "tokio")]
-    pub(crate) fn driver_due(&self) -> Time {
+    pub(crate) fn outlook(&self) -> Outlook {
         let mut state = self.shared.lock();
         state.driver_timer = state.poll_timeout();
-        state.driver_timer
+        let wants_room = state.link.wants_room();
+        state.driver_told = wants_room;
+        Outlook { facts: state.facts(), due: state.driver_timer, wants_room }
     }
 
     /// Whether the connection is over.
@@ -314,18 +333,6 @@ impl Connection {
     /// Asks the peer for a sign of life; the answer shows in [`Connection::round_trip`].
     pub fn ping(&self) -> bool {
         self.shared.with(|state, _| state.session.ping(clock::now()).is_some())
-    }
-
-    /// What a raw service hears changes of.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn facts(&self) -> Facts {
-        let state = self.shared.lock();
-        Facts {
-            ready: state.session.is_ready(),
-            over: state.is_over(),
-            suspected: state.session.is_suspected(),
-            going_away: state.session.is_going_away(),
-        }
     }
 
     /// Whether a registration of the peer's waits for its answer.
@@ -586,8 +593,11 @@ impl Shared {
             let more = {
                 let mut state = self.lock();
                 self.reads.fetch_add(1, Ordering::Relaxed);
-                let more = state.pump(&mut after);
-                state.tick(&mut after);
+                let now = clock::now();
+                let more = state.pump(now, &mut after);
+                if now >= state.poll_timeout() {
+                    state.tick(now, &mut after);
+                }
                 self.kick_leader(&mut state, &after);
                 more
             };
@@ -617,6 +627,17 @@ impl Shared {
 }
 
 impl State {
+    /// What a raw service hears changes of.
+    #[cfg(feature = "tokio")]
+    fn facts(&self) -> Facts {
+        Facts {
+            ready: self.session.is_ready(),
+            over: self.is_over(),
+            suspected: self.session.is_suspected(),
+            going_away: self.session.is_going_away(),
+        }
+    }
+
     /// Wakes the driver when its timer is later than the session wants.
     pub(super) fn hurry_driver(&mut self, after: &mut After) {
         if self.poll_timeout() < self.driver_timer {

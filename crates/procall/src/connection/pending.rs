@@ -191,6 +191,13 @@ impl Connection {
         let start = |state: &mut State| {
             meta.as_ref().map_err(Error::clone)?;
             state.check_open()?;
+            if shortened == Some(Duration::ZERO) {
+                // Were it sent, only the peer could say that it did not run, and it may say so too late.
+                let message = "the deadline had passed before the call was made";
+                return Err(
+                    Error::new(ErrorCode::DeadlineExceeded, message).with_executed(Executed::No)
+                );
+            }
             if counted.is_none() && !state.takes_call() {
                 return state.wait_in_line(now, request.method, body, &session_options);
             }

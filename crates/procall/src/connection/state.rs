@@ -68,6 +68,8 @@ pub(crate) struct State {
     pub(crate) driver: Option<Waker>,
     /// The moment for which the driver has set its timer.
     pub(crate) driver_timer: Time,
+    /// The driver knows that bytes are unsent for want of room.
+    pub(crate) driver_told: bool,
     /// The moment at which the standby thread will look at the timers.
     pub(crate) alarm: Time,
     /// Messages wait for the driver's next turn, so that a burst of calls leaves in one write.
@@ -144,6 +146,7 @@ impl State {
             watchers: Vec::new(),
             driver: None,
             driver_timer: Time::NEVER,
+            driver_told: false,
             alarm: Time::NEVER,
             unflushed: false,
             mute: false,
@@ -167,14 +170,13 @@ impl State {
     }
 
     /// Takes what the link has, as far as one burst goes; true when there may be more.
-    pub(crate) fn pump(&mut self, after: &mut After) -> bool {
-        self.more = self.burst(after);
+    pub(crate) fn pump(&mut self, now: Time, after: &mut After) -> bool {
+        self.more = self.burst(now, after);
         self.settle(after);
         self.more
     }
 
-    fn burst(&mut self, after: &mut After) -> bool {
-        let now = clock::now();
+    fn burst(&mut self, now: Time, after: &mut After) -> bool {
         for _ in 0..BURST {
             if self.is_over() {
                 return false;
@@ -196,8 +198,7 @@ impl State {
     }
 
     /// Does what is due by time.
-    pub(crate) fn tick(&mut self, after: &mut After) {
-        let now = clock::now();
+    pub(crate) fn tick(&mut self, now: Time, after: &mut After) {
         if now >= self.session.poll_timeout() {
             self.session.handle_timeout(now);
         }
@@ -280,7 +281,14 @@ impl State {
                     after.wakes.append(&mut self.watchers);
                     return;
                 }
-                Ok(_) => return,
+                Ok(sent) => {
+                    if !sent && !self.driver_told && self.link.wants_room() {
+                        // A driver that watches the socket alone is not told of room.
+                        self.driver_told = true;
+                        after.wakes.extend(self.driver.clone());
+                    }
+                    return;
+                }
                 Err(error) => return self.sending_failed(&error, after),
             }
         }
@@ -333,7 +341,7 @@ impl State {
         /// More bursts than a socket's buffer can hold: a peer that still sends cannot keep us here.
         const BURSTS: usize = 64;
         for _ in 0..BURSTS {
-            if !self.pump(after) {
+            if !self.pump(clock::now(), after) {
                 break;
             }
         }

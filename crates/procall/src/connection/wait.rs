@@ -119,7 +119,7 @@ impl Shared {
                 // On an error of the wait itself the link will say what is wrong.
                 if !matches!(woken, Ok(false)) {
                     self.reads.fetch_add(1, Ordering::Relaxed);
-                    state.pump(&mut after);
+                    state.pump(clock::now(), &mut after);
                 }
             } else {
                 state.followers.retain(|follower| !follower.will_wake(&waker));
@@ -131,7 +131,7 @@ impl Shared {
                     Poll::Pending => Err(WaitError::TimedOut),
                 };
             }
-            state.tick(&mut after);
+            state.tick(clock::now(), &mut after);
             if !lead {
                 self.kick_leader(&mut state, &after);
             }

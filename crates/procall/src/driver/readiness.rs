@@ -36,16 +36,28 @@ const ROUNDS: usize = 16;
 #[derive(Debug)]
 pub struct Readiness {
     fd: AsyncFd<OwnedFd>,
+    /// A socket, whose every arrival and whose end the runtime itself is told of.
+    is_socket: bool,
 }
 
 impl Readiness {
     /// Watches a second name of `fd`, on the current runtime.
     pub fn new(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        Self::watch(fd, false)
+    }
+
+    /// Watches a stream socket itself, by a second name, for a reader that takes all there is each time. The end of file stays told once it came,
+    /// so that no look is needed after a read; an epoll descriptor around the socket would have forgotten it with the data that came before.
+    pub(super) fn of_socket(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        Self::watch(fd, true)
+    }
+
+    fn watch(fd: BorrowedFd<'_>, is_socket: bool) -> io::Result<Self> {
         let owned = fd.try_clone_to_owned()?;
         // SAFETY: `register_with_interest` wants a descriptor that stays open and the same for as long as the `AsyncFd` lives. It takes the
         // `OwnedFd` by value, nobody else can close that, and `OwnedFd::as_raw_fd` always gives the same number.
         let fd = unsafe { AsyncFd::register_with_interest(owned, Interest::READABLE) }?;
-        Ok(Self { fd })
+        Ok(Self { fd, is_socket })
     }
 
     /// Ready when the descriptor may be readable. `read` takes what there is; afterwards nothing may be left that no edge would announce,
@@ -58,7 +70,7 @@ impl Readiness {
         };
         for _ in 0..ROUNDS {
             read();
-            if !self.is_readable() {
+            if self.is_socket || !self.is_readable() {
                 // Forgets the edge that brought us here, not one that came since.
                 guard.clear_ready();
                 if self.fd.poll_read_ready(cx).is_ready() {
@@ -82,5 +94,63 @@ impl Readiness {
         let mut fds = [PollFd::new(self.fd.get_ref(), PollFlags::IN)];
         // A look that failed counts as readable: the next read will say what is wrong.
         poll(&mut fds, Some(&Timespec::default())).map_or(true, |ready| ready > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use procall_transport::{Link, LinkOptions, mem, unix::UnixLink};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SAFETY: Duration = Duration::from_secs(30);
+
+    fn put(link: &mut dyn Link, bytes: &[u8]) -> bool {
+        if let Some(room) = link.buffer(bytes.len()).unwrap() {
+            room.copy_from_slice(bytes);
+            link.commit();
+        }
+        link.flush().unwrap()
+    }
+
+    fn pairs() -> Vec<(Box<dyn Link>, Box<dyn Link>)> {
+        let options = LinkOptions { max_queued: 64 << 10, ..LinkOptions::default() };
+        let (a, b) = mem::pair(&options).unwrap();
+        let (c, d) = UnixLink::pair(&options).unwrap();
+        vec![(Box::new(a), Box::new(b)), (Box::new(c), Box::new(d))]
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_pauses_hears_of_room_to_send() {
+        for (mut ours, mut theirs) in pairs() {
+            let readiness = Readiness::new(ours.readiness()).unwrap();
+            assert!(put(&mut *theirs, b"not read for now"));
+            while put(&mut *ours, &[7; 4 << 10]) {}
+            // What there is to hear of so far.
+            timeout(SAFETY, poll_fn(|cx| readiness.poll_news(cx))).await.unwrap().unwrap();
+            while theirs.receive().unwrap().is_some() {}
+            timeout(SAFETY, poll_fn(|cx| readiness.poll_news(cx))).await.unwrap().unwrap();
+            assert!(ours.flush().unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_between_a_look_and_a_send_is_news() {
+        for (mut ours, mut theirs) in pairs() {
+            let readiness = Readiness::new(ours.readiness()).unwrap();
+            while put(&mut *ours, &[7; 4 << 10]) {}
+            while theirs.receive().unwrap().is_some() {}
+            timeout(SAFETY, poll_fn(|cx| readiness.poll_news(cx))).await.unwrap().unwrap();
+            // Nothing to read yet; the message comes before what is unsent goes.
+            assert!(ours.receive().unwrap().is_none());
+            assert!(put(&mut *theirs, b"now"));
+            assert!(ours.flush().unwrap());
+            timeout(SAFETY, poll_fn(|cx| readiness.poll_news(cx))).await.unwrap().unwrap();
+            assert_eq!(ours.receive().unwrap(), Some(&b"now"[..]));
+        }
     }
 }

@@ -24,13 +24,13 @@ pub(crate) enum Server {
 
 /// Reads a connection on the current runtime until it is over, and serves its calls.
 pub(crate) fn drive(connection: &Connection, server: Server) -> Result<JoinHandle<()>, Error> {
-    let readiness = Readiness::new(connection.readiness()).map_err(|error| {
+    let watch = Watch::new(connection).map_err(|error| {
         Error::new(ErrorCode::Internal, "the connection cannot be watched by this runtime")
             .with_source(error)
     })?;
     let task = LinkTask {
         connection: connection.clone(),
-        readiness,
+        watch,
         server,
         facts: None,
         batch: Batch::new(),
@@ -42,7 +42,7 @@ pub(crate) fn drive(connection: &Connection, server: Server) -> Result<JoinHandl
 
 struct LinkTask {
     connection: Connection,
-    readiness: Readiness,
+    watch: Watch,
     server: Server,
     /// What a raw service was last told of.
     facts: Option<Facts>,
@@ -56,23 +56,21 @@ impl Future for LinkTask {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.connection.set_driver(cx.waker());
-        this.connection.flush_held();
+        this.connection.driven_by(cx.waker());
         loop {
-            let read = this.turn(cx);
-            if let Poll::Ready(Err(_)) = read {
+            if this.turn(cx).is_err() {
                 // The runtime is shutting down: nothing will be read any more.
                 this.connection.close();
             }
-            this.tell();
-            if this.connection.is_closed() {
+            let outlook = this.connection.outlook();
+            this.tell(outlook.facts);
+            if outlook.facts.over {
                 return Poll::Ready(());
             }
-            let due = this.connection.driver_due();
-            if this.timer.poll_due(due, cx) {
+            // Whatever is read from here on wakes this task, and so does whoever wants it back earlier.
+            if this.timer.poll_due(outlook.due, cx) {
                 this.connection.turn();
-                this.tell();
-            } else if read.is_pending() {
+            } else if !this.watch.follow(&this.connection, outlook.wants_room) {
                 return Poll::Pending;
             }
         }
@@ -80,13 +78,13 @@ impl Future for LinkTask {
 }
 
 impl LinkTask {
-    /// Reads what there is and serves it.
-    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let Self { connection, readiness, server, batch, answers, .. } = self;
+    /// Reads what there is and serves it. An error when nothing is watched any more.
+    fn turn(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
+        let Self { connection, watch, server, batch, answers, .. } = self;
         match server {
-            Server::Nobody => readiness.poll_read(cx, || connection.turn()),
+            Server::Nobody => watch.poll_read(cx, connection),
             Server::Handlers(dispatcher) => {
-                let read = readiness.poll_read(cx, || connection.turn());
+                let read = watch.poll_read(cx, connection);
                 while connection.take_calls(batch) {
                     dispatcher.dispatch(connection, batch, answers, cx);
                     batch.clear();
@@ -95,21 +93,69 @@ impl LinkTask {
             }
             // Whatever goes on to other connections in this turn leaves with one write each.
             Server::Raw(service) => coalesce(|| {
-                let read = readiness.poll_read(cx, || connection.turn());
+                let read = watch.poll_read(cx, connection);
                 raw::serve(&**service, connection, batch);
                 read
             }),
         }
     }
 
-    fn tell(&mut self) {
+    fn tell(&mut self, facts: Facts) {
         if let Server::Raw(service) = &self.server {
-            let facts = self.connection.facts();
             if self.facts != Some(facts) {
                 self.facts = Some(facts);
                 service.changed(&self.connection);
             }
         }
+    }
+}
+
+/// What a task waits on for a connection.
+struct Watch {
+    news: Readiness,
+    /// Whether that is the link's socket, which does not tell of room to send.
+    is_socket: bool,
+    /// Only while bytes are unsent for want of room.
+    room: Option<Readiness>,
+    /// Nobody has read since the watch began.
+    fresh: bool,
+}
+
+impl Watch {
+    fn new(connection: &Connection) -> std::io::Result<Self> {
+        let socket = connection.with_edges(|socket| socket.map(Readiness::of_socket));
+        let is_socket = socket.is_some();
+        let news = socket.unwrap_or_else(|| Readiness::new(connection.readiness()))?;
+        Ok(Self { news, is_socket, room: None, fresh: is_socket })
+    }
+
+    /// Reads what there is. The task is woken when more comes, whatever this gives.
+    fn poll_read(&mut self, cx: &mut Context<'_>, connection: &Connection) -> std::io::Result<()> {
+        if std::mem::take(&mut self.fresh) {
+            // What the link remembers of its last read, that there was no more, is older than the watch: after one `None` it looks itself.
+            connection.turn();
+            connection.turn();
+        }
+        for readiness in [Some(&self.news), self.room.as_ref()].into_iter().flatten() {
+            if let Poll::Ready(Err(error)) = readiness.poll_read(cx, || connection.turn()) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches for room from now on, or no longer. True when the new watch has yet to be polled.
+    fn follow(&mut self, connection: &Connection, wants_room: bool) -> bool {
+        let wanted = self.is_socket && wants_room;
+        if wanted == self.room.is_some() {
+            return false;
+        }
+        self.room = wanted.then(|| Readiness::new(connection.readiness()).ok()).flatten();
+        if wanted && self.room.is_none() {
+            // Out of descriptors: what is unsent would wait for ever.
+            connection.close();
+        }
+        wanted
     }
 }
 
@@ -130,6 +176,10 @@ impl Timer {
         if due <= now {
             self.set_for = None;
             return true;
+        }
+        if self.set_for.is_some_and(|set| now < set && set <= due) {
+            // It has not fired, and the runtime knows this task since it was set.
+            return false;
         }
         if self.set_for.is_none_or(|set| due < set) {
             let deadline = tokio::time::Instant::now() + (due - now);

@@ -1,6 +1,7 @@
 //! Values checked against JSON Schema, the same in every language.
 
 mod bounds;
+mod quick;
 mod seen;
 
 use jsonschema::error::ValidationErrorKind;
@@ -9,6 +10,7 @@ use procall_proto::Encoding;
 use serde_json::Value;
 
 use self::bounds::Bounds;
+use self::quick::Quick;
 use self::seen::Seen;
 use crate::codec;
 use crate::error::{Error, FieldError};
@@ -52,6 +54,8 @@ const MAX_MISTAKES: usize = 64;
 pub struct Validator {
     compiled: jsonschema::Validator,
     bounds: Bounds,
+    /// Of a schema that says nothing unusual.
+    quick: Option<Quick>,
 }
 
 impl Validator {
@@ -82,7 +86,27 @@ impl Validator {
             let place = if path.is_empty() { String::new() } else { format!(" (at {path})") };
             refused(format!("{error}{place}"))
         })?;
-        Ok(Self { compiled, bounds })
+        Ok(Self { compiled, bounds, quick: Quick::of(schema) })
+    }
+
+    /// One that never takes the short way.
+    #[cfg(test)]
+    fn thorough(schema: &Value) -> Result<Self, Error> {
+        Ok(Self { quick: None, ..Self::new(schema)? })
+    }
+
+    /// Whether params are right beyond doubt, seen from their bytes. Otherwise they have to be looked at closely.
+    pub(crate) fn accepts_params(
+        &self,
+        names: &[String],
+        encoding: Encoding,
+        bytes: &[u8],
+    ) -> bool {
+        self.quick.as_ref().is_some_and(|quick| match encoding {
+            Encoding::None => quick.accepts_nothing(),
+            Encoding::Msgpack => quick.accepts_params(names, bytes),
+            _ => false,
+        })
     }
 
     /// Everything that is wrong with a value, 64 mistakes at most, in the order of their places; nothing when it is as the schema wants it. The error is INVALID_ARGUMENT
@@ -92,6 +116,16 @@ impl Validator {
     /// `{"$tensor": {"dtype": "float32", "shape": [2, 3]}}`, which `{"type": "object", "required": ["$tensor"], "x-procall": "buffer"}`
     /// describes; infinities as the largest numbers, and a NaN as 0.
     pub fn check(&self, encoding: Encoding, bytes: &[u8]) -> Result<Vec<FieldError>, Error> {
+        if let Some(quick) = &self.quick {
+            let is_right = match encoding {
+                Encoding::Msgpack => quick.accepts(bytes),
+                Encoding::Json => quick.accepts(&codec::to_msgpack(encoding, bytes)?),
+                _ => false,
+            };
+            if is_right {
+                return Ok(Vec::new());
+            }
+        }
         let Seen(value) = codec::decode(encoding, bytes)?;
         Ok(self.check_value(&value))
     }

@@ -39,8 +39,16 @@ impl Validator {
         encoding: Encoding,
         bytes: &[u8],
     ) -> Result<Vec<FieldError>, Error> {
-        let params = Params::new(encoding, bytes)?;
         let names = &method.params;
+        if self.accepts_params(names, encoding, bytes) {
+            return Ok(Vec::new());
+        }
+        let params = Params::new(encoding, bytes)?;
+        if encoding == Encoding::Json
+            && self.accepts_params(names, Encoding::Msgpack, params.bytes())
+        {
+            return Ok(Vec::new());
+        }
         let Some(values) = params.positional() else {
             let whole = matches!(names.as_slice(), [name] if is_object(method, name) && params.leaves_out(names));
             let object = match whole {

@@ -72,7 +72,7 @@ impl Dispatcher {
                 (Answer::Ready(answer), Some(id)) => answers.push((id, answer)),
                 (Answer::Later, _) => {}
                 (answer, id) => {
-                    if let Some(answer) = go_on(connection, answer, id, incoming.inherited(), cx) {
+                    if let Some(answer) = go_on(connection, answer, incoming, cx) {
                         answers.extend(id.map(|id| (id, answer)));
                     }
                 }
@@ -120,10 +120,10 @@ impl Dispatcher {
 fn go_on(
     connection: &Connection,
     answer: Answer,
-    id: Option<CallId>,
-    deadline: Time,
+    incoming: &Incoming,
     cx: &mut TaskContext<'_>,
 ) -> Option<Result<Encoded, Error>> {
+    let (id, deadline, start_by) = (incoming.id, incoming.inherited(), incoming.deadline());
     match answer {
         Answer::Ready(answer) => return Some(answer),
         Answer::Later => {}
@@ -150,10 +150,11 @@ fn go_on(
         Answer::Blocking(work) => {
             let connection = connection.clone();
             tokio::task::spawn_blocking(move || {
-                let answer = match id.filter(|&id| !connection.is_wanted(id)) {
-                    // The wait for a thread counts too.
-                    Some(_) => Err(not_started(deadline)),
-                    None => catch_unwind(AssertUnwindSafe(|| with_deadline(deadline, work)))
+                // The wait for a thread counts too. The clock is asked as well: whoever reads the connection may be late to note that time is up.
+                let unwanted = || id.is_some_and(|id| !connection.is_wanted(id));
+                let answer = match start_by <= clock::now() || unwanted() {
+                    true => Err(not_started(start_by)),
+                    false => catch_unwind(AssertUnwindSafe(|| with_deadline(deadline, work)))
                         .unwrap_or_else(|panic| Err(panicked(&*panic))),
                 };
                 send(&connection, id, answer);

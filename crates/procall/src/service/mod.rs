@@ -66,6 +66,8 @@ pub struct Service {
     engine: Option<String>,
     /// What this process wants to be called among the service's workers.
     own_name: Option<String>,
+    /// By what an engine recognises it when it comes back.
+    identity: String,
     engine_token: Option<Vec<u8>>,
     compression: bool,
     engine_tls: TlsFiles,
@@ -87,6 +89,7 @@ impl Service {
             handlers: Vec::new(),
             engine: None,
             own_name: None,
+            identity: String::new(),
             engine_token: None,
             compression: crate::surroundings::compression(),
             engine_tls: TlsFiles::default(),
@@ -105,6 +108,22 @@ impl Service {
     #[must_use]
     pub fn worker_name(mut self, name: impl Into<String>) -> Self {
         self.own_name = Some(name.into());
+        self
+    }
+
+    /// By what an engine that keeps its state recognises this service when it comes back over a Unix socket: it serves again what it served
+    /// before as soon as it is connected, and nobody else of this user can take its place while it is there. Without it,
+    /// `PROCALL_IDENTITY` says it, if that is set; see [`surroundings::identity`](crate::surroundings::identity).
+    ///
+    /// ```no_run
+    /// # #[tokio::main] async fn main() -> Result<(), procall::Error> {
+    /// let math = procall::Service::new("math").method("add", |a: i64, b: i64| a + b);
+    /// math.engine("engine").identity("math-1").run().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn identity(mut self, identity: impl Into<String>) -> Self {
+        self.identity = identity.into();
         self
     }
 
@@ -165,6 +184,11 @@ impl Service {
     #[cfg(feature = "tokio")]
     pub(crate) fn own_name(&self) -> &str {
         self.own_name.as_deref().unwrap_or(&self.registration.name)
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn identity_given(&self) -> &str {
+        &self.identity
     }
 
     #[cfg(feature = "tokio")]

@@ -91,6 +91,8 @@ async fn a_call_that_waits_behind_a_blocked_pool_is_not_started_late() {
     busy.happened().await;
     let error = client.call::<()>("note", ()).deadline(SHORT).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::DeadlineExceeded);
+    // By its own clock the other side may have some time left, so that its being told is what counts: this comes behind that.
+    client.call::<()>("seen", ()).await.unwrap();
     release.send(()).unwrap();
     within(first).await.unwrap().unwrap();
     // What comes after the late call is served; the late call was not.
@@ -102,8 +104,57 @@ async fn a_call_that_waits_behind_a_blocked_pool_is_not_started_late() {
     runtime.shutdown_background();
 }
 
+#[tokio::test]
+async fn a_call_whose_time_is_up_is_not_started_while_nobody_reads_its_connection() {
+    let (busy, ran) = (Event::default(), Event::default());
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(2);
+    let released = std::sync::Mutex::new(released);
+    let service = BlockingService { busy: busy.clone(), released, ran: ran.clone() }.into_service();
+    let (go_on, wait) = std::sync::mpsc::sync_channel::<()>(1);
+    let (stalled, wait) = (Event::default(), std::sync::Mutex::new(wait));
+    let note_stalled = stalled.clone();
+    let service = service.method("stall", move || {
+        note_stalled.set();
+        wait.lock().unwrap().recv().unwrap();
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (ours, theirs) = crate::support::pair(Transport::Unix);
+    runtime.spawn(async move { service.serve_link(theirs).unwrap() });
+    let client = procall::Client::over(ours).await.unwrap();
+    let call = |method: &'static str| {
+        let client = client.clone();
+        tokio::spawn(async move { client.call::<()>(method, ()).await })
+    };
+    let held = call("hold");
+    busy.happened().await;
+    let client_again = client.clone();
+    let late =
+        tokio::spawn(async move { client_again.call::<()>("note", ()).deadline(SHORT).await });
+    let stall = call("stall");
+    stalled.happened().await;
+    // Nothing is read on the other side from here on. A call that begins now is not given up before the time of the late one is up there.
+    client.call::<()>("note", ()).deadline(SHORT).await.unwrap_err();
+    assert_eq!(within(late).await.unwrap().unwrap_err().code(), ErrorCode::DeadlineExceeded);
+    release.send(()).unwrap();
+    // It comes behind the late one, on the same thread.
+    let (done, is_done) = tokio::sync::oneshot::channel();
+    runtime.spawn_blocking(move || done.send(()));
+    within(is_done).await.unwrap();
+    assert!(!ran.is_set());
+    go_on.send(()).unwrap();
+    within(stall).await.unwrap().unwrap();
+    within(held).await.unwrap().unwrap();
+    runtime.shutdown_background();
+}
+
 #[procall::service(name = "blocking")]
 trait Blocking {
+    async fn seen(&self);
     #[method(blocking)]
     fn hold(&self);
     #[method(blocking)]
@@ -117,6 +168,8 @@ struct BlockingService {
 }
 
 impl Blocking for BlockingService {
+    async fn seen(&self) {}
+
     fn hold(&self) {
         self.busy.set();
         self.released.lock().unwrap().recv().unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use procall::transport::{LinkOptions, mem};
 use procall::{
     AsChannel, CallOptions, Channel, Client, Deadline, Encoded, Encoding, Error, Request, Started,
-    Value,
+    Value, start_retrying,
 };
 use procall_pool::Pool;
 use serde_json::{Value as Json, json};
@@ -216,7 +216,7 @@ impl Caller {
     fn start(&self, command: &Json, streams: bool) -> Result<Call, Error> {
         let (on, params, options) = self.request(command, streams)?;
         let request = Request::new(text(command, "method"), Encoding::Msgpack, &params);
-        let started = on.channel.start(request.with_options(options))?;
+        let started = start_retrying(&on.channel, request.with_options(options))?;
         Ok(Arc::new(Mutex::new(started)))
     }
 }
@@ -256,9 +256,8 @@ async fn result(call: &Call, command: &Json) -> Result<Json, Error> {
 async fn send(call: &Call, command: &Json) -> Result<(), Error> {
     for item in list(command, "items") {
         let item = read(item).to_msgpack()?;
-        let sent = std::future::poll_fn(|cx| {
-            lock(call).poll_send(Encoding::Msgpack, &item, cx.waker())
-        });
+        let sent =
+            std::future::poll_fn(|cx| lock(call).poll_send(Encoding::Msgpack, &item, cx.waker()));
         if sent.await.is_err() {
             // The call is over, and its outcome says why.
             break;

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
+use procall_engine::workers::Seen;
 use procall_engine::{ServiceNews, ServiceState};
 use procall_pool::{Event, Happening, Outlet, OutputLine};
 use serde_json::{Value, json};
 
-use super::lines::Lines;
-use super::site::{Facts, Site};
+use super::site::Site;
 use crate::directory::counted;
 use crate::duration;
 use crate::plain;
@@ -32,11 +32,11 @@ impl Console {
     pub(super) fn on_output(
         &self,
         file: usize,
-        lines: Lines,
+        seen: Seen,
     ) -> impl FnMut(&OutputLine) + Send + 'static {
         let console = *self;
         move |line| {
-            lines.hear(line);
+            seen.hear_line(line);
             console.line(file, line);
         }
     }
@@ -51,7 +51,7 @@ impl Console {
             return print(&json!({
                 "event": "line", "worker": &*line.worker, "pid": line.pid,
                 "outlet": outlet, "text": line.text, "unfinished": line.unfinished,
-                "call": line.call, "method": line.method.as_deref(),
+                "call": line.call, "method": line.method.as_deref(), "engine_call": line.engine_call,
             }));
         }
         let paint = match line.outlet {
@@ -60,7 +60,7 @@ impl Console {
         };
         let number = line.worker.rsplit('/').next().and_then(|text| text.parse().ok());
         let colour = file * COLOURS_A_FILE + number.unwrap_or(1_usize) - 1;
-        let call = match (line.call, &line.method) {
+        let call = match (line.engine_call.or(line.call), &line.method) {
             (Some(call), Some(method)) if self.style.verbose => {
                 format!(" #{call} {}", plain::line(method))
             }
@@ -79,10 +79,10 @@ impl Console {
     }
 
     /// Tells what happens to a file's workers.
-    pub(super) fn on_event(&self, facts: Facts) -> impl FnMut(&Event) + Send + 'static {
+    pub(super) fn on_event(&self, seen: Seen) -> impl FnMut(&Event) + Send + 'static {
         let console = *self;
         move |event| {
-            facts.hear(event);
+            seen.hear(event);
             console.event(event);
         }
     }

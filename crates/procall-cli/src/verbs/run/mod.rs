@@ -1,7 +1,6 @@
 //! `procall run`: workers in the foreground, and their methods under the service's name.
 
 pub(crate) mod console;
-mod lines;
 mod site;
 
 use std::ffi::OsString;
@@ -20,7 +19,8 @@ use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::style::{Style, complain};
 use console::Console;
-use site::{Seen, Site};
+use procall_engine::workers::Seen;
+use site::Site;
 
 /// How long calls in flight may take once it is told to stop; that of pools and services too.
 const FINISH: Duration = Duration::from_secs(10);
@@ -99,8 +99,8 @@ impl Run {
                 .args(&self.args)
                 .finish_timeout(FINISH)
                 .stop_timeout(EXIT)
-                .on_output(console.on_output(at, seen.lines.clone()))
-                .on_event(console.on_event(seen.facts.clone()));
+                .on_output(console.on_output(at, seen.clone()))
+                .on_event(console.on_event(seen.clone()));
             if let Some(workers) = self.workers {
                 pool = pool.workers(workers);
             }

@@ -1,59 +1,16 @@
 //! One file that runs: its pool, and the service in front of it.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use procall::transport::Address;
 use procall::{Channel, Error, ErrorCode, MethodInfo, Server, Service, surroundings};
-use procall_pool::{Event, Happening, Outlet, Pool, WorkerInfo, WorkerState};
+use procall_engine::workers::{Seen, restart};
+use procall_pool::Pool;
 use rustix::process::{Signal, getpid, kill_process};
 
-use super::lines::Lines;
 use crate::failure::Failure;
-use crate::workers::{self, WorkerRow};
-
-/// Lines of standard error that are told of a worker that is down.
-const LAST_WORDS: usize = 20;
-
-/// What of a worker is known from its events alone.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Facts(Arc<Mutex<Vec<Fact>>>);
-
-/// One file's workers as they are seen from outside: what is known of them, and what they print.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Seen {
-    pub(super) facts: Facts,
-    pub(super) lines: Lines,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Fact {
-    failed: Option<String>,
-}
-
-impl Facts {
-    fn lock(&self) -> MutexGuard<'_, Vec<Fact>> {
-        // Nothing under the lock panics half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn hear(&self, event: &Event) {
-        let mut facts = self.lock();
-        if facts.len() <= event.index {
-            facts.resize(event.index + 1, Fact::default());
-        }
-        let fact = &mut facts[event.index];
-        match &event.happening {
-            Happening::Started => fact.failed = None,
-            Happening::Failed { reason } => fact.failed = Some(reason.clone()),
-            _ => {}
-        }
-    }
-
-    fn of(&self, index: usize) -> Fact {
-        self.lock().get(index).cloned().unwrap_or_default()
-    }
-}
+use crate::workers;
 
 pub(super) struct Site {
     /// The name the service is found by.
@@ -79,6 +36,8 @@ impl Site {
             None => registered.filter(|name| !name.is_empty()).unwrap_or_else(stem),
         };
         let address = surroundings::address_of(&name)?;
+        seen.call_it(&*name);
+        seen.show(Some(pool.clone()));
         Ok(Self { name, file, pool, address, seen })
     }
 
@@ -91,13 +50,13 @@ impl Site {
     /// The pool's methods, and what may be asked of the pool itself.
     pub(super) fn service(&self) -> Result<Service, Failure> {
         let service = Service::relay(&*self.name, Arc::new(self.pool.clone()))?;
-        let (name, pool, facts) = (self.name.clone(), self.pool.clone(), self.seen.facts.clone());
         let (restarting, draining) = (self.pool.clone(), self.pool.clone());
-        let lines = self.seen.lines.clone();
+        let (seen, lines) = (self.seen.clone(), self.seen.lines().clone());
         Ok(service
-            .method(workers::METHOD, move || rows(&name, &pool, &facts))
+            .method(workers::METHOD, move || seen.rows())
             .async_method(workers::RESTART, move |worker: Option<String>| {
-                restart(restarting.clone(), worker)
+                let pool = restarting.clone();
+                async move { restart(&pool, worker.as_deref()).await }
             })
             .params(workers::RESTART, &["worker"])
             .async_method(workers::DRAIN, move || {
@@ -142,57 +101,4 @@ impl Site {
             .sum::<u32>()
             .saturating_add(queued)
     }
-}
-
-/// Starts a worker anew, or all; the names of those.
-async fn restart(pool: Pool, worker: Option<String>) -> Result<Vec<String>, Error> {
-    let workers = pool.workers();
-    let Some(name) = worker else {
-        pool.restart_all().await?;
-        return Ok(workers.iter().map(|worker| worker.name.to_string()).collect());
-    };
-    let found = workers.iter().find(|worker| *worker.name == *name).ok_or_else(|| {
-        let names = workers.iter().map(|worker| &*worker.name);
-        Error::new(ErrorCode::NotFound, format!("this pool has no worker \"{name}\""))
-            .with_candidates(names.map(str::to_owned).collect())
-    })?;
-    pool.restart(found.index).await?;
-    Ok(vec![name])
-}
-
-/// What `procall.workers` answers.
-fn rows(service: &str, pool: &Pool, facts: &Facts) -> Vec<WorkerRow> {
-    let row = |worker: WorkerInfo| {
-        let fact = facts.of(worker.index);
-        let down = matches!(worker.state, WorkerState::Failed | WorkerState::Backoff);
-        let stderr = if down { last_words(pool, worker.index) } else { Vec::new() };
-        WorkerRow {
-            name: worker.name.to_string(),
-            service: service.to_owned(),
-            pid: worker.pid,
-            state: worker.state.to_string(),
-            calls: worker.calls,
-            in_flight: worker.in_flight,
-            restarts: worker.restarts,
-            last_exit: worker.last_exit,
-            round_trip_ms: worker.round_trip.map(|time| time.as_secs_f64() * 1000.0),
-            uptime_ms: worker
-                .uptime
-                .map(|uptime| u64::try_from(uptime.as_millis()).unwrap_or(u64::MAX)),
-            memory: worker.memory,
-            reason: fact.failed.filter(|_| worker.state == WorkerState::Failed),
-            stderr,
-        }
-    };
-    pool.workers().into_iter().map(row).collect()
-}
-
-fn last_words(pool: &Pool, index: usize) -> Vec<String> {
-    let lines = pool.output_lines(index, LAST_WORDS * 4);
-    let stderr: Vec<String> = lines
-        .into_iter()
-        .filter(|line| line.outlet == Outlet::Stderr)
-        .map(|line| line.text)
-        .collect();
-    stderr[stderr.len().saturating_sub(LAST_WORDS)..].to_vec()
 }

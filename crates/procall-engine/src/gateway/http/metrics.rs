@@ -43,6 +43,25 @@ pub(super) fn text(core: &Core) -> String {
     for (speaks, count) in peers {
         out.sample("procall_peers", &[("speaks", speaks)], count);
     }
+    let strays = core.strays.counted();
+    let name = "procall_json_strays_total";
+    out.family(
+        name,
+        "counter",
+        "Of peers that speak JSON: answers that nobody asked for or waited for any more, and notifications that a slow one did not get.",
+    );
+    for (what, count) in
+        [("unasked", strays.unasked), ("late", strays.late), ("dropped", strays.dropped)]
+    {
+        out.sample(name, &[("what", what)], count);
+    }
+    if let Some(exporter) = &core.exporter {
+        let (sent, dropped) = exporter.counted();
+        let name = "procall_spans_total";
+        out.family(name, "counter", "Calls by what became of their spans.");
+        out.sample(name, &[("what", "sent")], sent);
+        out.sample(name, &[("what", "dropped")], dropped);
+    }
     out.family("procall_engine_draining", "gauge", "1 while the engine takes no new calls.");
     out.sample("procall_engine_draining", &[], u64::from(draining));
     out.family("procall_engine_info", "gauge", "The engine's version.");

@@ -75,7 +75,7 @@ fn operation(method: &MethodInfo, schemas: &mut Schemas) -> Value {
     let name = &method.name;
     let service = name.rsplit_once('.').map_or("", |(service, _)| service);
     let summary = method.description.lines().next().unwrap_or_default();
-    let headers = ["timeout", "idempotent", "to", "key", "traceparent"]
+    let headers = ["timeout", "idempotent", "idempotencyKey", "to", "key", "traceparent"]
         .map(|name| reference(&format!("#/components/parameters/{name}")));
     let mut operation = json!({
         "operationId": name,
@@ -159,6 +159,11 @@ fn parameters() -> Value {
             "Procall-Idempotent",
             "The method may run more than once without harm.",
             json!({"type": "boolean"}),
+        ),
+        "idempotencyKey": header(
+            "Idempotency-Key",
+            "A call with a key that was used for the same method in the last 5 minutes gets that call's outcome; not for streams.",
+            json!({"type": "string", "minLength": 1, "maxLength": 255}),
         ),
         "to": header("Procall-To", "The one worker that is to get the call.", json!({"type": "string"})),
         "key": header("Procall-Key", "Calls with the same key go to the same worker.", json!({"type": "string"})),

@@ -68,7 +68,7 @@ async fn serve(mut socket: WebSocket, visitor: Arc<Visitor>) {
         Form::Json => {
             let host = Arc::new(Inside { core: visitor.core.clone(), pass: visitor.pass.clone() });
             let address = visitor.remote.to_string();
-            let peer = json::serve(far, first.to_vec(), address, None, host);
+            let peer = json::serve(far, first.to_vec(), address, (None, None), host);
             // The bridge ends when either side does, and the peer when the bridge has closed its end.
             tokio::join!(bridge.run(), peer);
         }
@@ -107,6 +107,10 @@ impl Host for Inside {
             (None, Some(pass)) => Ok(pass.clone()),
             _ => self.core.authenticate(credentials, token),
         }
+    }
+
+    fn strayed(&self, more: json::Counters) {
+        self.core.strayed(more);
     }
 }
 

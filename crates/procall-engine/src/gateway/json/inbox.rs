@@ -10,7 +10,7 @@ use procall::{Batch, CallId, Connection, Deadline, Encoding, Error, ErrorCode, R
 use super::ready::Ready;
 
 /// Notifications that may wait; the next one is dropped and counted.
-const MAX_NOTIFICATIONS: usize = 256;
+pub(crate) const MAX_NOTIFICATIONS: usize = 256;
 /// Bytes of params that may wait while something else waits too; the next call is refused with OVERLOADED, the next notification dropped.
 /// The number of calls is bounded by the connection.
 const MAX_BYTES: usize = 64 << 20;

@@ -40,6 +40,8 @@ use procall::{Error, Readiness};
 pub(crate) use object::{Object, params_from_json, result_to_json, value_from_json};
 pub(crate) use outbound::or_nil;
 
+pub(crate) use self::inbox::MAX_NOTIFICATIONS;
+
 use self::inbox::Inbox;
 use self::peer::Peer;
 use self::read::Received;
@@ -48,11 +50,12 @@ use self::task::{Gate, Parts};
 use self::wire::Wire;
 use super::Host;
 use crate::facts::{Facts, Speaks};
+use crate::tokens::Pass;
 
 /// How long a peer of the roadmap dialect, and one that has said nothing of sense yet, may be silent with no call under way.
 pub(crate) const IDLE: Duration = Duration::from_secs(600);
 
-/// What was counted of one link.
+/// What was counted of one link, or of all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
     /// Answers to calls that nobody had made.
@@ -63,15 +66,27 @@ pub(crate) struct Counters {
     pub(crate) dropped: u64,
 }
 
-/// Serves a peer that speaks JSON, from its first message on, until its link ends; then its connection to the engine is closed too.
+impl Counters {
+    /// What has come since it was like this before.
+    fn since(self, before: Self) -> Self {
+        Self {
+            unasked: self.unasked - before.unasked,
+            late: self.late - before.late,
+            dropped: self.dropped - before.dropped,
+        }
+    }
+}
+
+/// Serves a peer that speaks JSON, from its first message on, until its link ends; then its connection to the engine is closed too. One that is
+/// known to be let in brings its pass; others are looked at by what the kernel and they themselves say.
 pub(crate) async fn serve(
     link: Box<dyn Link>,
     first: Vec<u8>,
     address: String,
-    credentials: Option<PeerCredentials>,
+    who: (Option<PeerCredentials>, Option<Pass>),
     host: Arc<dyn Host>,
 ) -> Counters {
-    serve_with(link, first, address, credentials, host, IDLE).await
+    serve_with(link, first, address, who, host, IDLE).await
 }
 
 /// The same with another time for [`IDLE`].
@@ -79,7 +94,7 @@ pub(crate) async fn serve_with(
     link: Box<dyn Link>,
     first: Vec<u8>,
     address: String,
-    credentials: Option<PeerCredentials>,
+    (credentials, own): (Option<PeerCredentials>, Option<Pass>),
     host: Arc<dyn Host>,
     idle: Duration,
 ) -> Counters {
@@ -91,7 +106,11 @@ pub(crate) async fn serve_with(
     let received = Received::read(&first, false);
     drop(first);
     // Its first message says who it is, or nothing does.
-    let pass = match host.authenticate(credentials, token_of(&received).as_deref()) {
+    let admitted = match own {
+        Some(pass) => Ok(pass),
+        None => host.authenticate(credentials, token_of(&received).as_deref()),
+    };
+    let pass = match admitted {
         Ok(pass) => pass,
         Err(error) => {
             wire.send(refusal(received, &error));
@@ -124,7 +143,7 @@ pub(crate) async fn serve_with(
         }
     };
     let idle = roadmap.then_some(idle);
-    let mut gate = Gate::new(Parts { wire, readiness, native, inbox, ready, idle });
+    let mut gate = Gate::new(Parts { wire, readiness, native, inbox, ready, idle, host });
     gate.take(received);
     gate.await
 }

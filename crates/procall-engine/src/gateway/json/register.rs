@@ -4,7 +4,7 @@ use std::task::{Poll, Waker};
 
 use procall::json::{self, JsonId};
 use procall::{CallOptions, Encoding, Error, ErrorCode, Executed, Pending, Registration, Request};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::names::{self, Names};
 use super::object::{Object, id_json};
@@ -90,6 +90,7 @@ impl Gate {
         let label = known.get("name").and_then(Value::as_str).map(str::to_owned);
         self.peer.label = label.filter(|label| !label.is_empty()).or_else(|| own("name"));
         let label = self.peer.label.as_deref();
+        let left_out = quarantined(known);
         let text = match id {
             Some(id) => {
                 let mut object =
@@ -100,6 +101,9 @@ impl Gate {
                 if let Some(peer) = known.get("id").and_then(Value::as_str) {
                     object = object.text("peer", peer);
                 }
+                if let Some(left_out) = &left_out {
+                    object = object.raw("quarantined", left_out);
+                }
                 object.finish()
             }
             None => {
@@ -107,11 +111,14 @@ impl Gate {
                 if let Some(from) = own("from") {
                     object = object.text("from", &from);
                 }
-                object
+                object = object
                     .text("name", label.unwrap_or_default())
                     .text("description", &own("description").unwrap_or_default())
-                    .raw("methods", &echo(&document).to_string())
-                    .finish()
+                    .raw("methods", &echo(&document).to_string());
+                if let Some(left_out) = &left_out {
+                    object = object.raw("quarantined", left_out);
+                }
+                object.finish()
             }
         };
         if self.wire.fits(text.len()) {
@@ -168,6 +175,13 @@ fn read(document: &[u8], from: Option<&str>) -> Result<(Map<String, Value>, Regi
         registration.name = from.unwrap_or_default().to_owned();
     }
     Ok((document, registration))
+}
+
+/// What of a registration was left out, where something was.
+fn quarantined(known: &Map<String, Value>) -> Option<String> {
+    let left_out = known.get("quarantined")?.as_array().filter(|left_out| !left_out.is_empty())?;
+    let entry = |entry: &Value| json!({ "path": entry[0], "message": entry[1] });
+    Some(Value::Array(left_out.iter().map(entry).collect()).to_string())
 }
 
 /// The methods with the three keys that clients of the seeds insist on.

@@ -22,6 +22,7 @@ use super::read::Received;
 use super::ready::{Key, Ready};
 use super::register::Registering;
 use super::wire::Wire;
+use crate::gateway::Host;
 
 /// Steps in one go, before others of the runtime get their turn.
 const ROUND: usize = 128;
@@ -54,6 +55,9 @@ pub(super) struct Gate {
     /// The rest of a batch.
     backlog: VecDeque<JsonMessage>,
     pub(super) counters: Counters,
+    /// What of that the engine was told.
+    told: Counters,
+    host: Arc<dyn Host>,
     /// The peer has asked for the end.
     pub(super) over: bool,
     /// The peer knows that the engine goes away.
@@ -75,11 +79,12 @@ pub(super) struct Parts {
     pub(super) inbox: Arc<Inbox>,
     pub(super) ready: Arc<Ready>,
     pub(super) idle: Option<Duration>,
+    pub(super) host: Arc<dyn Host>,
 }
 
 impl Gate {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { wire, readiness, native, inbox, ready, idle } = parts;
+        let Parts { wire, readiness, native, inbox, ready, idle, host } = parts;
         Self {
             wire,
             readiness,
@@ -98,6 +103,8 @@ impl Gate {
             names: Names::new(),
             backlog: VecDeque::new(),
             counters: Counters::default(),
+            told: Counters::default(),
+            host,
             over: false,
             told_away: false,
             engines_turn: false,
@@ -208,8 +215,18 @@ impl Gate {
     fn end(&mut self) -> Counters {
         self.wire.close();
         self.native.close();
-        self.counters.dropped = self.inbox.dropped();
+        self.report();
         self.counters
+    }
+
+    /// Tells the engine what was counted since it was told last.
+    fn report(&mut self) {
+        self.counters.dropped = self.inbox.dropped();
+        let more = self.counters.since(self.told);
+        if more != Counters::default() {
+            self.told = self.counters;
+            self.host.strayed(more);
+        }
     }
 }
 
@@ -252,6 +269,7 @@ impl Future for Gate {
         if this.poll_idle(cx).is_ready() {
             return Poll::Ready(this.end());
         }
+        this.report();
         Poll::Pending
     }
 }

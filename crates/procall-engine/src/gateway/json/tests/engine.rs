@@ -11,6 +11,7 @@ use procall::{
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use super::super::Counters;
 use crate::facts::Facts;
 use crate::gateway::Host;
 use crate::tokens::Pass;
@@ -40,6 +41,8 @@ pub(super) struct TestEngine {
     attached: mpsc::Sender<Attached>,
     waiting: tokio::sync::Mutex<mpsc::Receiver<Attached>>,
     refuse: bool,
+    /// What it was told of all peers.
+    pub(super) strays: Mutex<Counters>,
 }
 
 impl TestEngine {
@@ -54,7 +57,8 @@ impl TestEngine {
 
     fn build(refuse: bool) -> Arc<Self> {
         let (attached, waiting) = mpsc::channel(64);
-        Arc::new(Self { attached, waiting: tokio::sync::Mutex::new(waiting), refuse })
+        let (waiting, strays) = (tokio::sync::Mutex::new(waiting), Mutex::default());
+        Arc::new(Self { attached, waiting, refuse, strays })
     }
 
     /// The peer that came first.
@@ -83,6 +87,14 @@ impl Host for TestEngine {
         _token: Option<&[u8]>,
     ) -> Result<Pass, Error> {
         Ok(Pass::full())
+    }
+
+    fn strayed(&self, more: Counters) {
+        assert_ne!(more, Counters::default(), "only what is new is told");
+        let mut strays = self.strays.lock().unwrap();
+        strays.unasked += more.unasked;
+        strays.late += more.late;
+        strays.dropped += more.dropped;
     }
 }
 

@@ -144,6 +144,7 @@ async fn an_answer_that_nobody_asked_for_is_refused() {
     assert_eq!(error["type"], "error");
     assert_eq!(client.leave().await, Counters { unasked: 4, ..Counters::default() });
     assert_eq!(victim.leave().await, Counters { unasked: 1, ..Counters::default() });
+    assert_eq!(*engine.strays.lock().unwrap(), Counters { unasked: 5, ..Counters::default() });
 }
 
 #[tokio::test]

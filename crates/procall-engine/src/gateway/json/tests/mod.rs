@@ -56,7 +56,7 @@ impl Client {
         let gateway = tokio::spawn(async move {
             let mut link: Box<dyn procall::transport::Link> = Box::new(link);
             let Some(first) = first_message(&mut *link).await else { return Counters::default() };
-            serve_with(link, first, address.to_string(), None, host, idle).await
+            serve_with(link, first, address.to_string(), (None, None), host, idle).await
         });
         Self { stream: client.unwrap(), gateway }
     }

@@ -1,24 +1,56 @@
-//! The lines of a file's workers, kept for `procall logs`.
+//! The lines of a service's workers, kept for `procall logs`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::{self, StreamExt};
 use procall::Stream;
+use procall::schemars::{self, JsonSchema};
 use procall_pool::{Outlet, OutputLine};
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::workers::LogLine;
-
-/// Lines that are kept of all workers of a file, the newest; each has 8 KiB at most.
+/// Lines that are kept of all workers of a service, the newest; each has 8 KiB at most.
 const KEPT: usize = 1_000;
 /// Lines that may wait for one who follows; then the oldest are dropped, and he is told how many.
 const BEHIND: usize = 1_024;
 
-/// The last lines, and those who follow.
+/// A line that a worker printed, as it travels and as `procall logs --json` prints it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LogLine {
+    /// Such as `calc/1`.
+    pub worker: String,
+    /// Its process.
+    pub pid: u32,
+    /// `stdout` or `stderr`.
+    pub outlet: String,
+    /// The line without its end, at most 8 KiB.
+    pub text: String,
+    /// The next line goes on where this one stops.
+    pub unfinished: bool,
+    /// The call that printed it, by its number on the worker's connection, where that is certain.
+    pub call: Option<u64>,
+    /// The method of that call.
+    pub method: Option<String>,
+    /// That call's number at the engine, as `procall calls` and its log have it; for services that an engine starts.
+    pub engine_call: Option<u64>,
+    /// Lines that were dropped before this one because the reader was too slow; then there is no text.
+    pub missed: u64,
+}
+
+/// The last lines, and those who follow. Clones share them.
+///
+/// ```
+/// use procall_engine::workers::Lines;
+///
+/// let lines = Lines::default();
+/// let last_five = lines.read(None, 5, false);
+/// # drop(last_five);
+/// ```
 #[derive(Debug, Clone)]
-pub(super) struct Lines {
+pub struct Lines {
     kept: Arc<Mutex<VecDeque<Arc<LogLine>>>>,
     followers: broadcast::Sender<Arc<LogLine>>,
 }
@@ -30,7 +62,8 @@ impl Default for Lines {
 }
 
 impl Lines {
-    pub(super) fn hear(&self, line: &OutputLine) {
+    /// A worker printed a line.
+    pub fn hear(&self, line: &OutputLine) {
         let line = Arc::new(LogLine {
             worker: line.worker.to_string(),
             pid: line.pid,
@@ -43,6 +76,7 @@ impl Lines {
             unfinished: line.unfinished,
             call: line.call,
             method: line.method.as_deref().map(str::to_owned),
+            engine_call: line.engine_call,
             missed: 0,
         });
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,8 +88,8 @@ impl Lines {
         let _ = self.followers.send(line);
     }
 
-    /// The last lines of one worker or all, and what comes.
-    pub(super) fn read(&self, worker: Option<String>, last: u32, follow: bool) -> Stream<LogLine> {
+    /// At most so many of the last lines of one worker or all, oldest first, and what comes if the reader wants to follow.
+    pub fn read(&self, worker: Option<String>, last: u32, follow: bool) -> Stream<LogLine> {
         let wanted = move |line: &LogLine| {
             worker.as_deref().is_none_or(|worker| line.worker == worker || line.missed > 0)
         };
