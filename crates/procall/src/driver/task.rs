@@ -101,11 +101,11 @@ impl LinkTask {
     }
 
     fn tell(&mut self, facts: Facts) {
-        if let Server::Raw(service) = &self.server {
-            if self.facts != Some(facts) {
-                self.facts = Some(facts);
-                service.changed(&self.connection);
-            }
+        if let Server::Raw(service) = &self.server
+            && self.facts != Some(facts)
+        {
+            self.facts = Some(facts);
+            service.changed(&self.connection);
         }
     }
 }

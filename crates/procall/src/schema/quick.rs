@@ -32,10 +32,10 @@ struct Node {
     kinds: u8,
     least: Option<i128>,
     most: Option<i128>,
-    properties: Vec<(Box<str>, Node)>,
+    properties: Vec<(Box<str>, Self)>,
     /// Bits of the properties that must be there.
     required: u64,
-    items: Option<Box<Node>>,
+    items: Option<Box<Self>>,
 }
 
 impl Quick {

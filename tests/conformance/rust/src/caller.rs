@@ -35,11 +35,11 @@ struct Caller {
 
 /// Does what the lines of standard input say until they end.
 pub(crate) async fn obey() {
-    let (lines, mut commands) = mpsc::unbounded_channel();
+    let (lines, mut commands) = mpsc::channel(64);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             let Ok(line) = line else { break };
-            if lines.send(line).is_err() {
+            if lines.blocking_send(line).is_err() {
                 break;
             }
         }
