@@ -86,10 +86,14 @@ class Run:
 
     def results(self) -> list[dict[str, Any]]:
         try:
-            return [self.result(case) for case in self.cases]
+            results = [self.result(case) for case in self.cases]
         finally:
             for world in self.worlds.values():
                 world.close()
+        failed = [str(each["case"]) for each in results if each["outcome"] == FAILED]
+        said = f"failed: {', '.join(failed)}" if failed else "done"
+        print(f"{self.combination.name}: {said}", file=sys.stderr, flush=True)
+        return results
 
     def result(self, case: dict[str, Any]) -> dict[str, Any]:
         begun = time.monotonic()

@@ -55,7 +55,7 @@ def bytes_of(entry: dict[str, Any], key: str) -> bytes | None:
 
 
 def run(steps: Any, step: dict[str, Any]) -> None:
-    """Every short value that lines have a word for comes back, or is refused where JSON has none."""
+    """Every short value that lines can say comes back, or is refused where JSON cannot say it."""
     languages = steps.facts["either"]
     spoken = "stdlib" in languages
     asked = []

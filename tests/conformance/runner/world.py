@@ -9,7 +9,6 @@ from typing import Any
 
 from runner.processes import Caller, Process
 
-
 ROOT = Path(__file__).parents[3]
 
 

@@ -331,11 +331,11 @@ class Link:
                 print(f"the engine complains: {message}", file=sys.stderr, flush=True)
             case "fault":
                 raise ConnectionError(f"the engine ends the link: {message}")
-            case "item":
-                # Both sides may have a call of one number.
-                (ours if ours is not None and ours.streams else theirs or ours).stream.item(
-                    message.get("value")
-                )
+            # Both sides may have a call of one number; an item of one that is over is late.
+            case "item" if ours is not None and ours.streams:
+                ours.stream.item(message.get("value"))
+            case "item" if theirs is not None:
+                theirs.stream.item(message.get("value"))
             case "end" if ours is not None and ours.streams:
                 if message["count"] == ours.stream.count:
                     ours.settle()

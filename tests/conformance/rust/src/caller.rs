@@ -17,6 +17,9 @@ use tokio::sync::mpsc;
 
 use crate::lines::{read, write};
 
+/// Lines that wait to be looked at; then the reader of standard input waits.
+const LINES: usize = 64;
+
 /// A call under way, of which several commands speak.
 type Call = Arc<Mutex<Started>>;
 
@@ -35,7 +38,7 @@ struct Caller {
 
 /// Does what the lines of standard input say until they end.
 pub(crate) async fn obey() {
-    let (lines, mut commands) = mpsc::channel(64);
+    let (lines, mut commands) = mpsc::channel(LINES);
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             let Ok(line) = line else { break };
