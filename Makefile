@@ -67,7 +67,7 @@ run_socket_client: ## a client of it that speaks JSON and serves math.add
 	@$(PYTHON) examples/04-engine/python/engine_client.py
 
 .PHONY: test
-test: test-rust test-python test-node test-examples test-bench test-stranger ## run every test, from a fresh clone too
+test: test-rust test-loom test-python test-node test-examples test-bench test-stranger ## run every test, from a fresh clone too
 
 .PHONY: conformance
 conformance: build-python build-node setup-examples ## every case of spec/scenarios between all languages over all transports
@@ -94,6 +94,29 @@ bench: build-python build-node $(if $(PEERS),bench-peers) ## measure; ARGS='--he
 .PHONY: bench-peers
 bench-peers: setup-python setup-node
 	@PYTHON="$(PYTHON)" CARGO_TARGET_DIR="$(abspath $(TARGET))" benches/peers/prepare
+
+# Cargo settings differ, so each has a target folder of its own.
+.PHONY: loom
+loom: setup-system ## check the words of shared memory in every order that the memory model allows
+	PROCALL_LOOM_LONG=1 RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR="$(TARGET)/loom" \
+		cargo test --locked --release -p procall-transport --lib shm::control::model
+
+.PHONY: asan
+asan: setup-system ## run the tests of the transports with AddressSanitizer; needs the nightly toolchain
+	@if cargo +nightly --version >/dev/null 2>&1; then \
+		RUSTFLAGS="-Zsanitizer=address" CARGO_TARGET_DIR="$(TARGET)/asan" \
+			cargo +nightly test --locked --target "$$(rustc -vV | sed -n 's/^host: //p')" -p procall-transport --lib --tests; \
+	else \
+		echo "AddressSanitizer needs the nightly toolchain. Get it with: rustup toolchain install nightly"; \
+	fi
+
+.PHONY: miri
+miri: setup-system ## run the copying of shared memory under Miri; needs the nightly toolchain with miri
+	@if cargo +nightly miri --version >/dev/null 2>&1; then \
+		CARGO_TARGET_DIR="$(TARGET)/miri" cargo +nightly miri test --locked -p procall-transport --lib shm; \
+	else \
+		echo "Miri needs its component. Get it with: rustup toolchain install nightly --component miri"; \
+	fi
 
 .PHONY: wheel
 wheel: setup-python ## the Python package with the command `procall`, for pip, into dist
@@ -173,6 +196,12 @@ check-node: build-node
 .PHONY: test-rust
 test-rust: setup-system
 	cargo test --locked --workspace
+
+# The short form of `make loom`.
+.PHONY: test-loom
+test-loom: setup-system
+	RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR="$(TARGET)/loom" \
+		cargo test --locked --release -p procall-transport --lib shm::control::model
 
 .PHONY: test-python
 test-python: build-python

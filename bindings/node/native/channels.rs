@@ -6,10 +6,11 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use napi_derive::napi;
-use procall::{Connection, Error, Finder, Hub, Redial, Side, TlsFiles};
+use procall::{Connection, Error, ErrorCode, Finder, Hub, Redial, Side, TlsFiles};
 use procall_pool::Pool;
 
 use crate::calls::Operation;
+use crate::errors;
 use crate::figures::Metrics;
 use crate::state::{self, Kind, token};
 
@@ -117,7 +118,7 @@ pub(crate) struct Tls {
 /// Connects to a service by name or address; the event `DONE` brings the channel's number. After each `PAUSE`, [`look`] is to be called.
 ///
 /// `timeout` is in milliseconds, not a number is the usual patience; `inherited` is what the handler that connects has left, if one does.
-/// `engine` is asked for the service where one is named. The client is called `name`, else as `script` is.
+/// `engine` is asked for the service where one is named, `transport` is `auto`, `unix` or `shm`. The client is called `name`, else as `script` is.
 #[napi]
 #[allow(clippy::too_many_arguments, reason = "they cross to JavaScript one by one")]
 pub(crate) fn connect(
@@ -129,12 +130,24 @@ pub(crate) fn connect(
     name: Option<String>,
     script: Option<String>,
     tls: Tls,
+    transport: Option<String>,
 ) -> napi::Result<()> {
     state::with(|state| {
+        let choice = match transport.as_deref().map(str::parse::<Choice>).transpose() {
+            Ok(choice) => choice,
+            Err(error) => {
+                let error = Error::new(ErrorCode::InvalidArgument, format!("transport: {error}"));
+                return Err(errors::thrown(&error));
+            }
+        };
         let waker = state.hub.waker(token(Kind::Operation, id as usize));
         let patience = if timeout.is_nan() { Finder::PATIENCE } else { millis(timeout) };
         let limit = (!inherited.is_nan()).then(|| millis(inherited));
         let finder = procall::with_remaining(limit, || Finder::new(&target, patience));
+        let finder = match choice {
+            Some(choice) => finder.by(choice),
+            None => finder,
+        };
         let file = |path: Option<String>| path.map(PathBuf::from);
         let tls = TlsFiles { ca: file(tls.ca), cert: file(tls.cert), key: file(tls.key) };
         let finder = finder.secured(tls);

@@ -23,6 +23,7 @@ const WORKERS: &str = "a number of processes, or { min, max }";
 const MILLIS: &str = "a number of milliseconds";
 const MEMORY: &str = "a number of bytes, or a text such as \"2GiB\"";
 const OBJECT: &str = "an object";
+const TRANSPORT: &str = "\"auto\", \"unix\" or \"shm\"";
 
 /// Any value.
 #[derive(Deserialize)]
@@ -190,6 +191,9 @@ pub(crate) fn apply(mut builder: PoolBuilder, bytes: &[u8]) -> Result<PoolBuilde
     }
     if let Some(name) = given.text("name")? {
         builder = builder.name(name);
+    }
+    if let Some(choice) = given.read("transport", TRANSPORT, |value| value.text()?.parse().ok())? {
+        builder = builder.talk_by(choice);
     }
     if let Some(show) = given.read("showOutput", FLAG, Value::bool)? {
         builder = builder.show_output(show);

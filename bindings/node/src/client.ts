@@ -221,6 +221,11 @@ export interface ConnectOptions {
   /** What the other side is to call this one, in its logs and to its handlers; the name of the script without it. */
   readonly name?: string | undefined;
   /**
+   * How to talk to a service on this machine: `"shm"` in shared memory, `"unix"` over the socket, `"auto"` in shared memory when both sides can.
+   * Without it, `PROCALL_TRANSPORT` says, which says `unix` unless it is set.
+   */
+  readonly transport?: "auto" | "unix" | "shm" | undefined;
+  /**
    * For TLS, at addresses such as `tls:engine.example:8443`: the PEM file with the authorities that are trusted, instead of those of this
    * machine. Without it, `PROCALL_TLS_CA` names one.
    */
@@ -261,9 +266,9 @@ class Connecting implements Operation {
       const timeout = timeoutOf(options.timeoutMs === undefined ? undefined : { deadlineMs: options.timeoutMs });
       const inherited = context === undefined ? NaN : (context.deadlineMs ?? Infinity);
       if (this.aborted() !== undefined) throw this.cancelled();
-      const { engine = null, name = null, ca, cert, key } = options;
+      const { engine = null, name = null, transport = null, ca, cert, key } = options;
       const script = process.argv[1] ?? null;
-      n.calling(() => n.native.connect(this.id, target, timeout, inherited, engine, name, script, { ca, cert, key }));
+      n.calling(() => n.native.connect(this.id, target, timeout, inherited, engine, name, script, { ca, cert, key }, transport));
     } catch (error) {
       theLoop().end(this.id);
       throw error;

@@ -23,6 +23,7 @@ export interface Native {
     name: string | null,
     script: string | null,
     tls: { ca?: string | undefined; cert?: string | undefined; key?: string | undefined },
+    transport: string | null,
   ): void;
   look(id: number): void;
   close(channel: number): Metrics | null;

@@ -56,6 +56,11 @@ export interface PoolOptions extends Listeners {
   readonly showOutput?: boolean | undefined;
   /** The pool's name: its workers are called `name/1`, `name/2` and so on. */
   readonly name?: string | undefined;
+  /**
+   * How to talk to the workers: `"shm"` in shared memory, `"unix"` over sockets, `"auto"` in shared memory when both sides can. Without it,
+   * `PROCALL_TRANSPORT` says, which says `unix` unless it is set.
+   */
+  readonly transport?: "auto" | "unix" | "shm" | undefined;
   /** Calls that may wait for a worker, 256. The next one is refused with OVERLOADED. */
   readonly queue?: number | undefined;
   /** Calls that one worker gets at once, instead of what it registered. */

@@ -30,7 +30,7 @@ describe("options that are undefined", { timeout: 60_000 }, () => {
     for await (const n of client.stream("count", [2], ofCalls)) counted.push(n);
     assert.deepEqual(counted, [0, 1]);
     client.notify("add", [1, 2], undefinedOnes("meta", "key", "to"));
-    const other = await connect(address, undefinedOnes("timeoutMs", "signal", "errors", "context"));
+    const other = await connect(address, undefinedOnes("timeoutMs", "transport", "signal", "errors", "context"));
     assert.equal(await other.add(1, 2), 3);
     other.close();
     assert.equal(new ProcallError("CLOSED", "", undefinedOnes("executed", "fields", "candidates")).executed, "no");
@@ -39,7 +39,7 @@ describe("options that are undefined", { timeout: 60_000 }, () => {
   });
 
   it("of pools are as absent", async (t) => {
-    const names = ["idleTimeoutMs", "dispatch", "maxCalls", "maxMemory", "args", "env", "cwd", "interpreter", "name", "queue", "concurrency"];
+    const names = ["idleTimeoutMs", "dispatch", "maxCalls", "maxMemory", "args", "env", "cwd", "interpreter", "name", "transport", "queue", "concurrency"];
     const rest = ["readyTimeoutMs", "finishTimeoutMs", "stopTimeoutMs", "heartbeat", "restart", "errors", "signal", "onOutput", "onEvent"];
     const pool = await Pool.spawn(WORKER, { workers: 1, ...undefinedOnes(...names, ...rest) });
     t.after(() => pool.stop());

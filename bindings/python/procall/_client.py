@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from procall._figures import Metrics
     from procall._methods import MethodInfo
     from procall._native import File, Stream, Submitted
+    from procall._options import Transport
     from procall._workers import Outcome
 
     Calling = TypeVar("Calling")
@@ -359,6 +360,7 @@ def connect(
     ca: File | None = None,
     cert: File | None = None,
     key: File | None = None,
+    transport: Transport | None = None,
 ) -> Client:
     """Connects to a service by name, or by address such as ``unix:/run/calc.sock``,
     ``tcp:127.0.0.1:9000`` or ``tls:engine.example:8443``.
@@ -381,9 +383,13 @@ def connect(
     for nobody else to read. Without them, ``PROCALL_TLS_CA``, ``PROCALL_TLS_CERT`` and
     ``PROCALL_TLS_KEY`` name them.
 
+    ``transport`` is how to talk to a service on this machine: ``"shm"`` in shared memory,
+    ``"unix"`` over the socket, ``"auto"`` in shared memory when both sides can. Without it,
+    ``PROCALL_TRANSPORT`` says, which says ``unix`` unless it is set.
+
     ::
 
         with procall.connect("calc", timeout=30) as calc:
             calc.add(1, 2)  # 3
     """
-    return Client(_native.connect(target, timeout, engine, name, (ca, cert, key)))
+    return Client(_native.connect(target, timeout, engine, name, (ca, cert, key), transport))

@@ -392,6 +392,7 @@ def connect(
     engine: str | None,
     name: str | None,
     tls: tuple[File | None, File | None, File | None],
+    transport: str | None,
     /,
 ) -> Caller: ...
 
@@ -405,6 +406,7 @@ class Finder:
         timeout: float | None,
         engine: str | None = None,
         tls: tuple[File | None, File | None, File | None] = ...,
+        transport: str | None = None,
     ) -> Self: ...
     def try_open(self) -> Found | None:
         """One look: ``None`` when nobody is there yet."""

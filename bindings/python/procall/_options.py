@@ -9,6 +9,7 @@ from typing import Literal, TypedDict
 from procall._public import public
 
 Dispatch = Literal["idle_first", "least_loaded", "round_robin"]
+Transport = Literal["auto", "unix", "shm"]
 
 
 @public
@@ -83,6 +84,11 @@ class PoolOptions(TypedDict, total=False):
     name: str | None
     """The pool's name; its workers are ``name/1``, ``name/2`` and so on. Without it, that of the
     file or program.
+    """
+    transport: Transport | None
+    """How to talk to the workers: ``"shm"`` in shared memory, ``"unix"`` over sockets, ``"auto"`` in
+    shared memory when both sides can. Without it, ``PROCALL_TRANSPORT`` says, which says ``unix``
+    unless it is set.
     """
     ready_timeout: float | None
     """How long a worker may take from its start, or from the last line it printed, until it is

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from procall._methods import MethodInfo
     from procall._native import File
-    from procall._options import PoolOptions
+    from procall._options import PoolOptions, Transport
     from procall._workers import Outcome, Program
 
     Arguments = Iterable[Sequence[Any]] | AsyncIterable[Sequence[Any]]
@@ -242,10 +242,11 @@ async def _connect(
     engine: str | None,
     name: str | None,
     tls: tuple[File | None, File | None, File | None],
+    transport: Transport | None,
 ) -> Client:
     from procall._errors import Error
 
-    finder = _native.Finder(target, timeout, engine, tls)
+    finder = _native.Finder(target, timeout, engine, tls, transport)
     while (found := finder.try_open()) is None:
         await asyncio.sleep(finder.pause())
     try:
@@ -266,6 +267,7 @@ def connect(
     ca: File | None = None,
     cert: File | None = None,
     key: File | None = None,
+    transport: Transport | None = None,
 ) -> Opening:
     """Connects to a service by name or address: ``async with connect("calc") as calc``, or ``await
     connect("calc")``. Services are found through engines as ``procall.connect`` finds them.
@@ -274,7 +276,7 @@ def connect(
     answer. Zero is one look, ``None`` waits without end. The event loop runs on meanwhile.
 
     ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
-    it, it is the name of the script.
+    it, it is the name of the script. ``transport`` is that of ``procall.connect``.
 
     ``ca``, ``cert`` and ``key`` are for TLS, as in ``procall.connect``.
 
@@ -283,7 +285,7 @@ def connect(
         async with procall.aio.connect("calc", timeout=30) as calc:
             await calc.add(1, 2)  # 3
     """
-    return Opening(lambda: _connect(target, timeout, engine, name, (ca, cert, key)))
+    return Opening(lambda: _connect(target, timeout, engine, name, (ca, cert, key), transport))
 
 
 class Pool(Watched, Calls):

@@ -86,6 +86,7 @@ def test_all_options_at_once(tmp_path: pathlib.Path) -> None:
         "interpreter": None,
         "default_python": None,
         "name": "x",
+        "transport": "unix",
         "ready_timeout": float("inf"),
         "finish_timeout": 10,
         "stop_timeout": 5,

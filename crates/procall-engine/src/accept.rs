@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use procall::transport::unix::UnixLink;
 use procall::transport::{Address, Link, LinkError, LinkInfo, LinkOptions};
 use procall::{Error, ErrorCode, Fault, Listener, Readiness, Side};
 use rustix::io::Errno;
@@ -266,6 +267,10 @@ impl Link for Replay {
             self.link.limit(usize::MAX);
         }
         self.link.receive()
+    }
+
+    fn unix(&mut self) -> Option<&mut UnixLink> {
+        self.link.unix()
     }
 
     fn info(&self) -> &LinkInfo {

@@ -16,6 +16,7 @@ use crate::spawn::{self, OwnTransport, Wanted};
 use crate::step::{Step, step};
 use crate::supervisor::{Command, Supervisor};
 use crate::transport::Transport;
+use procall::transport::shm::Choice;
 
 /// Most workers of one pool.
 const MAX_WORKERS: usize = 1024;
@@ -46,6 +47,7 @@ pub struct PoolBuilder {
     show_output: Option<bool>,
     on_event: Option<OnEvent>,
     transport: Option<OwnTransport>,
+    choice: Option<Choice>,
 }
 
 impl PoolBuilder {
@@ -83,6 +85,7 @@ impl PoolBuilder {
             show_output: None,
             on_event: None,
             transport: None,
+            choice: None,
         }
     }
 
@@ -233,6 +236,23 @@ impl PoolBuilder {
         self
     }
 
+    /// How to talk to the workers: in shared memory, over Unix sockets, or what both sides can. Without it, as
+    /// `PROCALL_TRANSPORT` says, which says sockets unless it is set. The workers are told the same by that variable.
+    ///
+    /// Where a [`transport`](Self::transport) of your own is given, this is about what it falls back to.
+    ///
+    /// ```no_run
+    /// use procall::transport::shm::Choice;
+    /// use procall_pool::Pool;
+    ///
+    /// let pool = Pool::spawn("calc.py").talk_by(Choice::Unix).start().wait()?;
+    /// # Ok::<(), procall::Error>(())
+    /// ```
+    pub fn talk_by(mut self, choice: Choice) -> Self {
+        self.choice = Some(choice);
+        self
+    }
+
     /// Whether what workers print goes to this process's standard error, each line with its worker's name before it, in colour on a terminal
     /// unless `NO_COLOR` is set: yes, unless [`on_output`](Self::on_output) takes the lines. Either way the last ones are kept, for errors and
     /// for [`Pool::output_lines`].
@@ -288,6 +308,7 @@ impl PoolBuilder {
         }
         let mut launch = spawn::launch(&self.wanted, &self.args, &self.env, self.cwd.as_deref())?;
         launch.transport = self.transport;
+        launch.choice = self.choice;
         let name = self.name.unwrap_or_else(|| self.wanted.name());
         let supervisor = Supervisor::current()?;
         let shown = self.show_output.unwrap_or(self.on_output.is_none());

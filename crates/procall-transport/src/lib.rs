@@ -1,7 +1,8 @@
 //! Moves whole messages between two processes, and knows nothing of calls.
 //!
 //! A [`Link`] carries messages between two peers and never waits; [`readiness`] is where its owner waits.
-//! Four transports implement it: [`mem`] (in process), [`unix`] (one machine), [`tcp`], and with the feature of that name `tls`.
+//! Four transports implement it: [`mem`] (in process), [`unix`] (one machine, and from there into [shared memory](shm)), [`tcp`], and with the
+//! feature of that name `tls`.
 //! There are no threads in here, no runtime and no clock.
 //!
 //! ```
@@ -49,6 +50,7 @@ mod secrecy;
 mod stream;
 
 pub mod mem;
+pub mod shm;
 pub mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;

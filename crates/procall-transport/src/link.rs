@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use crate::TlsError;
+use crate::shm::Choice;
+use crate::unix::UnixLink;
 
 /// A link carries whole messages between two peers and never waits.
 ///
@@ -85,6 +87,11 @@ pub trait Link: Send + fmt::Debug {
         let _ = max_message;
     }
 
+    /// The Unix link below, if that is what it is: for an owner that can move it to shared memory.
+    fn unix(&mut self) -> Option<&mut UnixLink> {
+        None
+    }
+
     /// What is fixed about this link.
     fn info(&self) -> &LinkInfo;
 
@@ -126,7 +133,7 @@ pub trait Link: Send + fmt::Debug {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LinkInfo {
-    /// The kind of link: `"mem"`, `"unix"`, `"tcp"`, `"tls"`, or the name of your own.
+    /// The kind of link: `"mem"`, `"unix"`, `"tcp"`, `"tls"`, or the name of your own. A Unix link that has moved to shared memory says `"shm"`.
     pub transport: &'static str,
     /// The largest message, in bytes, that this link sends or accepts.
     pub max_message: usize,
@@ -215,6 +222,9 @@ pub enum LinkError {
     /// A message of length zero, which no message can have.
     #[error("a message of zero bytes")]
     Empty,
+    /// The peer broke the rules of shared memory.
+    #[error("the other side misuses shared memory: {0}")]
+    SharedMemory(&'static str),
     /// TLS was to be spoken, and cannot.
     #[error("{0}")]
     Tls(#[from] TlsError),
@@ -241,6 +251,7 @@ impl LinkError {
             Self::Truncated => Self::Truncated,
             Self::TooLarge { len, max } => Self::TooLarge { len: *len, max: *max },
             Self::Empty => Self::Empty,
+            Self::SharedMemory(what) => Self::SharedMemory(what),
             Self::Tls(error) => Self::Tls(error.clone()),
             Self::Io(error) => Self::Io(match error.raw_os_error() {
                 Some(number) => io::Error::from_raw_os_error(number),
@@ -271,11 +282,13 @@ pub struct LinkOptions {
     /// at most this and one message more. Costs that much memory per link whose peer does not read. Lower it where many slow
     /// peers hang on one process; raising it rarely helps, the kernel has a queue of its own.
     pub max_queued: usize,
+    /// How a Unix link is to go on once both sides know each other; `None`, the default, leaves it to the link's owner. Other links do not ask.
+    pub choice: Option<Choice>,
 }
 
 impl Default for LinkOptions {
     fn default() -> Self {
-        Self { max_message: (1 << 20) + (4 << 10), max_queued: 1 << 20 }
+        Self { max_message: (1 << 20) + (4 << 10), max_queued: 1 << 20, choice: None }
     }
 }
 

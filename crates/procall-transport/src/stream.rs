@@ -19,11 +19,11 @@ pub(crate) const MAX_DISCARDED: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct StreamLink {
     // Before the socket, so that at drop the epoll descriptor never watches a closed number.
-    readiness: Readiness,
-    socket: OwnedFd,
-    inbox: Inbox,
-    outbox: Outbox,
-    info: LinkInfo,
+    pub(crate) readiness: Readiness,
+    pub(crate) socket: OwnedFd,
+    pub(crate) inbox: Inbox,
+    pub(crate) outbox: Outbox,
+    pub(crate) info: LinkInfo,
     /// The last read was short, so the kernel had no more: the next look is left to level-triggered readiness, instead of an extra
     /// read that only says "nothing".
     drained: bool,
@@ -32,7 +32,7 @@ pub(crate) struct StreamLink {
     /// What ended sending only.
     mute: Option<LinkError>,
     /// What ended the link.
-    dead: Option<LinkError>,
+    pub(crate) dead: Option<LinkError>,
 }
 
 impl StreamLink {
@@ -72,7 +72,7 @@ impl StreamLink {
     /// Sends once, and watches for room exactly while something is left.
     fn flush_once(&mut self) -> Result<bool, LinkError> {
         let len = self.outbox.unsent().len();
-        let sent = if len == 0 { Ok(0) } else { self.send() };
+        let sent = if len == 0 { Ok(0) } else { self.send(len) };
         let sent = match sent {
             Ok(sent) => sent,
             Err(error) => return Err(self.fall_silent(error)),
@@ -147,19 +147,24 @@ impl StreamLink {
         self.inbox.capacity() + self.outbox.capacity()
     }
 
-    fn check_sending(&self) -> Result<(), LinkError> {
+    pub(crate) fn check_sending(&self) -> Result<(), LinkError> {
         match self.dead.as_ref().or(self.mute.as_ref()) {
             Some(error) => Err(error.again()),
             None => Ok(()),
         }
     }
 
-    /// One send for everything queued; 0 when the kernel has no room.
-    fn send(&self) -> Result<usize, LinkError> {
+    /// Watches the socket for room to send, or no longer.
+    pub(crate) fn watch_for_room(&mut self, wanted: bool) -> io::Result<()> {
+        self.readiness.want_room(self.socket.as_fd(), wanted)
+    }
+
+    /// One send for the first `len` bytes queued; 0 when the kernel has no room.
+    pub(crate) fn send(&self, len: usize) -> Result<usize, LinkError> {
         loop {
             match send(
                 &self.socket,
-                self.outbox.unsent(),
+                &self.outbox.unsent()[..len],
                 SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
             ) {
                 Ok(sent) => return Ok(sent),
@@ -172,7 +177,7 @@ impl StreamLink {
     }
 
     /// One read into the inbox: how many bytes, 0 at end of file, `None` when nothing is there.
-    fn read(&mut self) -> io::Result<Option<usize>> {
+    pub(crate) fn read(&mut self) -> io::Result<Option<usize>> {
         let Self { socket, inbox, drained, .. } = self;
         if inbox.is_little() {
             let read = aside(|buffer| {
@@ -188,14 +193,14 @@ impl StreamLink {
     }
 
     /// No more sending, while what the peer sent before it went can still be received.
-    fn fall_silent(&mut self, error: LinkError) -> LinkError {
+    pub(crate) fn fall_silent(&mut self, error: LinkError) -> LinkError {
         let _ = self.readiness.want_room(self.socket.as_fd(), false);
         self.mute = Some(error.again());
         error
     }
 
     /// The end: the peer learns it, and every later call repeats why.
-    fn die(&mut self, error: LinkError) -> LinkError {
+    pub(crate) fn die(&mut self, error: LinkError) -> LinkError {
         self.dead = Some(error.again());
         // A socket that the peer has closed may refuse all of this; there is then nobody left to tell.
         let _ = shutdown(&self.socket, Shutdown::Write);
@@ -247,64 +252,3 @@ fn seen_through(error: LinkError) -> LinkError {
         error => error,
     }
 }
-
-/// Implements `Link` for a wrapper around a [`StreamLink`].
-macro_rules! stream_link {
-    ($link:ty) => {
-        impl crate::Link for $link {
-            fn buffer(&mut self, len: usize) -> Result<Option<&mut [u8]>, crate::LinkError> {
-                self.stream.buffer(len)
-            }
-
-            fn commit(&mut self) {
-                self.stream.commit();
-            }
-
-            fn flush(&mut self) -> Result<bool, crate::LinkError> {
-                self.stream.flush()
-            }
-
-            fn receive(&mut self) -> Result<Option<&[u8]>, crate::LinkError> {
-                self.stream.receive()
-            }
-
-            fn limit(&mut self, max_message: usize) {
-                self.stream.limit(max_message);
-            }
-
-            fn info(&self) -> &crate::LinkInfo {
-                self.stream.info()
-            }
-
-            fn readiness(&self) -> std::os::fd::BorrowedFd<'_> {
-                self.stream.readiness()
-            }
-
-            fn edges(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-                Some(self.stream.socket())
-            }
-
-            fn wants_room(&self) -> bool {
-                self.stream.wants_room()
-            }
-
-            fn close(&mut self) {
-                self.stream.close();
-            }
-        }
-
-        impl $link {
-            /// The socket below, to look at or to be kept open by a copy. Whoever reads from it or writes to it breaks the link.
-            pub fn socket(&self) -> std::os::fd::BorrowedFd<'_> {
-                self.stream.socket()
-            }
-
-            /// Bytes of memory that this link's two buffers hold now: bounded by what was really sent and received, never by what a
-            /// peer only announced.
-            pub fn memory(&self) -> usize {
-                self.stream.memory()
-            }
-        }
-    };
-}
-pub(crate) use stream_link;

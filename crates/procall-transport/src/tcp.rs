@@ -13,8 +13,8 @@ use rustix::net::{
     listen, socket_with,
 };
 
-use crate::stream::{StreamLink, stream_link};
-use crate::{LinkInfo, LinkOptions, fd};
+use crate::stream::StreamLink;
+use crate::{Link, LinkError, LinkInfo, LinkOptions, fd};
 
 /// Connections the kernel holds for a listener that does not accept; further ones wait in vain or are refused.
 const BACKLOG: i32 = 1024;
@@ -42,9 +42,60 @@ pub struct TcpLink {
     stream: StreamLink,
 }
 
-stream_link!(TcpLink);
+impl Link for TcpLink {
+    fn buffer(&mut self, len: usize) -> Result<Option<&mut [u8]>, LinkError> {
+        self.stream.buffer(len)
+    }
+
+    fn commit(&mut self) {
+        self.stream.commit();
+    }
+
+    fn flush(&mut self) -> Result<bool, LinkError> {
+        self.stream.flush()
+    }
+
+    fn receive(&mut self) -> Result<Option<&[u8]>, LinkError> {
+        self.stream.receive()
+    }
+
+    fn limit(&mut self, max_message: usize) {
+        self.stream.limit(max_message);
+    }
+
+    fn info(&self) -> &LinkInfo {
+        self.stream.info()
+    }
+
+    fn readiness(&self) -> BorrowedFd<'_> {
+        self.stream.readiness()
+    }
+
+    fn edges(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.stream.socket())
+    }
+
+    fn wants_room(&self) -> bool {
+        self.stream.wants_room()
+    }
+
+    fn close(&mut self) {
+        self.stream.close();
+    }
+}
 
 impl TcpLink {
+    /// The socket below, to look at or to be kept open by a copy. Whoever reads from it or writes to it breaks the link.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.stream.socket()
+    }
+
+    /// Bytes of memory that this link's two buffers hold now: bounded by what was really sent and received, never by what a
+    /// peer only announced.
+    pub fn memory(&self) -> usize {
+        self.stream.memory()
+    }
+
     /// Connects. This waits for the other side, five seconds at most: the one place in this crate that does.
     ///
     /// # Errors

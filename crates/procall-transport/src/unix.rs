@@ -11,8 +11,9 @@ use rustix::net::{
     socket_with, socketpair,
 };
 
-use crate::stream::{StreamLink, stream_link};
-use crate::{LinkInfo, LinkOptions, fd};
+use crate::shm::{Choice, Look, Passage, Progress};
+use crate::stream::StreamLink;
+use crate::{Link, LinkError, LinkInfo, LinkOptions, fd};
 
 /// Connections the kernel holds for a listener that does not accept; further ones are refused (`EAGAIN`) until it does.
 const BACKLOG: i32 = 1024;
@@ -30,11 +31,155 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub struct UnixLink {
     stream: StreamLink,
+    choice: Option<Choice>,
+    /// It may move to shared memory, where its socket tells nothing.
+    prepared: bool,
+    /// The way into shared memory, once it was asked for.
+    passage: Option<Box<Passage>>,
 }
 
-stream_link!(UnixLink);
+impl Link for UnixLink {
+    fn buffer(&mut self, len: usize) -> Result<Option<&mut [u8]>, LinkError> {
+        self.stream.buffer(len)
+    }
+
+    fn commit(&mut self) {
+        self.stream.commit();
+    }
+
+    fn flush(&mut self) -> Result<bool, LinkError> {
+        match self.passage() {
+            Some((passage, stream)) => passage.flush(stream),
+            None => self.stream.flush(),
+        }
+    }
+
+    fn receive(&mut self) -> Result<Option<&[u8]>, LinkError> {
+        let Self { stream, passage, .. } = self;
+        match passage {
+            Some(passage) if !passage.is_over() => passage.receive(stream),
+            _ => stream.receive(),
+        }
+    }
+
+    fn limit(&mut self, max_message: usize) {
+        self.stream.limit(max_message);
+    }
+
+    fn info(&self) -> &LinkInfo {
+        self.stream.info()
+    }
+
+    fn readiness(&self) -> BorrowedFd<'_> {
+        self.stream.readiness()
+    }
+
+    fn edges(&self) -> Option<BorrowedFd<'_>> {
+        (!self.prepared && self.passage.is_none()).then(|| self.stream.socket())
+    }
+
+    fn wants_room(&self) -> bool {
+        self.stream.wants_room()
+    }
+
+    fn close(&mut self) {
+        if let Some(passage) = &self.passage {
+            passage.close();
+        }
+        self.stream.close();
+    }
+
+    fn unix(&mut self) -> Option<&mut UnixLink> {
+        Some(self)
+    }
+}
 
 impl UnixLink {
+    /// The socket below, to look at or to be kept open by a copy. Whoever reads from it or writes to it breaks the link.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.stream.socket()
+    }
+
+    /// Bytes of memory that this link's two buffers hold now: bounded by what was really sent and received, never by what a
+    /// peer only announced.
+    pub fn memory(&self) -> usize {
+        self.stream.memory()
+    }
+
+    /// How the two ends are to talk: what the options said.
+    pub fn choice(&self) -> Option<Choice> {
+        self.choice
+    }
+
+    /// Whether this end may move to shared memory: its peer is a process of the same user, and the options do not speak against it.
+    pub fn may_share(&self) -> bool {
+        let own = rustix::process::geteuid().as_raw();
+        self.choice != Some(Choice::Unix) && self.info().peer.is_some_and(|peer| peer.uid == own)
+    }
+
+    /// It may be moved from now on: whoever waits on it has to use its readiness, and is given no [`edges`](Link::edges).
+    pub fn prepare(&mut self) {
+        self.prepared = true;
+    }
+
+    /// Begins to move to shared memory. Both ends have to, and know of each other that they do before either begins: that is for their owners to
+    /// agree on. One of them leads. Messages go on meanwhile; [`shared`](Self::shared) says how far it is.
+    ///
+    /// Whoever waits on this link must have called [`flush`](Link::flush) since it last received, as ever.
+    pub fn share(&mut self, leads: bool) {
+        if self.passage.is_none() && self.stream.dead.is_none() {
+            self.passage = Some(Box::new(Passage::new(leads, &self.stream)));
+        }
+    }
+
+    /// How far it is on the way to shared memory.
+    pub fn shared(&self) -> Progress {
+        self.passage.as_ref().map_or(Progress::Unasked, |passage| passage.progress())
+    }
+
+    /// The owner promises from now on, or no longer, to call [`rest`](Self::rest) before it waits.
+    ///
+    /// A `None` of [`receive`](Link::receive) then is no invitation to wait, and costs less: in shared memory a link falls asleep with each
+    /// such invitation, and a peer that sends to a sleeping link makes a system call.
+    pub fn attended(&mut self, attended: bool) {
+        if let Some((passage, _)) = self.passage() {
+            passage.attended(attended);
+        }
+    }
+
+    /// The owner is awake, and looks again without being told.
+    pub fn attend(&mut self) {
+        if let Some((passage, _)) = self.passage() {
+            passage.attend();
+        }
+    }
+
+    /// The owner is about to wait, and was perhaps just woken in vain. True: nothing is there, and readiness fires when something comes.
+    /// False: receive first.
+    pub fn rest(&mut self) -> bool {
+        match self.passage() {
+            // What is wrong is told by the next `receive`.
+            Some((passage, stream)) => passage.rest(stream).unwrap_or(false),
+            None => true,
+        }
+    }
+
+    /// The same for an owner that was not woken: nothing is made quiet, so a readiness that fired stays.
+    pub fn retire(&mut self) -> bool {
+        match self.passage() {
+            Some((passage, _)) => passage.retire().unwrap_or(false),
+            None => true,
+        }
+    }
+
+    /// A way to look for news without waiting; `None` while nothing comes through shared memory.
+    pub fn look(&self) -> Option<Look> {
+        self.passage.as_ref()?.look()
+    }
+
+    fn passage(&mut self) -> Option<(&mut Passage, &mut StreamLink)> {
+        Some((self.passage.as_deref_mut()?, &mut self.stream))
+    }
     /// Connects to the socket at `path`. The kernel does that at once or refuses; nothing waits.
     ///
     /// # Errors
@@ -95,7 +240,8 @@ impl UnixLink {
         let peer = fd::peer_credentials(socket.as_fd())?;
         let info =
             LinkInfo::new("unix", options.message_limit()).with_peer(peer).with_address(address);
-        Ok(Self { stream: StreamLink::new(socket, info, options)? })
+        let stream = StreamLink::new(socket, info, options)?;
+        Ok(Self { stream, choice: options.choice, prepared: false, passage: None })
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use procall_proto::{Config, ErrorCode, Executed};
+use procall_transport::shm::Choice;
 use procall_transport::tcp::TcpDial;
 use procall_transport::unix::UnixLink;
 use procall_transport::{Address, Link, LinkOptions};
@@ -78,6 +79,8 @@ pub struct Finder {
     for_engine: bool,
     /// The link that was found leads to an engine.
     through_engine: bool,
+    /// How a link on this machine is to go on.
+    choice: Option<Choice>,
 }
 
 /// A connection on its way.
@@ -139,6 +142,7 @@ impl Finder {
             engine: std::env::var(surroundings::ENGINE).ok().filter(|engine| !engine.is_empty()),
             for_engine: false,
             through_engine: false,
+            choice: None,
         }
     }
 
@@ -152,6 +156,30 @@ impl Finder {
     pub fn through(mut self, engine: &str) -> Self {
         self.engine = Some(engine.to_owned());
         self
+    }
+
+    /// How to talk to a service on this machine. Without it, as `PROCALL_TRANSPORT` says, which says [`Choice::Unix`] unless it is set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use procall::transport::shm::Choice;
+    /// use procall::{ErrorCode, Finder};
+    ///
+    /// let mut finder = Finder::new("tcp:127.0.0.1:1", Duration::ZERO).by(Choice::Shm);
+    /// assert_eq!(finder.try_open().unwrap_err().code(), ErrorCode::InvalidArgument);
+    /// ```
+    #[must_use]
+    pub fn by(self, choice: Choice) -> Self {
+        self.choose(Some(choice))
+    }
+
+    pub(crate) fn choose(mut self, choice: Option<Choice>) -> Self {
+        self.choice = choice;
+        self
+    }
+
+    pub(crate) fn choice(&self) -> Option<Choice> {
+        self.choice
     }
 
     /// How to check whoever is found over TLS, and what to show of oneself; see [`TlsFiles`].
@@ -318,12 +346,25 @@ impl Finder {
     fn look(&mut self, address: &Address, place: Option<&Place>) -> Result<Looked, Error> {
         match address {
             Address::Unix(path) => self.look_at_socket(path, place),
+            Address::Tcp(_) | Address::Tls { .. } if self.wants_shared_memory()? => {
+                Err(Error::invalid(format!(
+                    "{address} cannot be reached through shared memory; use the transport \"auto\", or an address on this machine such as unix:/path"
+                )))
+            }
             Address::Tcp(socket) => {
                 self.dial(address, |_| Ok(TcpDial::start(*socket).map(Dial::Plain)))
             }
             Address::Tls { host, port } => self.dial(address, |tls| secure(host, *port, tls)),
             other => Err(Error::invalid(format!("cannot connect to {other}"))),
         }
+    }
+
+    fn wants_shared_memory(&self) -> Result<bool, Error> {
+        let choice = match self.choice {
+            None => surroundings::transport()?,
+            choice => choice,
+        };
+        Ok(choice == Some(Choice::Shm))
     }
 
     fn resolve(&self, target: &str) -> Result<(Address, Option<Place>), Error> {
@@ -345,7 +386,8 @@ impl Finder {
         {
             return Ok(Err(Absence::NoDirectory));
         }
-        let link = match UnixLink::connect(path, &LinkOptions::default()) {
+        let options = LinkOptions { choice: self.choice, ..LinkOptions::default() };
+        let link = match UnixLink::connect(path, &options) {
             Ok(link) => link,
             Err(error) => return self.refused(error, format_args!("unix:{}", path.display())),
         };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use procall_proto::{Body, Config, ErrorCode, Executed};
 use procall_transport::Link;
+use procall_transport::shm::Choice;
 
 use crate::channel::{Channel, Queued, Started};
 use crate::connection::{CallOptions, Connection, Deadline, Hub, Pending, Request};
@@ -55,6 +56,7 @@ pub struct Redial {
 struct Shared {
     target: String,
     engine: Option<String>,
+    choice: Option<Choice>,
     tls: TlsFiles,
     config: Config,
     connect: Box<Connect>,
@@ -111,6 +113,7 @@ impl Redial {
         let shared = Shared {
             target,
             engine,
+            choice: finder.choice(),
             tls,
             config,
             connect,
@@ -391,7 +394,8 @@ impl Shared {
     }
 
     fn find(&self) -> Option<Connection> {
-        let mut finder = Finder::new(&self.target, LOOK).secured(self.tls.clone());
+        let mut finder =
+            Finder::new(&self.target, LOOK).choose(self.choice).secured(self.tls.clone());
         if let Some(engine) = &self.engine {
             finder = finder.through(engine);
         }

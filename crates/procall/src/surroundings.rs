@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use procall_proto::ErrorCode;
+use procall_transport::shm::Choice;
 use procall_transport::unix::UnixLink;
 use procall_transport::{Address, Link, LinkOptions, PeerCredentials, fd};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -19,6 +20,8 @@ use crate::lock;
 use crate::runtime_dir::Place as Directory;
 pub use crate::secret_file::{read_secret, read_token};
 
+/// How peers of one machine talk, where nothing else says so: `auto`, `unix` or `shm`; see [`Choice`].
+pub const TRANSPORT: &str = "PROCALL_TRANSPORT";
 /// The inherited descriptor: `number:device:inode`.
 pub const CHANNEL: &str = "PROCALL_CHANNEL";
 /// The path of the socket to dial when the descriptor did not survive.
@@ -112,6 +115,21 @@ pub fn parent() -> Result<Option<Parent>, Error> {
     match inherited {
         Ok(channel) => Ok(Some(over(channel, None, &options)?)),
         Err(error) => dial(&options)?.map(Some).ok_or(error),
+    }
+}
+
+/// How peers of one machine talk, as `PROCALL_TRANSPORT` says: `auto`, `unix` or `shm`; `None` where it says nothing.
+///
+/// # Errors
+///
+/// INVALID_ARGUMENT when it says something else.
+pub fn transport() -> Result<Option<Choice>, Error> {
+    match env::var(TRANSPORT) {
+        Ok(text) if !text.is_empty() => {
+            text.parse().map(Some).map_err(|error| Error::invalid(format!("{TRANSPORT}: {error}")))
+        }
+        // What is not even text is no wish either.
+        _ => Ok(None),
     }
 }
 

@@ -6,6 +6,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use procall::transport::Link;
+use procall::transport::shm::Choice;
 use procall::{Config, Connection, Error, ErrorCode, Executed, Redial, Side, WaitError};
 use pyo3::prelude::*;
 
@@ -26,8 +27,9 @@ pub(crate) fn connect(
     engine: Option<&str>,
     name: Option<&str>,
     tls: Tls,
+    transport: Option<&str>,
 ) -> PyResult<Caller> {
-    let mut finder = finder(py, target, timeout, engine, tls)?;
+    let mut finder = finder(py, target, timeout, engine, tls, transport)?;
     let config = caller_config(py, name)?;
     let connected = wait(py, |interrupt| {
         let link = finder.wait(interrupt)?;
@@ -103,15 +105,16 @@ impl Found {
 #[pymethods]
 impl Finder {
     #[new]
-    #[pyo3(signature = (target, timeout, engine = None, tls = (None, None, None)))]
+    #[pyo3(signature = (target, timeout, engine = None, tls = (None, None, None), transport = None))]
     fn new(
         py: Python<'_>,
         target: &str,
         timeout: Option<f64>,
         engine: Option<&str>,
         tls: Tls,
+        transport: Option<&str>,
     ) -> PyResult<Self> {
-        Ok(Self { finder: Mutex::new(finder(py, target, timeout, engine, tls)?) })
+        Ok(Self { finder: Mutex::new(finder(py, target, timeout, engine, tls, transport)?) })
     }
 
     /// One look: `None` when nobody is there yet.
@@ -201,7 +204,10 @@ fn finder(
     timeout: Option<f64>,
     engine: Option<&str>,
     (ca, cert, key): Tls,
+    transport: Option<&str>,
 ) -> PyResult<procall::Finder> {
+    let choice = transport.map(str::parse::<Choice>).transpose();
+    let choice = choice.map_err(|error| error::invalid(py, format!("transport: {error}")))?;
     let patience = match timeout {
         None => Duration::MAX,
         Some(seconds) if seconds >= 0.0 => {
@@ -217,6 +223,10 @@ fn finder(
     let new = || {
         let tls = procall::TlsFiles { ca, cert, key };
         let finder = procall::Finder::new(target, patience).secured(tls);
+        let finder = match choice {
+            Some(choice) => finder.by(choice),
+            None => finder,
+        };
         match engine {
             Some(engine) => finder.through(engine),
             None => finder,

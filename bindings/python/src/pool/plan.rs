@@ -34,6 +34,10 @@ pub(super) fn builder(
     builder = set(builder, given.path("interpreter")?, PoolBuilder::interpreter);
     builder = set(builder, given.path("default_python")?, PoolBuilder::default_python);
     builder = set(builder, given.text("name")?, PoolBuilder::name);
+    let transports = "\"auto\", \"unix\" or \"shm\"";
+    let transport = given
+        .read("transport", transports, |value| value.extract::<String>().ok()?.parse().ok())?;
+    builder = set(builder, transport, PoolBuilder::talk_by);
     builder = set(builder, given.seconds("ready_timeout")?, PoolBuilder::ready_timeout);
     builder = set(builder, given.seconds("finish_timeout")?, PoolBuilder::finish_timeout);
     builder = set(builder, given.seconds("stop_timeout")?, PoolBuilder::stop_timeout);

@@ -56,6 +56,7 @@ mod tests {
             env: Vec::new(),
             cwd: None,
             transport: None,
+            choice: None,
         };
         advice(&launch, Exit::Code(1), words)
     }

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
 
-use procall::surroundings::{CHANNEL, DIAL, TOKEN};
+use procall::surroundings::{CHANNEL, DIAL, TOKEN, TRANSPORT};
 use procall::transport::unix::UnixLink;
 use procall::transport::{LinkOptions, fd};
 use procall::{Error, ErrorCode};
@@ -42,7 +42,7 @@ pub(crate) fn spawn(launch: &Launch, ways: &Ways) -> Result<Spawned, Error> {
     let scarce = |error: std::io::Error| {
         launch.failed("this process has no descriptors to spare for it").with_source(error)
     };
-    let options = LinkOptions::default();
+    let options = LinkOptions { choice: launch.choice, ..LinkOptions::default() };
     let (link, theirs) = UnixLink::pair_for_child(&options).map_err(scarce)?;
     let channel =
         rustix::io::fcntl_dupfd_cloexec(&theirs, LOWEST).map_err(|error| scarce(error.into()))?;
@@ -52,6 +52,10 @@ pub(crate) fn spawn(launch: &Launch, ways: &Ways) -> Result<Spawned, Error> {
     let mut command = Command::new(&launch.program);
     command.args(&launch.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env_remove(DIAL).env_remove(TOKEN);
+    match launch.choice {
+        Some(choice) => command.env(TRANSPORT, choice.name()),
+        None => &mut command,
+    };
     command.envs(launch.env.iter().map(|(name, value)| (name, value)));
     command.env(CHANNEL, format!("{}:{device}:{inode}", channel.as_raw_fd()));
     if let Some(dial) = &ways.dial {

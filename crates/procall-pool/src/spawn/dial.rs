@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use procall::transport::LinkOptions;
+use procall::transport::shm::Choice;
 use procall::transport::unix::{UnixLink, UnixListener};
 use rustix::fs::{Mode, OFlags};
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -17,6 +19,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 #[derive(Debug)]
 pub(crate) struct Dial {
     listener: UnixListener,
+    options: LinkOptions,
     /// Holds the unlinked file, which is what the path names.
     _file: Option<OwnedFd>,
     path: PathBuf,
@@ -25,7 +28,8 @@ pub(crate) struct Dial {
 }
 
 impl Dial {
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(choice: Option<Choice>) -> io::Result<Self> {
+        let options = LinkOptions { choice, ..LinkOptions::default() };
         let folder = private_folder(&random::<8>()?)?;
         let file = folder.join("channel");
         let listener = UnixListener::bind(&file).inspect_err(|_| remove(&folder))?;
@@ -33,9 +37,9 @@ impl Dial {
             Ok((handle, path)) => {
                 let _ = std::fs::remove_file(&file);
                 remove(&folder);
-                Ok(Self { listener, _file: Some(handle), path, folder: None })
+                Ok(Self { listener, options, _file: Some(handle), path, folder: None })
             }
-            Err(_) => Ok(Self { listener, _file: None, path: file, folder: Some(folder) }),
+            Err(_) => Ok(Self { listener, options, _file: None, path: file, folder: Some(folder) }),
         }
     }
 
@@ -46,7 +50,7 @@ impl Dial {
 
     /// The next worker that dialled; whether it knows the token, the session will tell.
     pub(crate) fn accept(&self) -> io::Result<Option<UnixLink>> {
-        self.listener.accept(&procall::transport::LinkOptions::default())
+        self.listener.accept(&self.options)
     }
 }
 
@@ -146,10 +150,9 @@ mod tests {
 
     #[test]
     fn can_be_dialled_and_leaves_no_name() {
-        let dial = Dial::new().unwrap();
+        let dial = Dial::new(None).unwrap();
         assert!(dial.folder.is_none(), "there is a /proc here");
-        let _link =
-            UnixLink::connect(dial.path(), &procall::transport::LinkOptions::default()).unwrap();
+        let _link = UnixLink::connect(dial.path(), &LinkOptions::default()).unwrap();
         assert!(dial.accept().unwrap().is_some());
     }
 

@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 use procall::{Error, ErrorCode};
 
+use procall::transport::shm::Choice;
+
 use crate::transport::Transport;
 
 pub(crate) use advice::advice;
@@ -36,6 +38,8 @@ pub(crate) struct Launch {
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) cwd: Option<PathBuf>,
     pub(crate) transport: Option<OwnTransport>,
+    /// How the inherited channel is to go on.
+    pub(crate) choice: Option<Choice>,
 }
 
 /// A transport of the user's.

@@ -68,7 +68,7 @@ pub(crate) fn launch(
     if variable(UNBUFFERED, &env).is_none() {
         env.push((UNBUFFERED.into(), "1".into()));
     }
-    Ok(Launch { program, args, env, cwd: cwd.map(Path::to_owned), transport: None })
+    Ok(Launch { program, args, env, cwd: cwd.map(Path::to_owned), transport: None, choice: None })
 }
 
 pub(super) fn refused(message: String) -> Error {

@@ -26,13 +26,13 @@ impl Ways {
         let token = Token::new();
         let Some(transport) = &launch.transport else {
             let token = token.ok();
-            let dial = token.as_ref().and_then(|_| Dial::new().ok());
+            let dial = token.as_ref().and_then(|_| Dial::new(launch.choice).ok());
             return Ok(Self { token, dial, own: None });
         };
         let token = token.map_err(|error| refused("there is no randomness for a token", error))?;
         let own = guarded("Transport::open", || transport.0.open(worker))
             .map_err(|error| refused("its transport could not be opened", error))?;
-        Ok(Self { token: Some(token), dial: Dial::new().ok(), own: Some(own) })
+        Ok(Self { token: Some(token), dial: Dial::new(launch.choice).ok(), own: Some(own) })
     }
 }
 

@@ -264,6 +264,11 @@ impl Worker {
             let connection = candidate.connection.clone();
             connection.turn();
             if connection.is_closed() {
+                if let Some(error) = connection.closed_reason()
+                    && error.code() == ErrorCode::InvalidArgument
+                {
+                    starting.door_failure = Some(std::io::Error::other(error));
+                }
                 // A launcher that closed the channel, or a stranger without the token: the worker may still come another way.
                 starting.candidates.remove(at).close(scene.watch);
                 continue;

@@ -43,6 +43,13 @@ impl Inbox {
         Ok(Some(message))
     }
 
+    /// Takes what stands behind a length of zero, that length included, once `N` bytes of it are there.
+    pub(crate) fn take_record<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let record = *self.bytes[self.start..].first_chunk::<N>()?;
+        self.start += N;
+        Some(record)
+    }
+
     /// The bytes of a message that was taken; valid until [`spare`](Self::spare).
     pub(crate) fn message(&self, at: Range<usize>) -> &[u8] {
         &self.bytes[at]

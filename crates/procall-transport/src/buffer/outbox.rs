@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     fn outbox() -> Outbox {
-        Outbox::new(&LinkOptions { max_message: 1 << 20, max_queued: 1 << 20 })
+        Outbox::new(&LinkOptions { max_message: 1 << 20, ..LinkOptions::default() })
     }
 
     fn put(outbox: &mut Outbox, message: &[u8]) {

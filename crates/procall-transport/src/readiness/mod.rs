@@ -23,8 +23,7 @@ const FINE: Duration = Duration::from_millis(16);
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::Interrupted`] when a signal was delivered, so that the caller can look at it; otherwise what the kernel says,
-/// in particular for a descriptor that is not an epoll descriptor.
+/// [`io::ErrorKind::Interrupted`] when a signal was delivered, so that the caller can look at it; otherwise what the kernel says.
 ///
 /// ```
 /// use procall_transport::{Link, LinkOptions, mem, readiness};
@@ -35,10 +34,29 @@ const FINE: Duration = Duration::from_millis(16);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn wait(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+    // Taking the events instead would make a bell quiet that nobody has acted on.
+    poll_finely(fd, timeout)
+}
+
+/// The same for whoever acts on it in any case, by receiving: being ready may be consumed. One system call less for a link in shared memory.
+///
+/// # Errors
+///
+/// Those of [`wait`], and what the kernel says of a descriptor that is not an epoll descriptor.
+///
+/// ```
+/// use procall_transport::{Link, LinkOptions, mem, readiness};
+/// use std::time::Duration;
+///
+/// let (link, _peer) = mem::pair(&LinkOptions::default())?;
+/// assert!(!readiness::wait_to_receive(link.readiness(), Some(Duration::ZERO))?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn wait_to_receive(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
     if timeout.is_some_and(needs_poll) {
         return poll_finely(fd, timeout);
     }
-    let mut events = [MaybeUninit::<epoll::Event>::uninit()];
+    let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 4];
     let (ready, _) = epoll::wait(fd, &mut events, timespec(timeout).as_ref())?;
     Ok(!ready.is_empty())
 }
@@ -92,7 +110,7 @@ impl Readiness {
     /// When the process is out of descriptors, or `socket` cannot be watched.
     pub fn new(socket: BorrowedFd<'_>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, socket, epoll::EventData::new_u64(0), flags(false))?;
+        epoll::add(&epoll, socket, epoll::EventData::new_u64(SOCKET), flags(false))?;
         Ok(Self { epoll, wants_room: false })
     }
 
@@ -108,12 +126,39 @@ impl Readiness {
     /// When `socket` is another one.
     pub fn want_room(&mut self, socket: BorrowedFd<'_>, wanted: bool) -> io::Result<()> {
         if self.wants_room != wanted {
-            epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(0), flags(wanted))?;
+            epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(SOCKET), flags(wanted))?;
             self.wants_room = wanted;
         }
         Ok(())
     }
+
+    /// Also watches a bell, edge-triggered: it is told until [`quieten`](Self::quieten), however often it was rung.
+    pub(crate) fn watch_bell(&self, bell: BorrowedFd<'_>) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        Ok(epoll::add(&self.epoll, bell, epoll::EventData::new_u64(BELL), flags)?)
+    }
+
+    /// No longer. A bell that others hold a copy of would otherwise go on ringing.
+    pub(crate) fn forget_bell(&self, bell: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(epoll::delete(&self.epoll, bell)?)
+    }
+
+    /// Forgets that the bell was rung; whether the socket has something to read.
+    pub(crate) fn quieten(&self) -> io::Result<bool> {
+        // The socket, the bell, and what the owner may have added.
+        let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; 4];
+        let (ready, _) = epoll::wait(&self.epoll, &mut events, Some(&Timespec::default()))?;
+        let input = flags(false) | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        Ok(ready.iter().any(|event| {
+            let (number, told) = (event.data.u64(), event.flags);
+            number == SOCKET && told.intersects(input)
+        }))
+    }
 }
+
+/// The numbers under which a link's own descriptors are watched.
+const SOCKET: u64 = 0;
+const BELL: u64 = 1;
 
 impl AsFd for Readiness {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -13,7 +13,7 @@ on_every_transport!(
     a_bound_of_zero_lets_one_message_through_at_a_time,
 );
 
-const SMALL: LinkOptions = LinkOptions { max_message: 10_000, max_queued: 50_000 };
+const SMALL: LinkOptions = LinkOptions { max_message: 10_000, max_queued: 50_000, choice: None };
 
 /// Nothing waits: `receive` on an empty link gives `None`, `buffer` on a full one gives `None`, `flush` sends what fits.
 fn nothing_waits(pair: MakePair) {

@@ -34,6 +34,12 @@ pub(crate) fn unix_named(options: &LinkOptions) -> Pair {
     (Box::new(left), Box::new(right))
 }
 
+pub(crate) fn shm(options: &LinkOptions) -> Pair {
+    let (left, right) = procall_transport::shm::pair(options).unwrap();
+    assert_eq!([left.info().transport, right.info().transport], ["shm", "shm"]);
+    (Box::new(left), Box::new(right))
+}
+
 pub(crate) fn tcp(options: &LinkOptions) -> Pair {
     let listener = tcp_listener();
     let left = TcpLink::connect(listener.local_addr().unwrap(), options).unwrap();

@@ -3,12 +3,13 @@
 //! A test is a function of a way to make a pair of links; `on_every_transport!` makes one named test of it per transport.
 //! To put another transport under contract, add it there and to `harness`.
 
-/// Makes `mem::…`, `unix_pair::…`, `unix_named::…`, `tcp::…`, `tls::…` and `own::…` tests of the functions named.
+/// Makes `mem::…`, `unix_pair::…`, `unix_named::…`, `shm::…`, `tcp::…`, `tls::…` and `own::…` tests of the functions named.
 macro_rules! on_every_transport {
     ($($bullet:ident),+ $(,)?) => {
         on_every_transport!(@mem: $($bullet)+);
         on_every_transport!(@unix_pair: $($bullet)+);
         on_every_transport!(@unix_named: $($bullet)+);
+        on_every_transport!(@shm: $($bullet)+);
         on_every_transport!(@tcp: $($bullet)+);
         #[cfg(feature = "tls")]
         on_every_transport!(@tls: $($bullet)+);

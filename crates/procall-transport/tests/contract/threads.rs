@@ -24,7 +24,8 @@ fn no_wake_is_lost_one_by_one(pair: MakePair) {
 }
 
 fn no_wake_is_lost_when_the_queue_is_always_full(pair: MakePair) {
-    let (mut left, mut right) = pair(&LinkOptions { max_message: 9_000, max_queued: 20_000 });
+    let options = LinkOptions { max_message: 9_000, max_queued: 20_000, ..LinkOptions::default() };
+    let (mut left, mut right) = pair(&options);
     let count = 10_000;
     std::thread::scope(|scope| {
         scope.spawn(move || {

@@ -68,7 +68,9 @@ impl BlockingClient {
 
     /// The same with all options; see [`ConnectOptions`].
     pub fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
-        let mut finder = Finder::new(target, options.patience).secured(options.tls.clone());
+        let mut finder = Finder::new(target, options.patience)
+            .choose(options.transport)
+            .secured(options.tls.clone());
         let link = finder.wait(&mut || false)?;
         let config = config_for(&finder, &options)?;
         let greeted = Self::greet(link, config.clone(), finder.greeting())?;

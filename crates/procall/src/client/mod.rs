@@ -105,7 +105,9 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub async fn connect_with(target: &str, options: ConnectOptions) -> Result<Self, Error> {
-        let mut finder = Finder::new(target, options.patience).secured(options.tls.clone());
+        let mut finder = Finder::new(target, options.patience)
+            .choose(options.transport)
+            .secured(options.tls.clone());
         let link = loop {
             match finder.try_open()? {
                 Some(link) => break link,
@@ -283,6 +285,9 @@ pub struct ConnectOptions {
     /// The token to show to an engine that wants one. Without it, an engine is shown what the file of `PROCALL_ENGINE_TOKEN_FILE` holds, and
     /// others are shown none. `Debug` does not show it.
     pub token: Option<Vec<u8>>,
+    /// How to talk to a service on this machine: in shared memory, over a Unix socket, or what both sides can. Without it, as
+    /// `PROCALL_TRANSPORT` says, which says the socket unless it is set.
+    pub transport: Option<procall_transport::shm::Choice>,
     /// Whether long messages travel compressed, if the other side wants that too: off, unless [`PROCALL_COMPRESSION`] says otherwise. It is
     /// for slow links: on one machine it costs more than it saves.
     ///
@@ -298,6 +303,7 @@ impl std::fmt::Debug for ConnectOptions {
             .field("patience", &self.patience)
             .field("name", &self.name)
             .field("token", &self.token.as_ref().map(|_| "a secret"))
+            .field("transport", &self.transport)
             .field("compression", &self.compression)
             .field("tls", &self.tls)
             .finish()
@@ -310,6 +316,7 @@ impl Default for ConnectOptions {
             patience: Finder::PATIENCE,
             name: None,
             token: None,
+            transport: None,
             compression: crate::surroundings::compression(),
             tls: TlsFiles::default(),
         }

@@ -10,15 +10,18 @@ mod inbox;
 mod line;
 mod pending;
 mod serving;
+mod shared;
+mod sharing;
 mod slot;
 mod standby;
+mod standing;
 mod state;
 mod wait;
 pub(crate) mod wishes;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -35,6 +38,7 @@ pub use slot::{Encoded, Progress};
 pub use wait::{Interrupt, WaitError};
 
 pub(crate) use after::After;
+use sharing::Sharing;
 pub(crate) use state::{Serves, State};
 pub(crate) use wait::thread_waker;
 
@@ -165,7 +169,7 @@ impl Connection {
     }
 
     fn start_session(
-        link: Box<dyn Link>,
+        mut link: Box<dyn Link>,
         side: Side,
         config: Config,
         serves: Serves,
@@ -173,6 +177,11 @@ impl Connection {
     ) -> std::io::Result<Self> {
         let now = clock::now();
         let wants = side == Side::Initiator && !config.want.is_empty();
+        let mut config = config;
+        let (sharing, refused) = match Sharing::offer(&mut *link, &mut config) {
+            Ok(sharing) => (sharing, None),
+            Err(fault) => (Sharing::default(), Some(fault)),
+        };
         let session = match side {
             Side::Initiator => Session::initiator(config, now),
             Side::Acceptor => Session::acceptor(config, now),
@@ -180,7 +189,7 @@ impl Connection {
         let info = link.info().clone();
         // The second name of the epoll instance costs one descriptor and saves a lock around every wait.
         let readiness = link.readiness().try_clone_to_owned()?;
-        let mut state = State::new(session, link, serves);
+        let mut state = State::new(session, link, serves, side, sharing);
         state.wants = wants;
         let state = Mutex::new(state);
         let shared = Arc::new(Shared {
@@ -194,7 +203,11 @@ impl Connection {
             budgets: RetryBudgets::default(),
         });
         let connection = Self { shared };
-        connection.shared.with(|_, _| ());
+        connection.shared.with(|state, after| {
+            if let Some(fault) = refused {
+                state.end(fault, after);
+            }
+        });
         if threads_lead {
             standby::watch(&connection.shared);
         }
@@ -204,6 +217,20 @@ impl Connection {
     /// What is fixed about the link below.
     pub fn link_info(&self) -> &LinkInfo {
         &self.shared.info
+    }
+
+    /// What messages go through now: the transport of the link below, and `"shm"` once a Unix link has moved to shared memory.
+    ///
+    /// ```
+    /// use procall::{Connection, Side};
+    /// use procall_transport::{mem, LinkOptions};
+    ///
+    /// let (ours, _theirs) = mem::pair(&LinkOptions::default()).unwrap();
+    /// let connection = Connection::new(Box::new(ours), Side::Initiator, Default::default());
+    /// assert_eq!(connection.transport(), "mem");
+    /// ```
+    pub fn transport(&self) -> &'static str {
+        self.shared.lock().link.info().transport
     }
 
     /// Readable whenever [`Connection::turn`] has something to do.
@@ -453,7 +480,7 @@ impl Connection {
         self.shared.watch(waker, |state| match &state.ended {
             // Nothing can have run.
             Some(fault) => Some(Err(Error::from_fault(fault).with_executed(Executed::No))),
-            None => (state.session.is_ready() && state.has_what_it_wants()).then_some(Ok(())),
+            None => state.is_ready().then_some(Ok(())),
         })
     }
 
@@ -503,146 +530,5 @@ impl Connection {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection").field("link", &self.shared.info).finish_non_exhaustive()
-    }
-}
-
-impl State {
-    /// An error when no more calls can be started.
-    pub(crate) fn check_open(&self) -> Result<(), Error> {
-        match &self.ended {
-            None if self.lost => {
-                Err(Error::new(ErrorCode::ConnectionLost, "the other side closed the connection")
-                    .with_executed(procall_proto::Executed::No))
-            }
-            None => Ok(()),
-            Some(fault) if fault.code == ErrorCode::Closed => {
-                Err(Error::new(ErrorCode::Closed, fault.message.clone()))
-            }
-            Some(fault) => Err(Error::new(ErrorCode::ConnectionLost, fault.message.clone())
-                .with_executed(procall_proto::Executed::No)),
-        }
-    }
-}
-
-impl Shared {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        // No code under the lock panics half-way through a change that others could see.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Does something under the lock, sends what came of it, then wakes whom it concerns.
-    pub(crate) fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut State, &mut After) -> R) -> R {
-        let mut after = After::default();
-        let result = {
-            let mut state = self.lock();
-            let result = f(&mut state, &mut after);
-            if coalesce::holds(self) {
-                state.settle_without_sending(&mut after);
-            } else {
-                state.settle(&mut after);
-            }
-            state.hurry_driver(&mut after);
-            self.kick_leader(&mut state, &after);
-            result
-        };
-        after.run();
-        result
-    }
-
-    /// Does something that starts a call. When a driver reads this connection and other calls are under way, the message waits for its next
-    /// turn: a burst of calls leaves in one write, and a lone call without delay.
-    pub(crate) fn with_call<R>(self: &Arc<Self>, hold: bool, f: impl FnOnce(&mut State) -> R) -> R {
-        let mut after = After::default();
-        let result = {
-            let mut state = self.lock();
-            let result = f(&mut state);
-            let burst = state.driver.is_some() && state.session.calling() > 1;
-            if coalesce::holds(self) {
-                state.unflushed = true;
-            } else if hold || burst {
-                if !std::mem::replace(&mut state.unflushed, true) && !hold {
-                    after.wakes.extend(state.driver.clone());
-                }
-            } else {
-                state.settle(&mut after);
-                state.hurry_driver(&mut after);
-            }
-            self.kick_leader(&mut state, &after);
-            result
-        };
-        after.run();
-        result
-    }
-
-    /// Sends what waited for the driver's turn.
-    pub(crate) fn flush_held(&self) {
-        let mut after = After::default();
-        {
-            let mut state = self.lock();
-            if state.unflushed {
-                state.settle(&mut after);
-                self.kick_leader(&mut state, &after);
-            }
-        }
-        after.run();
-    }
-
-    pub(crate) fn turn(&self) {
-        let mut after = After::default();
-        loop {
-            let more = {
-                let mut state = self.lock();
-                self.reads.fetch_add(1, Ordering::Relaxed);
-                let now = clock::now();
-                let more = state.pump(now, &mut after);
-                if now >= state.poll_timeout() {
-                    state.tick(now, &mut after);
-                }
-                self.kick_leader(&mut state, &after);
-                more
-            };
-            after.run();
-            if !more {
-                return;
-            }
-        }
-    }
-
-    fn watch<R>(&self, waker: &Waker, look: impl FnOnce(&State) -> Option<R>) -> Poll<R> {
-        let mut state = self.lock();
-        match look(&state) {
-            Some(result) => Poll::Ready(result),
-            None => {
-                if !state.watchers.iter().any(|watcher| watcher.will_wake(waker)) {
-                    state.watchers.push(waker.clone());
-                }
-                Poll::Pending
-            }
-        }
-    }
-
-    pub(crate) fn reads(&self) -> u64 {
-        self.reads.load(Ordering::Relaxed)
-    }
-}
-
-impl State {
-    /// What a raw service hears changes of.
-    #[cfg(feature = "tokio")]
-    fn facts(&self) -> Facts {
-        Facts {
-            ready: self.session.is_ready(),
-            over: self.is_over(),
-            suspected: self.session.is_suspected(),
-            going_away: self.session.is_going_away(),
-        }
-    }
-
-    /// Wakes the driver when its timer is later than the session wants.
-    pub(super) fn hurry_driver(&mut self, after: &mut After) {
-        if self.poll_timeout() < self.driver_timer {
-            self.driver_timer = Time::ZERO;
-            after.wakes.extend(self.driver.clone());
-        }
     }
 }

@@ -131,6 +131,7 @@ impl Standby {
                 if let Some(shared) = self.get(token)
                     && !busy.iter().any(|busy| busy.token == token)
                 {
+                    shared.lock().sharing.watched = true;
                     busy.push(Busy { token, reads: shared.reads() });
                 }
             }
@@ -144,11 +145,15 @@ impl Standby {
                 if std::mem::replace(&mut link.reads, reads) != reads {
                     return true;
                 }
-                if readiness::wait(shared.readiness.as_fd(), Some(Duration::ZERO)).unwrap_or(false)
+                if !shared.retire_from_watch()
+                    || readiness::wait(shared.readiness.as_fd(), Some(Duration::ZERO))
+                        .unwrap_or(false)
                 {
                     shared.turn();
                     link.reads = shared.reads();
-                    return !shared.lock_is_ended();
+                    let mut state = shared.lock();
+                    state.sharing.watched = true;
+                    return !state.is_over();
                 }
                 // Quiet. If it cannot be armed again it is gone.
                 let _ = self.set.rearm(shared.readiness.as_fd(), link.token);
@@ -201,8 +206,12 @@ impl Standby {
 }
 
 impl Shared {
-    fn lock_is_ended(&self) -> bool {
-        self.lock().is_over()
+    /// The link is quiet and is left to itself; false when something is there all the same.
+    fn retire_from_watch(&self) -> bool {
+        let mut state = self.lock();
+        let quiet = state.retire();
+        state.sharing.watched = !quiet;
+        quiet
     }
 }
 

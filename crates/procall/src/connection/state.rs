@@ -10,9 +10,11 @@ use procall_proto::{CallId, ErrorCode, Event, Failure, Fault, Reason, Session, T
 use procall_transport::{Link, LinkError};
 use slab::Slab;
 
+use super::Side;
 use super::after::After;
 use super::inbox::Batch;
 use super::line::Line;
+use super::sharing::Sharing;
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use crate::clock;
 use crate::error::Error;
@@ -52,6 +54,9 @@ pub(crate) struct State {
     pub(crate) session: Session,
     pub(crate) link: Box<dyn Link>,
     pub(crate) slots: Slab<Slot>,
+    side: Side,
+    /// Shared memory below the link.
+    pub(crate) sharing: Sharing,
     /// Calls of ours for which the session has no room yet.
     pub(super) line: Line,
     pub(crate) served: HashMap<CallId, Served>,
@@ -131,10 +136,18 @@ macro_rules! parts {
 }
 
 impl State {
-    pub(crate) fn new(session: Session, link: Box<dyn Link>, serves: Serves) -> Self {
+    pub(crate) fn new(
+        session: Session,
+        link: Box<dyn Link>,
+        serves: Serves,
+        side: Side,
+        sharing: Sharing,
+    ) -> Self {
         Self {
             session,
             link,
+            side,
+            sharing,
             slots: Slab::new(),
             line: Line::default(),
             served: HashMap::new(),
@@ -182,11 +195,19 @@ impl State {
                 return false;
             }
             match self.link.receive() {
-                Ok(Some(message)) => match self.session.handle_message(now, message) {
-                    Ok(Some(event)) => Self::handle(&mut parts!(self), event, after),
-                    Ok(None) => {}
-                    Err(fault) => self.end(fault, after),
-                },
+                Ok(Some(message)) => {
+                    self.sharing.flows();
+                    match self.session.handle_message(now, message) {
+                        Ok(Some(Event::Ready)) => {
+                            Self::handle(&mut parts!(self), Event::Ready, after);
+                            // Before the next message: it may be the first word of the way there.
+                            self.begin_sharing(self.side, after);
+                        }
+                        Ok(Some(event)) => Self::handle(&mut parts!(self), event, after),
+                        Ok(None) => {}
+                        Err(fault) => self.end(fault, after),
+                    }
+                }
                 Ok(None) => return false,
                 Err(error) => {
                     self.link_failed(&error, after);
@@ -222,6 +243,7 @@ impl State {
     pub(crate) fn settle(&mut self, after: &mut After) {
         let fault = self.pass_on(after);
         self.flush(after);
+        self.go_on_sharing(after);
         self.end_if_ended(fault, after);
     }
 
@@ -269,6 +291,7 @@ impl State {
                     Ok(Some(buffer)) => {
                         self.session.transmit_into(buffer);
                         self.link.commit();
+                        self.sharing.flows();
                     }
                     Ok(None) => break,
                     Err(error) => return self.sending_failed(&error, after),
@@ -323,17 +346,6 @@ impl State {
         };
         self.session.handle_closed();
         self.end(Fault { code, message, remote: false }, after);
-    }
-
-    /// Whether what it came for is there.
-    pub(crate) fn has_what_it_wants(&self) -> bool {
-        let there = |known: &Arc<Registration>| !known.methods.is_empty();
-        !self.wants || self.peer_registration.as_ref().is_some_and(there)
-    }
-
-    /// Whether nothing moves on the link any more.
-    pub(crate) fn is_over(&self) -> bool {
-        self.lost || self.ended.is_some()
     }
 
     /// Takes what has arrived, then ends the connection with an error of somebody who knows better why.

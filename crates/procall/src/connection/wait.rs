@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use procall_proto::Time;
 use procall_transport::readiness::{self, Kick};
+use procall_transport::shm::Look;
 use rustix::event::epoll;
 
 use super::{After, Shared, State};
@@ -73,6 +74,7 @@ impl Shared {
     ) -> Result<R, WaitError> {
         let waker = thread_waker();
         let mut after = After::default();
+        let mut slept = false;
         loop {
             let mut state = self.lock();
             if let Poll::Ready(result) = poll(&mut state, &waker) {
@@ -86,12 +88,23 @@ impl Shared {
             let due = now >= deadline;
             let timeout = clock::until(state.poll_timeout().min(deadline), now);
             // Messages that a burst left behind are announced by nothing.
-            let more = state.more;
+            let mut more = state.more;
             let lead = self.threads_lead && !state.leading && !state.is_over();
+            let mut look = None;
             if lead {
                 // Before anybody can see that this thread leads, and want to kick it.
                 self.kick();
                 state.leading = true;
+                look = state.sharing.next_look().filter(|_| !more);
+                more |= match &look {
+                    Some(_) => {
+                        state.attend();
+                        false
+                    }
+                    None if slept => !state.rest(),
+                    None => !state.retire(),
+                };
+                slept = true;
             } else {
                 state.followers.push_back(waker.clone());
             }
@@ -102,7 +115,7 @@ impl Shared {
             let ended = found.is_ready() || due;
             let woken = if ended {
                 Ok(false)
-            } else if lead && more {
+            } else if lead && (more || look.is_some_and(|look| self.finds_news(&look))) {
                 Ok(true)
             } else if lead {
                 self.sleep_in_link(timeout)
@@ -119,6 +132,7 @@ impl Shared {
                 // On an error of the wait itself the link will say what is wrong.
                 if !matches!(woken, Ok(false)) {
                     self.reads.fetch_add(1, Ordering::Relaxed);
+                    state.attend();
                     state.pump(clock::now(), &mut after);
                 }
             } else {
@@ -149,7 +163,16 @@ impl Shared {
     fn sleep_in_link(&self, timeout: Option<Duration>) -> std::io::Result<bool> {
         // Without a kick nobody can end this sleep, so it is kept short.
         let slice = if self.kick().is_some() { SIGNAL_SLICE } else { INTERRUPT_SLICE };
-        readiness::wait(self.readiness(), Some(timeout.map_or(slice, |timeout| timeout.min(slice))))
+        let timeout = timeout.map_or(slice, |timeout| timeout.min(slice));
+        readiness::wait_to_receive(self.readiness(), Some(timeout))
+    }
+
+    /// Looks at shared memory for a moment. False when nothing came, and the link now rests.
+    fn finds_news(&self, look: &Look) -> bool {
+        let found = look.look();
+        let mut state = self.lock();
+        state.sharing.looked(found);
+        found || !state.retire()
     }
 
     /// The way to get a leader out of its sleep: its waker only ends a park. Made when a thread first leads.
@@ -191,7 +214,10 @@ impl Shared {
         if state.leading {
             return;
         }
-        let (next, more) = (state.followers.pop_front(), state.more);
+        let next = state.followers.pop_front();
+        // Somebody leads next, or reads for others anyway; else whatever comes has to ring the standby thread.
+        let attended = next.is_some() || (state.sharing.watched && state.driver.is_none());
+        let more = state.more || !(attended || state.retire());
         drop(state);
         match next {
             Some(next) => next.wake(),

@@ -18,6 +18,7 @@ mod params;
 mod pulling;
 mod relay;
 mod retrying;
+mod sharing;
 mod standby;
 mod streams;
 mod streams_in;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use procall::transport::shm::Choice;
 use procall::transport::tcp::{TcpLink, TcpListener};
 use procall::transport::unix::UnixLink;
 use procall::transport::{Link, LinkOptions, mem};
@@ -16,10 +17,13 @@ pub(crate) const LONG: Duration = Duration::from_secs(20);
 pub(crate) enum Transport {
     Mem,
     Unix,
+    /// A Unix link that moves to shared memory, or fails.
+    Shm,
     Tcp,
 }
 
-pub(crate) const TRANSPORTS: [Transport; 3] = [Transport::Mem, Transport::Unix, Transport::Tcp];
+pub(crate) const TRANSPORTS: [Transport; 4] =
+    [Transport::Mem, Transport::Unix, Transport::Shm, Transport::Tcp];
 
 /// Two ends of a link.
 pub(crate) fn pair(transport: Transport) -> (Box<dyn Link>, Box<dyn Link>) {
@@ -29,10 +33,8 @@ pub(crate) fn pair(transport: Transport) -> (Box<dyn Link>, Box<dyn Link>) {
             let (left, right) = mem::pair(&options).unwrap();
             (Box::new(left), Box::new(right))
         }
-        Transport::Unix => {
-            let (left, right) = UnixLink::pair(&options).unwrap();
-            (Box::new(left), Box::new(right))
-        }
+        Transport::Unix => local_pair(Some(Choice::Unix), Some(Choice::Unix)),
+        Transport::Shm => local_pair(Some(Choice::Shm), Some(Choice::Shm)),
         Transport::Tcp => {
             let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
             let address = listener.local_addr().unwrap();
@@ -41,6 +43,19 @@ pub(crate) fn pair(transport: Transport) -> (Box<dyn Link>, Box<dyn Link>) {
             (Box::new(left), Box::new(right))
         }
     }
+}
+
+/// Two ends of a Unix link that are to go on as each of them says.
+pub(crate) fn local_pair(
+    left: Option<Choice>,
+    right: Option<Choice>,
+) -> (Box<dyn Link>, Box<dyn Link>) {
+    let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let link = |socket: std::os::unix::net::UnixStream, choice| {
+        let options = LinkOptions { choice, ..LinkOptions::default() };
+        Box::new(UnixLink::from_fd(socket.into(), &options).unwrap())
+    };
+    (link(one, left), link(other, right))
 }
 
 /// An async client of a service in this process.
