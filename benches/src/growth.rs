@@ -1,4 +1,4 @@
-//! An engine where many workers are registered.
+//! Engines among many: many workers, many methods, many peers that say nothing; and one that checks no schemas.
 
 use std::process::{Command, Stdio};
 
@@ -15,11 +15,12 @@ fn count(task: &Task) -> usize {
     if let Workload::Workers(count) = task.workload { count } else { 1 }
 }
 
-/// The engine at a socket, and one process with all the workers.
-pub(crate) async fn serve_engine(task: &Task) -> Result<(), Failure> {
+/// The engine at a socket, and one process with all the workers; `validate` is whether it checks params and results.
+pub(crate) async fn serve_engine(task: &Task, validate: bool) -> Result<(), Failure> {
     let address = task.address();
+    let engine = Engine::builder().listen(address.parse()?).validate(validate);
     // They all come from one user, of whom an engine takes 512 unless it is told otherwise.
-    let engine = Engine::builder().listen(address.parse()?).peers(4_096, 4_096).start()?;
+    let engine = engine.peers(4_096, 4_096).start()?;
     let mut workers = Command::new(std::env::current_exe()?)
         .args(["serve-registered-often", &task.path, "0", &task.workload.to_string()])
         .stdout(Stdio::null())
@@ -49,7 +50,7 @@ pub(crate) async fn serve_registered(task: &Task) -> Result<(), Failure> {
     let address = task.address();
     let mut serving = tokio::task::JoinSet::new();
     for number in 0..count(task) {
-        let service = service(Workload::Small).worker_name(format!("calc-{number}"));
+        let service = service(task.workload).worker_name(format!("calc-{number}"));
         serving.spawn(service.engine(address.clone()).run());
     }
     while let Some(ended) = serving.join_next().await {

@@ -30,7 +30,8 @@ pub(crate) fn run(role: &str, args: &[String]) -> Result<(), Failure> {
         "serve-inline" => return serve_inline(path),
         "serve-worker" => return Ok(runtime()?.block_on(service(Workload::Small).run())?),
         "serve-engine" => return runtime()?.block_on(routed::serve_engine(path)),
-        "serve-engine-of-many" => return runtime()?.block_on(growth::serve_engine(&task)),
+        "serve-engine-of-many" => return runtime()?.block_on(growth::serve_engine(&task, true)),
+        "serve-engine-unchecked" => return runtime()?.block_on(growth::serve_engine(&task, false)),
         "serve-registered" => {
             let service = service(task.workload);
             return runtime()?.block_on(routed::serve_registered(path, service));

@@ -2,10 +2,11 @@
 //!
 //! Pairs that make small calls stand in `cells.rs`; here is what else they do, and what there is beside them.
 
+use procall_bench_load::Workload;
+
 use super::{Cell, Kind, Partners, Section};
 use crate::cells::{self, CELLS, FLOOR, Program};
 use crate::placement::Placement;
-use procall_bench_load::Workload;
 
 const SMALL: &[Section] = &[Section::Small];
 const PAYLOADS: &[Section] = &[Section::Small, Section::Large];
@@ -31,17 +32,30 @@ pub(super) fn add(cells: &mut Vec<Cell>) {
         })
         .collect();
     cells.extend(shared);
-    cells.extend([1, 10, 100, 1_000].map(|count| Cell {
-        name: "rust inline -> engine -> rust task".to_owned(),
-        section: Section::Growth,
+    for count in [1, 10, 100, 1_000] {
+        for workload in
+            [Workload::Workers(count), Workload::Methods(count), Workload::Connections(count)]
+        {
+            cells.push(among_many(Section::Growth, workload));
+        }
+    }
+    cells.push(among_many(Section::Idle, Workload::Workers(1_000)));
+}
+
+/// An engine with many workers, methods or peers, and a call through it or a look at it.
+fn among_many(section: Section, workload: Workload) -> Cell {
+    let idle = section == Section::Idle;
+    Cell {
+        name: if idle { "an engine" } else { "rust inline -> engine -> rust task" }.to_owned(),
+        section,
         pair: "routed",
         kind: Kind::Ours,
-        workload: Workload::Workers(count),
+        workload,
         serve: Some(Program::Own("serve-engine-of-many")),
-        call: Some(Program::Own("call-inline")),
-        placements: vec![Placement::One],
+        call: (!idle).then_some(Program::Own("call-inline")),
+        placements: section.placements().to_vec(),
         transport: "unix",
-    }));
+    }
 }
 
 fn from_table(cell: &cells::Cell) -> Partners {
@@ -104,6 +118,13 @@ const fn own(role: &'static str) -> Option<Program> {
 }
 
 const PARTNERS: &[Partners] = &[
+    ours(
+        "rust inline -> engine that checks no schemas -> rust task",
+        "routed",
+        own("serve-engine-unchecked"),
+        own("call-inline"),
+        SMALL,
+    ),
     ours(
         "python asyncio -> python",
         "python-python",

@@ -72,7 +72,7 @@ fn growth(document: &Document) -> Vec<(String, String)> {
     for (kind, across) in [
         ("bytes", "bytes of the payload"),
         ("methods", "methods of the service"),
-        ("connections", "connections to the service, all but one idle"),
+        ("connections", "connections to the service or the engine, all but one idle"),
         ("workers", "workers registered at the engine"),
     ] {
         let mut found: Vec<Line> = Vec::new();

@@ -53,7 +53,11 @@ async fn main() -> Result<(), Failure> {
         .await
 }
 
-fn system(stream: UnixStream, side: rpc_twoparty_capnp::Side, served: Option<capnp::capability::Client<>>) -> RpcSystem<rpc_twoparty_capnp::Side> {
+fn system(
+    stream: UnixStream,
+    side: rpc_twoparty_capnp::Side,
+    served: Option<capnp::capability::Client>,
+) -> RpcSystem<rpc_twoparty_capnp::Side> {
     let (reader, writer) = stream.compat().split();
     let mut options = capnp::message::ReaderOptions::new();
     // In words of 8 bytes: more than the largest payload.

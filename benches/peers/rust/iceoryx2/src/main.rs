@@ -8,13 +8,8 @@ use procall_bench_load::{
 };
 
 type Failure = Box<dyn std::error::Error>;
-type Ports = iceoryx2::service::port_factory::request_response::PortFactory<
-    ipc::Service,
-    [u8],
-    (),
-    u64,
-    (),
->;
+type Ports =
+    iceoryx2::service::port_factory::request_response::PortFactory<ipc::Service, [u8], (), u64, ()>;
 
 fn main() -> Result<(), Failure> {
     let task = Task::from_args()?;
@@ -71,20 +66,15 @@ fn call(service: &Ports, task: &Task) -> Result<Figures, Failure> {
         });
         return Ok(payload(bytes, timed));
     }
-    let answer = |pending: &iceoryx2::pending_response::PendingResponse<
-        ipc::Service,
-        [u8],
-        (),
-        u64,
-        (),
-    >| {
-        loop {
-            if let Some(answer) = pending.receive().expect("the server answers") {
-                break *answer;
+    let answer =
+        |pending: &iceoryx2::pending_response::PendingResponse<ipc::Service, [u8], (), u64, ()>| {
+            loop {
+                if let Some(answer) = pending.receive().expect("the server answers") {
+                    break *answer;
+                }
+                core::hint::spin_loop();
             }
-            core::hint::spin_loop();
-        }
-    };
+        };
     let (p50_us, p99_us) = latency(task.window, || {
         assert_eq!(answer(&submit(&7_u64.to_le_bytes())), 8);
     });

@@ -129,7 +129,6 @@ where
     let mut grpc = tonic::client::Grpc::new(channel).max_encoding_message_size(MESSAGE);
     grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
     let codec = ProstCodec::<M, Number>::default();
-    let answer =
-        grpc.unary(Request::new(message), PathAndQuery::from_static(path), codec).await?;
+    let answer = grpc.unary(Request::new(message), PathAndQuery::from_static(path), codec).await?;
     Ok(answer.into_inner().value)
 }
