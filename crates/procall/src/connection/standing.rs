@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use procall_proto::ErrorCode;
+use procall_proto::{ErrorCode, Time};
 
 #[cfg(feature = "tokio")]
 use super::Facts;
@@ -11,6 +11,16 @@ use crate::error::Error;
 use crate::registration::Registration;
 
 impl State {
+    /// When [`tick`](Self::tick) has something to do, at the latest.
+    pub(crate) fn poll_timeout(&self) -> Time {
+        self.session.poll_timeout().min(self.line.next_due())
+    }
+
+    /// Calls of ours that wait for their outcome.
+    pub(crate) fn calling(&self) -> usize {
+        self.session.calling() + self.line.len()
+    }
+
     /// Whether calls may begin.
     pub(crate) fn is_ready(&self) -> bool {
         self.session.is_ready() && self.has_what_it_wants() && self.sharing.is_settled()

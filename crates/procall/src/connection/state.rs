@@ -229,16 +229,6 @@ impl State {
         self.settle(after);
     }
 
-    /// When [`tick`](Self::tick) has something to do, at the latest.
-    pub(crate) fn poll_timeout(&self) -> Time {
-        self.session.poll_timeout().min(self.line.next_due())
-    }
-
-    /// Calls of ours that wait for their outcome.
-    pub(crate) fn calling(&self) -> usize {
-        self.session.calling() + self.line.len()
-    }
-
     /// Passes on what the session has to say, and sends what it has to send.
     pub(crate) fn settle(&mut self, after: &mut After) {
         let fault = self.pass_on(after);
