@@ -57,7 +57,8 @@ class Pool(Watched, Calls):
         ``args``, ``env``, ``cwd``, ``interpreter`` and ``name`` describe the processes;
         ``ready_timeout`` (30), ``finish_timeout`` (10) and ``stop_timeout`` (5) bound their start
         and end. ``transport`` is how to talk to them: ``shm``, ``unix`` or ``auto``, which is
-        shared memory when both sides can. What they print goes to standard error unless ``show_output=False``.
+        shared memory when both sides can. What they print goes to standard error unless
+        ``show_output=False``.
 
         ::
 
