@@ -86,7 +86,8 @@ class PoolOptions(TypedDict, total=False):
     file or program.
     """
     transport: Transport | None
-    """How to talk to the workers: ``"shm"`` in shared memory, ``"unix"`` over sockets, ``"auto"``
+    """How to talk to the workers: ``"shm"`` in shared memory, ``"unix"`` over sockets,
+    ``"auto"``
     in shared memory when both sides can. Without it, ``PROCALL_TRANSPORT`` says, which says ``unix``
     unless it is set.
     """
