@@ -8,9 +8,6 @@ use super::caller::Caller;
 use crate::convert::{self, Refusal};
 use crate::error;
 
-/// Params longer than this are handed over instead of copied: those of one chunk are cheaper to copy.
-const HAND_OVER: usize = 64 << 10;
-
 /// Encoded params.
 pub(super) struct Params {
     encoding: Encoding,
@@ -19,11 +16,7 @@ pub(super) struct Params {
 
 impl Params {
     pub(super) fn body(&mut self) -> Body<'_> {
-        if self.bytes.len() > HAND_OVER {
-            Body::owned(self.encoding, std::mem::take(&mut self.bytes))
-        } else {
-            Body::new(self.encoding, &self.bytes)
-        }
+        Body::taken(self.encoding, &mut self.bytes)
     }
 }
 

@@ -41,6 +41,18 @@ impl<'a> Body<'a> {
         Self { encoding, data: Data::Lent(bytes) }
     }
 
+    /// Bytes that may be taken if that is cheaper than to copy them: longer than [`HAND_OVER`](Self::HAND_OVER), they leave nothing behind.
+    pub fn taken(encoding: Encoding, bytes: &'a mut Vec<u8>) -> Self {
+        if bytes.len() > Self::HAND_OVER {
+            Self::owned(encoding, std::mem::take(bytes))
+        } else {
+            Self::new(encoding, bytes)
+        }
+    }
+
+    /// What is at most as long as this, the bytes of one chunk, is cheaper to copy than to hand over.
+    pub const HAND_OVER: usize = 64 << 10;
+
     /// Owned bytes in the encoding given.
     pub fn owned(encoding: Encoding, bytes: impl Into<Bytes>) -> Self {
         Self { encoding, data: Data::Owned(bytes.into()) }

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use procall_proto::Encoding;
+use procall_proto::{Body, Encoding};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::channel::{Channel, Started};
 use crate::codec;
-use crate::connection::{Connection, Request, Side, WaitError};
+use crate::connection::{CallOptions, Connection, Request, Side, WaitError};
 use crate::error::Error;
 use crate::finder::Finder;
 use crate::registration::Registration;
@@ -114,8 +114,9 @@ impl BlockingClient {
 
     /// Starts a call and returns at once.
     pub fn submit<R>(&self, method: &str, params: impl Serialize) -> Result<Submitted<R>, Error> {
-        let params = encode_params(params)?;
-        let request = Request::new(method, Encoding::Msgpack, &params);
+        let mut params = encode_params(params)?;
+        let body = Body::taken(Encoding::Msgpack, &mut params);
+        let request = Request { method, body, options: CallOptions::default() };
         let started = start_retrying(&self.line.shared(), request)?;
         Ok(Submitted { started, result: PhantomData })
     }
@@ -129,9 +130,10 @@ impl BlockingClient {
         method: &str,
         params: impl Serialize,
     ) -> Result<Submitted<R>, Error> {
-        let params = encode_params(params)?;
-        let pending =
-            self.line.connection().start_held(Request::new(method, Encoding::Msgpack, &params))?;
+        let mut params = encode_params(params)?;
+        let body = Body::taken(Encoding::Msgpack, &mut params);
+        let request = Request { method, body, options: CallOptions::default() };
+        let pending = self.line.connection().start_held(request)?;
         Ok(Submitted { started: pending.into(), result: PhantomData })
     }
 

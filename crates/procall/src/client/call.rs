@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Encoding, ErrorCode};
+use procall_proto::{Body, Encoding, ErrorCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -117,9 +117,9 @@ impl Parts {
     }
 
     fn start(self) -> Result<(Started, Option<Pump>), Error> {
-        let params = self.params?;
-        let request =
-            Request::new(&self.method, Encoding::Msgpack, &params).with_options(self.options);
+        let mut params = self.params?;
+        let body = Body::taken(Encoding::Msgpack, &mut params);
+        let request = Request { method: &self.method, body, options: self.options };
         Ok((start_retrying(&self.channel, request)?, self.items))
     }
 }

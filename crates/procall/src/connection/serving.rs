@@ -229,15 +229,9 @@ impl State {
                 format!("the result takes {} bytes, the limit is {limit}", value.bytes.len());
             return self.fail(id, &Error::new(ErrorCode::ResultTooLarge, message), after);
         }
-        // Long results are handed over without a copy.
-        let body = if value.bytes.len() > self.session.limits().chunk {
-            Body::owned(value.encoding, value.bytes)
-        } else {
-            let body = Body::new(value.encoding, &value.bytes);
-            // The caller may have given up meanwhile; then nobody wants the answer.
-            let _ = self.session.reply(clock::now(), id, body);
-            return self.forget_served(id, after);
-        };
+        let mut bytes = value.bytes;
+        let body = Body::taken(value.encoding, &mut bytes);
+        // The caller may have given up meanwhile; then nobody wants the answer.
         let _ = self.session.reply(clock::now(), id, body);
         self.forget_served(id, after);
     }

@@ -62,10 +62,12 @@ pub fn start_retrying(channel: &Arc<dyn Channel>, request: Request<'_>) -> Resul
 /// What is kept of a call to make it again.
 pub(crate) struct Again {
     channel: Arc<dyn Channel>,
-    /// The method's name, then the params.
+    /// The method's name, then the params if they are short.
     kept: Box<[u8]>,
     params_at: usize,
     encoding: Encoding,
+    /// Params that are long, which are shared where that can be.
+    long: Option<Body<'static>>,
     options: CallOptions,
     /// The deadline covers only the opening of a stream.
     opening: bool,
@@ -83,7 +85,10 @@ pub(crate) struct Pause {
 
 impl Again {
     fn new(channel: Arc<dyn Channel>, request: &Request<'_>) -> Self {
-        let (method, params) = (request.method.as_bytes(), request.body.bytes());
+        let body = &request.body;
+        let long = (body.bytes().len() > Body::HAND_OVER).then(|| body.clone().into_owned());
+        let params = if long.is_some() { &[] } else { body.bytes() };
+        let method = request.method.as_bytes();
         let mut kept = Vec::with_capacity(method.len() + params.len());
         kept.extend_from_slice(method);
         kept.extend_from_slice(params);
@@ -96,7 +101,8 @@ impl Again {
             channel,
             kept: kept.into(),
             params_at: method.len(),
-            encoding: request.body.encoding(),
+            encoding: body.encoding(),
+            long,
             options: request.options.clone(),
             opening,
             attempts: Attempts::new(policy, deadline, context::is_nested()),
@@ -196,9 +202,10 @@ impl Again {
             Some(left) => Deadline::After(left),
         };
         self.attempts.begin();
+        let short = Body::new(self.encoding, &self.kept[self.params_at..]);
         let request = Request {
             method: self.method(),
-            body: Body::new(self.encoding, &self.kept[self.params_at..]),
+            body: self.long.clone().unwrap_or(short),
             options: CallOptions { deadline, ..self.options.clone() },
         };
         if let Some(budgets) = self.channel.retry_budgets() {
