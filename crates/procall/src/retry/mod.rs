@@ -29,8 +29,8 @@ const KEPT: usize = 1 << 20;
 /// 50 ms, 100 ms and so on (full jitter, 2 s at most) on top of what the other side asks for. A call is made again only when the error says that
 /// it was not executed, or when it may run more than once: it is `idempotent`, or the method is known to be. A call made by a handler is
 /// made again only when it was not executed. While more than half of the channel's budget for a service is spent there are no retries.
-/// The loss of the worker of an affinity key is told and not passed over. A call that sends a stream is never made again, nor one whose answer is a stream after its first item, nor one with params above 1 MiB
-/// that does not say how often.
+/// The loss of the worker of an affinity key is told and not passed over. A call that sends a stream is never made again, nor one whose answer
+/// is a stream after its first item, nor one with params above 1 MiB that does not say how often.
 ///
 /// The error that comes in the end says how many [`attempts`](Error::attempts) were made, and its verdict is that of all of them.
 ///
