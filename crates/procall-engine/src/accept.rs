@@ -11,6 +11,7 @@ use procall::transport::unix::UnixLink;
 use procall::transport::{Address, Link, LinkError, LinkInfo, LinkOptions};
 use procall::{Error, ErrorCode, Fault, Listener, Readiness, Side};
 use rustix::io::Errno;
+use rustix::net::getpeername;
 use tokio::time::timeout;
 
 use crate::core::Core;
@@ -148,6 +149,8 @@ fn unwatchable(error: std::io::Error) -> Error {
 async fn greet(mut link: Box<dyn Link>, at: &Address, core: Arc<Core>) {
     let credentials = link.info().peer;
     let own = own_pass(link.info(), at, &core).await;
+    // One that hung up meanwhile has freed its port: what was found there may have been another's socket.
+    let own = own.filter(|_| link.edges().is_some_and(|socket| getpeername(socket).is_ok()));
     let pass = own.clone().or_else(|| core.doors.without_token(credentials));
     if pass.is_none() {
         link.limit(MAX_UNKNOWN);

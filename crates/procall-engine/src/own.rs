@@ -367,7 +367,10 @@ fn services(core: &Core) -> Vec<ServiceRow> {
                 name: name.to_string(),
                 state: sleeper.phase.says().to_owned(),
                 reason: match &sleeper.phase {
-                    Phase::Failed { why, .. } => why.message().to_owned(),
+                    Phase::Failed { why, .. } => {
+                        let words = why.trace().map(|words| format!("\n{words}"));
+                        format!("{}{}", why.message(), words.unwrap_or_default())
+                    }
                     _ => String::new(),
                 },
                 workers: Vec::new(),

@@ -135,6 +135,8 @@ pub enum GiveUp {
     /// The handler may have run, and nobody says that it may run twice; or it may, but the call is part of another call, whose own caller is
     /// the one to repeat it.
     Unsafe,
+    /// It has cost two workers: a third is not given to it.
+    Poison,
     /// All attempts were made.
     Attempts,
     /// Too many calls to this target have failed lately.
@@ -161,12 +163,17 @@ pub struct Attempts {
     nested: bool,
     made: u32,
     executed: Executed,
+    /// Workers that were lost while they had the call.
+    lost: u32,
 }
 
 impl Attempts {
+    /// Workers that one call may cost.
+    const WORKERS: u32 = 2;
+
     /// The attempts of a call that all share one deadline; `nested` when the call is made while another one is served.
     pub fn new(policy: RetryPolicy, deadline: Time, nested: bool) -> Self {
-        Self { policy, deadline, nested, made: 1, executed: Executed::No }
+        Self { policy, deadline, nested, made: 1, executed: Executed::No, lost: 0 }
     }
 
     /// The next attempt is made.
@@ -200,6 +207,8 @@ impl Attempts {
         random: f64,
     ) -> Verdict {
         self.executed = worse(self.executed, setback.executed);
+        let had_it = setback.executed != Executed::No;
+        self.lost += u32::from(had_it && setback.code == ErrorCode::WorkerLost);
         if !setback.is_passing() {
             return Verdict::GiveUp(GiveUp::Lasting);
         }
@@ -211,6 +220,8 @@ impl Attempts {
             Verdict::GiveUp(GiveUp::Forbidden)
         } else if !safe {
             Verdict::GiveUp(GiveUp::Unsafe)
+        } else if self.lost >= Self::WORKERS {
+            Verdict::GiveUp(GiveUp::Poison)
         } else if self.made > self.policy.retries {
             Verdict::GiveUp(GiveUp::Attempts)
         } else if !allowed {

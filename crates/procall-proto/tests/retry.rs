@@ -62,6 +62,23 @@ fn there_are_three_attempts_and_pauses_that_double() {
 }
 
 #[test]
+fn a_call_costs_two_workers_at_most() {
+    let mut attempts =
+        Attempts::new(RetryPolicy { retries: 9, ..RetryPolicy::default() }, Time::NEVER, false);
+    let mut fail = |setback: &Setback| {
+        let verdict = attempts.failed(Time::ZERO, setback, true, &mut RetryBudget::default(), 0.0);
+        attempts.begin();
+        verdict
+    };
+    let again = Verdict::Again { after: Duration::ZERO };
+    let unreached = setback(ErrorCode::WorkerLost, Executed::No);
+    assert_eq!(fail(&lost()), again);
+    assert_eq!(fail(&unreached), again, "that one died without it");
+    assert_eq!(fail(&refused()), again);
+    assert_eq!(fail(&lost()), Verdict::GiveUp(GiveUp::Poison));
+}
+
+#[test]
 fn no_retries_is_one_attempt() {
     let never = RetryPolicy { retries: 0, ..RetryPolicy::default() };
     assert_eq!(until_the_end(never, &refused(), 1.0), [Verdict::GiveUp(GiveUp::Attempts)]);

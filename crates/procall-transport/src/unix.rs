@@ -158,8 +158,15 @@ impl UnixLink {
     /// False: receive first.
     pub fn rest(&mut self) -> bool {
         match self.passage() {
-            // What is wrong is told by the next `receive`.
-            Some((passage, stream)) => passage.rest(stream).unwrap_or(false),
+            Some((passage, stream)) => match passage.rest(stream) {
+                Ok(rests) => rests,
+                Err(error) => {
+                    // The next `receive` tells it.
+                    passage.close();
+                    stream.die(error);
+                    false
+                }
+            },
             None => true,
         }
     }

@@ -21,6 +21,9 @@ use crate::{duration, plain};
 /// Where it answers HTTP unless told otherwise.
 const HTTP: &str = "127.0.0.1:8081";
 
+/// Least length in bytes of the token for HTTP, as of the engine's own tokens.
+const MIN_TOKEN: usize = 16;
+
 const EXAMPLES: &str = "Examples:
   procall serve                                 in the runtime directory, at 127.0.0.1:8080, and HTTP at 127.0.0.1:8081
   procall serve --listen tcp:127.0.0.1:9000     another port
@@ -176,13 +179,20 @@ impl Serve {
             builder = builder.http_origin(origin.trim_end_matches('/'));
         }
         if let Some(path) = &self.http_token_file {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                Failure::usage(format!("{} cannot be read: {error}", path.display()))
-            })?;
+            let secret = surroundings::read_secret(path)?;
+            let text = String::from_utf8_lossy(&secret);
             let token = text.trim();
             if token.is_empty() {
                 return Err(Failure::usage(format!("{} has no token", path.display()))
                     .fix("write one into it: openssl rand -hex 32 > FILE"));
+            }
+            if token.len() < MIN_TOKEN {
+                let message = format!(
+                    "the token in {} has {} bytes; it needs {MIN_TOKEN} or more",
+                    path.display(),
+                    token.len()
+                );
+                return Err(Failure::usage(message).fix("openssl rand -hex 32 > FILE"));
             }
             builder = builder.http_token(token);
         }

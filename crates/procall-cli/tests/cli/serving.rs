@@ -1,5 +1,6 @@
 //! `serve`: what it says, and what it refuses.
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +22,7 @@ fn get(address: &str, path: &str, header: &str) -> String {
 fn it_answers_http_where_it_says_to_whom_it_should() {
     let home = Home::new();
     let token = home.path().join("token");
-    std::fs::write(&token, "secret\n").unwrap();
+    std::fs::write(&token, "a-secret-of-tests\n").unwrap();
     std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
     let token = token.to_str().unwrap();
     let run = home.start(&[
@@ -37,7 +38,7 @@ fn it_answers_http_where_it_says_to_whom_it_should() {
     let address = line.rsplit("http://").next().unwrap();
     assert!(get(address, "/healthz", "").starts_with("HTTP/1.1 200 "));
     assert!(get(address, "/v1/methods", "").starts_with("HTTP/1.1 401 "));
-    let methods = get(address, "/v1/methods", "Authorization: Bearer secret\r\n");
+    let methods = get(address, "/v1/methods", "Authorization: Bearer a-secret-of-tests\r\n");
     assert!(methods.starts_with("HTTP/1.1 200 "), "{methods}");
 }
 
@@ -115,9 +116,19 @@ fn it_refuses_http_for_other_machines_and_tokens_that_are_none() {
     assert!(refused.err.contains("--insecure-listen"), "{}", refused.err);
     let empty = home.path().join("empty");
     std::fs::write(&empty, "\n").unwrap();
-    let refused = home.procall(&["serve", "--http-token-file", empty.to_str().unwrap()]);
+    let serve = || home.procall(&["serve", "--http-token-file", empty.to_str().unwrap()]);
+    std::fs::set_permissions(&empty, Permissions::from_mode(0o644)).unwrap();
+    let open = serve();
+    assert_eq!(open.code, 7, "{}", open.err);
+    assert!(open.err.contains("chmod 600"), "{}", open.err);
+    std::fs::set_permissions(&empty, Permissions::from_mode(0o600)).unwrap();
+    let refused = serve();
     assert_eq!(refused.code, 2, "{}", refused.err);
     assert!(refused.err.contains("has no token"), "{}", refused.err);
+    std::fs::write(&empty, "short\n").unwrap();
+    let short = serve();
+    assert_eq!(short.code, 2, "{}", short.err);
+    assert!(short.err.contains("needs 16 or more"), "{}", short.err);
 }
 
 #[test]

@@ -88,8 +88,8 @@ impl Core {
             state.calls.insert(ticket.number, Arc::downgrade(&ticket));
             (ticket, tally)
         };
-        let passage = Passage::new(self.clone(), ticket.clone(), tally, keeper);
-        let started = self.begin(&ticket)?;
+        let mut passage = Passage::new(self.clone(), ticket.clone(), tally, keeper);
+        let started = self.begin(&ticket).inspect_err(|error| passage.refused(error))?;
         ticket.set_relaying(connection.answer_with(id, shape, started, passage));
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::Core;
 use super::peer::{Number, Peer};
 use super::remembered::{Found, Joined, Key, Remembered};
 use crate::facts::Owner;
+use crate::rights::Rights;
 
 /// What becomes of a call with a key.
 pub(super) enum Recalled {
@@ -48,7 +49,8 @@ impl Core {
             Found::First => {
                 Recalled::First(Keeper { core: self.clone(), key: Some(key), value: None })
             }
-            Found::Ended(outcome) => Recalled::Known(outcome.into()),
+            // It would only be remembered again.
+            Found::Ended(outcome) => Recalled::Known(outcome.map_err(Error::with_no_retry).into()),
             Found::Running(awaited) => {
                 Recalled::Known((Box::new(Joined::new(awaited)) as Box<dyn Queued>).into())
             }
@@ -60,13 +62,14 @@ impl Core {
     }
 }
 
-/// Whose keys they are: those of a token, of a user of this machine, or of whoever calls from an address. A caller that has lost its connection
-/// and comes back is the same.
+/// Whose keys they are: those of a token, of a user of this machine, or of whoever calls from an address, where our own user is kept apart from
+/// guests. A caller that has lost its connection and comes back is the same.
 fn caller(peer: &Peer) -> String {
     match (&peer.pass.token, peer.facts.whose()) {
         (Some(token), _) => format!("token {token}"),
         (None, Owner::User(uid)) => format!("user {uid}"),
-        (None, Owner::Address(address)) => format!("address {address}"),
+        (None, Owner::Address(at)) if *peer.pass.rights == Rights::all() => format!("own {at}"),
+        (None, Owner::Address(at)) => format!("address {at}"),
     }
 }
 

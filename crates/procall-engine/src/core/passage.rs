@@ -106,6 +106,13 @@ impl Onlooker for Passage {
 }
 
 impl Passage {
+    /// It ends here, before anybody has it, and its caller is told this.
+    pub(super) fn refused(&mut self, error: &Error) {
+        if let Some(keeper) = self.keeper.take() {
+            keeper.end(Some(error));
+        }
+    }
+
     fn record(&self, total: Duration, error: Option<&Error>) -> CallRecord {
         let chosen = self.ticket.chosen().clone();
         let queued = chosen.started.map_or(total, |started| started - self.ticket.since);

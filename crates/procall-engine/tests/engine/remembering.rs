@@ -126,6 +126,16 @@ async fn a_call_that_was_refused_can_be_made_again() {
 }
 
 #[tokio::test]
+async fn a_call_with_wrong_arguments_can_be_made_with_right_ones() {
+    let (house, shop, _worker) = open().await;
+    let client = house.client().await;
+    let wrong = client.call::<usize>("shop.buy", (7,)).idempotency_key("k").await.unwrap_err();
+    assert_eq!((wrong.code(), wrong.executed()), (ErrorCode::InvalidArgument, Executed::No));
+    assert_eq!(buy(&client, "shop.buy", "tea", "k").await.unwrap(), 1);
+    assert_eq!(shop.sold(), 1);
+}
+
+#[tokio::test]
 async fn a_call_whose_worker_was_lost_is_not_executed_again() {
     let (house, shop, worker) = open().await;
     let client = house.client().await;

@@ -243,6 +243,35 @@ fn a_record_that_is_cut_short_is_truncated() {
 }
 
 #[test]
+fn bytes_after_the_switch_end_a_link_that_is_attended_too() {
+    use std::io::Write;
+    let (mut link, mut hand) = Hand::new();
+    link.prepare();
+    link.attended(true);
+    hand.offer();
+    assert!(link.receive().unwrap().is_none());
+    link.flush().unwrap();
+    hand.socket.write_all(&Record { kind: Kind::Switch, capacity: CAPACITY }.encode()).unwrap();
+    assert!(link.receive().unwrap().is_none());
+    while !link.rest() {
+        assert!(link.receive().unwrap().is_none());
+    }
+    hand.socket.write_all(b"more").unwrap();
+    let error = loop {
+        if link.rest() {
+            assert!(readiness::wait(link.readiness(), Some(PATIENCE)).unwrap(), "{link:?}");
+            continue;
+        }
+        match link.receive() {
+            Ok(Some(message)) => panic!("{message:?}"),
+            Ok(None) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(is_misuse(&error), "{error:?}");
+}
+
+#[test]
 fn bytes_after_the_switch_end_the_link() {
     use std::io::Write;
     let switch = Record { kind: Kind::Switch, capacity: CAPACITY }.encode();

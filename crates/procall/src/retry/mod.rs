@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
 
-use procall_proto::{Attempts, Body, Encoding, ErrorCode, RetryPolicy, Setback, Time, Verdict};
+use procall_proto::{
+    Attempts, Body, Encoding, ErrorCode, GiveUp, RetryPolicy, Setback, Time, Verdict,
+};
 
 pub use self::budgets::RetryBudgets;
 use self::timers::Timer;
@@ -30,7 +32,8 @@ const KEPT: usize = 1 << 20;
 /// it was not executed, or when it may run more than once: it is `idempotent`, or the method is known to be. A call made by a handler is
 /// made again only when it was not executed. While more than half of the channel's budget for a service is spent there are no retries.
 /// The loss of the worker of an affinity key is told and not passed over. A call that sends a stream is never made again, nor one whose answer
-/// is a stream after its first item, nor one with params above 1 MiB that does not say how often.
+/// is a stream after its first item, nor one with a key or with params above 1 MiB that does not say how often: made again, a call with a key
+/// starts behind those with the same key that were sent after it.
 ///
 /// The error that comes in the end says how many [`attempts`](Error::attempts) were made, and its verdict is that of all of them.
 ///
@@ -51,8 +54,10 @@ const KEPT: usize = 1 << 20;
 /// Those of [`Channel::start`] that allow no other attempt.
 pub fn start_retrying(channel: &Arc<dyn Channel>, request: Request<'_>) -> Result<Started, Error> {
     let wanted = request.options.retries;
-    let many = wanted.is_none() && request.body.bytes().len() > KEPT;
-    if wanted == Some(0) || many || request.options.items_in || channel.retry_budgets().is_none() {
+    // One with a key that is made again starts behind those that were sent after it.
+    let keyed = request.options.key.is_some();
+    let once = wanted.is_none() && (keyed || request.body.bytes().len() > KEPT);
+    if wanted == Some(0) || once || request.options.items_in || channel.retry_budgets().is_none() {
         return channel.start(request);
     }
     let again = Box::new(Again::new(channel.clone(), &request));
@@ -124,9 +129,14 @@ impl Again {
 
     /// The attempt failed: the pause before the next one, or the error of the whole.
     pub(crate) fn failed(&mut self, error: Error) -> Result<Pause, Error> {
-        let Some(verdict) = self.judge(&error) else { return Err(self.last(error)) };
+        let Some(verdict) = self.judge(&error) else { return Err(error) };
         match verdict {
             Verdict::Again { after } => Ok(Pause { due: clock::now() + after, error, timer: None }),
+            Verdict::GiveUp(GiveUp::Poison) => {
+                let message =
+                    format!("two workers were lost with this call; the last: {}", error.message());
+                Err(self.last(Error::new(ErrorCode::Poison, message).with_source(error)))
+            }
             Verdict::GiveUp(_) => Err(self.last(error)),
         }
     }
@@ -152,9 +162,10 @@ impl Again {
 
     /// The error that comes out in the end.
     fn last(&self, error: Error) -> Error {
+        let error = error.with_executed(self.attempts.executed());
         match self.attempts.made() {
             1 => error,
-            made => error.with_attempts(made).with_executed(self.attempts.executed()),
+            made => error.with_attempts(made),
         }
     }
 

@@ -295,7 +295,7 @@ fn allowed() -> Response {
         (
             ACCESS_CONTROL_ALLOW_HEADERS,
             "authorization, content-type, procall-timeout-ms, procall-idempotent, procall-to, \
-             procall-key, procall-version, procall-wait, traceparent, tracestate",
+             procall-key, procall-version, procall-wait, idempotency-key, traceparent, tracestate",
         ),
         (ACCESS_CONTROL_MAX_AGE, "600"),
     ];

@@ -19,6 +19,7 @@ use tokio::time::{Interval, timeout};
 use super::body::MAX_BODY;
 use super::failure::Failure;
 use super::visitor::Visitor;
+use crate::accept::GREETING;
 use crate::core::Core;
 use crate::facts::{Facts, Speaks};
 use crate::gateway::{Host, json};
@@ -26,8 +27,8 @@ use crate::tokens::Pass;
 
 /// The name of the subprotocol.
 const PROTOCOL: &str = "procall";
-/// How long a client may take to send its first message.
-const GREETING: Duration = Duration::from_secs(30);
+/// Longest message in bytes of a client that came without a token where one is wanted: it is held before a token in it can be looked at.
+const MAX_UNKNOWN: usize = 64 << 10;
 /// How often a silent client is pinged. One that answers none of two is gone.
 const PING: Duration = Duration::from_secs(20);
 /// How long the client may take to say goodbye in turn.
@@ -41,10 +42,11 @@ pub(super) async fn upgrade(
         let message = format!("this is no WebSocket: {}", rejection.body_text());
         Failure::request(rejection.status(), message)
     })?;
+    let longest = if visitor.pass.is_some() { MAX_BODY } else { MAX_UNKNOWN };
     Ok(upgrade
         .protocols([PROTOCOL])
-        .max_message_size(MAX_BODY)
-        .max_frame_size(MAX_BODY)
+        .max_message_size(longest)
+        .max_frame_size(longest)
         .on_upgrade(|socket| serve(socket, visitor)))
 }
 
