@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::activation::{Activation, ServiceNews, ServiceSpec, Watch};
 use crate::core::Core;
-use crate::facts::{Facts, INSIDE, Speaks};
+use crate::facts::{Facts, Speaks};
 use crate::gateway::Host;
 use crate::gateway::http::{Bound, HttpServer, Token as HttpToken};
 use crate::gateway::json::Counters as JsonCounters;
@@ -479,13 +479,7 @@ impl Engine {
     /// A client in the engine's own process.
     pub async fn client(&self) -> Result<Client, Error> {
         let (near, far) = pair()?;
-        let facts = Facts {
-            speaks: Speaks::Native,
-            address: INSIDE.to_owned(),
-            credentials: None,
-            hears_broadcasts: false,
-            pass: Some(Pass::full()),
-        };
+        let facts = Facts::inside(Speaks::Native);
         self.core.join(far, Side::Acceptor, facts)?;
         Client::over(near).await
     }

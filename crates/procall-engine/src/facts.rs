@@ -44,9 +44,20 @@ pub struct Facts {
 }
 
 /// The address of those who live in the engine's own process.
-pub(crate) const INSIDE: &str = "inside";
+const INSIDE: &str = "inside";
 
 impl Facts {
+    /// One that lives in the engine's own process and may do everything: whoever runs the engine has put it there.
+    pub(crate) fn inside(speaks: Speaks) -> Self {
+        Self {
+            speaks,
+            address: INSIDE.to_owned(),
+            credentials: None,
+            hears_broadcasts: false,
+            pass: Some(Pass::full()),
+        }
+    }
+
     /// Whether it is a service that the engine starts itself, or a client in its process.
     pub(crate) fn is_own(&self) -> bool {
         self.credentials.is_none() && self.address == INSIDE

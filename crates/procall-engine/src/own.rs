@@ -15,9 +15,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::core::{Core, Meant, Phase, Sleeper, State};
 use crate::events::Event;
-use crate::facts::{Facts, INSIDE, Speaks};
+use crate::facts::{Facts, Speaks};
 use crate::gateway::json::Counters;
-use crate::tokens::Pass;
 use crate::workers::{LogLine, Seen, WorkerRow};
 
 /// One who is connected, as `procall.engine.peers` lists them.
@@ -139,13 +138,7 @@ pub(crate) fn serve(core: &Arc<Core>) -> Result<(), Error> {
     let service = service(core);
     let registration = service.registration().clone();
     service.serve_link(Box::new(near))?;
-    let facts = Facts {
-        speaks: Speaks::Inside,
-        address: INSIDE.to_owned(),
-        credentials: None,
-        hears_broadcasts: false,
-        pass: Some(Pass::full()),
-    };
+    let facts = Facts::inside(Speaks::Inside);
     let joined = core.join(Box::new(far), Side::Initiator, facts)?;
     // Before anybody can come and ask for it.
     core.register(joined.number, registration).map(|_| ())

@@ -10,8 +10,7 @@ use procall_pool::Pool;
 
 use super::{EXIT, ServiceSpec};
 use crate::core::{Core, Joined, Number};
-use crate::facts::{Facts, INSIDE, Speaks};
-use crate::tokens::Pass;
+use crate::facts::{Facts, Speaks};
 
 /// A relay that is registered.
 #[derive(Debug)]
@@ -43,14 +42,7 @@ impl Attached {
             Error::new(ErrorCode::Internal, "no descriptor is left for another service")
                 .with_source(error)
         })?;
-        let facts = Facts {
-            speaks: Speaks::Native,
-            address: INSIDE.to_owned(),
-            credentials: None,
-            hears_broadcasts: false,
-            // Whoever starts the engine has named the service.
-            pass: Some(Pass::full()),
-        };
+        let facts = Facts::inside(Speaks::Native);
         let Joined { number, connection } = core.join(Box::new(far), Side::Initiator, facts)?;
         let service = relay.serve_link(Box::new(near))?;
         let attached = Self { number, connection, service, methods };

@@ -75,10 +75,10 @@ mod tests {
     use procall::{Batch, Config, Encoding, MethodInfo, RawService, Request, Side, Started};
 
     use super::*;
-    use crate::facts::{Facts, INSIDE, Speaks};
+    use crate::facts::{Facts, Speaks};
     use crate::rights::Rights;
     use crate::settings::Settings;
-    use crate::tokens::{Doors, Pass};
+    use crate::tokens::Doors;
 
     /// A process that serves nothing.
     struct Nothing;
@@ -88,13 +88,7 @@ mod tests {
     }
 
     fn facts() -> Facts {
-        Facts {
-            speaks: Speaks::Native,
-            address: INSIDE.to_owned(),
-            credentials: None,
-            hears_broadcasts: false,
-            pass: Some(Pass::full()),
-        }
+        Facts::inside(Speaks::Native)
     }
 
     fn math(methods: &[&str]) -> Registration {

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use procall::{
-    Call, Config, Connection, Context, Error, ErrorCode, Executed, Service, Side, Stream,
+    Call, Client, Config, Connection, Context, Error, ErrorCode, Executed, Service, Side, Stream,
 };
+use tokio::runtime::Runtime;
 
 use crate::support::{Event, TRANSPORTS, Transport, blocking, client, client_over, pair, within};
 
@@ -68,6 +69,20 @@ async fn a_deadline_that_has_passed_starts_nothing() {
     assert!(!started.is_set());
 }
 
+/// A client of the service, which runs elsewhere with one thread for what blocks.
+async fn served_by_one_thread(service: Service) -> (Runtime, Client) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (ours, theirs) = pair(Transport::Unix);
+    runtime.spawn(async move { service.serve_link(theirs).unwrap() });
+    let client = Client::over(ours).await.unwrap();
+    (runtime, client)
+}
+
 #[tokio::test]
 async fn a_call_that_waits_behind_a_blocked_pool_is_not_started_late() {
     // One thread for blocking work, and it is taken.
@@ -77,15 +92,7 @@ async fn a_call_that_waits_behind_a_blocked_pool_is_not_started_late() {
     let ran = Event::default();
     let (note_busy, note_ran) = (busy.clone(), ran.clone());
     let service = BlockingService { busy: note_busy, released, ran: note_ran }.into_service();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .max_blocking_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let (ours, theirs) = crate::support::pair(Transport::Unix);
-    runtime.spawn(async move { service.serve_link(theirs).unwrap() });
-    let client = procall::Client::over(ours).await.unwrap();
+    let (runtime, client) = served_by_one_thread(service).await;
     let client_again = client.clone();
     let first = tokio::spawn(async move { client_again.call::<()>("hold", ()).await });
     busy.happened().await;
@@ -117,15 +124,7 @@ async fn a_call_whose_time_is_up_is_not_started_while_nobody_reads_its_connectio
         note_stalled.set();
         wait.lock().unwrap().recv().unwrap();
     });
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .max_blocking_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let (ours, theirs) = crate::support::pair(Transport::Unix);
-    runtime.spawn(async move { service.serve_link(theirs).unwrap() });
-    let client = procall::Client::over(ours).await.unwrap();
+    let (runtime, client) = served_by_one_thread(service).await;
     let call = |method: &'static str| {
         let client = client.clone();
         tokio::spawn(async move { client.call::<()>(method, ()).await })
