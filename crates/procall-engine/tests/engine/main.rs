@@ -2,6 +2,8 @@
 
 mod calls;
 mod coming_back;
+#[path = "../common/mod.rs"]
+mod common;
 mod dialects;
 mod naming;
 mod own;

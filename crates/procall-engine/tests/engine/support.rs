@@ -1,12 +1,10 @@
-use std::time::Duration;
-
 use procall::{Client, Error, Service};
 use procall_engine::{Engine, EngineBuilder, PeerRow};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Longer than anything here takes.
-pub(crate) const SAFETY: Duration = Duration::from_secs(20);
+pub(crate) use crate::common::SAFETY;
+use crate::common::{served, until_peers};
 
 /// An engine at a free port of the loopback, with what hangs on it.
 pub(crate) struct House {
@@ -64,30 +62,16 @@ impl House {
 
     /// Runs a service that registers with the engine, and waits until it has.
     pub(crate) async fn serve(&self, service: Service) -> Worker {
-        let before = self.peers().await.iter().filter(|peer| peer.methods > 0).count();
-        let worker = Worker::start(service, &self.address);
-        self.until(|peers| peers.iter().filter(|peer| peer.methods > 0).count() > before).await;
-        worker
+        served(&self.engine, || Worker::start(service, &self.address)).await
     }
 
     pub(crate) async fn peers(&self) -> Vec<PeerRow> {
-        let client = self.engine.client().await.unwrap();
-        client.call("procall.engine.peers", ()).await.unwrap()
+        self.until(|_| true).await
     }
 
     /// Waits until the list of peers is so.
     pub(crate) async fn until(&self, so: impl Fn(&[PeerRow]) -> bool) -> Vec<PeerRow> {
-        let client = self.engine.client().await.unwrap();
-        let look = async {
-            loop {
-                let peers: Vec<PeerRow> = client.call("procall.engine.peers", ()).await.unwrap();
-                if so(&peers) {
-                    return peers;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(SAFETY, look).await.expect("the peers never became so")
+        until_peers(&self.engine, so).await
     }
 }
 

@@ -3,6 +3,8 @@
 // What the two suites share, each uses in part.
 #![allow(dead_code)]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod floods;
 #[path = "../engine/raw.rs"]
 mod raw;

@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use procall::{Client, Error, Service, Stream};
 use procall_engine::{Engine, EngineBuilder, PeerRow};
@@ -9,26 +8,17 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Longer than anything here takes.
-pub(crate) const SAFETY: Duration = Duration::from_secs(20);
+pub(crate) use crate::common::SAFETY;
+use crate::common::{served, until_peers};
+pub(crate) use crate::worker::Worker;
 
 /// An engine with HTTP at a free port of the loopback.
 pub(crate) struct House {
     pub(crate) engine: Engine,
     pub(crate) address: String,
     pub(crate) http: SocketAddr,
-}
-
-/// A worker that ends with the test.
-pub(crate) struct Worker(JoinHandle<Result<(), Error>>);
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl House {
@@ -48,31 +38,17 @@ impl House {
 
     /// Runs a service that registers with the engine, and waits until it has.
     pub(crate) async fn serve(&self, service: Service) -> Worker {
-        let before = self.peers().await.iter().filter(|peer| peer.methods > 0).count();
         let address = self.address.clone();
-        let worker = Worker(tokio::spawn(async move { service.engine(&address).run().await }));
-        self.until(|peers| peers.iter().filter(|peer| peer.methods > 0).count() > before).await;
-        worker
+        let run = async move { service.engine(&address).run().await };
+        served(&self.engine, || Worker(tokio::spawn(run))).await
     }
 
     pub(crate) async fn peers(&self) -> Vec<PeerRow> {
-        let client = self.engine.client().await.unwrap();
-        client.call("procall.engine.peers", ()).await.unwrap()
+        until_peers(&self.engine, |_| true).await
     }
 
-    /// Waits until the list of peers is so.
     pub(crate) async fn until(&self, so: impl Fn(&[PeerRow]) -> bool) {
-        let client = self.engine.client().await.unwrap();
-        let look = async {
-            loop {
-                let peers: Vec<PeerRow> = client.call("procall.engine.peers", ()).await.unwrap();
-                if so(&peers) {
-                    return;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(SAFETY, look).await.expect("the peers never became so");
+        until_peers(&self.engine, so).await;
     }
 
     pub(crate) async fn client(&self) -> Client {

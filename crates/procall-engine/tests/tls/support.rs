@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use procall::{Client, ConnectOptions, Error, Service, TlsFiles, TlsServing};
 use procall_engine::{Engine, EngineBuilder, PeerRow};
-use tokio::task::JoinHandle;
-use tokio::time::{Duration, timeout};
 
-/// Longer than anything here takes.
-pub(crate) const SAFETY: Duration = Duration::from_secs(20);
+pub(crate) use crate::common::SAFETY;
+use crate::common::{served, until_peers};
+pub(crate) use crate::worker::Worker;
 
 /// A folder with the certificates of the tests, their keys for nobody else to read.
 pub(crate) struct Certificates(tempfile::TempDir);
@@ -56,15 +55,6 @@ pub(crate) struct House {
     pub(crate) certificates: Certificates,
 }
 
-/// A worker that ends with the test.
-pub(crate) struct Worker(JoinHandle<Result<(), Error>>);
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 impl House {
     pub(crate) fn new() -> Self {
         Self::with("server", |_, builder| builder)
@@ -97,24 +87,12 @@ impl House {
     /// Runs a service that registers over TLS, and waits until it has.
     pub(crate) async fn serve(&self, service: Service) -> Worker {
         let service = service.engine(&self.address).engine_tls(self.certificates.trusting());
-        let worker = Worker(tokio::spawn(service.run_until(std::future::pending())));
-        self.until(|peers| peers.iter().any(|peer| peer.methods > 0)).await;
-        worker
+        let run = service.run_until(std::future::pending());
+        served(&self.engine, || Worker(tokio::spawn(run))).await
     }
 
-    /// Waits until the list of peers is so.
     pub(crate) async fn until(&self, so: impl Fn(&[PeerRow]) -> bool) {
-        let client = self.engine.client().await.unwrap();
-        let look = async {
-            loop {
-                let peers: Vec<PeerRow> = client.call("procall.engine.peers", ()).await.unwrap();
-                if so(&peers) {
-                    return;
-                }
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(SAFETY, look).await.expect("the peers never became so");
+        until_peers(&self.engine, so).await;
     }
 }
 
