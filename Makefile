@@ -57,6 +57,12 @@ demo: build-python build-node setup-examples ## a folder of documents through wo
 	cargo build --locked -p procall-demo
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo "$(DIR)"
 
+.PHONY: example-torch
+example-torch: build-python setup-examples ## a language model in PyTorch behind a Rust host; installs PyTorch (5 GB) for this example only
+	@[ -x examples/12-torch/.venv/bin/python ] || $(PYTHON) -m venv examples/12-torch/.venv
+	@examples/12-torch/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement examples/12-torch/requirements.txt
+	@examples/12-torch/run torch
+
 .PHONY: run_socket_server
 run_socket_server: ## the engine, at 127.0.0.1:8080
 	cargo build --locked --quiet -p procall-cli
@@ -149,7 +155,7 @@ docs: setup-system ## build the book and the Rust reference
 
 .PHONY: clean
 clean: ## remove everything that was made
-	rm -rf target fuzz/target docs/book bench-results dist $(WHEEL_DATA) $(VENV) .venv-bench
+	rm -rf target fuzz/target docs/book bench-results dist $(WHEEL_DATA) $(VENV) .venv-bench examples/12-torch/.venv
 	rm -rf benches/peers/node_modules benches/peers/.failed benches/peers/rust/target
 	rm -rf $(EXAMPLES:=/node_modules) $(PYTHON_TYPING)/node_modules
 	rm -rf $(NODE_DIR)/node_modules $(NODE_DIR)/dist $(NODE_DIR)/bin $(NODE_DIR)/*.node $(PYTHON_DIR)/procall/*.so
@@ -230,6 +236,7 @@ test-examples: build-python build-node setup-examples wheel tarball
 	@$(WITH_PYTHON) examples/08-schemas/run
 	@$(WITH_PYTHON) examples/09-cancel-and-deadlines/run
 	@$(WITH_PYTHON) examples/10-output-and-events/run
+	@$(WITH_PYTHON) examples/12-torch/run numpy
 	@$(WITH_PYTHON) tests/docs/run
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
 	@$(WITH_PYTHON) tests/pairs/run
