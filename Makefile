@@ -5,6 +5,8 @@
 #   RELEASE=1           build the Python and Node packages optimised, as `make bench` needs them
 #   DIR=/some/folder    the documents that `make demo` takes through its workers
 #   ARGS='...'          what `make bench` measures; ARGS='--help' tells
+#   CHAOS='...'         what `make chaos` does; CHAOS='--help' tells
+#   MINUTES=60          how long `make fuzz` runs
 #   PEERS=              `make bench` without installing and building the systems to compare with
 
 SHELL := bash
@@ -16,6 +18,8 @@ PYTHON ?= python3
 RELEASE ?=
 DIR ?= .
 ARGS ?=
+CHAOS ?=
+MINUTES ?= 10
 PEERS ?= 1
 
 VENV := .venv
@@ -31,7 +35,7 @@ MDBOOK_VERSION := 0.5.4
 CARGO_TARGET_DIR ?= target
 TARGET := $(CARGO_TARGET_DIR)
 # Programs that use the Node package of this checkout.
-EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples examples/demo tests/docs tests/pairs tests/conformance
+EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples examples/demo tests/docs tests/pairs tests/conformance tests/chaos
 # Python workers find the package where an active virtual environment has it.
 WITH_PYTHON := PATH="$(VENV_BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 
@@ -73,11 +77,20 @@ run_socket_client: ## a client of it that speaks JSON and serves math.add
 	@$(PYTHON) examples/04-engine/python/engine_client.py
 
 .PHONY: test
-test: test-rust test-loom test-python test-node test-examples test-bench test-stranger ## run every test, from a fresh clone too
+test: test-rust test-loom test-python test-node test-examples test-chaos test-bench test-stranger ## run every test, from a fresh clone too
 
 .PHONY: conformance
 conformance: build-python build-node setup-examples ## every case of spec/scenarios between all languages over all transports
 	@$(WITH_PYTHON) tests/conformance/run
+
+.PHONY: chaos
+chaos: build-python build-node setup-examples ## load with faults, checked by ledgers; CHAOS='--help' tells what, CHAOS='--scale 10' runs longer
+	cargo build --locked -p chaos
+	@$(WITH_PYTHON) $(TARGET)/debug/chaos $(CHAOS)
+
+.PHONY: fuzz
+fuzz: setup-system ## feed every parser with bytes that nobody chose, for MINUTES (10); needs the nightly toolchain
+	@fuzz/run $(MINUTES)
 
 .PHONY: check
 check: check-rust check-repository check-python check-node ## formats, lints, types and the rules of the house
@@ -277,6 +290,12 @@ setup-node: $(NODE_READY)
 $(NODE_READY): | setup-system
 	cd $(NODE_DIR) && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
+
+# The short form of `make chaos`; only broken promises fail it, no times.
+.PHONY: test-chaos
+test-chaos: build-python build-node setup-examples
+	cargo build --locked -p chaos
+	@$(WITH_PYTHON) $(TARGET)/debug/chaos
 
 .PHONY: setup-examples
 setup-examples: $(EXAMPLES:=/node_modules/.package-lock.json)
