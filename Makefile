@@ -6,7 +6,7 @@
 #   DIR=/some/folder    the documents that `make demo` takes through its workers
 #   ARGS='...'          what `make bench` measures; ARGS='--help' tells
 #   CHAOS='...'         what `make chaos` does; CHAOS='--help' tells
-#   MINUTES=60          how long `make fuzz` runs
+#   MINUTES=60          how long `make fuzz` and `make soak` run
 #   PEERS=              `make bench` without installing and building the systems to compare with
 
 SHELL := bash
@@ -87,6 +87,11 @@ conformance: build-python build-node setup-examples ## every case of spec/scenar
 chaos: build-python build-node setup-examples ## load with faults, checked by ledgers; CHAOS='--help' tells what, CHAOS='--scale 10' runs longer
 	cargo build --locked -p chaos
 	@$(WITH_PYTHON) $(TARGET)/debug/chaos $(CHAOS)
+
+.PHONY: soak
+soak: build-python build-node setup-examples ## the same for MINUTES (10), watching what grows
+	cargo build --locked --release -p chaos
+	@$(WITH_PYTHON) $(TARGET)/release/chaos --scale $$(( $(MINUTES) * 6 )) soak
 
 .PHONY: fuzz
 fuzz: setup-system ## feed every parser with bytes that nobody chose, for MINUTES (10); needs the nightly toolchain

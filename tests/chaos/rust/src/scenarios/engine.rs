@@ -5,13 +5,13 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procall::{AsChannel, Client};
+use procall::Client;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::{Failure, Setting};
+use super::{Failure, Setting, until_served};
 use crate::ledger::{FOLDER, Ledger};
-use crate::load::{Work, call, mixed, open_loop};
+use crate::load::{Work, mixed, open_loop};
 use crate::report::{Found, percentile};
 
 const RATE: u32 = 200;
@@ -72,18 +72,4 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     found.figure("engines killed", back.len().to_string(), "some", !back.is_empty());
     found.time("served again, p99", percentile(back, 0.99), Duration::from_secs(2));
     Ok(found)
-}
-
-/// Calls until one is answered. What comes of the others is not of this load.
-async fn until_served(client: &Client, probes: &Ledger) -> Result<(), Failure> {
-    let channel = client.as_channel();
-    let work = Work { deadline: Duration::from_secs(1), ..Work::default() };
-    let begun = Instant::now();
-    loop {
-        match call(&channel, "chaos.work", probes, work).await {
-            Ok(()) => return Ok(()),
-            Err(error) if begun.elapsed() > Duration::from_secs(30) => return Err(error.into()),
-            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
-    }
 }

@@ -8,14 +8,18 @@ mod network;
 mod overload;
 mod parents;
 mod pauses;
+mod soak;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
+use procall::{AsChannel as _, Client};
 use procall_pool::{Pool, PoolBuilder};
+use tokio::time::Instant;
 
 use crate::ledger::Ledger;
+use crate::load::{Work, call};
 use crate::report::Found;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -89,6 +93,7 @@ scenarios! {
     "R16" "pauses" "a worker is stopped for a while, as by SIGSTOP" pauses::run;
     "R21" "rolling" "all workers are replaced, one after the other, under load" kills::rolling;
     "R37" "network" "a connection that delays, splits, stalls and breaks" network::run;
+    "R38" "soak" "mixed load, a fault every five seconds, and what this process holds meanwhile" soak::run;
 }
 
 /// SIGKILL to a process that was started here. It may have ended by itself.
@@ -104,4 +109,18 @@ fn signal(pid: u32, signal: rustix::process::Signal) {
 
 fn exists(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// Calls until one is answered. What comes of the others is not of this load.
+async fn until_served(client: &Client, probes: &Ledger) -> Result<(), Failure> {
+    let channel = client.as_channel();
+    let work = Work { deadline: Duration::from_secs(1), ..Work::default() };
+    let begun = Instant::now();
+    loop {
+        match call(&channel, "chaos.work", probes, work).await {
+            Ok(()) => return Ok(()),
+            Err(error) if begun.elapsed() > Duration::from_secs(30) => return Err(error.into()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
 }

@@ -9,14 +9,14 @@ use procall_engine::Engine;
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::{Failure, Setting};
+use super::{Failure, Setting, until_served};
 use crate::ledger::{FOLDER, Ledger, Verdict};
-use crate::load::{Work, call, mixed, open_loop};
+use crate::load::{Work, mixed, open_loop};
 use crate::proxy::{Fault, Proxy};
 use crate::report::Found;
 
 const RATE: u32 = 200;
-/// Nobody waits longer for a worker to be there.
+/// Nobody waits longer for a connection.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
@@ -53,17 +53,7 @@ async fn through(setting: &Setting, fault: Fault) -> Result<(Verdict, u64), Fail
     let mut worker = Command::new(setting.worker("rust")?);
     let mut worker =
         worker.arg(&address).env(FOLDER, ledger.folder()).kill_on_drop(true).spawn()?;
-    let direct = Client::connect(&address).await?;
-    let probes = ledger.beside()?;
-    let there = async {
-        while call(&procall::AsChannel::as_channel(&direct), "chaos.work", &probes, Work::default())
-            .await
-            .is_err()
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, there).await?;
+    until_served(&Client::connect(&address).await?, &ledger.beside()?).await?;
     let server = address.trim_start_matches("tcp:").parse()?;
     let proxy = Proxy::new(server, fault).await?;
     let client = connect(&proxy).await?;
