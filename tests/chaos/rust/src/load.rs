@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procall::{AsChannel, Bytes, Call, Channel, Error};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::ledger::Ledger;
@@ -62,8 +62,8 @@ pub(crate) async fn begin(
     ledger: &Arc<Ledger>,
     (rate, time): (u32, Duration),
     choose: impl Fn(u64) -> Work,
-) -> Vec<JoinHandle<()>> {
-    let mut calls: Vec<JoinHandle<()>> = Vec::new();
+) -> JoinSet<()> {
+    let (mut calls, mut made) = (JoinSet::new(), 0);
     // Timers are too coarse for each call; those that are due are made together.
     let mut ticks = interval(Duration::from_millis(2));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -71,9 +71,12 @@ pub(crate) async fn begin(
     while begun.elapsed() < time {
         ticks.tick().await;
         let due = (begun.elapsed().min(time).as_secs_f64() * f64::from(rate)) as u64;
-        for number in calls.len() as u64..due {
-            calls.push(spawn(channel.as_channel(), method, ledger.clone(), choose(number)));
+        for number in made..due {
+            add(&mut calls, channel.as_channel(), method, ledger, choose(number));
         }
+        made = made.max(due);
+        // Those that are over are not to be kept.
+        while calls.try_join_next().is_some() {}
     }
     calls
 }
@@ -86,35 +89,36 @@ pub(crate) async fn closed_loop(
     (count, at_once): (u64, u64),
     choose: impl Fn(u64) -> Work + Clone + Send + 'static,
 ) {
-    let callers = (0..at_once).map(|first| {
+    let mut callers = JoinSet::new();
+    for first in 0..at_once {
         let (channel, ledger, choose) = (channel.as_channel(), ledger.clone(), choose.clone());
-        tokio::spawn(async move {
+        callers.spawn(async move {
             for number in (first..count).step_by(at_once as usize) {
                 // What came of it is in the ledger.
                 let _ = call(&channel, method, &ledger, choose(number)).await;
             }
-        })
-    });
-    finish(callers.collect()).await;
+        });
+    }
+    finish(callers).await;
 }
 
-fn spawn(
+fn add(
+    calls: &mut JoinSet<()>,
     channel: Arc<dyn Channel>,
     method: &'static str,
-    ledger: Arc<Ledger>,
+    ledger: &Arc<Ledger>,
     work: Work,
-) -> JoinHandle<()> {
-    tokio::spawn(async move {
+) {
+    let ledger = ledger.clone();
+    calls.spawn(async move {
         // What came of it is in the ledger.
         let _ = call(&channel, method, &ledger, work).await;
-    })
+    });
 }
 
 /// A call whose task panicked has no outcome, which the ledger shows.
-pub(crate) async fn finish(calls: Vec<JoinHandle<()>>) {
-    for call in calls {
-        let _ = call.await;
-    }
+pub(crate) async fn finish(mut calls: JoinSet<()>) {
+    while calls.join_next().await.is_some() {}
 }
 
 /// SplitMix64 by Steele, Lea and Flood, of one number: even, and the same in every run.

@@ -21,6 +21,9 @@ const SAMPLE: Duration = Duration::from_millis(200);
 /// What this process may hold more at the end than at the beginning: a worker may be on its way up or down.
 const MORE: i64 = 4;
 
+/// A shorter time says nothing of what grows.
+const LONG: Duration = Duration::from_secs(60);
+
 /// What a process holds.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
@@ -46,13 +49,9 @@ impl Sample {
             let target = fs::read_link(entry?.path()).unwrap_or_default();
             memfds += i64::from(target.to_string_lossy().starts_with("/memfd:"));
         }
-        Ok(Self {
-            at,
-            kilobytes: field("VmRSS:")?,
-            descriptors,
-            memfds,
-            threads: field("Threads:")?,
-        })
+        let written = ledger.outcomes().len() * size_of::<Outcome>() / 1024;
+        let kilobytes = field("VmRSS:")? - i64::try_from(written)?;
+        Ok(Self { at, kilobytes, things: [descriptors, memfds, field("Threads:")?] })
     }
 }
 
@@ -137,19 +136,18 @@ fn report(ledger: &Ledger, samples: &[Sample]) -> Result<Found, Failure> {
     let least =
         |at: usize, part: &[Sample]| part.iter().map(|one| one.things[at]).min().unwrap_or(0);
     let (before, after) = warm.split_at(warm.len() / 2);
+    let long = warm.last().zip(warm.first()).is_some_and(|(last, first)| last.at - first.at > LONG);
+    let too_short = "too short a time to say";
     for (at, what) in ["descriptors", "memfds", "threads"].into_iter().enumerate() {
         let (first, last) = (least(at, before), least(at, after));
-        let grown = u64::try_from(last - first - MORE).unwrap_or(0);
-        found.promise(&format!("{what} more, beyond {MORE} ({first}, then {last})"), grown, "0");
+        let bound = if long { format!("at most {MORE} more") } else { too_short.to_owned() };
+        let held = !long || last <= first + MORE;
+        found.figure(what, format!("{first}, then {last}"), &bound, held);
     }
     let slope = slope(
         warm.iter().map(|one| (one.at.as_secs_f64() / 3_600.0, one.kilobytes as f64 / 1_024.0)),
     );
-    let long = warm
-        .last()
-        .zip(warm.first())
-        .is_some_and(|(last, first)| last.at - first.at > Duration::from_secs(300));
-    let bound = if long { "at most 1 MiB/h" } else { "too short a time to say" };
+    let bound = if long { "at most 1 MiB/h" } else { too_short };
     found.figure("memory", format!("{slope:+.1} MiB/h"), bound, !long || slope <= 1.0);
     let outcomes = ledger.outcomes().clone();
     let took = |part: &[Outcome]| percentile(part.iter().map(|one| one.took).collect(), 0.99);
@@ -157,7 +155,8 @@ fn report(ledger: &Ledger, samples: &[Sample]) -> Result<Found, Failure> {
     let (first, last) = (took(&outcomes[..third]), took(&outcomes[2 * third..]));
     let ratio = last.as_secs_f64() / first.as_secs_f64().max(1e-9);
     let times = format!("{first:.1?}, then {last:.1?}");
-    found.figure("p99 of the first third and the last", times, "at most 1.2 times", ratio <= 1.2);
+    let bound = if long { "at most 1.2 times" } else { too_short };
+    found.figure("p99 of the first third and the last", times, bound, !long || ratio <= 1.2);
     Ok(found)
 }
 
