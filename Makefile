@@ -195,6 +195,7 @@ check-repository: setup-system
 	cargo xtask licences
 	cargo xtask sizes
 	cargo xtask paths
+	cargo xtask failures
 	cargo xtask leftovers
 	cargo xtask duplicates
 
