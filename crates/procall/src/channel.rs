@@ -10,7 +10,7 @@ use crate::connection::{Connection, Encoded, Interrupt, Pending, Progress, Reque
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::registration::Registration;
-use crate::retry::{Again, Pause, RetryBudgets};
+use crate::retry::{Again, Next, Pause, RetryBudgets};
 
 /// How long a wait for a worker goes on before it looks for an interrupt.
 const QUEUE_SLICE: Duration = Duration::from_millis(100);
@@ -152,6 +152,11 @@ impl Started {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn pausing(pause: Pause, again: Again) -> Self {
+        Self { stage: Stage::Pausing(Box::new(pause)), again: Some(Box::new(again)) }
+    }
+
     /// The outcome of an attempt: that of the whole, or `None` when there is another attempt.
     fn settle(&mut self, outcome: Result<Encoded, Error>) -> Option<Result<Encoded, Error>> {
         match outcome {
@@ -190,11 +195,15 @@ impl Started {
         while let (Stage::Pausing(pause), Some(again)) = (&mut self.stage, &mut self.again) {
             match again.poll(pause, waker) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(started)) => self.stage = started.stage,
-                Poll::Ready(Err(error)) => {
+                Poll::Ready(Next::Attempt(Ok(started))) => self.stage = started.stage,
+                Poll::Ready(Next::Attempt(Err(error))) => {
                     if let Some(error) = self.fail(error) {
                         self.stage = Stage::Over(Some(Err(error)));
                     }
+                }
+                Poll::Ready(Next::Over(error)) => {
+                    self.again = None;
+                    self.stage = Stage::Over(Some(Err(error)));
                 }
             }
         }
