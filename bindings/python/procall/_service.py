@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from procall._native import Server
 from procall._public import public
 from procall._signature import Description
@@ -328,10 +330,19 @@ class Service:
         identity: str | None = None,
     ) -> Server:
         threads = self._threads > 0
-        methods = self._methods.values()
+        methods = self._handlers()
         server = Server(self.document(), methods, listen, hub, threads, engine, name, identity)
         self._server = server
         return server
+
+    def _handlers(self) -> list[Description]:
+        """Its methods, with spans where the program has imported OpenTelemetry."""
+        methods = list(self._methods.values())
+        if "opentelemetry.trace" not in sys.modules:
+            return methods
+        from procall._tracing import served
+
+        return served(methods)
 
     def _announce(self, server: Server) -> None:
         # After the signals have handlers: whoever reads this may end the service at once.
@@ -341,8 +352,6 @@ class Service:
             said = f"listening at {server.address}"
         else:
             return
-        import sys
-
         print(f"procall: {said}", file=sys.stderr, flush=True)
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from weakref import WeakKeyDictionary, ref
 
 from procall import _native
-from procall._client import Base
+from procall._client import Base, traced
 from procall._native import AsyncStream as Stream
 from procall._workers import Answer, Event, Watched, plan
 
@@ -314,7 +314,7 @@ class Pool(Watched, Calls):
     async def _start(self) -> Self:
         hub = running_hub()
         self._pool = await _native.Pool.start_soon(hub, *self._plan)
-        self._caller = self._pool.caller(hub)
+        self._caller = traced(self._pool.caller(hub))
         return self
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -335,7 +335,7 @@ class Pool(Watched, Calls):
                 print(answer.worker, answer.error or answer.result())
         """
         answers: Awaitable[list[Answer]] = self._pool.broadcast(
-            self._caller, Answer, method, args, kwargs
+            getattr(self._caller, "native", self._caller), Answer, method, args, kwargs
         )
         return answers
 
