@@ -10,6 +10,7 @@ import { type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
 import type { Dynamic, Remote, Streams, TypedCall } from "./remote.js";
 import { Stream } from "./stream.js";
+import { noticed } from "./tracing.js";
 
 /** What a peer serves. */
 export interface Registration {
@@ -118,6 +119,7 @@ export class Caller implements ClientBase {
 
   notify(method: string, params: Params = [], options?: NotifyOptions): void {
     const flags = options === undefined ? 0 : routing(options);
+    const meta = noticed(options?.meta);
     try {
       theLoop().command({
         kind: n.NOTIFY,
@@ -128,7 +130,7 @@ export class Caller implements ClientBase {
         timeout: NaN,
         inherited: NaN,
         params,
-        options,
+        options: meta === options?.meta ? options : { ...options, meta },
       });
     } catch (error) {
       throw refused(error);
