@@ -23,6 +23,7 @@ use crate::context;
 use crate::error::Error;
 use crate::pauses;
 use crate::registration::Registration;
+use crate::trace;
 
 /// Params that are kept for another attempt without being asked to, in bytes, 1 MiB: beyond it a call that says nothing of retries has none.
 const KEPT: usize = 1 << 20;
@@ -55,6 +56,13 @@ const KEPT: usize = 1 << 20;
 ///
 /// Those of [`Channel::start`] that allow no other attempt.
 pub fn start_retrying(channel: &Arc<dyn Channel>, request: Request<'_>) -> Result<Started, Error> {
+    match trace::tracer() {
+        None => start(channel, request),
+        Some(tracer) => trace::start(&**tracer, channel, request, start),
+    }
+}
+
+fn start(channel: &Arc<dyn Channel>, request: Request<'_>) -> Result<Started, Error> {
     let wanted = request.options.retries;
     // One with a key that is made again starts behind those that were sent after it.
     let keyed = request.options.key.is_some();
