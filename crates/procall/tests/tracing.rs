@@ -153,7 +153,10 @@ async fn failures_and_calls_that_are_given_up_end_their_spans() {
     let bad = client(service).await;
     bad.call::<()>("fail", ()).await.unwrap_err();
     let (call, serve) = book.both("fail", "bad.fail").await;
-    assert_eq!((call.failure, serve.failure), (Some(ErrorCode::NotFound), Some(ErrorCode::NotFound)));
+    assert_eq!(
+        (call.failure, serve.failure),
+        (Some(ErrorCode::NotFound), Some(ErrorCode::NotFound))
+    );
     let given_up = bad.call::<()>("endless", ()).deadline(Duration::from_millis(20)).await;
     assert_eq!(given_up.unwrap_err().code(), ErrorCode::DeadlineExceeded);
     let (call, serve) = book.both("endless", "bad.endless").await;
