@@ -373,6 +373,7 @@ def connect(
     cert: File | None = None,
     key: File | None = None,
     transport: Transport | None = None,
+    compression: bool | None = None,
 ) -> Client:
     """Connects to a service by name, or by address such as ``unix:/run/calc.sock``,
     ``tcp:127.0.0.1:9000`` or ``tls:engine.example:8443``.
@@ -399,9 +400,13 @@ def connect(
     ``"unix"`` over the socket, ``"auto"`` in shared memory when both sides can. Without it,
     ``PROCALL_TRANSPORT`` says, which says ``unix`` unless it is set.
 
+    With ``compression=True`` long messages travel compressed where the other side wants that too,
+    which is for slow networks. Without it, ``PROCALL_COMPRESSION`` says.
+
     ::
 
         with procall.connect("calc", timeout=30) as calc:
             calc.add(1, 2)  # 3
     """
-    return Client(_native.connect(target, timeout, engine, name, (ca, cert, key), transport))
+    tls = (ca, cert, key)
+    return Client(_native.connect(target, timeout, engine, name, tls, transport, compression))
