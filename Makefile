@@ -98,7 +98,7 @@ bench-peers: setup-python setup-node
 .PHONY: long
 long: setup-system ## the tests that have a short form in `make test`, in their long one
 	PROCALL_STARTS=200 cargo test --locked -p procall-cli --test cli -- engine_deaths::of_many engine_deaths::what_is_left
-	PROCALL_STRANGERS=2000 cargo test --locked -p procall-engine --test hostile -- crowd
+	PROCALL_STRANGERS=2000 cargo test --locked -p procall-engine --test tls -- --nocapture crowd
 
 # Cargo settings differ, so each has a target folder of its own.
 .PHONY: loom
