@@ -42,6 +42,7 @@ mod service;
 mod stream;
 pub mod surroundings;
 pub mod tls;
+mod trace;
 mod value;
 
 pub use attachment::Attachment;
@@ -91,6 +92,7 @@ pub use service::{
 pub use service::{Onlooker, Relaying};
 pub use stream::Stream;
 pub use tls::{TlsFiles, TlsServing};
+pub use trace::{Span, Tracer, set_tracer};
 pub use value::{Element, TypedBuffer, Value};
 
 #[doc = include_str!("service.md")]
