@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use procall_proto::{Blocked, Encoding, ErrorCode};
 
+use crate::clock;
 #[cfg(feature = "tokio")]
 use crate::connection::Step;
 use crate::connection::{Connection, Encoded, Interrupt, Pending, Progress, Request, WaitError};
@@ -246,7 +247,8 @@ impl Started {
         let waker = crate::connection::thread_waker();
         while self.poll_active(&waker).is_pending() {
             std::thread::park_timeout(QUEUE_SLICE);
-            if interrupt() {
+            clock::let_go();
+            if clock::outside_turn(&mut *interrupt) {
                 return Err(WaitError::Interrupted);
             }
         }

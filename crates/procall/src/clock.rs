@@ -4,7 +4,7 @@
 //! that follow, so that what is done with one message is done at one moment. The time of a turn is never ahead of the clock, and it is let go
 //!
 //! - where code of the user's runs ([`outside_turn`]), which may take as long as it likes,
-//! - after a sleep and before each burst of messages ([`look`]),
+//! - after a sleep, before each burst of messages, and for a call that is started by anybody but a router ([`look`]),
 //! - after [`USES`] uses, so that a turn with much to do does not live in the past.
 
 use std::cell::Cell;

@@ -22,7 +22,7 @@ impl Connection {
         !batch.is_empty()
     }
 
-    /// The same; and before it, whether a registration of the peer's waits for its answer.
+    /// The same; and whether a registration of the peer's waits for its answer, which comes first.
     #[cfg(feature = "tokio")]
     pub(crate) fn take_news(&self, batch: &mut Batch) -> (bool, bool) {
         let mut state = self.shared.lock();

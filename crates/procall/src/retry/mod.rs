@@ -58,8 +58,9 @@ pub fn start_retrying(channel: &Arc<dyn Channel>, request: Request<'_>) -> Resul
     }
     let mut again = Box::new(Again::new(channel.clone(), request.method, &request.body));
     again.options = request.options.clone();
+    let first = channel.start(request);
     again.begin();
-    Started::retried(channel.start(request), again)
+    Started::retried(first, again)
 }
 
 /// Whether a call with params of this length is made again when it fails and may be.
@@ -139,12 +140,12 @@ impl Again {
         if !may_retry(&self.channel, &self.options, len) {
             return self.channel.start(self.request(self.options.clone()));
         }
-        self.begin();
         let first = self.channel.start(self.request(self.options.clone()));
+        self.begin();
         Started::retried(first, self)
     }
 
-    /// The first attempt is about to be made: all of them share its deadline.
+    /// The first attempt was made just now: all of them share its deadline.
     fn begin(&mut self) {
         let usual = RetryPolicy::default();
         let retries = self.options.retries.unwrap_or(usual.retries);
