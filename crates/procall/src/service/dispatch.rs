@@ -109,7 +109,7 @@ impl Dispatcher {
                 let arrival =
                     Arrival::new(connection, batch, incoming, &self.registration().methods[at]);
                 let call = AssertUnwindSafe(|| {
-                    with_deadline(incoming.inherited(), || match trace::tracer() {
+                    handle(incoming.inherited(), || match trace::tracer() {
                         None => self.handlers[at].call(&arrival),
                         Some(tracer) => {
                             trace::serve(&**tracer, &arrival, || self.handlers[at].call(&arrival))
@@ -174,6 +174,11 @@ fn go_on(
     None
 }
 
+/// Runs a handler, or one poll of it, which may take its time.
+fn handle<R>(deadline: Time, f: impl FnOnce() -> R) -> R {
+    clock::outside_turn(|| with_deadline(deadline, f))
+}
+
 /// A call that was given up while its handler ran. When its deadline was the reason, the session says so.
 fn given_up() -> Error {
     let message = "the caller gave the call up before the handler was done";
@@ -209,8 +214,7 @@ async fn send_stream(
             if connection.poll_cancelled(id, cx.waker()).is_ready() {
                 return Poll::Ready(Some(Err(given_up())));
             }
-            let poll =
-                AssertUnwindSafe(|| with_deadline(deadline, || stream.as_mut().poll_next(cx)));
+            let poll = AssertUnwindSafe(|| handle(deadline, || stream.as_mut().poll_next(cx)));
             catch_unwind(poll).unwrap_or_else(|panic| Poll::Ready(Some(Err(panicked(&*panic)))))
         })
         .await;
@@ -242,7 +246,7 @@ fn poll_guarded(
     deadline: Time,
     cx: &mut TaskContext<'_>,
 ) -> Poll<Result<Encoded, Error>> {
-    catch_unwind(AssertUnwindSafe(|| with_deadline(deadline, || future.poll(cx))))
+    catch_unwind(AssertUnwindSafe(|| handle(deadline, || future.poll(cx))))
         .unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
 }
 
