@@ -8,7 +8,7 @@ use super::region::Region;
 
 /// How long a look lasts at most. A call that is answered at once is answered within it, and an answer that takes longer is not worth more of
 /// a processor: waking up across processors costs a few times as much.
-const LOOK: Duration = Duration::from_micros(10);
+pub const LOOK: Duration = Duration::from_micros(10);
 /// Looks at the words between two looks at the clock.
 const ROUND: u32 = 32;
 
@@ -49,15 +49,23 @@ impl Look {
         has_news(self.own.control(), self.theirs.control(), self.own.capacity())
     }
 
+    /// Looks for less than a microsecond; whether there is something. For those who have to let others run between their looks.
+    pub fn glance(&self) -> bool {
+        for _ in 0..ROUND {
+            if self.once() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        false
+    }
+
     /// Looks for about 10 µs; whether there is something.
     pub fn look(&self) -> bool {
         let mut end = None;
         loop {
-            for _ in 0..ROUND {
-                if self.once() {
-                    return true;
-                }
-                std::hint::spin_loop();
+            if self.glance() {
+                return true;
             }
             let now = Instant::now();
             if now >= *end.get_or_insert(now + LOOK) {

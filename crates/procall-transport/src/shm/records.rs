@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Decline,
     /// My bytes on this socket end here, what follows is in my memory.
     Switch,
+    /// Make me an offer; from here on I can receive descriptors.
+    Ask,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl Record {
             Kind::Answer => 2,
             Kind::Decline => 3,
             Kind::Switch => 4,
+            Kind::Ask => 5,
         };
         [0, 0, 0, 0, kind, self.capacity.trailing_zeros() as u8, 0, 0]
     }
@@ -59,10 +62,16 @@ impl Record {
             2 => Kind::Answer,
             3 => Kind::Decline,
             4 => Kind::Switch,
+            5 => Kind::Ask,
             _ => return None,
         };
         Some(Self { kind, capacity: 1_u32.checked_shl(log2.into())? })
     }
+}
+
+/// Whether that is a record that asks for an offer.
+pub(crate) fn is_ask(bytes: [u8; LEN]) -> bool {
+    Record::decode(bytes).is_some_and(|record| record.kind == Kind::Ask)
 }
 
 /// Sends a record with its descriptors, whole or not at all; false when the socket has no room.
@@ -132,14 +141,14 @@ mod tests {
 
     #[test]
     fn records_are_told_from_everything_else() {
-        for kind in [Kind::Offer, Kind::Answer, Kind::Decline, Kind::Switch] {
+        for kind in [Kind::Offer, Kind::Answer, Kind::Decline, Kind::Switch, Kind::Ask] {
             let record = Record { kind, capacity: 1 << 16 };
             assert_eq!(Record::decode(record.encode()), Some(record));
         }
         for bytes in [
             [0; LEN],
             [0, 0, 0, 1, 1, 16, 0, 0],
-            [0, 0, 0, 0, 5, 16, 0, 0],
+            [0, 0, 0, 0, 6, 16, 0, 0],
             [0, 0, 0, 0, 1, 32, 0, 0],
             [0, 0, 0, 0, 1, 16, 0, 1],
         ] {

@@ -53,6 +53,10 @@ impl Shared {
             } else {
                 state.settle(&mut after);
                 state.hurry_driver(&mut after);
+                #[cfg(feature = "tokio")]
+                if state.sharing.calls_for_a_look() {
+                    after.wakes.extend(state.driver.clone());
+                }
             }
             self.kick_leader(&mut state, &after);
             result
@@ -93,6 +97,22 @@ impl Shared {
             if !more {
                 return;
             }
+        }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn turn_in_memory(&self, told: bool) {
+        let mut after = After::default();
+        let mut more = true;
+        if told {
+            self.lock().socket_tells();
+        }
+        while more {
+            let mut state = self.lock();
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            more = state.pump(clock::now(), &mut after);
+            drop(state);
+            after.run();
         }
     }
 

@@ -1,8 +1,13 @@
 //! How a connection over a Unix link moves to shared memory, and what its drivers then do before they wait.
 
+#[cfg(feature = "tokio")]
+use std::os::fd::OwnedFd;
+#[cfg(feature = "tokio")]
+use std::sync::Arc;
 use std::sync::Once;
+use std::time::Duration;
 
-use procall_proto::{Config, ErrorCode, Fault};
+use procall_proto::{Config, ErrorCode, Fault, Time};
 use procall_transport::Link;
 use procall_transport::shm::{Choice, Look, Progress};
 use procall_transport::unix::UnixLink;
@@ -10,7 +15,7 @@ use procall_transport::unix::UnixLink;
 use super::Side;
 use super::after::After;
 use super::state::State;
-use crate::surroundings;
+use crate::{clock, surroundings};
 
 /// Named among the features of a peer that can move to shared memory on this link.
 const FEATURE: &str = "shm";
@@ -22,6 +27,12 @@ const DEFAULT: Choice = Choice::Unix;
 const PATIENCE: u32 = 8;
 const SPARSE: u32 = 16;
 
+/// Messages either way, one shortly after the other, after which a link moves: what is said to a peer that waits for work, its heartbeats too,
+/// comes to less, and takes no memory.
+const FLOW: u32 = 32;
+/// What "shortly" means: the count begins anew when so much time has passed since it did.
+const SHORTLY: Duration = Duration::from_secs(1);
+
 /// What a connection knows of shared memory below it.
 #[derive(Debug, Default)]
 pub(crate) struct Sharing {
@@ -29,16 +40,37 @@ pub(crate) struct Sharing {
     choice: Option<Choice>,
     /// This side has told that it can.
     offered: bool,
-    /// Both sides can, so the link is on its way or has arrived.
+    /// Both sides can, so the link is on its way or has arrived, or may be asked.
     on: bool,
+    /// Neither side has asked yet: messages since `since`.
+    flow: u32,
+    since: Time,
     /// It has arrived, and this is the way to look for news.
     look: Option<Look>,
     /// Something went either way since the last look.
     flowing: bool,
+    /// The driver hears the bell itself, and looks before it sleeps.
+    #[cfg(feature = "tokio")]
+    heard: bool,
+    /// It is at it.
+    #[cfg(feature = "tokio")]
+    looking: bool,
     /// Looks in vain since one found something.
     vain: u32,
     /// The standby thread looks after the link every few milliseconds, whoever leaves it.
     pub(super) watched: bool,
+}
+
+/// What comes before a driver's sleep.
+#[cfg(feature = "tokio")]
+#[derive(Debug)]
+pub(crate) enum Before {
+    /// Nothing.
+    Sleep,
+    /// There is something to read.
+    Read,
+    /// A look, as long as it may take.
+    Look(Look),
 }
 
 impl Sharing {
@@ -53,7 +85,6 @@ impl Sharing {
         let offered = wanted != Choice::Unix && unix.may_share();
         if offered {
             config.features.push(FEATURE.to_owned());
-            unix.prepare();
         } else if wanted == Choice::Shm {
             return Err(unfulfilled("the other side is a process of another user"));
         }
@@ -71,11 +102,25 @@ impl Sharing {
         if !std::mem::take(&mut self.flowing) || !look.pays() {
             return None;
         }
-        if self.vain >= PATIENCE && !(self.vain - PATIENCE).is_multiple_of(SPARSE) {
+        if self.is_weary() {
             self.vain += 1;
             return None;
         }
         Some(look.clone())
+    }
+
+    /// Whether this wait is to begin without a look, because many were in vain.
+    fn is_weary(&self) -> bool {
+        self.vain >= PATIENCE && !(self.vain - PATIENCE).is_multiple_of(SPARSE)
+    }
+
+    /// Whether a driver that sleeps had better look for the answer to what was just sent.
+    #[cfg(feature = "tokio")]
+    pub(super) fn calls_for_a_look(&self) -> bool {
+        self.heard
+            && !self.looking
+            && !self.is_weary()
+            && self.look.as_ref().is_some_and(Look::pays)
     }
 
     pub(super) fn looked(&mut self, found: bool) {
@@ -84,6 +129,21 @@ impl Sharing {
 
     pub(super) fn flows(&mut self) {
         self.flowing = true;
+        self.flow = self.flow.saturating_add(1);
+    }
+
+    /// Whether so much was said lately that moving is worth its memory.
+    fn is_worth_it(&mut self) -> bool {
+        if self.choice == Some(Choice::Shm) {
+            return true;
+        }
+        if self.flow < FLOW {
+            return false;
+        }
+        let now = clock::now();
+        let shortly = now - self.since < SHORTLY;
+        (self.flow, self.since) = (0, now);
+        shortly
     }
 }
 
@@ -100,7 +160,7 @@ impl State {
             return;
         }
         if let Some(unix) = self.link.unix() {
-            unix.share(side == Side::Initiator);
+            unix.prepare(side == Side::Initiator);
             unix.attended(true);
             self.sharing.on = true;
         }
@@ -117,12 +177,23 @@ impl State {
                 self.sharing.look = unix.look();
                 after.wakes.append(&mut self.watchers);
             }
+            // Only after all that the session had to say before, the word that both can in particular.
+            Progress::Unasked if self.sharing.is_worth_it() => {
+                unix.ask();
+                self.flush(after);
+            }
             Progress::Failed(why) => {
                 self.sharing.on = false;
                 if self.sharing.choice == Some(Choice::Shm) {
                     self.end(unfulfilled(&why), after);
                 } else {
                     tell(&why);
+                }
+            }
+            Progress::Declined => {
+                self.sharing.on = false;
+                if self.sharing.choice == Some(Choice::Shm) {
+                    self.end(unfulfilled("the other side has no memory for it"), after);
                 }
             }
             _ => {}
@@ -145,6 +216,51 @@ impl State {
     /// The same where nothing was woken, and before nobody attends to the link any more. Cheap when the link rests already.
     pub(super) fn retire(&mut self) -> bool {
         self.shared_memory().is_none_or(UnixLink::retire)
+    }
+
+    /// What a driver has to hear beside the socket from now on, if it does not yet.
+    #[cfg(feature = "tokio")]
+    pub(super) fn unheard_bell(&mut self) -> Option<Arc<OwnedFd>> {
+        if self.sharing.heard {
+            return None;
+        }
+        self.shared_memory()?.bell()
+    }
+
+    /// The driver hears it.
+    #[cfg(feature = "tokio")]
+    pub(super) fn bell_is_heard(&mut self) -> std::io::Result<()> {
+        self.sharing.heard = true;
+        self.shared_memory().map_or(Ok(()), UnixLink::heard)
+    }
+
+    /// The socket of a link in shared memory has something to say.
+    #[cfg(feature = "tokio")]
+    pub(super) fn socket_tells(&mut self) {
+        if let Some(unix) = self.shared_memory() {
+            unix.tell();
+        }
+    }
+
+    /// What a driver that hears the bell does before it sleeps.
+    #[cfg(feature = "tokio")]
+    pub(super) fn before_sleep(&mut self) -> Before {
+        if !self.sharing.heard || self.is_over() {
+            return Before::Sleep;
+        }
+        if let Some(look) = self.sharing.next_look() {
+            self.sharing.looking = true;
+            self.attend();
+            return Before::Look(look);
+        }
+        if self.rest() { Before::Sleep } else { Before::Read }
+    }
+
+    /// The driver's look is over.
+    #[cfg(feature = "tokio")]
+    pub(super) fn has_looked(&mut self, found: bool) {
+        self.sharing.looking = false;
+        self.sharing.looked(found);
     }
 
     fn shared_memory(&mut self) -> Option<&mut UnixLink> {

@@ -1,16 +1,20 @@
 //! Tasks that drive connections.
 
-use std::pin::Pin;
+use std::os::fd::OwnedFd;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
+use procall_transport::shm::{LOOK, Look};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
 use super::raw::{self, RawService};
 use super::readiness::Readiness;
 use crate::clock;
-use crate::connection::{Batch, Connection, Facts, Hub, coalesce};
+use crate::connection::{Batch, Before, Connection, Facts, Hub, Outlook, coalesce};
 use crate::error::Error;
 use crate::service::Dispatcher;
 use procall_proto::{ErrorCode, Time};
@@ -57,6 +61,9 @@ impl Future for LinkTask {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         this.connection.driven_by(cx.waker());
+        if this.watch.looks_on(&this.connection, cx) {
+            return Poll::Pending;
+        }
         loop {
             if this.turn(cx).is_err() {
                 // The runtime is shutting down: nothing will be read any more.
@@ -70,7 +77,8 @@ impl Future for LinkTask {
             // Whatever is read from here on wakes this task, and so does whoever wants it back earlier.
             if this.timer.poll_due(outlook.due, cx) {
                 this.connection.turn();
-            } else if !this.watch.follow(&this.connection, outlook.wants_room) {
+                this.watch.unread = true;
+            } else if !this.watch.follow(&this.connection, outlook, cx) {
                 return Poll::Pending;
             }
         }
@@ -119,6 +127,14 @@ struct Watch {
     room: Option<Readiness>,
     /// Nobody has read since the watch began.
     fresh: bool,
+    /// In shared memory, what the other side rings: the socket then tells nothing but its end.
+    bell: Option<Readiness>,
+    /// There is something to read that nobody will tell of again.
+    unread: bool,
+    /// A look is under way.
+    looking: Option<Looking>,
+    /// The runtime has one thread only.
+    alone: bool,
 }
 
 impl Watch {
@@ -126,11 +142,28 @@ impl Watch {
         let socket = connection.with_edges(|socket| socket.map(Readiness::of_socket));
         let is_socket = socket.is_some();
         let news = socket.unwrap_or_else(|| Readiness::new(connection.readiness()))?;
-        Ok(Self { news, is_socket, room: None, fresh: is_socket })
+        Ok(Self {
+            news,
+            is_socket,
+            room: None,
+            fresh: is_socket,
+            bell: None,
+            unread: false,
+            looking: None,
+            alone: Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread,
+        })
     }
 
     /// Reads what there is. The task is woken when more comes, whatever this gives.
     fn poll_read(&mut self, cx: &mut Context<'_>, connection: &Connection) -> std::io::Result<()> {
+        if let Some(bell) = &self.bell {
+            let told = self.news.poll_edge(cx)?;
+            let rung = bell.poll_edge(cx)?;
+            if told || rung || std::mem::take(&mut self.unread) {
+                connection.turn_in_memory(told);
+            }
+            return Ok(());
+        }
         if std::mem::take(&mut self.fresh) {
             // What the link remembers of its last read, that there was no more, is older than the watch: after one `None` it looks itself.
             connection.turn();
@@ -144,9 +177,24 @@ impl Watch {
         Ok(())
     }
 
-    /// Watches for room from now on, or no longer. True when the new watch has yet to be polled.
-    fn follow(&mut self, connection: &Connection, wants_room: bool) -> bool {
-        let wanted = self.is_socket && wants_room;
+    /// Goes by what the connection wants watched. True when the task is to go on, because of a new watch or of what is there already.
+    fn follow(&mut self, connection: &Connection, outlook: Outlook, cx: &mut Context<'_>) -> bool {
+        if let Some(bell) = outlook.bell.filter(|_| self.is_socket) {
+            return self.hear(connection, bell);
+        }
+        match outlook.before {
+            Before::Read => {
+                self.unread = true;
+                return true;
+            }
+            Before::Look(look) => {
+                self.looking = Some(Looking { look, until: None });
+                self.unread = true;
+                return !self.looks_on(connection, cx);
+            }
+            Before::Sleep => {}
+        }
+        let wanted = self.is_socket && outlook.wants_room;
         if wanted == self.room.is_some() {
             return false;
         }
@@ -157,6 +205,49 @@ impl Watch {
         }
         wanted
     }
+}
+
+impl Watch {
+    /// Listens for the bell as well: the link has moved to shared memory. True: it has yet to be polled.
+    fn hear(&mut self, connection: &Connection, bell: Arc<OwnedFd>) -> bool {
+        let heard = Readiness::of_bell(bell).and_then(|bell| {
+            connection.bell_is_heard()?;
+            Ok(bell)
+        });
+        match heard {
+            Ok(bell) => (self.bell, self.unread) = (Some(bell), true),
+            // Nobody would hear of what comes from now on.
+            Err(_) => connection.close(),
+        }
+        true
+    }
+
+    /// Looks on for a moment, if it looks. True: there is nothing yet, others of the runtime are to have their turn, and the task is woken
+    /// to look again. False: there is something to read, or enough was looked.
+    fn looks_on(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
+        let Some(Looking { look, until }) = &mut self.looking else { return false };
+        let found = look.glance();
+        if !found && Instant::now() < *until.get_or_insert_with(|| Instant::now() + LOOK) {
+            if self.alone {
+                cx.waker().wake_by_ref();
+            } else {
+                // Woken as above, the runtime would have another of its threads come and help.
+                let _ = pin!(tokio::task::yield_now()).poll(cx);
+            }
+            return true;
+        }
+        self.looking = None;
+        connection.has_looked(found);
+        self.unread |= found;
+        false
+    }
+}
+
+/// A look at shared memory before a sleep.
+struct Looking {
+    look: Look,
+    /// When it is over; set with the first glance.
+    until: Option<Instant>,
 }
 
 /// One timer that is moved only when something earlier is due.
