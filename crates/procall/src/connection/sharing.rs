@@ -21,7 +21,7 @@ use crate::{clock, surroundings};
 const FEATURE: &str = "shm";
 
 /// What happens where nothing else is said.
-const DEFAULT: Choice = Choice::Unix;
+const DEFAULT: Choice = Choice::Auto;
 
 /// Looks in vain after which only one wait in [`SPARSE`] begins with a look.
 const PATIENCE: u32 = 8;
@@ -154,7 +154,7 @@ impl State {
         let wanted = peer.is_some_and(|peer| peer.features.iter().any(|name| name == FEATURE));
         if !self.sharing.offered || !wanted {
             if self.sharing.choice == Some(Choice::Shm) {
-                let why = "the other side does not take it: it is older, or was not told PROCALL_TRANSPORT=auto";
+                let why = "the other side does not take it: it is older, speaks JSON, or was told PROCALL_TRANSPORT=unix";
                 self.end(unfulfilled(why), after);
             }
             return;

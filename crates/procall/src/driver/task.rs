@@ -162,7 +162,11 @@ impl Watch {
             if told || rung || std::mem::take(&mut self.unread) {
                 connection.turn_in_memory(told);
             }
-            return Ok(());
+            // The last that goes over the socket may still wait for room there.
+            return match self.room.as_ref().map(|room| room.poll_read(cx, || connection.turn())) {
+                Some(Poll::Ready(Err(error))) => Err(error),
+                _ => Ok(()),
+            };
         }
         if std::mem::take(&mut self.fresh) {
             // What the link remembers of its last read, that there was no more, is older than the watch: after one `None` it looks itself.
