@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use procall_proto::{Config, ErrorCode, Fault, Time};
 use procall_transport::Link;
-use procall_transport::shm::{Choice, Look, Progress};
+use procall_transport::shm::{Choice, LOOK, Look, Progress};
 use procall_transport::unix::UnixLink;
 
 use super::Side;
@@ -26,6 +26,9 @@ const DEFAULT: Choice = Choice::Auto;
 /// Looks in vain after which only one wait in [`SPARSE`] begins with a look.
 const PATIENCE: u32 = 8;
 const SPARSE: u32 = 16;
+/// How long that one lasts: both sides look in vain for ever if each is found asleep by the other, and waking up across processors takes longer
+/// than a look does. This one finds the other side after it was woken, and looking itself.
+const PATIENT: Duration = Duration::from_micros(100);
 
 /// Messages either way, one shortly after the other, after which a link moves: what is said to a peer that waits for work, its heartbeats too,
 /// comes to less, and takes no memory.
@@ -70,7 +73,7 @@ pub(crate) enum Before {
     /// There is something to read.
     Read,
     /// A look, as long as it may take.
-    Look(Look),
+    Look(Look, Duration),
 }
 
 impl Sharing {
@@ -97,7 +100,7 @@ impl Sharing {
     }
 
     /// What to do before a wait: look, when that is worth while, or else wait at once.
-    pub(super) fn next_look(&mut self) -> Option<Look> {
+    pub(super) fn next_look(&mut self) -> Option<(Look, Duration)> {
         let look = self.look.as_ref()?;
         if !std::mem::take(&mut self.flowing) || !look.pays() {
             return None;
@@ -106,7 +109,8 @@ impl Sharing {
             self.vain += 1;
             return None;
         }
-        Some(look.clone())
+        let time = if self.vain < PATIENCE { LOOK } else { PATIENT };
+        Some((look.clone(), time))
     }
 
     /// Whether this wait is to begin without a look, because many were in vain.
@@ -248,10 +252,10 @@ impl State {
         if !self.sharing.heard || self.is_over() {
             return Before::Sleep;
         }
-        if let Some(look) = self.sharing.next_look() {
+        if let Some((look, time)) = self.sharing.next_look() {
             self.sharing.looking = true;
             self.attend();
-            return Before::Look(look);
+            return Before::Look(look, time);
         }
         if self.rest() { Before::Sleep } else { Before::Read }
     }

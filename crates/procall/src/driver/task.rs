@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use procall_transport::shm::{LOOK, Look};
+use procall_transport::shm::Look;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
@@ -191,9 +191,8 @@ impl Watch {
                 self.unread = true;
                 return true;
             }
-            Before::Look(look) => {
-                self.looking = Some(Looking { look, until: None });
-                self.unread = true;
+            Before::Look(look, time) => {
+                self.looking = Some(Looking { look, until: Instant::now() + time });
                 return !self.looks_on(connection, cx);
             }
             Before::Sleep => {}
@@ -231,7 +230,7 @@ impl Watch {
     fn looks_on(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
         let Some(Looking { look, until }) = &mut self.looking else { return false };
         let found = look.glance();
-        if !found && Instant::now() < *until.get_or_insert_with(|| Instant::now() + LOOK) {
+        if !found && Instant::now() < *until {
             if self.alone {
                 cx.waker().wake_by_ref();
             } else {
@@ -250,8 +249,8 @@ impl Watch {
 /// A look at shared memory before a sleep.
 struct Looking {
     look: Look,
-    /// When it is over; set with the first glance.
-    until: Option<Instant>,
+    /// When it is over.
+    until: Instant,
 }
 
 /// One timer that is moved only when something earlier is due.
