@@ -88,7 +88,7 @@ class PoolOptions(TypedDict, total=False):
     transport: Transport | None
     """How to talk to the workers: ``"shm"`` in shared memory, ``"unix"`` over sockets, ``"auto"``
     in shared memory when both sides can. Without it, ``PROCALL_TRANSPORT`` says, which says
-    ``unix`` unless it is set.
+    ``auto`` unless it is set.
     """
     ready_timeout: float | None
     """How long a worker may take from its start, or from the last line it printed, until it is

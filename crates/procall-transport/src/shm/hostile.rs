@@ -63,7 +63,7 @@ impl Hand {
     fn read_answer(&mut self) {
         let (mut bytes, mut descriptors) = ([0; records::LEN], Vec::new());
         let read = records::receive(self.socket.as_fd(), &mut bytes, &mut descriptors).unwrap();
-        assert_eq!(read, records::LEN);
+        assert_eq!(read.bytes, records::LEN);
         assert_eq!(Record::decode(bytes).unwrap().kind, Kind::Answer);
         let [memory, bell] = <[OwnedFd; 2]>::try_from(descriptors).unwrap();
         let bell = Bell::received(bell, &self.bell).unwrap().unwrap();

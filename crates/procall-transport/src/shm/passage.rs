@@ -20,7 +20,7 @@ use rustix::io::Errno;
 
 use super::bell::Bell;
 use super::ends::{Ends, Half};
-use super::records::{self, DESCRIPTORS, Kind, Record};
+use super::records::{self, DESCRIPTORS, Kind, Received, Record};
 use super::region::{Refused, Theirs};
 use super::{CAPACITY, Look, Progress};
 use crate::LinkError;
@@ -74,6 +74,8 @@ pub(crate) struct Passage {
     pending: VecDeque<Pending>,
     /// Descriptors that have come, and whose record has not.
     arrived: Vec<OwnedFd>,
+    /// Some of them found no room in this process.
+    missing: bool,
     /// What we send goes through memory.
     sends: bool,
     /// What we receive comes through memory.
@@ -98,6 +100,7 @@ impl Passage {
             stage: Stage::Underway { half: None },
             pending: VecDeque::new(),
             arrived: Vec::new(),
+            missing: false,
             sends: false,
             receives: false,
             attended,
@@ -406,9 +409,12 @@ impl Passage {
         let spare = stream.inbox.spare();
         let room = GULP.min(spare.capacity() - spare.len());
         match records::receive(stream.socket.as_fd(), &mut gulp[..room], &mut self.arrived) {
-            Ok(0) | Err(Errno::CONNRESET | Errno::PIPE) => Err(end_of(stream)),
-            Ok(read) => {
-                stream.inbox.spare().extend_from_slice(&gulp[..read]);
+            Ok(Received { bytes: 0, .. }) | Err(Errno::CONNRESET | Errno::PIPE) => {
+                Err(end_of(stream))
+            }
+            Ok(Received { bytes, missing }) => {
+                stream.inbox.spare().extend_from_slice(&gulp[..bytes]);
+                self.missing |= missing;
                 if self.arrived.len() > DESCRIPTORS {
                     return Err(LinkError::SharedMemory(
                         "more descriptors than belong to an offer",
@@ -425,7 +431,7 @@ impl Passage {
     fn look_at_socket(&mut self, stream: &StreamLink) -> Result<(), LinkError> {
         let mut byte = [0_u8; 1];
         match records::receive(stream.socket(), &mut byte, &mut self.arrived) {
-            Ok(0) | Err(Errno::CONNRESET | Errno::PIPE) => {
+            Ok(Received { bytes: 0, .. }) | Err(Errno::CONNRESET | Errno::PIPE) => {
                 self.ended = true;
                 Ok(())
             }
@@ -534,6 +540,10 @@ impl Passage {
         stream: &mut StreamLink,
     ) -> Result<(), LinkError> {
         let Ok([memory, bell]) = <[OwnedFd; DESCRIPTORS]>::try_from(descriptors) else {
+            if self.missing {
+                self.decline(&Errno::MFILE.into(), stream);
+                return Ok(());
+            }
             return Err(LinkError::SharedMemory("an offer without its two descriptors"));
         };
         let theirs = match Theirs::new(memory.as_fd(), record.capacity) {

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
@@ -99,12 +99,20 @@ pub(super) fn send(
     }
 }
 
+/// What one read gave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received {
+    pub(super) bytes: usize,
+    /// There were descriptors that this process had no room for.
+    pub(super) missing: bool,
+}
+
 /// One read, with the descriptors that came with what was read; more than anybody may send are closed by the kernel, and told as an error.
 pub(super) fn receive(
     socket: BorrowedFd<'_>,
     into: &mut [u8],
     descriptors: &mut Vec<OwnedFd>,
-) -> Result<usize, Errno> {
+) -> Result<Received, Errno> {
     // One more than is allowed, so that one too many is seen.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS + 1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -117,7 +125,8 @@ pub(super) fn receive(
                         descriptors.extend(arrived);
                     }
                 }
-                return Ok(received.bytes);
+                let missing = received.flags.contains(ReturnFlags::CTRUNC);
+                return Ok(Received { bytes: received.bytes, missing });
             }
             Err(Errno::INTR) => {}
             Err(error) => return Err(error),
