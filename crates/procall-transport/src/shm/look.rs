@@ -44,6 +44,11 @@ impl Look {
         self.theirs.control().cpu() != super::ends::processor()
     }
 
+    /// Whether the other side is awake, as far as it says: it takes what is sent without being rung, and may be looking itself.
+    pub fn finds_them_awake(&self) -> bool {
+        !self.theirs.control().is_asleep()
+    }
+
     /// Whether there is something now.
     pub fn once(&self) -> bool {
         has_news(self.own.control(), self.theirs.control(), self.own.capacity())

@@ -26,8 +26,10 @@ const DEFAULT: Choice = Choice::Auto;
 /// Looks in vain after which only one wait in [`SPARSE`] begins with a look.
 const PATIENCE: u32 = 8;
 const SPARSE: u32 = 16;
-/// How long that one lasts: both sides look in vain for ever if each is found asleep by the other, and waking up across processors takes longer
-/// than a look does. This one finds the other side after it was woken, and looking itself.
+/// While the other side sleeps a look is in vain: to be woken across processors takes it longer. But two sides that never look find each other
+/// asleep for ever. So one wait in [`SPARSE`], and ever fewer up to one in so many while that does not help, begins with a look that lasts until
+/// the other side was woken: it then finds this one awake, and looks as well.
+const SELDOM: u32 = 256;
 const PATIENT: Duration = Duration::from_micros(100);
 
 /// Messages either way, one shortly after the other, after which a link moves: what is said to a peer that waits for work, its heartbeats too,
@@ -60,6 +62,11 @@ pub(crate) struct Sharing {
     looking: bool,
     /// Looks in vain since one found something.
     vain: u32,
+    /// Waits without a look since the last patient one, and how many there are to be.
+    missed: u32,
+    gap: u32,
+    /// The last look was a patient one.
+    patient: bool,
     /// The standby thread looks after the link every few milliseconds, whoever leaves it.
     pub(super) watched: bool,
 }
@@ -105,30 +112,45 @@ impl Sharing {
         if !std::mem::take(&mut self.flowing) || !look.pays() {
             return None;
         }
-        if self.is_weary() {
-            self.vain += 1;
+        let awake = look.finds_them_awake();
+        if !self.is_time(awake) {
+            *(if awake { &mut self.vain } else { &mut self.missed }) += 1;
             return None;
         }
-        let time = if self.vain < PATIENCE { LOOK } else { PATIENT };
-        Some((look.clone(), time))
+        let look = look.clone();
+        self.patient = !awake;
+        if awake {
+            return Some((look, LOOK));
+        }
+        self.missed = 0;
+        self.gap = (2 * self.gap).clamp(SPARSE, SELDOM);
+        Some((look, PATIENT))
     }
 
-    /// Whether this wait is to begin without a look, because many were in vain.
-    fn is_weary(&self) -> bool {
-        self.vain >= PATIENCE && !(self.vain - PATIENCE).is_multiple_of(SPARSE)
+    /// Whether this wait is one that begins with a look.
+    fn is_time(&self, awake: bool) -> bool {
+        match awake {
+            true => self.vain < PATIENCE || (self.vain - PATIENCE).is_multiple_of(SPARSE),
+            false => self.missed >= self.gap,
+        }
     }
 
     /// Whether a driver that sleeps had better look for the answer to what was just sent.
     #[cfg(feature = "tokio")]
     pub(super) fn calls_for_a_look(&self) -> bool {
-        self.heard
-            && !self.looking
-            && !self.is_weary()
-            && self.look.as_ref().is_some_and(Look::pays)
+        let pays = |look: &Look| look.pays() && self.is_time(look.finds_them_awake());
+        self.heard && !self.looking && self.look.as_ref().is_some_and(pays)
     }
 
     pub(super) fn looked(&mut self, found: bool) {
-        self.vain = if found { 0 } else { self.vain.saturating_add(1) };
+        if found {
+            self.vain = 0;
+        }
+        match self.patient {
+            true => {}
+            false if found => self.gap = SPARSE,
+            false => self.vain = self.vain.saturating_add(1),
+        }
     }
 
     pub(super) fn flows(&mut self) {
