@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use procall_transport::shm::Look;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
@@ -133,8 +132,6 @@ struct Watch {
     unread: bool,
     /// A look is under way.
     looking: Option<Looking>,
-    /// The runtime has one thread only.
-    alone: bool,
 }
 
 impl Watch {
@@ -150,7 +147,6 @@ impl Watch {
             bell: None,
             unread: false,
             looking: None,
-            alone: Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread,
         })
     }
 
@@ -231,12 +227,8 @@ impl Watch {
         let Some(Looking { look, until }) = &mut self.looking else { return false };
         let found = look.glance();
         if !found && Instant::now() < *until {
-            if self.alone {
-                cx.waker().wake_by_ref();
-            } else {
-                // Woken as above, the runtime would have another of its threads come and help.
-                let _ = pin!(tokio::task::yield_now()).poll(cx);
-            }
+            // A task that woke itself would come before what `block_on` waits for, many times over, and have another thread come and help.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
             return true;
         }
         self.looking = None;
