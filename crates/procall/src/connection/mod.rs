@@ -294,11 +294,11 @@ impl Connection {
         self.shared.lock().bell_is_heard()
     }
 
-    /// Reads what there is without coming to rest, for a driver that hears the bell and asks for the [outlook](Self::outlook) afterwards. The
-    /// socket has told it something, or has not.
+    /// Reads a few messages without coming to rest, for a driver that hears the bell and asks for the [outlook](Self::outlook) afterwards. The
+    /// socket has told it something, or has not. True when there may be more.
     #[cfg(feature = "tokio")]
-    pub(crate) fn turn_in_memory(&self, told: bool) {
-        self.shared.turn_in_memory(told);
+    pub(crate) fn turn_in_memory(&self, told: bool) -> bool {
+        self.shared.turn_in_memory(told)
     }
 
     /// The driver's look is over, and has found something or not.

@@ -46,7 +46,7 @@ impl Shared {
             let burst = state.driver.is_some() && state.session.calling() > 1;
             if coalesce::holds(self) {
                 state.unflushed = true;
-            } else if hold || burst {
+            } else if (hold || burst) && !(hold && state.sharing.leaves_in_pieces()) {
                 if !std::mem::replace(&mut state.unflushed, true) && !hold {
                     after.wakes.extend(state.driver.clone());
                 }
@@ -101,19 +101,17 @@ impl Shared {
     }
 
     #[cfg(feature = "tokio")]
-    pub(super) fn turn_in_memory(&self, told: bool) {
+    pub(super) fn turn_in_memory(&self, told: bool) -> bool {
         let mut after = After::default();
-        let mut more = true;
+        let mut state = self.lock();
         if told {
-            self.lock().socket_tells();
+            state.socket_tells();
         }
-        while more {
-            let mut state = self.lock();
-            self.reads.fetch_add(1, Ordering::Relaxed);
-            more = state.pump(clock::now(), &mut after);
-            drop(state);
-            after.run();
-        }
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let more = state.pump_piece(clock::now(), &mut after);
+        drop(state);
+        after.run();
+        more
     }
 
     pub(super) fn watch<R>(

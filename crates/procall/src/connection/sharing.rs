@@ -32,6 +32,9 @@ const SPARSE: u32 = 16;
 const SELDOM: u32 = 256;
 const PATIENT: Duration = Duration::from_micros(100);
 
+/// Messages that leave together when two processors share the work on many.
+pub(super) const PIECE: u32 = 16;
+
 /// Messages either way, one shortly after the other, after which a link moves: what is said to a peer that waits for work, its heartbeats too,
 /// comes to less, and takes no memory.
 const FLOW: u32 = 32;
@@ -133,6 +136,12 @@ impl Sharing {
             true => self.vain < PATIENCE || (self.vain - PATIENCE).is_multiple_of(SPARSE),
             false => self.missed >= self.gap,
         }
+    }
+
+    /// Whether a message that could wait for others had better leave now, being one of many: the other side works on them on its own processor
+    /// meanwhile, and is rung no more than once.
+    pub(super) fn leaves_in_pieces(&self) -> bool {
+        self.flow.is_multiple_of(PIECE) && self.look.as_ref().is_some_and(Look::pays)
     }
 
     /// Whether a driver that sleeps had better look for the answer to what was just sent.

@@ -63,10 +63,20 @@ impl Future for LinkTask {
         if this.watch.looks_on(&this.connection, cx) {
             return Poll::Pending;
         }
+        let mut pieces = 0;
         loop {
             if this.turn(cx).is_err() {
                 // The runtime is shutting down: nothing will be read any more.
                 this.connection.close();
+                this.watch.unread = false;
+            }
+            if this.watch.unread {
+                pieces += 1;
+                if pieces < PIECES {
+                    continue;
+                }
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             let outlook = this.connection.outlook();
             this.tell(outlook.facts);
@@ -76,7 +86,7 @@ impl Future for LinkTask {
             // Whatever is read from here on wakes this task, and so does whoever wants it back earlier.
             if this.timer.poll_due(outlook.due, cx) {
                 this.connection.turn();
-                this.watch.unread = true;
+                this.watch.unread = this.watch.bell.is_some();
             } else if !this.watch.follow(&this.connection, outlook, cx) {
                 return Poll::Pending;
             }
@@ -117,6 +127,9 @@ impl LinkTask {
     }
 }
 
+/// Pieces of what has arrived that are read and served before others of the runtime get their turn.
+const PIECES: u32 = 64;
+
 /// What a task waits on for a connection.
 struct Watch {
     news: Readiness,
@@ -155,8 +168,8 @@ impl Watch {
         if let Some(bell) = &self.bell {
             let told = self.news.poll_edge(cx)?;
             let rung = bell.poll_edge(cx)?;
-            if told || rung || std::mem::take(&mut self.unread) {
-                connection.turn_in_memory(told);
+            if told || rung || self.unread {
+                self.unread = connection.turn_in_memory(told);
             }
             // The last that goes over the socket may still wait for room there.
             return match self.room.as_ref().map(|room| room.poll_read(cx, || connection.turn())) {
