@@ -313,6 +313,8 @@ class Server:
         engine: str | None = None,
         name: str | None = None,
         identity: str | None = None,
+        tls: tuple[File | None, File | None, File | None, File | None] = ...,
+        compression: bool | None = None,
     ) -> Self: ...
     @staticmethod
     def in_memory(
@@ -393,6 +395,7 @@ def connect(
     name: str | None,
     tls: tuple[File | None, File | None, File | None],
     transport: str | None,
+    compression: bool | None,
     /,
 ) -> Caller: ...
 
@@ -407,6 +410,7 @@ class Finder:
         engine: str | None = None,
         tls: tuple[File | None, File | None, File | None] = ...,
         transport: str | None = None,
+        compression: bool | None = None,
     ) -> Self: ...
     def try_open(self) -> Found | None:
         """One look: ``None`` when nobody is there yet."""

@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use procall_proto::{Blocked, Encoding, ErrorCode};
 
+use crate::clock;
+#[cfg(feature = "tokio")]
+use crate::connection::Step;
 use crate::connection::{Connection, Encoded, Interrupt, Pending, Progress, Request, WaitError};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::registration::Registration;
-use crate::retry::{Again, Pause, RetryBudgets};
+use crate::retry::{Again, Next, Pause, RetryBudgets};
+use crate::trace::Spanned;
 
 /// How long a wait for a worker goes on before it looks for an interrupt.
 const QUEUE_SLICE: Duration = Duration::from_millis(100);
@@ -115,24 +119,26 @@ pub struct Started {
     stage: Stage,
     /// What another attempt is made of, as long as there may be one.
     again: Option<Box<Again>>,
+    /// Where calls are traced.
+    span: Option<Box<Spanned>>,
 }
 
 impl From<Pending> for Started {
     fn from(pending: Pending) -> Self {
-        Self { stage: Stage::Active(pending), again: None }
+        Self { stage: Stage::Active(pending), again: None, span: None }
     }
 }
 
 impl From<Result<Encoded, Error>> for Started {
     /// A call that has its outcome already.
     fn from(outcome: Result<Encoded, Error>) -> Self {
-        Self { stage: Stage::Over(Some(outcome)), again: None }
+        Self { stage: Stage::Over(Some(outcome)), again: None, span: None }
     }
 }
 
 impl From<Box<dyn Queued>> for Started {
     fn from(queued: Box<dyn Queued>) -> Self {
-        Self { stage: Stage::Queued(queued), again: None }
+        Self { stage: Stage::Queued(queued), again: None, span: None }
     }
 }
 
@@ -143,7 +149,7 @@ impl Started {
             Ok(first) => return Ok(Self { again: Some(again), ..first }),
             Err(error) => Stage::Over(Some(Err(error))),
         };
-        let mut started = Self { stage, again: Some(again) };
+        let mut started = Self { stage, again: Some(again), span: None };
         let failure = started.outcome();
         match started.settle(failure) {
             None => Ok(started),
@@ -152,14 +158,32 @@ impl Started {
         }
     }
 
+    /// The same call, whose span ends with it.
+    pub(crate) fn within(self, span: Spanned) -> Self {
+        Self { span: Some(Box::new(span)), ..self }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pausing(pause: Pause, again: Again) -> Self {
+        Self { stage: Stage::Pausing(Box::new(pause)), again: Some(Box::new(again)), span: None }
+    }
+
     /// The outcome of an attempt: that of the whole, or `None` when there is another attempt.
     fn settle(&mut self, outcome: Result<Encoded, Error>) -> Option<Result<Encoded, Error>> {
-        match outcome {
+        let outcome = match outcome {
             Ok(value) => {
                 self.succeed();
-                Some(Ok(value))
+                Ok(value)
             }
-            Err(error) => self.fail(error).map(Err),
+            Err(error) => Err(self.fail(error)?),
+        };
+        self.end_span(outcome.as_ref().err());
+        Some(outcome)
+    }
+
+    fn end_span(&mut self, failure: Option<&Error>) {
+        if let Some(span) = &mut self.span {
+            span.end(failure);
         }
     }
 
@@ -190,11 +214,15 @@ impl Started {
         while let (Stage::Pausing(pause), Some(again)) = (&mut self.stage, &mut self.again) {
             match again.poll(pause, waker) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(started)) => self.stage = started.stage,
-                Poll::Ready(Err(error)) => {
+                Poll::Ready(Next::Attempt(Ok(started))) => self.stage = started.stage,
+                Poll::Ready(Next::Attempt(Err(error))) => {
                     if let Some(error) = self.fail(error) {
                         self.stage = Stage::Over(Some(Err(error)));
                     }
+                }
+                Poll::Ready(Next::Over(error)) => {
+                    self.again = None;
+                    self.stage = Stage::Over(Some(Err(error)));
                 }
             }
         }
@@ -244,7 +272,8 @@ impl Started {
         let waker = crate::connection::thread_waker();
         while self.poll_active(&waker).is_pending() {
             std::thread::park_timeout(QUEUE_SLICE);
-            if interrupt() {
+            clock::let_go();
+            if clock::outside_turn(&mut *interrupt) {
                 return Err(WaitError::Interrupted);
             }
         }
@@ -264,6 +293,24 @@ impl Started {
             };
             if let Some(outcome) = self.settle(outcome) {
                 return Poll::Ready(outcome);
+            }
+        }
+    }
+
+    /// Polls for whichever comes next of a call with one answer: progress or the reply.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_step(&mut self, waker: &Waker) -> Poll<Step> {
+        loop {
+            let outcome = match self.poll_active(waker) {
+                Poll::Ready(Some(pending)) => match std::task::ready!(pending.poll_step(waker)) {
+                    Step::Reply(outcome) => outcome,
+                    progress @ Step::Progress(_) => return Poll::Ready(progress),
+                },
+                Poll::Ready(None) => self.outcome(),
+                Poll::Pending => return Poll::Pending,
+            };
+            if let Some(outcome) = self.settle(outcome) {
+                return Poll::Ready(Step::Reply(outcome));
             }
         }
     }
@@ -299,9 +346,16 @@ impl Started {
         item: Option<Result<Encoded, Error>>,
     ) -> Option<Option<Result<Encoded, Error>>> {
         match item {
-            Some(Err(error)) => self.fail(error).map(|error| Some(Err(error))),
+            Some(Err(error)) => {
+                let error = self.fail(error)?;
+                self.end_span(Some(&error));
+                Some(Some(Err(error)))
+            }
             item => {
                 self.succeed();
+                if item.is_none() {
+                    self.end_span(None);
+                }
                 Some(item)
             }
         }

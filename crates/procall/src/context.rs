@@ -48,7 +48,7 @@ pub(crate) fn with_deadline<R>(deadline: Time, f: impl FnOnce() -> R) -> R {
 /// procall::with_remaining(Some(Duration::from_millis(50)), || assert!(procall::remaining() <= Some(Duration::from_millis(50))));
 /// ```
 pub fn remaining() -> Option<Duration> {
-    clock::until(current_deadline(), clock::now())
+    clock::left(current_deadline())
 }
 
 /// Runs `f` as part of a call that has `remaining` time: calls made in it inherit that, and are made again only when they were not executed,
@@ -109,7 +109,7 @@ impl Context {
 
     /// Time left until the caller gives up; `None` when it never does.
     pub fn remaining(&self) -> Option<Duration> {
-        clock::until(self.deadline, clock::now())
+        clock::left(self.deadline)
     }
 
     /// Whether the caller no longer wants the answer.

@@ -42,6 +42,7 @@ mod service;
 mod stream;
 pub mod surroundings;
 pub mod tls;
+mod trace;
 mod value;
 
 pub use attachment::Attachment;
@@ -53,6 +54,7 @@ pub use client::{
     AsChannel, BlockingClient, Call, CallFuture, ConnectOptions, DuplexCall, StreamCall, Submitted,
     notify, open,
 };
+pub use clock::instant as now;
 pub use connection::{
     Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, OnTimeout,
     Pending, Progress, ROUTER, Request, Responder, Side, WaitError, coalesce,
@@ -91,6 +93,7 @@ pub use service::{
 pub use service::{Onlooker, Relaying};
 pub use stream::Stream;
 pub use tls::{TlsFiles, TlsServing};
+pub use trace::{Span, Tracer, set_tracer};
 pub use value::{Element, TypedBuffer, Value};
 
 #[doc = include_str!("service.md")]

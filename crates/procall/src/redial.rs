@@ -144,7 +144,7 @@ impl Redial {
 impl Channel for Redial {
     fn start(&self, request: Request<'_>) -> Result<Started, Error> {
         let connection = self.connection();
-        match connection.start(request.clone()) {
+        match connection.start_lent(&request) {
             Ok(pending) => Ok(pending.into()),
             Err(_) if self.shared.lock().closed => Err(closed()),
             Err(error) if is_passing(&error) => self.shared.enqueue(request),

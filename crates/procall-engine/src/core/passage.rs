@@ -10,7 +10,7 @@ use tracing::level_filters::LevelFilter;
 use super::keeping::Keeper;
 use super::{Core, Tally, Ticket, admission};
 use crate::record::{CallRecord, OnCall};
-use crate::spans::Ended as Spanned;
+use crate::spans::{Ended as Spanned, Told};
 
 /// A call between its client and its worker.
 pub(super) struct Passage {
@@ -74,7 +74,9 @@ impl Onlooker for Passage {
         self.core.meter.end(total, ending);
         self.tally.end(total, error.map(Error::code));
         self.over = true;
-        // Without anybody who collects events, this is one look at a number.
+        if !self.core.is_recorded() {
+            return;
+        }
         let level = if error.is_some() { Level::WARN } else { Level::INFO };
         // Who looks at the engine is no traffic.
         let own = self.ticket.method.starts_with(admission::RESERVED);
@@ -88,7 +90,7 @@ impl Onlooker for Passage {
             record.log();
         }
         if let Some((exporter, span)) = span {
-            exporter.tell(Spanned {
+            exporter.tell(Told::Passage(Spanned {
                 span,
                 call: record.call,
                 method: record.method.clone(),
@@ -97,11 +99,20 @@ impl Onlooker for Passage {
                 queued: record.queued,
                 worked: record.worked,
                 failure: record.failure,
-            });
+            }));
         }
         if let Some(OnCall(tell)) = &self.core.settings.on_call {
             tell(&record);
         }
+    }
+}
+
+impl Core {
+    /// Whether anybody wants to know what becomes of calls. Without anybody who collects events, this is one look at a number.
+    pub(super) fn is_recorded(&self) -> bool {
+        Level::WARN <= LevelFilter::current()
+            || self.exporter.is_some()
+            || self.settings.on_call.is_some()
     }
 }
 

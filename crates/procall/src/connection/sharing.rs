@@ -210,7 +210,7 @@ impl State {
         match unix.shared() {
             Progress::Done => {
                 self.sharing.look = unix.look();
-                after.wakes.append(&mut self.watchers);
+                after.wake_all(&mut self.watchers);
             }
             // Only after all that the session had to say before, the word that both can in particular.
             Progress::Unasked if self.sharing.is_worth_it() => {

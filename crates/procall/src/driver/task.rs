@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 use super::raw::{self, RawService};
 use super::readiness::Readiness;
 use crate::clock;
-use crate::connection::{Batch, Before, Connection, Facts, Hub, Outlook, coalesce};
+use crate::connection::{Batch, Before, Connection, Facts, Hub, Outlook, coalesce_turn};
 use crate::error::Error;
 use crate::service::Dispatcher;
 use procall_proto::{ErrorCode, Time};
@@ -58,19 +58,24 @@ impl Future for LinkTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        this.connection.driven_by(cx.waker());
-        if this.watch.looks_on(&this.connection, cx) {
+        clock::turn(|| self.poll_turns(cx))
+    }
+}
+
+impl LinkTask {
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection.driven_by(cx.waker());
+        if self.watch.looks_on(&self.connection, cx) {
             return Poll::Pending;
         }
         let mut pieces = 0;
         loop {
-            if this.turn(cx).is_err() {
+            if self.turn(cx).is_err() {
                 // The runtime is shutting down: nothing will be read any more.
-                this.connection.close();
-                this.watch.unread = false;
+                self.connection.close();
+                self.watch.unread = false;
             }
-            if this.watch.unread {
+            if self.watch.unread {
                 pieces += 1;
                 if pieces < PIECES {
                     continue;
@@ -78,23 +83,21 @@ impl Future for LinkTask {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let outlook = this.connection.outlook();
-            this.tell(outlook.facts);
+            let outlook = self.connection.outlook();
+            self.tell(outlook.facts);
             if outlook.facts.over {
                 return Poll::Ready(());
             }
             // Whatever is read from here on wakes this task, and so does whoever wants it back earlier.
-            if this.timer.poll_due(outlook.due, cx) {
-                this.connection.turn();
-                this.watch.unread = this.watch.bell.is_some();
-            } else if !this.watch.follow(&this.connection, outlook, cx) {
+            if self.timer.poll_due(outlook.due, cx) {
+                self.connection.turn();
+                self.watch.unread = self.watch.bell.is_some();
+            } else if !self.watch.follow(&self.connection, outlook, cx) {
                 return Poll::Pending;
             }
         }
     }
-}
 
-impl LinkTask {
     /// Reads what there is and serves it. An error when nothing is watched any more.
     fn turn(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
         let Self { connection, watch, server, batch, answers, .. } = self;
@@ -108,8 +111,8 @@ impl LinkTask {
                 }
                 read
             }
-            // Whatever goes on to other connections in this turn leaves with one write each.
-            Server::Raw(service) => coalesce(|| {
+            // Whatever goes on to other connections in this turn leaves with one write each, or with what others have for them.
+            Server::Raw(service) => coalesce_turn(|| {
                 let read = watch.poll_read(cx, connection);
                 raw::serve(&**service, connection, batch);
                 read
@@ -271,14 +274,14 @@ impl Timer {
         if due == Time::NEVER {
             return false;
         }
-        let now = clock::now();
+        // However old that is: should it fire meanwhile, the runtime, which knows this task since it was set, has it polled again.
+        if self.set_for.is_some_and(|set| set <= due && clock::recent() < set) {
+            return false;
+        }
+        let now = clock::look();
         if due <= now {
             self.set_for = None;
             return true;
-        }
-        if self.set_for.is_some_and(|set| now < set && set <= due) {
-            // It has not fired, and the runtime knows this task since it was set.
-            return false;
         }
         if self.set_for.is_none_or(|set| due < set) {
             let deadline = tokio::time::Instant::now() + (due - now);

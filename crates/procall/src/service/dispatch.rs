@@ -20,6 +20,7 @@ use crate::connection::{Batch, Connection, Encoded, Incoming};
 use crate::context::with_deadline;
 use crate::error::Error;
 use crate::registration::Registration;
+use crate::trace;
 
 /// Answers do not wait longer than this for their slower neighbours in a batch.
 const FLUSH_AFTER: Duration = Duration::from_micros(100);
@@ -108,7 +109,12 @@ impl Dispatcher {
                 let arrival =
                     Arrival::new(connection, batch, incoming, &self.registration().methods[at]);
                 let call = AssertUnwindSafe(|| {
-                    with_deadline(incoming.inherited(), || self.handlers[at].call(&arrival))
+                    handle(incoming.inherited(), || match trace::tracer() {
+                        None => self.handlers[at].call(&arrival),
+                        Some(tracer) => {
+                            trace::serve(&**tracer, &arrival, || self.handlers[at].call(&arrival))
+                        }
+                    })
                 });
                 catch_unwind(call).unwrap_or_else(|panic| Answer::Ready(Err(panicked(&*panic))))
             }
@@ -168,6 +174,11 @@ fn go_on(
     None
 }
 
+/// Runs a handler, or one poll of it, which may take its time.
+fn handle<R>(deadline: Time, f: impl FnOnce() -> R) -> R {
+    clock::outside_turn(|| with_deadline(deadline, f))
+}
+
 /// A call that was given up while its handler ran. When its deadline was the reason, the session says so.
 fn given_up() -> Error {
     let message = "the caller gave the call up before the handler was done";
@@ -203,8 +214,7 @@ async fn send_stream(
             if connection.poll_cancelled(id, cx.waker()).is_ready() {
                 return Poll::Ready(Some(Err(given_up())));
             }
-            let poll =
-                AssertUnwindSafe(|| with_deadline(deadline, || stream.as_mut().poll_next(cx)));
+            let poll = AssertUnwindSafe(|| handle(deadline, || stream.as_mut().poll_next(cx)));
             catch_unwind(poll).unwrap_or_else(|panic| Poll::Ready(Some(Err(panicked(&*panic)))))
         })
         .await;
@@ -236,7 +246,7 @@ fn poll_guarded(
     deadline: Time,
     cx: &mut TaskContext<'_>,
 ) -> Poll<Result<Encoded, Error>> {
-    catch_unwind(AssertUnwindSafe(|| with_deadline(deadline, || future.poll(cx))))
+    catch_unwind(AssertUnwindSafe(|| handle(deadline, || future.poll(cx))))
         .unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
 }
 
