@@ -398,7 +398,7 @@ def connect(
 
     ``transport`` is how to talk to a service on this machine: ``"shm"`` in shared memory,
     ``"unix"`` over the socket, ``"auto"`` in shared memory when both sides can. Without it,
-    ``PROCALL_TRANSPORT`` says, which says ``unix`` unless it is set.
+    ``PROCALL_TRANSPORT`` says, which says ``auto`` unless it is set.
 
     With ``compression=True`` long messages travel compressed where the other side wants that too,
     which is for slow networks. Without it, ``PROCALL_COMPRESSION`` says.

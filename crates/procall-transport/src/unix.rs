@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Mode, Stat, fchmod, lstat, unlink};
 use rustix::io::Errno;
@@ -11,8 +12,8 @@ use rustix::net::{
     socket_with, socketpair,
 };
 
-use crate::shm::{Choice, Look, Passage, Progress};
-use crate::stream::StreamLink;
+use crate::shm::{self, Choice, Look, Passage, Progress};
+use crate::stream::{Arrival, StreamLink};
 use crate::{Link, LinkError, LinkInfo, LinkOptions, fd};
 
 /// Connections the kernel holds for a listener that does not accept; further ones are refused (`EAGAIN`) until it does.
@@ -32,8 +33,10 @@ const BACKLOG: i32 = 1024;
 pub struct UnixLink {
     stream: StreamLink,
     choice: Option<Choice>,
-    /// It may move to shared memory, where its socket tells nothing.
-    prepared: bool,
+    /// The other side may ask for shared memory; whether this side began the session.
+    prepared: Option<bool>,
+    /// The owner rests before it waits.
+    attended: bool,
     /// The way into shared memory, once it was asked for.
     passage: Option<Box<Passage>>,
 }
@@ -55,7 +58,17 @@ impl Link for UnixLink {
     }
 
     fn receive(&mut self) -> Result<Option<&[u8]>, LinkError> {
-        let Self { stream, passage, .. } = self;
+        let Self { stream, passage, prepared, attended, .. } = self;
+        if passage.is_none() && prepared.is_some() {
+            match stream.next(true)? {
+                None => return Ok(None),
+                Some(Arrival::Message(at)) => return Ok(Some(stream.inbox.message(at))),
+                Some(Arrival::Record(record)) if shm::is_ask(record) => {
+                    *passage = Some(Box::new(Passage::new(true, *attended, stream.hand_over())));
+                }
+                Some(Arrival::Record(_)) => return Err(stream.die(LinkError::Empty)),
+            }
+        }
         match passage {
             Some(passage) if !passage.is_over() => passage.receive(stream),
             _ => stream.receive(),
@@ -75,7 +88,8 @@ impl Link for UnixLink {
     }
 
     fn edges(&self) -> Option<BorrowedFd<'_>> {
-        (!self.prepared && self.passage.is_none()).then(|| self.stream.socket())
+        // Once the other side rings, that is to be heard too; see `hears`.
+        self.bell().is_none().then(|| self.stream.socket())
     }
 
     fn wants_room(&self) -> bool {
@@ -117,9 +131,44 @@ impl UnixLink {
         self.choice != Some(Choice::Unix) && self.info().peer.is_some_and(|peer| peer.uid == own)
     }
 
-    /// It may be moved from now on: whoever waits on it has to use its readiness, and is given no [`edges`](Link::edges).
-    pub fn prepare(&mut self) {
-        self.prepared = true;
+    /// Both ends have agreed that either may ask for shared memory from now on. One of them, and only one, is the `initiator`: when both
+    /// ask at the same time, it is asked.
+    pub fn prepare(&mut self, initiator: bool) {
+        self.prepared = Some(initiator);
+    }
+
+    /// Asks the other end to move to shared memory, once it is [prepared](Self::prepare). Until one of them does, the link is what it was.
+    pub fn ask(&mut self) {
+        if let Some(initiator) = self.prepared
+            && self.passage.is_none()
+            && self.stream.dead.is_none()
+        {
+            self.passage =
+                Some(Box::new(Passage::asking(initiator, self.attended, self.stream.hand_over())));
+        }
+    }
+
+    /// What the other side rings, as soon as it may do so. Whoever watches this link's socket for edges has to watch this in the same way,
+    /// and then say [so](Self::heard).
+    pub fn bell(&self) -> Option<Arc<OwnedFd>> {
+        self.passage.as_ref()?.bell()
+    }
+
+    /// The owner hears the [bell](Self::bell) and the socket by their edges from now on, and no longer looks at the readiness. That saves a
+    /// system call for each time it is woken.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn heard(&mut self) -> io::Result<()> {
+        self.passage().map_or(Ok(()), |(passage, stream)| passage.heard(stream))
+    }
+
+    /// The owner has heard of news on the socket, which only tells the end once messages come through memory.
+    pub fn tell(&mut self) {
+        if let Some((passage, _)) = self.passage() {
+            passage.tell();
+        }
     }
 
     /// Begins to move to shared memory. Both ends have to, and know of each other that they do before either begins: that is for their owners to
@@ -128,7 +177,8 @@ impl UnixLink {
     /// Whoever waits on this link must have called [`flush`](Link::flush) since it last received, as ever.
     pub fn share(&mut self, leads: bool) {
         if self.passage.is_none() && self.stream.dead.is_none() {
-            self.passage = Some(Box::new(Passage::new(leads, &self.stream)));
+            self.passage =
+                Some(Box::new(Passage::new(leads, self.attended, self.stream.hand_over())));
         }
     }
 
@@ -142,6 +192,7 @@ impl UnixLink {
     /// A `None` of [`receive`](Link::receive) then is no invitation to wait, and costs less: in shared memory a link falls asleep with each
     /// such invitation, and a peer that sends to a sleeping link makes a system call.
     pub fn attended(&mut self, attended: bool) {
+        self.attended = attended;
         if let Some((passage, _)) = self.passage() {
             passage.attended(attended);
         }
@@ -248,7 +299,8 @@ impl UnixLink {
         let info =
             LinkInfo::new("unix", options.message_limit()).with_peer(peer).with_address(address);
         let stream = StreamLink::new(socket, info, options)?;
-        Ok(Self { stream, choice: options.choice, prepared: false, passage: None })
+        let choice = options.choice;
+        Ok(Self { stream, choice, prepared: None, attended: false, passage: None })
     }
 }
 

@@ -7,6 +7,7 @@ use super::bell::Bell;
 use super::control::{Account, Nonsense};
 use super::look::Look;
 use super::region::{Own, Theirs};
+use super::seat::Seat;
 use crate::LinkError;
 
 impl From<Nonsense> for LinkError {
@@ -24,6 +25,7 @@ pub(super) fn processor() -> u32 {
 /// What this side makes for the other, until that has its own ready too.
 #[derive(Debug)]
 pub(super) struct Half {
+    seat: Seat,
     own: Own,
     /// What we ring.
     bell: Bell,
@@ -32,10 +34,11 @@ pub(super) struct Half {
 impl Half {
     /// The second is for the other side: the memory and the bell.
     pub(super) fn new() -> std::io::Result<(Self, [OwnedFd; 2])> {
+        let seat = Seat::take()?;
         let (own, memory) = Own::new(CAPACITY)?;
         let bell = Bell::new()?;
         let copy = bell.as_fd().try_clone_to_owned()?;
-        Ok((Self { own, bell }, [memory, copy]))
+        Ok((Self { seat, own, bell }, [memory, copy]))
     }
 
     pub(super) fn bell(&self) -> &Bell {
@@ -43,17 +46,18 @@ impl Half {
     }
 
     pub(super) fn join(self, theirs: Theirs, hears: Bell) -> Ends {
-        let Self { own, bell } = self;
+        let Self { seat, own, bell } = self;
         let capacities = (own.region().capacity(), theirs.region().capacity());
         let account = Account::new(own.region().control(), capacities.0, capacities.1);
         own.region().control().run_on(processor());
-        Ends { own, theirs, account, rings: bell, hears }
+        Ends { _seat: seat, own, theirs, account, rings: bell, hears }
     }
 }
 
 /// Both rings of a link.
 #[derive(Debug)]
 pub(super) struct Ends {
+    _seat: Seat,
     own: Own,
     theirs: Theirs,
     account: Account,

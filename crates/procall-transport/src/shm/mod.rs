@@ -10,6 +10,8 @@
 //! The room has one file for each thing: `control` the words and their rules, `region` the memory, `bell` the eventfd, `ends` both rings of
 //! a link, `passage` the way from the socket into memory, `look` the short look before a sleep.
 
+#[cfg(all(test, not(loom), not(miri)))]
+mod asking;
 mod bell;
 mod control;
 mod ends;
@@ -19,12 +21,15 @@ mod look;
 mod passage;
 mod records;
 mod region;
+mod seat;
 
 use std::io;
 use std::str::FromStr;
 
-pub use look::Look;
+pub use look::{LOOK, Look};
 pub(crate) use passage::Passage;
+pub(crate) use records::LEN as RECORD;
+pub(crate) use records::is_ask;
 
 use crate::unix::UnixLink;
 use crate::{Link, LinkError, LinkOptions};
@@ -95,6 +100,8 @@ pub enum Progress {
     Done,
     /// It stays with the socket, because of this.
     Failed(String),
+    /// It stays with the socket, because the other side has declined.
+    Declined,
 }
 
 /// Two links connected to each other in shared memory.
@@ -133,6 +140,9 @@ pub fn pair(options: &LinkOptions) -> io::Result<(UnixLink, UnixLink)> {
             (Progress::Done, Progress::Done) => break,
             (Progress::Failed(why), _) | (_, Progress::Failed(why)) => {
                 return Err(io::Error::new(io::ErrorKind::OutOfMemory, why));
+            }
+            (Progress::Declined, Progress::Declined) => {
+                return Err(io::ErrorKind::OutOfMemory.into());
             }
             _ => {}
         }

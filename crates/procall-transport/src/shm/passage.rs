@@ -2,27 +2,31 @@
 //!
 //! ```text
 //! the side that leads                        the other
+//!                                       ←    ask
 //!         offer, with memory and bell   →
 //!                                       ←    answer, with memory and bell
 //!         switch                        →    reads our memory from here on
 //!  reads their memory from here on      ←    switch
 //! ```
 //!
-//! Messages go on meanwhile; either side may decline in the place of its offer, answer or switch, and both then stay with the socket.
+//! Whoever asks is ready for descriptors from then on; until then a link is read as any other. Messages go on meanwhile; either side may decline in the place of its offer, answer or switch, and both then stay with the socket.
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use super::bell::Bell;
 use super::ends::{Ends, Half};
-use super::records::{self, DESCRIPTORS, Kind, Record};
+use super::records::{self, DESCRIPTORS, Kind, Received, Record};
 use super::region::{Refused, Theirs};
 use super::{CAPACITY, Look, Progress};
 use crate::LinkError;
 use crate::stream::StreamLink;
+
+const OUT_OF_TURN: &str = "a word out of turn on the way there";
 
 /// Bytes read at once while descriptors may come with them.
 const GULP: usize = 16 << 10;
@@ -43,24 +47,43 @@ enum Stage {
     Underway { half: Option<Half> },
     /// Both have each other's memory.
     Joined(Box<Ends>),
-    /// The socket stays.
+    /// The socket stays, since this side has not what it takes.
     Failed(String),
+    /// The socket stays: the other side has declined.
+    Declined,
+}
+
+/// What this side does with an ask after its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Crossing {
+    /// There is none, or no other.
+    Wrong,
+    /// The initiator of the session has asked as well, and is to have its way.
+    Ignored,
+    /// The other side goes first: this one leads.
+    Followed,
 }
 
 /// A link on its way into shared memory, or there.
 #[derive(Debug)]
 pub(crate) struct Passage {
     leads: bool,
+    /// What becomes of an ask that crossed ours.
+    crossing: Crossing,
     stage: Stage,
     pending: VecDeque<Pending>,
     /// Descriptors that have come, and whose record has not.
     arrived: Vec<OwnedFd>,
+    /// Some of them found no room in this process.
+    missing: bool,
     /// What we send goes through memory.
     sends: bool,
     /// What we receive comes through memory.
     receives: bool,
     /// The owner calls `rest` before it waits.
     attended: bool,
+    /// The owner hears the bell itself, and tells when the socket has news.
+    heard: bool,
     /// Something was taken since the last rest.
     moved: bool,
     /// The socket has something to say.
@@ -70,39 +93,57 @@ pub(crate) struct Passage {
 }
 
 impl Passage {
-    pub(crate) fn new(leads: bool, stream: &StreamLink) -> Self {
+    pub(crate) fn new(leads: bool, attended: bool, stream: &StreamLink) -> Self {
         let mut passage = Self {
             leads,
+            crossing: Crossing::Wrong,
             stage: Stage::Underway { half: None },
             pending: VecDeque::new(),
             arrived: Vec::new(),
+            missing: false,
             sends: false,
             receives: false,
-            attended: false,
+            attended,
+            heard: false,
             moved: false,
             told: false,
             ended: false,
         };
         if leads {
-            match Half::new() {
-                Ok((half, descriptors)) => {
-                    passage.stage = Stage::Underway { half: Some(half) };
-                    passage.queue(Kind::Offer, descriptors.into(), stream);
-                }
-                Err(error) => passage.decline(&error, stream),
-            }
+            passage.lead(stream);
         }
         passage
     }
 
+    /// One that asks the other side to lead.
+    pub(crate) fn asking(initiator: bool, attended: bool, stream: &StreamLink) -> Self {
+        let mut passage = Self::new(false, attended, stream);
+        passage.crossing = if initiator { Crossing::Ignored } else { Crossing::Followed };
+        passage.queue(Kind::Ask, Vec::new(), stream);
+        passage
+    }
+
+    /// Makes the other side an offer.
+    fn lead(&mut self, stream: &StreamLink) {
+        self.leads = true;
+        match Half::new() {
+            Ok((half, descriptors)) => {
+                self.stage = Stage::Underway { half: Some(half) };
+                self.queue(Kind::Offer, descriptors.into(), stream);
+            }
+            Err(error) => self.decline(&error, stream),
+        }
+    }
+
     /// Whether it stays with the socket, and has nothing to say about that any more.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Failed(_)) && self.pending.is_empty()
+        matches!(self.stage, Stage::Failed(_) | Stage::Declined) && self.pending.is_empty()
     }
 
     pub(crate) fn progress(&self) -> Progress {
         match &self.stage {
             Stage::Failed(why) => Progress::Failed(why.clone()),
+            Stage::Declined => Progress::Declined,
             Stage::Joined(_) if self.sends && self.receives => Progress::Done,
             Stage::Joined(_) | Stage::Underway { .. } => Progress::Underway,
         }
@@ -110,6 +151,26 @@ impl Passage {
 
     pub(crate) fn attended(&mut self, attended: bool) {
         self.attended = attended;
+    }
+
+    /// What rings for this side, once there is one.
+    pub(crate) fn bell(&self) -> Option<Arc<OwnedFd>> {
+        self.ends().map(|ends| ends.hears().share())
+    }
+
+    /// The owner hears the bell and the socket by their edges, so that nothing has to be made quiet.
+    pub(crate) fn heard(&mut self, stream: &StreamLink) -> io::Result<()> {
+        if let Stage::Joined(ends) = &self.stage
+            && !std::mem::replace(&mut self.heard, true)
+        {
+            stream.readiness.forget_bell(ends.hears().as_fd())?;
+        }
+        Ok(())
+    }
+
+    /// The socket has news: its end, if the other side keeps the rules.
+    pub(crate) fn tell(&mut self) {
+        self.told = true;
     }
 
     pub(crate) fn look(&self) -> Option<Look> {
@@ -137,7 +198,7 @@ impl Passage {
         let Stage::Joined(ends) = &mut self.stage else { return Ok(true) };
         // Nothing has come since the last rest, so whatever rang is to be quiet again, or it was the socket.
         if !moved {
-            self.told |= stream.readiness.quieten()?;
+            self.told |= quieten(stream, self.heard)?;
             ends.renew();
             if ends.has_room_it_wants()? {
                 ends.hears().ring();
@@ -243,7 +304,7 @@ impl Passage {
                 continue;
             }
             if stale {
-                self.told |= stream.readiness.quieten()?;
+                self.told |= quieten(stream, self.heard)?;
                 ends.renew();
                 (stale, quieted) = (false, true);
                 if !done {
@@ -316,7 +377,7 @@ impl Passage {
                 self.moved = true;
                 // Somebody who waited was rung, unless it knew so and attends.
                 if ends.wake() {
-                    self.told |= stream.readiness.quieten()?;
+                    self.told |= quieten(stream, self.heard)?;
                     ends.renew();
                     let mut unheard = ends.has_room_it_wants()?;
                     // Whoever may wait at any moment is to be rung for each message.
@@ -348,9 +409,12 @@ impl Passage {
         let spare = stream.inbox.spare();
         let room = GULP.min(spare.capacity() - spare.len());
         match records::receive(stream.socket.as_fd(), &mut gulp[..room], &mut self.arrived) {
-            Ok(0) | Err(Errno::CONNRESET | Errno::PIPE) => Err(end_of(stream)),
-            Ok(read) => {
-                stream.inbox.spare().extend_from_slice(&gulp[..read]);
+            Ok(Received { bytes: 0, .. }) | Err(Errno::CONNRESET | Errno::PIPE) => {
+                Err(end_of(stream))
+            }
+            Ok(Received { bytes, missing }) => {
+                stream.inbox.spare().extend_from_slice(&gulp[..bytes]);
+                self.missing |= missing;
                 if self.arrived.len() > DESCRIPTORS {
                     return Err(LinkError::SharedMemory(
                         "more descriptors than belong to an offer",
@@ -367,7 +431,7 @@ impl Passage {
     fn look_at_socket(&mut self, stream: &StreamLink) -> Result<(), LinkError> {
         let mut byte = [0_u8; 1];
         match records::receive(stream.socket(), &mut byte, &mut self.arrived) {
-            Ok(0) | Err(Errno::CONNRESET | Errno::PIPE) => {
+            Ok(Received { bytes: 0, .. }) | Err(Errno::CONNRESET | Errno::PIPE) => {
                 self.ended = true;
                 Ok(())
             }
@@ -382,13 +446,13 @@ impl Passage {
     fn ends(&self) -> Option<&Ends> {
         match &self.stage {
             Stage::Joined(ends) => Some(ends),
-            Stage::Underway { .. } | Stage::Failed(_) => None,
+            Stage::Underway { .. } | Stage::Failed(_) | Stage::Declined => None,
         }
     }
 
     /// Whether the other side may still send a record.
     fn takes_records(&self) -> bool {
-        !self.receives && !matches!(self.stage, Stage::Failed(_))
+        !self.receives && !matches!(self.stage, Stage::Failed(_) | Stage::Declined)
     }
 
     fn queue(&mut self, kind: Kind, descriptors: Vec<OwnedFd>, stream: &StreamLink) {
@@ -415,7 +479,11 @@ impl Passage {
         stream: &mut StreamLink,
     ) -> Result<(), LinkError> {
         let Some(record) = Record::decode(record) else { return Err(LinkError::Empty) };
-        let descriptors = std::mem::take(&mut self.arrived);
+        // What was read with an ask may belong to the offer behind it.
+        let descriptors = match record.kind {
+            Kind::Ask => Vec::new(),
+            _ => std::mem::take(&mut self.arrived),
+        };
         let stage = std::mem::replace(&mut self.stage, Stage::Failed(String::new()));
         match (record.kind, stage, self.leads) {
             (Kind::Offer, Stage::Underway { half: None }, false) => match Half::new() {
@@ -431,11 +499,21 @@ impl Passage {
             }
             (Kind::Decline, stage @ Stage::Underway { .. }, _)
             | (Kind::Decline, stage @ Stage::Joined(_), false) => {
-                if let Stage::Joined(ends) = stage {
+                if let Stage::Joined(ends) = stage
+                    && !self.heard
+                {
                     stream.readiness.forget_bell(ends.hears().as_fd())?;
                 }
                 self.pending.clear();
-                self.stage = Stage::Failed("the other side has no memory for it".to_owned());
+                self.stage = Stage::Declined;
+            }
+            (Kind::Ask, stage @ Stage::Underway { half: None }, false) => {
+                self.stage = stage;
+                match std::mem::replace(&mut self.crossing, Crossing::Wrong) {
+                    Crossing::Wrong => return Err(LinkError::SharedMemory(OUT_OF_TURN)),
+                    Crossing::Ignored => {}
+                    Crossing::Followed => self.lead(stream),
+                }
             }
             (Kind::Switch, stage @ Stage::Joined(_), leads) => {
                 self.stage = stage;
@@ -448,7 +526,7 @@ impl Passage {
                 }
                 self.arrive(stream);
             }
-            _ => return Err(LinkError::SharedMemory("a word out of turn on the way there")),
+            _ => return Err(LinkError::SharedMemory(OUT_OF_TURN)),
         }
         Ok(())
     }
@@ -462,6 +540,10 @@ impl Passage {
         stream: &mut StreamLink,
     ) -> Result<(), LinkError> {
         let Ok([memory, bell]) = <[OwnedFd; DESCRIPTORS]>::try_from(descriptors) else {
+            if self.missing {
+                self.decline(&Errno::MFILE.into(), stream);
+                return Ok(());
+            }
             return Err(LinkError::SharedMemory("an offer without its two descriptors"));
         };
         let theirs = match Theirs::new(memory.as_fd(), record.capacity) {
@@ -485,6 +567,11 @@ impl Passage {
             self.queue(kind, descriptors, stream);
         }
     }
+}
+
+/// Makes a bell quiet that is told until then, unless its owner hears it by edges; whether the socket has something to read.
+fn quieten(stream: &StreamLink, heard: bool) -> io::Result<bool> {
+    if heard { Ok(false) } else { stream.readiness.quieten() }
 }
 
 fn end_of(stream: &StreamLink) -> LinkError {

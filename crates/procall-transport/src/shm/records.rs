@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Decline,
     /// My bytes on this socket end here, what follows is in my memory.
     Switch,
+    /// Make me an offer; from here on I can receive descriptors.
+    Ask,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl Record {
             Kind::Answer => 2,
             Kind::Decline => 3,
             Kind::Switch => 4,
+            Kind::Ask => 5,
         };
         [0, 0, 0, 0, kind, self.capacity.trailing_zeros() as u8, 0, 0]
     }
@@ -59,10 +62,16 @@ impl Record {
             2 => Kind::Answer,
             3 => Kind::Decline,
             4 => Kind::Switch,
+            5 => Kind::Ask,
             _ => return None,
         };
         Some(Self { kind, capacity: 1_u32.checked_shl(log2.into())? })
     }
+}
+
+/// Whether that is a record that asks for an offer.
+pub(crate) fn is_ask(bytes: [u8; LEN]) -> bool {
+    Record::decode(bytes).is_some_and(|record| record.kind == Kind::Ask)
 }
 
 /// Sends a record with its descriptors, whole or not at all; false when the socket has no room.
@@ -90,12 +99,20 @@ pub(super) fn send(
     }
 }
 
+/// What one read gave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received {
+    pub(super) bytes: usize,
+    /// There were descriptors that this process had no room for.
+    pub(super) missing: bool,
+}
+
 /// One read, with the descriptors that came with what was read; more than anybody may send are closed by the kernel, and told as an error.
 pub(super) fn receive(
     socket: BorrowedFd<'_>,
     into: &mut [u8],
     descriptors: &mut Vec<OwnedFd>,
-) -> Result<usize, Errno> {
+) -> Result<Received, Errno> {
     // One more than is allowed, so that one too many is seen.
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS + 1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -108,7 +125,8 @@ pub(super) fn receive(
                         descriptors.extend(arrived);
                     }
                 }
-                return Ok(received.bytes);
+                let missing = received.flags.contains(ReturnFlags::CTRUNC);
+                return Ok(Received { bytes: received.bytes, missing });
             }
             Err(Errno::INTR) => {}
             Err(error) => return Err(error),
@@ -132,14 +150,14 @@ mod tests {
 
     #[test]
     fn records_are_told_from_everything_else() {
-        for kind in [Kind::Offer, Kind::Answer, Kind::Decline, Kind::Switch] {
+        for kind in [Kind::Offer, Kind::Answer, Kind::Decline, Kind::Switch, Kind::Ask] {
             let record = Record { kind, capacity: 1 << 16 };
             assert_eq!(Record::decode(record.encode()), Some(record));
         }
         for bytes in [
             [0; LEN],
             [0, 0, 0, 1, 1, 16, 0, 0],
-            [0, 0, 0, 0, 5, 16, 0, 0],
+            [0, 0, 0, 0, 6, 16, 0, 0],
             [0, 0, 0, 0, 1, 32, 0, 0],
             [0, 0, 0, 0, 1, 16, 0, 1],
         ] {

@@ -15,6 +15,8 @@ use super::Side;
 use super::after::After;
 use super::inbox::Batch;
 use super::line::Line;
+#[cfg(feature = "tokio")]
+use super::sharing::PIECE;
 use super::sharing::Sharing;
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use crate::clock;
@@ -185,13 +187,21 @@ impl State {
 
     /// Takes what the link has, as far as one burst goes; true when there may be more.
     pub(crate) fn pump(&mut self, now: Time, after: &mut After) -> bool {
-        self.more = self.burst(now, after);
+        self.more = self.burst(BURST, now, after);
         self.settle(after);
         self.more
     }
 
-    fn burst(&mut self, now: Time, after: &mut After) -> bool {
-        for _ in 0..BURST {
+    /// The same for no more than a few messages, whose answers are then on their way while the next are read.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn pump_piece(&mut self, now: Time, after: &mut After) -> bool {
+        self.more = self.burst(PIECE as usize, now, after);
+        self.settle(after);
+        self.more
+    }
+
+    fn burst(&mut self, most: usize, now: Time, after: &mut After) -> bool {
+        for _ in 0..most {
             if self.is_over() {
                 return false;
             }
