@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Mode, Stat, fchmod, lstat, unlink};
 use rustix::io::Errno;
@@ -11,7 +12,7 @@ use rustix::net::{
     socket_with, socketpair,
 };
 
-use crate::shm::{Choice, Look, Passage, Progress};
+use crate::shm::{Arena, Arrivals, Buffer, Choice, Look, Passage, Progress, Promise};
 use crate::stream::StreamLink;
 use crate::{Link, LinkError, LinkInfo, LinkOptions, fd};
 
@@ -182,6 +183,56 @@ impl UnixLink {
     /// A way to look for news without waiting; `None` while nothing comes through shared memory.
     pub fn look(&self) -> Option<Look> {
         self.passage.as_ref()?.look()
+    }
+
+    /// The other side takes loans: it knows what the records and notices of arenas are. Its owner has to have been told so.
+    pub fn lends(&mut self) {
+        if let Some((passage, _)) = self.passage() {
+            passage.lends();
+        }
+    }
+
+    /// Where the loans that came with the message that was [received](Link::receive) last are found; `None` for a link that was never shared.
+    pub fn arrivals(&self) -> Option<Arc<Arrivals>> {
+        self.passage.as_ref().map(|passage| passage.arrivals())
+    }
+
+    /// Makes ready to lend a buffer of `arena` with a message. `None` when the link cannot lend it now: it is not in shared memory, or its other
+    /// side knows of as many pieces of memory as it can, or it is another arena's.
+    ///
+    /// All messages of a link lend of one arena.
+    ///
+    /// # Errors
+    ///
+    /// What ended the link.
+    pub fn promise(
+        &mut self,
+        arena: &Arena,
+        buffer: &Arc<Buffer>,
+    ) -> Result<Option<Promise>, LinkError> {
+        match self.passage() {
+            Some((passage, stream)) => passage.promise(arena, buffer, stream),
+            None => Ok(None),
+        }
+    }
+
+    /// Borrows room for a message as [`buffer`](Link::buffer) does, that lends what was promised for it. It has to be
+    /// [committed](Link::commit), or no other message can lend the same memory until the link is gone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`buffer`](Link::buffer).
+    pub fn buffer_lending(
+        &mut self,
+        len: usize,
+        promises: &[Promise],
+    ) -> Result<Option<&mut [u8]>, LinkError> {
+        self.stream.check_sending()?;
+        if self.stream.outbox.lend(len)?.is_none() {
+            return Ok(None);
+        }
+        let loans: Vec<u8> = promises.iter().flat_map(Promise::keep).collect();
+        self.stream.outbox.lend_behind(&loans, len)
     }
 
     fn passage(&mut self) -> Option<(&mut Passage, &mut StreamLink)> {

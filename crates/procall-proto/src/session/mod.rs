@@ -23,7 +23,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 pub use event::{
-    Blocked, Body, CallId, Counters, Event, IncomingCall, Options, Payload, PeerInfo, Reason,
+    Blocked, Body, CallId, Counters, Event, Held, IncomingCall, Options, Payload, PeerInfo, Reason,
 };
 pub use handshake::clean_name;
 pub use secrets::Secrets;
@@ -555,6 +555,11 @@ impl Session {
             None => self.outbox.take(into),
             Some(packing) => packing.take(&mut self.outbox, into),
         }
+    }
+
+    /// What the message holds that [`Session::transmit_len`] told of: see [`Body::holding`]. Taking the message lets go of it.
+    pub fn transmit_held(&self) -> Held {
+        self.outbox.next_held().cloned().flatten()
     }
 
     /// The next message to send, in a buffer of its own: for tests and tools.
