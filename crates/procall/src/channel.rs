@@ -5,6 +5,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use procall_proto::{Blocked, Encoding, ErrorCode};
+use procall_transport::shm::Arena;
 
 use crate::connection::{Connection, Encoded, Interrupt, Pending, Progress, Request, WaitError};
 use crate::error::Error;
@@ -46,6 +47,11 @@ pub trait Channel: Send + Sync + 'static {
         None
     }
 
+    /// Where the large arrays of its calls can lie so that they need not be copied; `None` when they have to travel among other bytes.
+    fn arena(&self) -> Option<Arena> {
+        None
+    }
+
     /// Whether it is over for good, so that no other attempt can end well.
     fn is_lost(&self) -> bool {
         false
@@ -74,6 +80,10 @@ impl Channel for Connection {
 
     fn retry_budgets(&self) -> Option<&RetryBudgets> {
         Some(Self::retry_budgets(self))
+    }
+
+    fn arena(&self) -> Option<Arena> {
+        Self::arena(self)
     }
 
     fn is_lost(&self) -> bool {

@@ -36,7 +36,7 @@ impl Outcome {
         {
             self.look(value.py(), check, &bytes, what)?;
         }
-        Ok(Encoded { encoding: Encoding::Msgpack, bytes })
+        Ok(Encoded::new(Encoding::Msgpack, bytes))
     }
 
     /// Checks what the caller would get: a dataclass is a dict there, and a number of numpy's a plain one.

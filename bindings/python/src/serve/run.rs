@@ -167,13 +167,10 @@ impl Handlers {
             Target::Method(at) => &self.methods[at],
             Target::Methods => {
                 let bytes = self.document.clone();
-                return Ok(Prepared::Answer(Encoded { encoding: Encoding::Msgpack, bytes }));
+                return Ok(Prepared::Answer(Encoded::new(Encoding::Msgpack, bytes)));
             }
             Target::Ping => {
-                return Ok(Prepared::Answer(Encoded {
-                    encoding: Encoding::None,
-                    bytes: Vec::new(),
-                }));
+                return Ok(Prepared::Answer(Encoded::new(Encoding::None, Vec::new())));
             }
         };
         let made = |made: PyResult<Bound<'py, PyAny>>| {

@@ -287,7 +287,7 @@ mod tests {
     }
 
     fn value(length: usize) -> Outcome {
-        Ok(Encoded { encoding: Encoding::Msgpack, bytes: vec![1; length] })
+        Ok(Encoded::new(Encoding::Msgpack, vec![1; length]))
     }
 
     fn is_first(remembered: &mut Remembered, name: &str, now: Instant) -> bool {

@@ -278,6 +278,11 @@ impl Session {
     }
 
     /// The length of a body that must travel in chunks.
+    /// Whether a body of so many bytes goes in one message.
+    pub fn is_short(&self, len: usize) -> bool {
+        len <= self.outbox.chunk()
+    }
+
     fn is_long(&self, body: &Body<'_>) -> Option<u64> {
         let len = body.bytes().len();
         (len > self.outbox.chunk()).then_some(len as u64)

@@ -14,7 +14,7 @@ use super::encode_params;
 use super::items::{DuplexCall, Pump};
 use crate::channel::{Channel, Started};
 use crate::codec;
-use crate::connection::{CallOptions, Connection, Deadline, OnTimeout, Progress, Request};
+use crate::connection::{CallOptions, Connection, Deadline, Encoded, OnTimeout, Progress, Request};
 use crate::error::Error;
 #[cfg(feature = "tokio")]
 use crate::retry::RetryBudgets;
@@ -68,6 +68,10 @@ impl Channel for super::Client {
         self.channel().retry_budgets()
     }
 
+    fn arena(&self) -> Option<procall_transport::shm::Arena> {
+        self.channel().arena()
+    }
+
     fn is_lost(&self) -> bool {
         self.channel().is_lost()
     }
@@ -81,7 +85,7 @@ impl Channel for super::Client {
 struct Parts {
     channel: Arc<dyn Channel>,
     method: String,
-    params: Result<Vec<u8>, Error>,
+    params: Result<Encoded, Error>,
     options: CallOptions,
     /// What the caller sends, if it does.
     items: Option<Pump>,
@@ -89,10 +93,12 @@ struct Parts {
 
 impl Parts {
     fn new(channel: &(impl AsChannel + ?Sized), method: &str, params: impl Serialize) -> Self {
+        let channel = channel.as_channel();
+        let params = encode_params(&channel, params);
         Self {
-            channel: channel.as_channel(),
+            channel,
             method: method.to_owned(),
-            params: encode_params(params),
+            params,
             options: CallOptions::default(),
             items: None,
         }
@@ -118,7 +124,8 @@ impl Parts {
 
     fn start(self) -> Result<(Started, Option<Pump>), Error> {
         let mut params = self.params?;
-        let body = Body::taken(Encoding::Msgpack, &mut params);
+        let held = params.lent.held();
+        let body = Body::taken(Encoding::Msgpack, &mut params.bytes).holding(held);
         let request = Request { method: &self.method, body, options: self.options };
         Ok((start_retrying(&self.channel, request)?, self.items))
     }

@@ -7,6 +7,7 @@ mod after;
 mod coalesce;
 mod hub;
 mod inbox;
+mod lending;
 mod line;
 mod pending;
 mod serving;
@@ -113,7 +114,7 @@ pub trait Lease: Send + Sync {
 ///     server.wait_calls(&mut batch, None, &mut || false).unwrap();
 ///     for call in batch.iter() {
 ///         assert_eq!(batch.method(call), "echo");
-///         let value = Encoded { encoding: call.encoding, bytes: batch.body(call).to_vec() };
+///         let value = Encoded::new(call.encoding, batch.body(call).to_vec());
 ///         server.reply(call.id.unwrap(), value);
 ///     }
 /// });
@@ -426,9 +427,10 @@ impl Connection {
     pub fn notify(&self, request: Request<'_>) -> Result<(), Error> {
         self.shared.with(|state, _| {
             state.check_open()?;
+            let body = state.lend(request.body)?;
             state
                 .session
-                .notify(request.method, request.body, &request.options.meta)
+                .notify(request.method, body, &request.options.meta)
                 .map_err(Error::from_failure)
         })
     }

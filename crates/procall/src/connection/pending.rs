@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Options, Time};
+use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Failure, Options, Time};
 
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use super::wait::{Interrupt, WaitError};
@@ -201,6 +201,7 @@ impl Connection {
             if counted.is_none() && !state.takes_call() {
                 return state.wait_in_line(now, request.method, body, &session_options);
             }
+            let body = state.lend(body)?;
             let token = state.slots.vacant_key();
             let id = state
                 .session
@@ -427,7 +428,7 @@ impl Pending {
     fn finish(&mut self, outcome: Outcome) -> Result<Option<Encoded>, Error> {
         self.release();
         match outcome {
-            Outcome::Reply(value) => Ok(Some(value)),
+            Outcome::Reply(value) => value.arrived().map(Some),
             Outcome::End => Ok(None),
             Outcome::Failed(failure) => Err(Error::from_failure(*failure)),
         }
@@ -493,7 +494,9 @@ fn poll_item(state: &mut State, token: usize, waker: &Waker) -> Poll<Result<Enco
     match slot.items.pop_front() {
         Some(item) => {
             state.session.consumed(slot.id, 1, item.bytes.len());
-            Poll::Ready(Ok(item))
+            Poll::Ready(
+                item.arrived().map_err(|error| Outcome::Failed(Box::new(as_failure(&error)))),
+            )
         }
         None => slot.poll_outcome(waker).map(Err),
     }
@@ -518,6 +521,11 @@ fn poll_send(
         }
         sent => Poll::Ready(sent),
     }
+}
+
+/// An error of this side as the outcome of a call.
+pub(super) fn as_failure(error: &Error) -> Failure {
+    Failure::local(error.code(), error.message()).with_executed(error.executed())
 }
 
 fn nanos(duration: Duration) -> u64 {

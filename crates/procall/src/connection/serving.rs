@@ -223,6 +223,11 @@ impl Drop for Responder {
 
 impl State {
     fn reply(&mut self, id: CallId, value: Encoded, after: &mut After) {
+        let value = match self.lend_value(value) {
+            Ok(value) => value,
+            Err(error) => return self.fail(id, &error, after),
+        };
+        let (value, held) = value;
         let limit = self.session.limits().max_body;
         if value.bytes.len() > limit {
             let message =
@@ -230,7 +235,7 @@ impl State {
             return self.fail(id, &Error::new(ErrorCode::ResultTooLarge, message), after);
         }
         let mut bytes = value.bytes;
-        let body = Body::taken(value.encoding, &mut bytes);
+        let body = Body::taken(value.encoding, &mut bytes).holding(held);
         // The caller may have given up meanwhile; then nobody wants the answer.
         let _ = self.session.reply(clock::now(), id, body);
         self.forget_served(id, after);
@@ -294,7 +299,7 @@ fn poll_item_in(
     };
     if let Some(item) = served.items.pop_front() {
         state.session.consumed(id, 1, item.bytes.len());
-        return Poll::Ready(Some(Ok(item)));
+        return Poll::Ready(Some(item.arrived()));
     }
     let Served { cancelled, ended, .. } = served;
     if cancelled.is_some() {

@@ -9,6 +9,7 @@ use procall_transport::unix::UnixLink;
 
 use super::Side;
 use super::after::After;
+use super::lending;
 use super::state::State;
 use crate::surroundings;
 
@@ -53,6 +54,7 @@ impl Sharing {
         let offered = wanted != Choice::Unix && unix.may_share();
         if offered {
             config.features.push(FEATURE.to_owned());
+            config.features.push(lending::FEATURE.to_owned());
             unix.prepare();
         } else if wanted == Choice::Shm {
             return Err(unfulfilled("the other side is a process of another user"));
@@ -102,6 +104,9 @@ impl State {
         if let Some(unix) = self.link.unix() {
             unix.share(side == Side::Initiator);
             unix.attended(true);
+            if peer.is_some_and(|peer| peer.features.iter().any(|name| name == lending::FEATURE)) {
+                unix.lends();
+            }
             self.sharing.on = true;
         }
     }
@@ -115,6 +120,7 @@ impl State {
         match unix.shared() {
             Progress::Done => {
                 self.sharing.look = unix.look();
+                self.lending.begin(unix.arrivals());
                 after.wakes.append(&mut self.watchers);
             }
             Progress::Failed(why) => {

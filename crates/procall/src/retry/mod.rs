@@ -19,6 +19,7 @@ use crate::clock;
 use crate::connection::{CallOptions, Deadline, Request};
 use crate::context;
 use crate::error::Error;
+use crate::lent::Lent;
 use crate::pauses;
 use crate::registration::Registration;
 
@@ -56,7 +57,8 @@ pub fn start_retrying(channel: &Arc<dyn Channel>, request: Request<'_>) -> Resul
     let wanted = request.options.retries;
     // One with a key that is made again starts behind those that were sent after it.
     let keyed = request.options.key.is_some();
-    let once = wanted.is_none() && (keyed || request.body.bytes().len() > KEPT);
+    let len = request.body.bytes().len() + Lent::of(&request.body).len();
+    let once = wanted.is_none() && (keyed || len > KEPT);
     if wanted == Some(0) || once || request.options.items_in || channel.retry_budgets().is_none() {
         return channel.start(request);
     }
@@ -91,7 +93,8 @@ pub(crate) struct Pause {
 impl Again {
     fn new(channel: Arc<dyn Channel>, request: &Request<'_>) -> Self {
         let body = &request.body;
-        let long = (body.bytes().len() > Body::HAND_OVER).then(|| body.clone().into_owned());
+        let is_long = body.bytes().len() > Body::HAND_OVER || body.held().is_some();
+        let long = is_long.then(|| body.clone().into_owned());
         let params = if long.is_some() { &[] } else { body.bytes() };
         let method = request.method.as_bytes();
         let mut kept = Vec::with_capacity(method.len() + params.len());

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use procall_proto::buffer::{self, BufferError, Dtype, EXT_TYPE};
+use procall_proto::buffer::{self, BufferError, Dtype, EXT_TYPE, Place};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::ser::{Error as _, Serialize, Serializer};
 
 use super::serde::ExtBytes;
+use crate::lent;
 
 /// The name by which serializers of MessagePack know ext values.
 const EXT_STRUCT: &str = "_ExtStruct";
@@ -104,8 +105,22 @@ impl fmt::Debug for TypedBuffer {
 
 impl Serialize for TypedBuffer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut payload = Vec::with_capacity(4 + 8 * self.shape.len() + self.bytes.len());
-        buffer::TypedBuffer::inline(self.dtype, &self.shape, &self.bytes)
+        let copy = |room: &mut [u8]| -> Result<(), std::convert::Infallible> {
+            room.copy_from_slice(&self.bytes);
+            Ok(())
+        };
+        // Where the channel can lend it, and it is worth that, it is copied there and not into the value.
+        let place = match lent::lend_copy(self.bytes.len(), copy) {
+            Some(Ok(region)) => {
+                let length = self.bytes.len() as u64;
+                Place::Region { region, generation: 0, offset: 0, length }
+            }
+            Some(Err(never)) => match never {},
+            None => Place::Inline(&self.bytes),
+        };
+        let inline = if matches!(place, Place::Inline(_)) { self.bytes.len() } else { 24 };
+        let mut payload = Vec::with_capacity(4 + 8 * self.shape.len() + inline);
+        buffer::TypedBuffer { place, ..buffer::TypedBuffer::inline(self.dtype, &self.shape, &[]) }
             .write_payload(&mut payload)
             .map_err(S::Error::custom)?;
         let ext = (EXT_TYPE as i8, ExtBytes(Cow::Owned(payload)));
