@@ -359,6 +359,27 @@ impl Started {
         }
     }
 
+    /// Polls until an item can be sent, then sends it; its large arrays may be lent. When the call is over, its outcome says why.
+    pub fn poll_send_value(&mut self, item: &Encoded, waker: &Waker) -> Poll<Result<(), Blocked>> {
+        match self.poll_active(waker) {
+            Poll::Ready(Some(pending)) => pending.poll_send_value(item, waker),
+            Poll::Ready(None) => Poll::Ready(Err(Blocked::Over)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The same, waiting on this thread.
+    pub fn wait_send_value(
+        &mut self,
+        item: &Encoded,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Result<(), Blocked>, WaitError> {
+        match self.wait_active(interrupt)? {
+            Some(pending) => pending.wait_send_value(item, interrupt),
+            None => Ok(Err(Blocked::Over)),
+        }
+    }
+
     /// Waits on this thread until an item can be sent, then sends it.
     pub fn wait_send(
         &mut self,

@@ -14,6 +14,7 @@ use procall_proto::{Body, ErrorCode, Executed, Held};
 use procall_transport::shm::{Arena, Buffer, Loan};
 
 use crate::channel::Channel;
+use crate::connection::Connection;
 use crate::error::Error;
 
 /// An array that is shorter, in bytes, travels among the bytes of its body: to copy it is cheaper than to tell where it lies.
@@ -182,22 +183,61 @@ thread_local! {
     static LENDING: RefCell<Option<Lending>> = const { RefCell::new(None) };
 }
 
+/// Who is to lend what is encoded.
+pub enum Lender {
+    /// A channel, for the params of a call.
+    Channel(Arc<dyn Channel>),
+    /// A connection, for an answer.
+    Connection(Connection),
+}
+
+impl Lender {
+    fn arena(&self) -> Option<Arena> {
+        match self {
+            Self::Channel(channel) => channel.arena(),
+            Self::Connection(connection) => connection.arena(),
+        }
+    }
+}
+
+impl fmt::Debug for Lender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Channel(_) => "Channel",
+            Self::Connection(_) => "Connection",
+        })
+    }
+}
+
+impl From<Arc<dyn Channel>> for Lender {
+    fn from(channel: Arc<dyn Channel>) -> Self {
+        Self::Channel(channel)
+    }
+}
+
+impl From<Connection> for Lender {
+    fn from(connection: Connection) -> Self {
+        Self::Connection(connection)
+    }
+}
+
 struct Lending {
-    channel: Arc<dyn Channel>,
-    /// The channel's arena, once somebody has asked for it.
+    lender: Lender,
+    /// The lender's arena, once somebody has asked for it.
     arena: Option<Option<Arena>>,
+    strict: bool,
     pieces: Vec<Piece>,
 }
 
-/// Encodes a value for a channel: its large arrays may stay in, or be copied into, memory that the channel can lend. Gives what they are in.
+/// Encodes a value to be sent by a lender: its large arrays may stay in, or be copied into, memory that it can lend. Gives what they are in.
 ///
 /// With `strict`, what is encoded is not sent where an array would have to be copied.
 pub fn lending<R>(
-    channel: &Arc<dyn Channel>,
+    lender: impl Into<Lender>,
     strict: bool,
     encode: impl FnOnce() -> R,
 ) -> (R, Lent) {
-    let lending = Lending { channel: channel.clone(), arena: None, pieces: Vec::new() };
+    let lending = Lending { lender: lender.into(), arena: None, strict, pieces: Vec::new() };
     let before = LENDING.replace(Some(lending));
     // Of an encoder that panics the rest of this thread lends on; its arrays are filled in where nothing else can be done.
     let encoded = encode();
@@ -212,7 +252,7 @@ fn with_arena<R>(len: usize, f: impl FnOnce(&Arena, &mut Vec<Piece>) -> Option<R
     }
     LENDING.with_borrow_mut(|lending| {
         let lending = lending.as_mut().filter(|lending| lending.pieces.len() < MOST)?;
-        let arena = lending.arena.get_or_insert_with(|| lending.channel.arena()).clone()?;
+        let arena = lending.arena.get_or_insert_with(|| lending.lender.arena()).clone()?;
         f(&arena, &mut lending.pieces)
     })
 }
@@ -240,6 +280,11 @@ pub fn lend_in_place(at: *const u8, len: usize) -> Option<(u32, u64)> {
         pieces.push(Piece::Ours { buffer, copied: false });
         Some(((pieces.len() - 1) as u32, offset as u64))
     })
+}
+
+/// Whether a large array of the value that this thread encodes is not to be copied: who would have to should refuse the value instead.
+pub fn forbids_copies() -> bool {
+    LENDING.with_borrow(|lending| lending.as_ref().is_some_and(|lending| lending.strict))
 }
 
 /// Why a value that was not to be copied is not sent.

@@ -64,7 +64,9 @@ pub use driver::{RawService, Readiness, drive_hub, serve_raw};
 pub use error::{Error, FieldError, IntoError};
 pub use finder::Finder;
 pub use handover::Handover;
-pub use lent::{LENDING_PAYS, Lent, Piece, keep_lent, lend_copy, lend_in_place, lending};
+pub use lent::{
+    LENDING_PAYS, Lender, Lent, Piece, forbids_copies, keep_lent, lend_copy, lend_in_place, lending,
+};
 pub use listener::Listener;
 #[cfg(feature = "tokio")]
 pub use messages::{Message, Messages, MessagesBuilder, Reply, messages};

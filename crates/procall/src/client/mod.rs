@@ -32,7 +32,7 @@ pub(crate) fn encode_params<P: Serialize>(
     channel: &Arc<dyn Channel>,
     params: P,
 ) -> Result<Encoded, Error> {
-    let (encoded, lent) = crate::lent::lending(channel, false, || encoded(&params));
+    let (encoded, lent) = crate::lent::lending(channel.clone(), false, || encoded(&params));
     encoded.map(|encoded| Encoded { lent, ..encoded })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use procall_proto::buffer;
-use procall_proto::{Body, Encoding, Held, Payload};
+use procall_proto::{Blocked, Body, CallId, Encoding, Held, Payload};
 use procall_transport::shm::{Arena, Arrivals, Loan, Promise};
 use procall_transport::{Link, LinkError};
 
@@ -76,6 +76,17 @@ impl State {
             return Ok(Body::owned(encoding, bytes).holding(held));
         }
         Ok(Body::owned(encoding, self.put_in(body.bytes(), &lent)?))
+    }
+
+    /// Sends an item, if there is room for it. One that cannot be sent as it is ends its stream, as one that is too long does.
+    pub(super) fn lend_item(&mut self, id: CallId, item: Body<'_>) -> Result<(), Blocked> {
+        if item.held().is_none() {
+            return self.session.item(id, item);
+        }
+        // Before anything is copied or promised.
+        self.session.poll_writable(id)?;
+        let item = self.lend(item).map_err(|_| Blocked::Over)?;
+        self.session.item(id, item)
     }
 
     /// The same of a value.

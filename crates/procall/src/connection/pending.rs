@@ -321,7 +321,7 @@ impl Pending {
     ) -> Poll<Result<(), Blocked>> {
         let token = self.token;
         self.shared.with(|state, _| {
-            let polled = poll_send(state, token, encoding, item, waker);
+            let polled = poll_send(state, token, Body::new(encoding, item), waker);
             if polled.is_pending() {
                 standby::look_after(&self.shared, state);
             }
@@ -340,7 +340,36 @@ impl Pending {
         let sent = self.shared.wait(
             Time::NEVER,
             interrupt,
-            |state, waker| poll_send(state, token, encoding, item, waker),
+            |state, waker| poll_send(state, token, Body::new(encoding, item), waker),
+            || Poll::Pending,
+        );
+        self.shared.with(|_, _| ());
+        sent
+    }
+
+    /// Polls until an item can be sent, then sends it; its large arrays may be lent.
+    pub fn poll_send_value(&mut self, item: &Encoded, waker: &Waker) -> Poll<Result<(), Blocked>> {
+        let token = self.token;
+        self.shared.with(|state, _| {
+            let polled = poll_send(state, token, item.body(), waker);
+            if polled.is_pending() {
+                standby::look_after(&self.shared, state);
+            }
+            polled
+        })
+    }
+
+    /// The same, waiting on this thread.
+    pub fn wait_send_value(
+        &mut self,
+        item: &Encoded,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Result<(), Blocked>, WaitError> {
+        let token = self.token;
+        let sent = self.shared.wait(
+            Time::NEVER,
+            interrupt,
+            |state, waker| poll_send(state, token, item.body(), waker),
             || Poll::Pending,
         );
         self.shared.with(|_, _| ());
@@ -505,8 +534,7 @@ fn poll_item(state: &mut State, token: usize, waker: &Waker) -> Poll<Result<Enco
 fn poll_send(
     state: &mut State,
     token: usize,
-    encoding: Encoding,
-    item: &[u8],
+    item: Body<'_>,
     waker: &Waker,
 ) -> Poll<Result<(), Blocked>> {
     let Some(slot) = state.slots.get_mut(token) else { return Poll::Ready(Err(Blocked::Over)) };
@@ -514,9 +542,12 @@ fn poll_send(
         slot.send_waker = Some(waker.clone());
         return Poll::Pending;
     }
-    match state.session.item(slot.id, Body::new(encoding, item)) {
+    let id = slot.id;
+    match state.lend_item(id, item) {
         Err(Blocked::Credit) => {
-            slot.send_waker = Some(waker.clone());
+            if let Some(slot) = state.slots.get_mut(token) {
+                slot.send_waker = Some(waker.clone());
+            }
             Poll::Pending
         }
         sent => Poll::Ready(sent),

@@ -117,7 +117,7 @@ impl Connection {
         item: &[u8],
         waker: &Waker,
     ) -> Poll<Result<(), Blocked>> {
-        self.shared.with(|state, _| poll_item_out(state, id, encoding, item, waker))
+        self.shared.with(|state, _| poll_item_out(state, id, Body::new(encoding, item), waker))
     }
 
     /// Waits on this thread until an item of the answer can be sent, then sends it.
@@ -131,7 +131,7 @@ impl Connection {
         let sent = self.shared.wait(
             Time::NEVER,
             interrupt,
-            |state, waker| poll_item_out(state, id, encoding, item, waker),
+            |state, waker| poll_item_out(state, id, Body::new(encoding, item), waker),
             || Poll::Pending,
         );
         self.shared.with(|_, _| ());
@@ -166,6 +166,33 @@ impl Connection {
         );
         self.shared.with(|_, _| ());
         item
+    }
+
+    /// Polls until an item can be sent, then sends it; its large arrays may be lent.
+    pub fn poll_value_out(
+        &self,
+        id: CallId,
+        item: &Encoded,
+        waker: &Waker,
+    ) -> Poll<Result<(), Blocked>> {
+        self.shared.with(|state, _| poll_item_out(state, id, item.body(), waker))
+    }
+
+    /// The same, waiting on this thread.
+    pub fn wait_value_out(
+        &self,
+        id: CallId,
+        item: &Encoded,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Result<(), Blocked>, WaitError> {
+        let sent = self.shared.wait(
+            Time::NEVER,
+            interrupt,
+            |state, waker| poll_item_out(state, id, item.body(), waker),
+            || Poll::Pending,
+        );
+        self.shared.with(|_, _| ());
+        sent
     }
 
     /// A handle that answers one call, from any thread; dropped without an answer it answers with an error.
@@ -274,11 +301,10 @@ fn poll_calls(state: &mut State, batch: &mut Batch, waker: &Waker) -> Poll<Resul
 fn poll_item_out(
     state: &mut State,
     id: CallId,
-    encoding: Encoding,
-    item: &[u8],
+    item: Body<'_>,
     waker: &Waker,
 ) -> Poll<Result<(), Blocked>> {
-    match state.session.item(id, Body::new(encoding, item)) {
+    match state.lend_item(id, item) {
         Err(Blocked::Credit) => {
             state.served.entry(id).or_default().send_waker = Some(waker.clone());
             Poll::Pending

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use procall_proto::{CallId, Encoding, ErrorCode, Failure, Time};
+use procall_proto::{Body, CallId, Encoding, ErrorCode, Failure, Time};
 
 use super::Lease;
 use crate::codec;
@@ -38,6 +38,11 @@ impl Encoded {
             return Ok(self);
         }
         Ok(Self::new(self.encoding, self.lent.fill_in(&self.bytes)?))
+    }
+
+    /// For a session to send.
+    pub(crate) fn body(&self) -> Body<'_> {
+        Body::new(self.encoding, &self.bytes).holding(self.lent.held())
     }
 
     /// What arrived as it is given to whoever waits for it: with all its arrays in it, unless somebody can look at them where they are.
