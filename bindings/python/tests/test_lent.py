@@ -24,6 +24,7 @@ def big(number: float = 1.0) -> Any:
 
 def segments() -> int:
     """Pieces of memory for arrays that this process has open to be lent."""
+    gc.collect()  # what a test before this one has left
     names = []
     for name in os.listdir("/proc/self/fd"):
         try:

@@ -282,6 +282,16 @@ pub fn lend_in_place(at: *const u8, len: usize) -> Option<(u32, u64)> {
     })
 }
 
+/// The same for all of a buffer.
+pub(crate) fn lend_whole(buffer: &Arc<Buffer>) -> Option<u32> {
+    with_arena(buffer.len(), |arena, pieces| {
+        arena.owns(buffer).then(|| {
+            pieces.push(Piece::Ours { buffer: buffer.clone(), copied: false });
+            (pieces.len() - 1) as u32
+        })
+    })
+}
+
 /// Whether a large array of the value that this thread encodes is not to be copied: who would have to should refuse the value instead.
 pub fn forbids_copies() -> bool {
     LENDING.with_borrow(|lending| lending.as_ref().is_some_and(|lending| lending.strict))

@@ -96,7 +96,7 @@ pub use service::{
 pub use service::{Onlooker, Relaying};
 pub use stream::Stream;
 pub use tls::{TlsFiles, TlsServing};
-pub use value::{Element, TypedBuffer, Value};
+pub use value::{Array, Element, TypedBuffer, Value};
 
 #[doc = include_str!("service.md")]
 #[cfg(feature = "macros")]

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::SLOTS;
-use super::mapped::Mapped;
+use super::mapped::{self, Mapped, Plain};
 use super::region::Region;
 
 /// Most bytes of all segments of an arena together. What finds no room travels as bytes.
@@ -55,7 +55,7 @@ struct Shared {
 #[derive(Default)]
 struct Inner {
     /// Segments that nobody here uses. Others may still look at them.
-    resting: Vec<Box<Segment>>,
+    resting: Vec<Segment>,
     /// Buffers that were given to foreign code, by their addresses.
     exposed: BTreeMap<usize, Weak<Buffer>>,
     segments: usize,
@@ -135,7 +135,7 @@ impl Segment {
 /// Dropping it lets the arena use the memory again once nobody looks at it any more.
 pub struct Buffer {
     /// `None` only while it is dropped.
-    segment: Option<Box<Segment>>,
+    segment: Option<Segment>,
     generation: u32,
     len: usize,
     arena: Arc<Shared>,
@@ -236,27 +236,27 @@ impl Shared {
         lock(&self.inner)
     }
 
-    fn make(&self, len: usize) -> io::Result<Box<Segment>> {
+    fn make(&self, len: usize) -> io::Result<Segment> {
         /// Of all segments of this process, so that links tell those of several arenas apart.
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let (mapped, memory) = Mapped::create(len)?;
         self.made.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(Segment {
+        Ok(Segment {
             mapped,
             memory,
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             generation: AtomicU32::new(0),
             uses: Mutex::default(),
             life: Arc::default(),
-        }))
+        })
     }
 }
 
 impl Inner {
     /// The smallest resting segment that has the room, is not much larger, and that nobody looks at.
-    fn reuse(&mut self, room: usize) -> Option<Box<Segment>> {
+    fn reuse(&mut self, room: usize) -> Option<Segment> {
         self.forget_lost();
-        let fits = |segment: &Box<Segment>| {
+        let fits = |segment: &Segment| {
             let len = segment.mapped.len();
             len >= room && len <= room.saturating_mul(2) && segment.is_free() == Some(true)
         };
@@ -291,7 +291,7 @@ impl Inner {
     }
 
     fn let_go(&mut self) -> bool {
-        let free = |segment: &Box<Segment>| segment.is_free() == Some(true);
+        let free = |segment: &Segment| segment.is_free() == Some(true);
         let Some(at) = self.resting.iter().position(free) else { return false };
         let segment = self.resting.remove(at);
         self.segments -= 1;
@@ -300,7 +300,7 @@ impl Inner {
     }
 
     /// A segment that nobody here uses any more.
-    fn rest(&mut self, segment: Box<Segment>) {
+    fn rest(&mut self, segment: Segment) {
         self.resting.push(segment);
         self.forget_lost();
         while self.resting.iter().map(|segment| segment.mapped.len()).sum::<usize>() > MAX_IDLE {
@@ -313,7 +313,7 @@ impl Inner {
 
 impl Buffer {
     fn segment(&self) -> Option<&Segment> {
-        self.segment.as_deref()
+        self.segment.as_ref()
     }
 
     /// For the link that lends it out.
@@ -343,6 +343,16 @@ impl Buffer {
             // Not before it is dropped.
             None => &mut [],
         }
+    }
+
+    /// The same as numbers, as many as fit.
+    pub fn elements_mut<T: Plain>(&mut self) -> &mut [T] {
+        mapped::elements_mut(self.bytes_mut())
+    }
+
+    /// Whether somebody was lent it and has not given it back. Whoever writes to it now changes what they see.
+    pub fn is_lent(&self) -> bool {
+        self.segment().is_some_and(|segment| segment.is_free() == Some(false))
     }
 
     /// Where its bytes lie, for foreign code. They stay there for as long as it lives.

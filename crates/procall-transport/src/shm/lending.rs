@@ -362,7 +362,7 @@ fn what_lies_outside_of_a_loan_is_out_of_reach() {
 /// A side that says it is done before it is, or more often than it was lent, only spoils what it sees itself.
 #[test]
 fn releases_that_are_lies_leave_the_memory_alone() {
-    let (mut link, mut hand) = lending();
+    let (mut link, hand) = lending();
     let arena = Arena::new();
     for _ in 0..5 {
         hand.release(0);

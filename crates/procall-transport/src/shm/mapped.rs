@@ -126,6 +126,31 @@ impl Drop for Mapped {
     }
 }
 
+/// A number that any bytes of its size are.
+pub trait Plain: Copy + Default + sealed::Sealed {}
+
+mod sealed {
+    #[allow(unnameable_types, reason = "nobody else is to implement it")]
+    pub trait Sealed {}
+}
+
+macro_rules! plain {
+    ($($type:ty),*) => {$(
+        impl sealed::Sealed for $type {}
+        impl Plain for $type {}
+    )*};
+}
+
+plain!(i8, i16, i32, i64, u8, u16, u32, u64, f32, f64);
+
+/// Bytes at a page's begin as numbers, as many as fit.
+pub(super) fn elements_mut<T: Plain>(bytes: &mut [u8]) -> &mut [T] {
+    // SAFETY: any bytes are a `T`, and any `T` is bytes.
+    let (before, elements, _) = unsafe { bytes.align_to_mut::<T>() };
+    debug_assert!(before.is_empty(), "a page is aligned to anything");
+    elements
+}
+
 /// Fills `room` with what lies at `from`, loaded as atomics: others may write there meanwhile.
 ///
 /// # Safety

@@ -36,6 +36,7 @@ pub use arena::{Arena, Buffer};
 pub use lender::Promise;
 pub use loan::{Arrivals, Loan};
 pub use look::Look;
+pub use mapped::Plain;
 pub(crate) use passage::Passage;
 
 use crate::unix::UnixLink;

@@ -96,7 +96,9 @@ impl Region {
     fn releases(&self) -> &[AtomicU32; SLOTS] {
         // SAFETY: the region is mapped for as long as `self` lives, and so many words lie in front of the ring. They are atomic words: any bytes
         // are valid ones, and others may change them meanwhile.
-        unsafe { self.at.add(RELEASES).cast::<[AtomicU32; SLOTS]>().as_ref() }
+        let releases = unsafe { self.at.add(RELEASES) }.cast::<[AtomicU32; SLOTS]>();
+        // SAFETY: as above, and aligned, since the region is to a page.
+        unsafe { releases.as_ref() }
     }
 
     pub(super) fn capacity(&self) -> u32 {

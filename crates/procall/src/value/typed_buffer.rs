@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use procall_proto::buffer::{self, BufferError, Dtype, EXT_TYPE, Place};
+use procall_transport::shm::Plain;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::ser::{Error as _, Serialize, Serializer};
@@ -118,14 +119,24 @@ impl Serialize for TypedBuffer {
             Some(Err(never)) => match never {},
             None => Place::Inline(&self.bytes),
         };
-        let inline = if matches!(place, Place::Inline(_)) { self.bytes.len() } else { 24 };
-        let mut payload = Vec::with_capacity(4 + 8 * self.shape.len() + inline);
-        buffer::TypedBuffer { place, ..buffer::TypedBuffer::inline(self.dtype, &self.shape, &[]) }
-            .write_payload(&mut payload)
-            .map_err(S::Error::custom)?;
-        let ext = (EXT_TYPE as i8, ExtBytes(Cow::Owned(payload)));
-        serializer.serialize_newtype_struct(EXT_STRUCT, &ext)
+        serialize(self.dtype, &self.shape, place, serializer)
     }
+}
+
+/// Writes a typed buffer as the ext value that it is.
+pub(super) fn serialize<S: Serializer>(
+    dtype: Dtype,
+    shape: &[u64],
+    place: Place<'_>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let inline = if let Place::Inline(bytes) = place { bytes.len() } else { 24 };
+    let mut payload = Vec::with_capacity(4 + 8 * shape.len() + inline);
+    buffer::TypedBuffer { place, ..buffer::TypedBuffer::inline(dtype, shape, &[]) }
+        .write_payload(&mut payload)
+        .map_err(S::Error::custom)?;
+    let ext = (EXT_TYPE as i8, ExtBytes(Cow::Owned(payload)));
+    serializer.serialize_newtype_struct(EXT_STRUCT, &ext)
 }
 
 impl<'de> Deserialize<'de> for TypedBuffer {
@@ -167,7 +178,7 @@ impl JsonSchema for TypedBuffer {
 }
 
 /// A number that is an element of a [`TypedBuffer`].
-pub trait Element: Copy + sealed::Sealed {
+pub trait Element: Plain + sealed::Sealed {
     /// Its type on the wire.
     const DTYPE: Dtype;
 

@@ -1,6 +1,6 @@
 //! Large arrays: the same values over every transport, and in shared memory lent instead of carried.
 
-use procall::{BlockingClient, LENDING_PAYS, Service, TypedBuffer};
+use procall::{Array, BlockingClient, ErrorCode, LENDING_PAYS, Service, TypedBuffer};
 
 use crate::support::{TRANSPORTS, Transport, blocking};
 
@@ -75,4 +75,68 @@ fn more_than_a_body_can_lend_arrive_all_the_same() {
     let arrays: Vec<TypedBuffer> = (0..100).map(|more| array(3_000 + more)).collect();
     let count: usize = client.call("count", (arrays,)).wait().unwrap();
     assert_eq!(count, (0..100).map(|more| 3_000 + more).sum::<usize>());
+}
+
+fn waited<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let end = std::time::Instant::now() + crate::support::LONG;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(std::time::Instant::now() < end, "the other side keeps it");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn one_that_is_made_for_a_channel_is_not_copied() {
+    let (client, _host) = blocking(Transport::Shm, service());
+    let mut array = Array::<u64>::empty(&client, &[10, LARGE as u64 / 10]).unwrap();
+    for round in 0..10 {
+        // The answer may be here before the other side has let go of the array.
+        waited(|| array.elements_mut().map(|elements| elements.fill(round)));
+        let sum: u64 = client.call("sum", (&array,)).wait().unwrap();
+        assert_eq!(sum, round * LARGE as u64);
+    }
+    let metrics = client.connection().metrics();
+    assert_eq!(
+        (metrics.arrays_in_place, metrics.arrays_copied, metrics.arrays_as_bytes),
+        (10, 0, 0)
+    );
+    assert_eq!(client.connection().arena().unwrap().made(), 1);
+}
+
+#[test]
+fn one_that_is_made_for_another_channel_or_for_one_that_cannot_lend_is_sent_all_the_same() {
+    let (shared, _host) = blocking(Transport::Shm, service());
+    for transport in TRANSPORTS {
+        let (client, _host) = blocking(transport, service());
+        for maker in [&client, &shared] {
+            let mut array = Array::<u64>::empty(maker, &[LARGE as u64]).unwrap();
+            array.elements_mut().unwrap().fill(3);
+            let sum: u64 = client.call("sum", (&array,)).wait().unwrap();
+            assert_eq!(sum, 3 * LARGE as u64, "{transport:?}");
+        }
+    }
+    let wrong = Array::<u64>::empty(&shared, &[u64::MAX, 2]).unwrap_err();
+    assert_eq!(wrong.code(), ErrorCode::InvalidArgument);
+}
+
+#[test]
+fn it_cannot_be_written_while_a_call_has_it() {
+    let (gate, opened) = std::sync::mpsc::channel::<()>();
+    let opened = std::sync::Mutex::new(opened);
+    let service = Service::new("arrays").blocking_method("hold", move |array: TypedBuffer| {
+        let _ = opened.lock().unwrap().recv_timeout(crate::support::LONG);
+        Ok::<_, procall::Error>(array.elements::<u64>().unwrap()[0])
+    });
+    let (client, _host) = blocking(Transport::Shm, service);
+    let mut array = Array::<u64>::empty(&client, &[100_000]).unwrap();
+    array.elements_mut().unwrap().fill(5);
+    // It is kept for another attempt.
+    let held = client.submit::<u64>("hold", (&array,)).unwrap();
+    assert!(array.elements_mut().is_none());
+    gate.send(()).unwrap();
+    assert_eq!(held.wait().unwrap(), 5);
+    waited(|| array.elements_mut().map(|_| ()));
 }
