@@ -166,8 +166,8 @@ class Base:
             size *= dim.__index__()  # type: ignore[union-attr]
         memory = self._caller.memory(size) if size > 0 and not kind.hasobject else None
         if memory is None:
-            return np.empty(dims, kind)  # type: ignore[arg-type]
-        return np.ndarray(dims, kind, memory)  # type: ignore[arg-type]
+            return np.empty(dims, kind)
+        return np.ndarray(dims, kind, memory)
 
     def metrics(self) -> Metrics:
         """What was counted of the calls since the start: how many, how they ended, how long they

@@ -93,13 +93,15 @@ def test_where_a_copy_is_forbidden_the_error_says_what_to_do(pool: procall.Pool)
     elsewhere = np.zeros(SIZE, "float32")
     strided = pool.empty((SIZE, 2), "float32")[:, 0]
     for array in (elsewhere, strided):
-        with pytest.raises(procall.InvalidArgument, match="argument array is .*`empty`") as caught:
+        with pytest.raises(procall.InvalidArgument, match=r"argument array is .*`empty`") as caught:
             never.lent.total(array)
         assert caught.value.executed == "no"
     assert never.lent.total(np.zeros(10)) == 0.0
-    with procall.Pool(LENT, workers=1, transport="unix") as plain:
-        with pytest.raises(procall.InvalidArgument, match='transport="shm"'):
-            plain.options(copy="never").lent.total(plain.empty(SIZE))
+    with (
+        procall.Pool(LENT, workers=1, transport="unix") as plain,
+        pytest.raises(procall.InvalidArgument, match='transport="shm"'),
+    ):
+        plain.options(copy="never").lent.total(plain.empty(SIZE))
     with pytest.raises(procall.InvalidArgument, match='"once" or "never"'):
         pool.options(copy="twice")  # type: ignore[arg-type]
 

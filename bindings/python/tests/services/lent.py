@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-
 import procall
 
 lent = procall.Service("lent")
