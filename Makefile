@@ -5,6 +5,8 @@
 #   RELEASE=1           build the Python and Node packages optimised, as `make bench` needs them
 #   DIR=/some/folder    the documents that `make demo` takes through its workers
 #   ARGS='...'          what `make bench` measures; ARGS='--help' tells
+#   CHAOS='...'         what `make chaos` does; CHAOS='--help' tells
+#   MINUTES=60          how long `make fuzz` and `make soak` run
 #   PEERS=              `make bench` without installing and building the systems to compare with
 
 SHELL := bash
@@ -16,6 +18,8 @@ PYTHON ?= python3
 RELEASE ?=
 DIR ?= .
 ARGS ?=
+CHAOS ?=
+MINUTES ?= 10
 PEERS ?= 1
 
 VENV := .venv
@@ -31,7 +35,7 @@ MDBOOK_VERSION := 0.5.4
 CARGO_TARGET_DIR ?= target
 TARGET := $(CARGO_TARGET_DIR)
 # Programs that use the Node package of this checkout.
-EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples examples/demo tests/docs tests/pairs tests/conformance
+EXAMPLES := examples/01-hello examples/02-workers examples/03-connect examples examples/demo tests/docs tests/pairs tests/conformance tests/chaos
 # Python workers find the package where an active virtual environment has it.
 WITH_PYTHON := PATH="$(VENV_BIN):$$PATH" VIRTUAL_ENV="$(CURDIR)/$(VENV)"
 
@@ -57,6 +61,12 @@ demo: build-python build-node setup-examples ## a folder of documents through wo
 	cargo build --locked -p procall-demo
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo "$(DIR)"
 
+.PHONY: example-torch
+example-torch: build-python setup-examples ## a language model in PyTorch behind a Rust host; installs PyTorch (5 GB) for this example only
+	@[ -x examples/12-torch/.venv/bin/python ] || $(PYTHON) -m venv examples/12-torch/.venv
+	@examples/12-torch/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement examples/12-torch/requirements.txt
+	@examples/12-torch/run torch
+
 .PHONY: run_socket_server
 run_socket_server: ## the engine, at 127.0.0.1:8080
 	cargo build --locked --quiet -p procall-cli
@@ -67,11 +77,25 @@ run_socket_client: ## a client of it that speaks JSON and serves math.add
 	@$(PYTHON) examples/04-engine/python/engine_client.py
 
 .PHONY: test
-test: test-rust test-loom test-python test-node test-examples test-bench test-stranger ## run every test, from a fresh clone too
+test: test-rust test-loom test-python test-node test-examples test-chaos test-bench test-stranger ## run every test, from a fresh clone too
 
 .PHONY: conformance
 conformance: build-python build-node setup-examples ## every case of spec/scenarios between all languages over all transports
 	@$(WITH_PYTHON) tests/conformance/run
+
+.PHONY: chaos
+chaos: build-python build-node setup-examples ## load with faults, checked by ledgers; CHAOS='--help' tells what, CHAOS='--scale 10' runs longer
+	cargo build --locked -p chaos
+	@$(WITH_PYTHON) $(TARGET)/debug/chaos $(CHAOS)
+
+.PHONY: soak
+soak: build-python build-node setup-examples ## the same for MINUTES (10), watching what grows
+	cargo build --locked --release -p chaos
+	@$(WITH_PYTHON) $(TARGET)/release/chaos --scale $$(( $(MINUTES) * 6 )) soak
+
+.PHONY: fuzz
+fuzz: setup-system ## feed every parser with bytes that nobody chose, for MINUTES (10); needs the nightly toolchain
+	@fuzz/run $(MINUTES)
 
 .PHONY: check
 check: check-rust check-repository check-python check-node ## formats, lints, types and the rules of the house
@@ -149,7 +173,7 @@ docs: setup-system ## build the book and the Rust reference
 
 .PHONY: clean
 clean: ## remove everything that was made
-	rm -rf target fuzz/target docs/book bench-results dist $(WHEEL_DATA) $(VENV) .venv-bench
+	rm -rf target fuzz/target docs/book bench-results dist $(WHEEL_DATA) $(VENV) .venv-bench examples/12-torch/.venv
 	rm -rf benches/peers/node_modules benches/peers/.failed benches/peers/rust/target
 	rm -rf $(EXAMPLES:=/node_modules) $(PYTHON_TYPING)/node_modules
 	rm -rf $(NODE_DIR)/node_modules $(NODE_DIR)/dist $(NODE_DIR)/bin $(NODE_DIR)/*.node $(PYTHON_DIR)/procall/*.so
@@ -230,6 +254,7 @@ test-examples: build-python build-node setup-examples wheel tarball
 	@$(WITH_PYTHON) examples/08-schemas/run
 	@$(WITH_PYTHON) examples/09-cancel-and-deadlines/run
 	@$(WITH_PYTHON) examples/10-output-and-events/run
+	@$(WITH_PYTHON) examples/12-torch/run numpy
 	@$(WITH_PYTHON) tests/docs/run
 	@$(WITH_PYTHON) $(TARGET)/debug/procall-demo .
 	@$(WITH_PYTHON) tests/pairs/run
@@ -270,6 +295,12 @@ setup-node: $(NODE_READY)
 $(NODE_READY): | setup-system
 	cd $(NODE_DIR) && npm ci --ignore-scripts --no-audit --no-fund
 	@touch $@
+
+# The short form of `make chaos`; only broken promises fail it, no times.
+.PHONY: test-chaos
+test-chaos: build-python build-node setup-examples
+	cargo build --locked -p chaos
+	@$(WITH_PYTHON) $(TARGET)/debug/chaos
 
 .PHONY: setup-examples
 setup-examples: $(EXAMPLES:=/node_modules/.package-lock.json)

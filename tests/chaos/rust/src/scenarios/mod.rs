@@ -1,0 +1,126 @@
+//! The scenarios: load, a fault, and what the ledger says.
+
+mod calls;
+mod deadlines;
+mod engine;
+mod kills;
+mod network;
+mod overload;
+mod parents;
+mod pauses;
+mod soak;
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::time::Duration;
+
+use procall::{AsChannel as _, Client};
+use procall_pool::{Pool, PoolBuilder};
+use tokio::time::Instant;
+
+use crate::ledger::Ledger;
+use crate::load::{Work, call};
+use crate::report::Found;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Running<'a> = Pin<Box<dyn Future<Output = Result<Found, Failure>> + 'a>>;
+
+/// How long, and with what.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    /// Where `tests/chaos` is.
+    pub(crate) home: PathBuf,
+    /// How much longer than the short form.
+    pub(crate) scale: u32,
+}
+
+impl Setting {
+    pub(crate) fn seconds(&self, short: u64) -> Duration {
+        Duration::from_secs(short * u64::from(self.scale))
+    }
+
+    /// A program of this package.
+    pub(crate) fn program(&self, name: &str) -> Result<PathBuf, Failure> {
+        let own = std::env::current_exe()?;
+        let folder = own.parent().ok_or("this program lies nowhere")?;
+        Ok(folder.join(name))
+    }
+
+    /// The worker of a language.
+    pub(crate) fn worker(&self, language: &str) -> Result<PathBuf, Failure> {
+        match language {
+            "rust" => self.program("chaos-worker"),
+            "python" => Ok(self.home.join("python/worker.py")),
+            "node" => Ok(self.home.join("node/worker.mjs")),
+            other => Err(format!("there is no worker in {other}").into()),
+        }
+    }
+
+    /// A pool of these workers, with a ledger.
+    pub(crate) fn pool(&self, language: &str, ledger: &Ledger) -> Result<PoolBuilder, Failure> {
+        Ok(Pool::spawn(self.worker(language)?)
+            .env(crate::ledger::FOLDER, ledger.folder())
+            .show_output(false))
+    }
+}
+
+/// One line of the table of semantics.
+pub(crate) struct Scenario {
+    pub(crate) rule: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) run: fn(&Setting) -> Running<'_>,
+}
+
+macro_rules! scenarios {
+    ($($rule:literal $name:literal $about:literal $run:path;)*) => {
+        pub(crate) const ALL: &[Scenario] = &[$(Scenario {
+            rule: $rule,
+            name: $name,
+            about: $about,
+            run: |setting| Box::pin($run(setting)),
+        }),*];
+    };
+}
+
+scenarios! {
+    "R01" "calls" "calls to workers in three languages over two transports, nothing goes wrong" calls::run;
+    "R02" "kills" "a worker is killed every 250 ms" kills::run;
+    "R03" "deadlines" "deadlines of 1 to 500 ms, handlers that take up to a second" deadlines::run;
+    "R06" "overload" "1, 2, 5 and 10 times as many calls as workers can take" overload::run;
+    "R07" "engine" "the engine is killed again and again" engine::run;
+    "R14" "parents" "the process that started the workers is killed" parents::run;
+    "R16" "pauses" "a worker is stopped for a while, as by SIGSTOP" pauses::run;
+    "R21" "rolling" "all workers are replaced, one after the other, under load" kills::rolling;
+    "R37" "network" "a connection that delays, splits, stalls and breaks" network::run;
+    "R38" "soak" "mixed load, a fault every five seconds, and what this process holds meanwhile" soak::run;
+}
+
+/// SIGKILL to a process that was started here. It may have ended by itself.
+fn kill(pid: u32) {
+    signal(pid, rustix::process::Signal::KILL);
+}
+
+fn signal(pid: u32, signal: rustix::process::Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+fn exists(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// Calls until one is answered. What comes of the others is not of this load.
+async fn until_served(client: &Client, probes: &Ledger) -> Result<(), Failure> {
+    let channel = client.as_channel();
+    let work = Work { deadline: Duration::from_secs(1), ..Work::default() };
+    let begun = Instant::now();
+    loop {
+        match call(&channel, "chaos.work", probes, work).await {
+            Ok(()) => return Ok(()),
+            Err(error) if begun.elapsed() > Duration::from_secs(30) => return Err(error.into()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! R37: between a client and the engine lies a bad network.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use procall::Client;
+use procall_engine::Engine;
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use super::{Failure, Setting, until_served};
+use crate::ledger::{FOLDER, Ledger, Verdict};
+use crate::load::{Work, mixed, open_loop};
+use crate::proxy::{Fault, Proxy};
+use crate::report::Found;
+
+const RATE: u32 = 200;
+/// Nobody waits longer for a connection.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
+    let mut found = Found::default();
+    let second = Duration::from_secs(1);
+    let faults = [
+        ("split into bytes", Fault::Split),
+        ("50 ms late", Fault::Delay(Duration::from_millis(50))),
+        ("stalled for a second", Fault::Stall(100, second)),
+    ];
+    for (what, fault) in faults {
+        let (verdict, _) = through(setting, fault).await?;
+        found.promise(&format!("{what}: calls that failed"), verdict.failed, "0");
+        defects(&mut found, what, &verdict);
+    }
+    let (verdict, broken) = through(setting, Fault::Break(100)).await?;
+    found.figure("connections broken", broken.to_string(), "some", broken > 0);
+    let served = format!("{} of {}", verdict.succeeded, verdict.calls);
+    found.figure("broken: calls that succeeded", served, "some", verdict.succeeded > 0);
+    defects(&mut found, "broken", &verdict);
+    Ok(found)
+}
+
+fn defects(found: &mut Found, what: &str, verdict: &Verdict) {
+    let defects = verdict.lost + verdict.twice + verdict.crossed + verdict.lies;
+    found.promise(&format!("{what}: lost, twice, crossed or untrue"), defects, "0");
+}
+
+async fn through(setting: &Setting, fault: Fault) -> Result<(Verdict, u64), Failure> {
+    let ledger = Arc::new(Ledger::new()?);
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let engine = Engine::builder().listen(format!("tcp:{loopback}").parse()?).start()?;
+    let address = engine.addresses()[0].to_string();
+    let mut worker = Command::new(setting.worker("rust")?);
+    let mut worker =
+        worker.arg(&address).env(FOLDER, ledger.folder()).kill_on_drop(true).spawn()?;
+    until_served(&Client::connect(&address).await?, &ledger.beside()?).await?;
+    let server = address.trim_start_matches("tcp:").parse()?;
+    let proxy = Proxy::new(server, fault).await?;
+    let client = connect(&proxy).await?;
+    let work = |number| Work { millis: mixed(number) % 4, len: 200, ..Work::default() };
+    open_loop(&client, "chaos.work", &ledger, (RATE, setting.seconds(2)), work).await;
+    let broken = proxy.broken();
+    client.close();
+    worker.kill().await?;
+    engine.stop().await;
+    Ok((ledger.verdict()?, broken))
+}
+
+/// Its handshake may be what breaks.
+async fn connect(proxy: &Proxy) -> Result<Client, Failure> {
+    let begun = Instant::now();
+    loop {
+        match Client::connect(&format!("tcp:{}", proxy.address())).await {
+            Ok(client) => return Ok(client),
+            Err(error) if begun.elapsed() > PATIENCE => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+}
