@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from procall import _native
 from procall._public import public
 
@@ -159,15 +161,11 @@ class Base:
         """
         import numpy as np
 
-        dims = tuple(shape) if isinstance(shape, (list, tuple)) else (shape,)
+        dims = [dim.__index__() for dim in (shape if hasattr(shape, "__iter__") else (shape,))]
         kind = np.dtype(dtype)
-        size = kind.itemsize
-        for dim in dims:
-            size *= dim.__index__()  # type: ignore[union-attr]
-        memory = self._caller.memory(size) if size > 0 and not kind.hasobject else None
-        if memory is None:
-            return np.empty(dims, kind)
-        return np.ndarray(dims, kind, memory)
+        size = prod(dims) * kind.itemsize
+        memory: Any = self._caller.memory(size) if size > 0 and not kind.hasobject else None
+        return np.empty(dims, kind) if memory is None else np.ndarray(dims, kind, memory)
 
     def metrics(self) -> Metrics:
         """What was counted of the calls since the start: how many, how they ended, how long they

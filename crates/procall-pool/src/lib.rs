@@ -67,7 +67,7 @@ mod pages {
     #[doc = include_str!("../../../docs/src/pools.md")]
     struct Pools;
     #[doc = include_str!("../../../docs/src/arrays.md")]
-    mod arrays {}
+    struct Arrays;
     #[doc = include_str!("../../../docs/src/rust.md")]
     struct Rust;
     #[doc = include_str!("../../../docs/src/retries.md")]

@@ -198,7 +198,9 @@ mod tests {
             for len in 0..(128 - from) {
                 let mut copied = vec![MaybeUninit::new(0); len];
                 // SAFETY: `from + len` is at most 128, which `heap` has.
-                unsafe { copy_words(at.add(from), &mut copied) };
+                let at = unsafe { at.add(from) };
+                // SAFETY: as above.
+                unsafe { copy_words(at, &mut copied) };
                 // SAFETY: all of it was initialised in the beginning.
                 let copied: Vec<u8> =
                     copied.iter().map(|byte| unsafe { byte.assume_init() }).collect();

@@ -124,7 +124,7 @@ fn one_that_is_made_for_another_channel_or_for_one_that_cannot_lend_is_sent_all_
 
 #[test]
 fn it_cannot_be_written_while_a_call_has_it() {
-    let (gate, opened) = std::sync::mpsc::channel::<()>();
+    let (gate, opened) = std::sync::mpsc::sync_channel::<()>(1);
     let opened = std::sync::Mutex::new(opened);
     let service = Service::new("arrays").blocking_method("hold", move |array: TypedBuffer| {
         let _ = opened.lock().unwrap().recv_timeout(crate::support::LONG);
