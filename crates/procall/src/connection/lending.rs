@@ -16,6 +16,9 @@ use crate::lent::{Lent, Piece, would_copy};
 /// Named among the features of a peer that can be lent memory on a link in shared memory.
 pub(super) const FEATURE: &str = "arena";
 
+/// What came with one message.
+pub(super) type Loans = Vec<Arc<Loan>>;
+
 /// What a connection knows of memory that it lends and is lent.
 #[derive(Default)]
 pub(crate) struct Lending {
@@ -32,13 +35,13 @@ impl Lending {
     }
 
     /// What came with the message that was received last.
-    pub(super) fn take_loans(&self) -> Vec<Arc<Loan>> {
+    pub(super) fn take_loans(&self) -> Loans {
         self.arrivals.as_ref().map(|arrivals| arrivals.take()).unwrap_or_default()
     }
 }
 
 /// A value as it arrived.
-pub(super) fn arrived(encoding: Encoding, body: Payload<'_>, loans: Vec<Arc<Loan>>) -> Encoded {
+pub(super) fn arrived(encoding: Encoding, body: Payload<'_>, loans: Loans) -> Encoded {
     let mut value = Encoded::new(encoding, body.into_vec());
     value.lent = Lent::received(&mut value.bytes, loans);
     value

@@ -10,6 +10,7 @@ mod inbox;
 mod lending;
 mod line;
 mod pending;
+mod sending;
 mod serving;
 mod shared;
 mod sharing;
@@ -40,7 +41,8 @@ pub use wait::{Interrupt, WaitError};
 
 pub(crate) use after::After;
 use sharing::Sharing;
-pub(crate) use state::{Serves, State};
+pub(crate) use standing::Serves;
+pub(crate) use state::State;
 pub(crate) use wait::thread_waker;
 
 use crate::clock;

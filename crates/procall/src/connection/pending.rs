@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Failure, Options, Time};
+use procall_proto::{Body, Encoding, ErrorCode, Executed, Failure, Options, Time};
 
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use super::wait::{Interrupt, WaitError};
@@ -242,8 +242,8 @@ impl Connection {
 /// As a future it gives the reply; [`Pending::wait`] gives it to a thread without a runtime.
 #[must_use = "dropping it cancels the call"]
 pub struct Pending {
-    shared: Arc<Shared>,
-    token: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) token: usize,
     done: bool,
 }
 
@@ -310,70 +310,6 @@ impl Pending {
             Ok(Err(outcome)) => self.finish(outcome).transpose(),
             Err(_) => Some(Err(Error::new(ErrorCode::Cancelled, "the wait was interrupted"))),
         }
-    }
-
-    /// Polls until an item can be sent, then sends it. The item is lost when the call is over: its outcome says why.
-    pub fn poll_send(
-        &mut self,
-        encoding: Encoding,
-        item: &[u8],
-        waker: &Waker,
-    ) -> Poll<Result<(), Blocked>> {
-        let token = self.token;
-        self.shared.with(|state, _| {
-            let polled = poll_send(state, token, Body::new(encoding, item), waker);
-            if polled.is_pending() {
-                standby::look_after(&self.shared, state);
-            }
-            polled
-        })
-    }
-
-    /// Waits on this thread until an item can be sent, then sends it.
-    pub fn wait_send(
-        &mut self,
-        encoding: Encoding,
-        item: &[u8],
-        interrupt: Interrupt<'_>,
-    ) -> Result<Result<(), Blocked>, WaitError> {
-        let token = self.token;
-        let sent = self.shared.wait(
-            Time::NEVER,
-            interrupt,
-            |state, waker| poll_send(state, token, Body::new(encoding, item), waker),
-            || Poll::Pending,
-        );
-        self.shared.with(|_, _| ());
-        sent
-    }
-
-    /// Polls until an item can be sent, then sends it; its large arrays may be lent.
-    pub fn poll_send_value(&mut self, item: &Encoded, waker: &Waker) -> Poll<Result<(), Blocked>> {
-        let token = self.token;
-        self.shared.with(|state, _| {
-            let polled = poll_send(state, token, item.body(), waker);
-            if polled.is_pending() {
-                standby::look_after(&self.shared, state);
-            }
-            polled
-        })
-    }
-
-    /// The same, waiting on this thread.
-    pub fn wait_send_value(
-        &mut self,
-        item: &Encoded,
-        interrupt: Interrupt<'_>,
-    ) -> Result<Result<(), Blocked>, WaitError> {
-        let token = self.token;
-        let sent = self.shared.wait(
-            Time::NEVER,
-            interrupt,
-            |state, waker| poll_send(state, token, item.body(), waker),
-            || Poll::Pending,
-        );
-        self.shared.with(|_, _| ());
-        sent
     }
 
     /// No more items will be sent. Does nothing when the call is over already.
@@ -528,29 +464,6 @@ fn poll_item(state: &mut State, token: usize, waker: &Waker) -> Poll<Result<Enco
             )
         }
         None => slot.poll_outcome(waker).map(Err),
-    }
-}
-
-fn poll_send(
-    state: &mut State,
-    token: usize,
-    item: Body<'_>,
-    waker: &Waker,
-) -> Poll<Result<(), Blocked>> {
-    let Some(slot) = state.slots.get_mut(token) else { return Poll::Ready(Err(Blocked::Over)) };
-    if slot.place.is_some() {
-        slot.send_waker = Some(waker.clone());
-        return Poll::Pending;
-    }
-    let id = slot.id;
-    match state.lend_item(id, item) {
-        Err(Blocked::Credit) => {
-            if let Some(slot) = state.slots.get_mut(token) {
-                slot.send_waker = Some(waker.clone());
-            }
-            Poll::Pending
-        }
-        sent => Poll::Ready(sent),
     }
 }
 

@@ -6,18 +6,20 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use procall_proto::{CallId, ErrorCode, Event, Failure, Fault, Reason, Session, Time};
-use procall_transport::shm::Loan;
+use procall_proto::{
+    CallId, ErrorCode, Event, Failure, Fault, IncomingCall, Reason, Session, Time,
+};
 use procall_transport::{Link, LinkError};
 use slab::Slab;
 
 use super::Side;
 use super::after::After;
 use super::inbox::Batch;
-use super::lending::{Lending, Promises, arrived};
+use super::lending::{Lending, Loans, Promises, arrived};
 use super::line::Line;
 use super::sharing::Sharing;
 use super::slot::{Encoded, Outcome, Progress, Slot};
+use super::standing::Serves;
 use crate::clock;
 use crate::error::Error;
 use crate::metrics::Meter;
@@ -40,17 +42,6 @@ pub(crate) struct Served {
 
 /// A registration of the peer's by its number, or why it is none.
 pub(crate) type Asked = (CallId, Result<Registration, String>);
-
-/// How calls of the peer's are served on a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Serves {
-    /// Not at all: they are answered NOT_FOUND at once.
-    Nothing,
-    /// Somebody takes them from the inbox.
-    Inbox,
-    /// The same, and that somebody also decides about registrations.
-    Raw,
-}
 
 pub(crate) struct State {
     pub(crate) session: Session,
@@ -403,7 +394,7 @@ impl State {
         after.wakes.extend(self.followers.drain(..));
     }
 
-    fn handle(parts: &mut Parts<'_>, event: Event<'_>, loans: Vec<Arc<Loan>>, after: &mut After) {
+    fn handle(parts: &mut Parts<'_>, event: Event<'_>, loans: Loans, after: &mut After) {
         match event {
             Event::Reply { token, encoding, body, .. } => {
                 let outcome = Outcome::Reply(arrived(encoding, body, loans));
@@ -582,12 +573,7 @@ impl Parts<'_> {
         }
     }
 
-    fn call(
-        &mut self,
-        call: procall_proto::IncomingCall<'_>,
-        loans: Vec<Arc<Loan>>,
-        after: &mut After,
-    ) {
+    fn call(&mut self, call: IncomingCall<'_>, loans: Loans, after: &mut After) {
         if self.serves == Serves::Nothing {
             let error = Error::new(
                 ErrorCode::NotFound,
