@@ -119,6 +119,11 @@ bench: build-python build-node $(if $(PEERS),bench-peers) ## measure; ARGS='--he
 bench-peers: setup-python setup-node
 	@PYTHON="$(PYTHON)" CARGO_TARGET_DIR="$(abspath $(TARGET))" benches/peers/prepare
 
+.PHONY: long
+long: setup-system ## the tests that have a short form in `make test`, in their long one
+	PROCALL_STARTS=200 cargo test --locked -p procall-cli --test cli -- engine_deaths::of_many engine_deaths::what_is_left
+	PROCALL_STRANGERS=2000 cargo test --locked -p procall-engine --test tls -- --nocapture crowd
+
 # Cargo settings differ, so each has a target folder of its own.
 .PHONY: loom
 loom: setup-system ## check the words of shared memory in every order that the memory model allows
@@ -195,6 +200,7 @@ check-repository: setup-system
 	cargo xtask licences
 	cargo xtask sizes
 	cargo xtask paths
+	cargo xtask failures
 	cargo xtask leftovers
 	cargo xtask duplicates
 

@@ -2,6 +2,7 @@
 
 mod duplicates;
 mod edges;
+mod failures;
 mod files;
 mod r#gen;
 mod leftovers;
@@ -49,6 +50,11 @@ const VERBS: &[Verb] = &[
         name: "paths",
         about: "ARCHITECTURE.md names what exists, and no file names one machine",
         run: paths::run,
+    },
+    Verb {
+        name: "failures",
+        about: "the tests that docs/src/failures.md names are there",
+        run: failures::run,
     },
     Verb {
         name: "leftovers",

@@ -3,7 +3,7 @@
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use procall::{Attachment, Connection, Error, Side};
+use procall::{Attachment, Connection, Error, Side, TlsFiles};
 
 use crate::calls::{Operation, put_error};
 use crate::errors;
@@ -40,15 +40,16 @@ impl Attaching {
 pub(crate) fn begin(
     id: u32,
     service: Service,
-    engine: &str,
-    patience: Duration,
+    (engine, patience): (&str, Duration),
+    tls: TlsFiles,
     (name, identity): (String, String),
 ) -> napi::Result<()> {
-    let config = procall::Config { id: identity, ..state::config(&name) };
+    let config = procall::Config { id: identity, ..state::config_with(&name, service.compression) };
     let connect = |link, config| Ok(Connection::serving(link, Side::Initiator, config));
     let registration = service.registration().clone();
-    let attachment = Attachment::begin(engine, patience, registration, config, Box::new(connect))
-        .map_err(|error| errors::thrown(&error))?;
+    let attachment =
+        Attachment::begin_secured(engine, tls, patience, registration, config, Box::new(connect))
+            .map_err(|error| errors::thrown(&error))?;
     state::with(|state| {
         let number = token(Kind::Operation, id as usize);
         let waker = state.hub.waker(number);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use napi_derive::napi;
 use procall::transport::shm::Choice;
-use procall::{Connection, Error, ErrorCode, Finder, Hub, Redial, Side, TlsFiles};
+use procall::{Config, Connection, Error, ErrorCode, Finder, Hub, Redial, Side, TlsFiles};
 use procall_pool::Pool;
 
 use crate::calls::Operation;
@@ -25,8 +25,8 @@ pub(crate) struct Channel {
 /// A connection on its way: first the search, then the greeting. JavaScript has the timers.
 pub(crate) struct Opening {
     finder: Finder,
-    /// What the other side is to call this one.
-    name: String,
+    /// What is said of this side: its name above all.
+    config: Config,
     /// There once the service is found.
     greeting: Option<Connection>,
     /// The time for the greeting is over.
@@ -53,7 +53,7 @@ impl Opening {
             Poll::Ready(Ok(())) => {
                 let leads_to_engine = self.finder.leads_to_engine() || connection.leads_to_router();
                 let calls: Arc<dyn procall::Channel> = if leads_to_engine {
-                    match keep(&self.finder, &self.name, connection, hub) {
+                    match keep(&self.finder, self.config.clone(), connection, hub) {
                         Ok(redial) => Arc::new(redial),
                         Err(error) => return Look::Over(Err(error)),
                     }
@@ -72,7 +72,7 @@ impl Opening {
             Ok(None) => return Look::Pause(self.finder.pause()),
             Err(error) => return Look::Over(Err(error)),
         };
-        let config = match self.finder.config(state::config(&self.name)) {
+        let config = match self.finder.config(self.config.clone()) {
             Ok(config) => config,
             Err(error) => return Look::Over(Err(error)),
         };
@@ -89,9 +89,14 @@ impl Opening {
 }
 
 /// A connection to an engine is made anew when it is lost.
-fn keep(finder: &Finder, name: &str, connection: &Connection, hub: &Hub) -> Result<Redial, Error> {
+fn keep(
+    finder: &Finder,
+    config: Config,
+    connection: &Connection,
+    hub: &Hub,
+) -> Result<Redial, Error> {
     let connect = |link, config| Ok(Connection::new(link, Side::Initiator, config));
-    let redial = Redial::keep(finder, state::config(name), connection.clone(), Box::new(connect));
+    let redial = Redial::keep(finder, config, connection.clone(), Box::new(connect));
     redial.attach(hub)?;
     Ok(redial)
 }
@@ -114,6 +119,15 @@ pub(crate) struct Tls {
     pub cert: Option<String>,
     /// The key that belongs to it.
     pub key: Option<String>,
+    /// The authorities of whoever connects to this side.
+    pub client_ca: Option<String>,
+}
+
+impl Tls {
+    pub(crate) fn files(&self) -> TlsFiles {
+        let file = |path: &Option<String>| path.as_deref().map(PathBuf::from);
+        TlsFiles { ca: file(&self.ca), cert: file(&self.cert), key: file(&self.key) }
+    }
 }
 
 /// Connects to a service by name or address; the event `DONE` brings the channel's number. After each `PAUSE`, [`look`] is to be called.
@@ -132,6 +146,7 @@ pub(crate) fn connect(
     script: Option<String>,
     tls: Tls,
     transport: Option<String>,
+    compression: Option<bool>,
 ) -> napi::Result<()> {
     state::with(|state| {
         let choice = match transport.as_deref().map(str::parse::<Choice>).transpose() {
@@ -149,16 +164,15 @@ pub(crate) fn connect(
             Some(choice) => finder.by(choice),
             None => finder,
         };
-        let file = |path: Option<String>| path.map(PathBuf::from);
-        let tls = TlsFiles { ca: file(tls.ca), cert: file(tls.cert), key: file(tls.key) };
-        let finder = finder.secured(tls);
+        let finder = finder.secured(tls.files());
         let finder = match engine {
             Some(engine) => finder.through(&engine),
             None => finder,
         };
         let of_script = || script.as_deref().and_then(procall::name_of_program);
         let name = name.or_else(of_script).unwrap_or_else(|| procall::program_name().to_owned());
-        let opening = Opening { finder, name, greeting: None, expired: false, waker };
+        let config = state::config_with(&name, compression);
+        let opening = Opening { finder, config, greeting: None, expired: false, waker };
         state.woken.push_back(token(Kind::Operation, id as usize));
         state.begin(id as usize, Operation::Opening(Box::new(opening)));
         Ok(())

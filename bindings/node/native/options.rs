@@ -195,6 +195,9 @@ pub(crate) fn apply(mut builder: PoolBuilder, bytes: &[u8]) -> Result<PoolBuilde
     if let Some(choice) = given.read("transport", TRANSPORT, |value| value.text()?.parse().ok())? {
         builder = builder.talk_by(choice);
     }
+    if let Some(compression) = given.read("compression", FLAG, Value::bool)? {
+        builder = builder.compression(compression);
+    }
     if let Some(show) = given.read("showOutput", FLAG, Value::bool)? {
         builder = builder.show_output(show);
     }

@@ -1,5 +1,6 @@
 //! Services: where they listen or whom they work for, and the calls that arrive.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 use crate::attaching;
 use crate::calls::put_error;
+use crate::channels::Tls;
 use crate::errors;
 use crate::events::{Event, Events};
 use crate::records::{BY_NAME, CALL, ITEMS_IN, ITEMS_OUT, NONE, NOTIFICATION, SERVICE_ENDED};
@@ -31,6 +33,8 @@ pub(crate) struct Service {
     table: MethodTable,
     parameters: Vec<Parameters>,
     listener: Option<Listener>,
+    /// As its connections are to be, unless the environment is to say it.
+    pub(crate) compression: Option<bool>,
     /// Its place with an engine, which may go and come back.
     pub(crate) attachment: Option<Attachment>,
     /// Its worker's connection closed, or all that were draining are done: it takes no more calls.
@@ -40,6 +44,10 @@ pub(crate) struct Service {
 impl Service {
     fn name(&self) -> &str {
         &self.table.registration().name
+    }
+
+    fn config(&self) -> Config {
+        state::config_with(self.name(), self.compression)
     }
 }
 
@@ -129,8 +137,8 @@ impl State {
                 .map(Listener::accept)
             {
                 // A peer that cannot be watched is hung up on.
-                let name = self.services.get(at).map(|service| service.name().to_owned());
-                let config = state::config(&name.unwrap_or_default());
+                let config = self.services.get(at).map(Service::config);
+                let config = config.unwrap_or_else(|| state::config(""));
                 let _ = self.serve(at, link, Side::Acceptor, config);
             }
         }
@@ -391,6 +399,7 @@ fn describe(description: &[u8]) -> napi::Result<Service> {
         table: MethodTable::new(registration),
         parameters,
         listener: None,
+        compression: None,
         attachment: None,
         stopping: false,
     })
@@ -429,6 +438,7 @@ pub(crate) struct Placed {
 /// Listens, or begins to register with an engine, as it is told or else the surroundings say. The event `DONE` of operation `id` brings the
 /// service's number once the engine has taken it; `name` is what this worker would be called there.
 #[napi]
+#[allow(clippy::too_many_arguments, reason = "they cross to JavaScript one by one")]
 pub(crate) fn serve_at(
     id: u32,
     description: &[u8],
@@ -436,8 +446,11 @@ pub(crate) fn serve_at(
     engine: Option<String>,
     name: Option<String>,
     identity: Option<String>,
+    tls: Tls,
+    compression: Option<bool>,
 ) -> napi::Result<Placed> {
     let mut service = describe(description)?;
+    service.compression = compression;
     let own = service.registration().name.clone();
     let place = surroundings::place_of(listen.as_deref(), engine.as_deref(), &own)
         .map_err(|error| errors::thrown(&error))?;
@@ -445,11 +458,13 @@ pub(crate) fn serve_at(
         Place::Address(address) => address,
         Place::Engine { target, patience } => {
             let names = (name.unwrap_or(own), identity.unwrap_or_default());
-            attaching::begin(id, service, &target, patience, names)?;
+            attaching::begin(id, service, (&target, patience), tls.files(), names)?;
             return Ok(Placed { engine: Some(target), ..Placed::default() });
         }
     };
-    let listener = Listener::bind(&address).map_err(|error| errors::thrown(&error))?;
+    let client_ca = tls.client_ca.as_deref().map(Path::new);
+    let listener = Listener::bind_files(&address, &tls.files(), client_ca)
+        .map_err(|error| errors::thrown(&error))?;
     state::with(|state| {
         state
             .hub

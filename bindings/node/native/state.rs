@@ -101,6 +101,12 @@ pub(crate) fn config(name: &str) -> Config {
     }
 }
 
+/// The same with what a user has said of compression; else the environment has.
+pub(crate) fn config_with(name: &str, compression: Option<bool>) -> Config {
+    let config = config(name);
+    Config { compression: compression.unwrap_or(config.compression), ..config }
+}
+
 /// Makes the loop of this thread; `on_ready` is called whenever [`turn`](crate::turn::turn) has something to do.
 #[napi]
 pub(crate) fn open(env: Env, on_ready: Function<'_, (), ()>) -> napi::Result<()> {

@@ -9,6 +9,7 @@ import { ProcallError, UnencodableError } from "./errors.js";
 import { type Loop, type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
 import { Sender } from "./sender.js";
+import { CallSpan } from "./tracing.js";
 
 const { native } = n;
 
@@ -166,6 +167,7 @@ export abstract class Running implements Operation {
   protected id = -1;
   private sender: Sender | undefined;
   private report: Reporter | undefined;
+  private span: CallSpan | undefined;
   private readonly signals: AbortSignal[] = [];
   private readonly onAbort = (): void => {
     if (this.id < 0) return;
@@ -183,6 +185,19 @@ export abstract class Running implements Operation {
   protected start(method: string, params: Params, itemsOut: boolean): void {
     const { options } = this;
     let flags = itemsOut ? n.ITEMS_OUT : 0;
+    this.span = CallSpan.of(method, options?.meta);
+    if (this.span === undefined) this.begin(method, params, flags, options);
+    else {
+      try {
+        this.begin(method, params, flags, { ...options, meta: this.span.meta });
+      } catch (error) {
+        this.span.end(error instanceof ProcallError ? error : undefined);
+        throw error;
+      }
+    }
+  }
+
+  private begin(method: string, params: Params, flags: number, options: CallOptions | undefined): void {
     if (options !== undefined) {
       this.report = reporterOf(options.progress, method, "({ done, total, text })", (call) => (done, total, text = "") => call({ done, total, text }));
       flags |= this.prepare(options);
@@ -250,8 +265,9 @@ export abstract class Running implements Operation {
   }
 
   /** Nothing more comes. */
-  private over(): void {
+  private over(error?: ProcallError): void {
     this.id = -1;
+    this.span?.end(error);
     const { report } = this;
     // Behind the last report.
     if (report !== undefined) queueMicrotask(() => report.end());
@@ -276,7 +292,7 @@ export abstract class Running implements Operation {
         return false;
       case n.FAILED: {
         const map = value();
-        this.over();
+        this.over(this.span === undefined ? undefined : n.errorOf(map));
         this.failed(() => this.errorOf(map));
         return true;
       }

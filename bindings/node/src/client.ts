@@ -10,6 +10,7 @@ import { type Operation, theLoop } from "./loop.js";
 import * as n from "./native.js";
 import type { Dynamic, Remote, Streams, TypedCall } from "./remote.js";
 import { Stream } from "./stream.js";
+import { noticed } from "./tracing.js";
 
 /** What a peer serves. */
 export interface Registration {
@@ -118,6 +119,7 @@ export class Caller implements ClientBase {
 
   notify(method: string, params: Params = [], options?: NotifyOptions): void {
     const flags = options === undefined ? 0 : routing(options);
+    const meta = noticed(options?.meta);
     try {
       theLoop().command({
         kind: n.NOTIFY,
@@ -128,7 +130,7 @@ export class Caller implements ClientBase {
         timeout: NaN,
         inherited: NaN,
         params,
-        options,
+        options: meta === options?.meta ? options : { ...options, meta },
       });
     } catch (error) {
       throw refused(error);
@@ -234,6 +236,11 @@ export interface ConnectOptions {
   readonly cert?: string | undefined;
   /** The PEM file with the key that belongs to it, which nobody else may be able to read. Without it, `PROCALL_TLS_KEY` names one. */
   readonly key?: string | undefined;
+  /**
+   * Whether long messages travel compressed where the other side wants that too, which is for slow networks. Without it, `PROCALL_COMPRESSION`
+   * says.
+   */
+  readonly compression?: boolean | undefined;
   /** Aborting it ends the search. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -266,9 +273,10 @@ class Connecting implements Operation {
       const timeout = timeoutOf(options.timeoutMs === undefined ? undefined : { deadlineMs: options.timeoutMs });
       const inherited = context === undefined ? NaN : (context.deadlineMs ?? Infinity);
       if (this.aborted() !== undefined) throw this.cancelled();
-      const { engine = null, name = null, transport = null, ca, cert, key } = options;
+      const { engine = null, name = null, transport = null, ca, cert, key, compression } = options;
       const script = process.argv[1] ?? null;
-      n.calling(() => n.native.connect(this.id, target, timeout, inherited, engine, name, script, { ca, cert, key }, transport));
+      const tls = { ca, cert, key };
+      n.calling(() => n.native.connect(this.id, target, timeout, inherited, engine, name, script, tls, transport, compression));
     } catch (error) {
       theLoop().end(this.id);
       throw error;

@@ -6,6 +6,7 @@ import { withMethods } from "./client.js";
 import type { Metrics } from "./figures.js";
 import type { Dynamic } from "./remote.js";
 import type { Stream } from "./stream.js";
+import type { HandlerSpan } from "./tracing.js";
 
 /** Who is at the other side, as it says itself. */
 export interface Peer {
@@ -26,6 +27,8 @@ export interface ContextSource {
   readonly arrivedAt: number;
   /** Whether somebody waits for an answer; a notification's sender does not. */
   readonly answers: boolean;
+  /** Where its handler is traced. */
+  readonly span: HandlerSpan | undefined;
   caller(): Peer;
   meta(): Readonly<Record<string, unknown>>;
   signal(): AbortSignal;
@@ -162,7 +165,7 @@ export function within<R>(source: ContextSource, f: () => R): R {
   const outer = current;
   current = source;
   try {
-    return f();
+    return source.span === undefined ? f() : source.span.run(f);
   } finally {
     current = outer;
   }

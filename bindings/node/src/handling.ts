@@ -11,6 +11,7 @@ import { type IncomingCall, type Loop, type Operation, theLoop } from "./loop.js
 import type { Input, Method } from "./methods.js";
 import * as n from "./native.js";
 import { Sender } from "./sender.js";
+import { HandlerSpan } from "./tracing.js";
 import { below, type Validate, type Validated } from "./validation.js";
 
 const { native } = n;
@@ -34,6 +35,7 @@ export class Handling implements Operation, ContextSource {
   private late = false;
   private sender: Sender | undefined;
   private incoming: IncomingItems | undefined;
+  span: HandlerSpan | undefined;
   /** The number of the connection that a notification came by. */
   private readonly connection: number | undefined;
 
@@ -108,6 +110,7 @@ export class Handling implements Operation, ContextSource {
       this.follow();
       args.unshift(this.incoming);
     }
+    if (this.open) this.span = HandlerSpan.of(this.method, () => this.meta());
     let result: unknown;
     try {
       result = within(this, () => this.entry.call(args));
@@ -141,19 +144,22 @@ export class Handling implements Operation, ContextSource {
 
   /** The handler failed, or gave a stream that did. */
   private threw(error: unknown): void {
+    this.span?.threw(error);
     if (this.open) this.fail(mapOf(error, this.entry.errors));
     // Nobody waits for the outcome of a notification.
     else if (this.served === n.NONE) process.emitWarning(error instanceof Error ? error : shown(error), { detail: `in ${this.method}` });
   }
 
   private fail(map: Record<string, unknown>): void {
-    if (this.close()) this.loop.fail(this.served, map);
+    if (this.close(map)) this.loop.fail(this.served, map);
   }
 
   /** True the first time, when the call can be answered. */
-  private close(): boolean {
+  private close(failure?: Readonly<Record<string, unknown>>): boolean {
     if (!this.open) return false;
     this.open = false;
+    if (failure === undefined) this.span?.end();
+    else this.span?.end(String(failure["code"]), String(failure["message"]));
     this.loop.served.delete(this.served);
     this.incoming?.end(undefined);
     return true;

@@ -8,6 +8,14 @@ import { decode } from "./decode.js";
 import { type FieldError, ProcallError } from "./errors.js";
 import type { Health, Metrics, PoolStats, WorkerInfo } from "./figures.js";
 
+/** Files for TLS; what is not given is what the environment says. */
+interface Tls {
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  readonly clientCa?: string | undefined;
+}
+
 /** What the native half exports; `native/` tells what each function does. Absent values are `null`, so that a misspelt one fails. */
 export interface Native {
   open(onReady: () => void): void;
@@ -22,8 +30,9 @@ export interface Native {
     engine: string | null,
     name: string | null,
     script: string | null,
-    tls: { ca?: string | undefined; cert?: string | undefined; key?: string | undefined },
+    tls: Tls,
     transport: string | null,
+    compression: boolean | undefined,
   ): void;
   look(id: number): void;
   close(channel: number): Metrics | null;
@@ -40,6 +49,8 @@ export interface Native {
     engine: string | undefined,
     name: string | undefined,
     identity: string | undefined,
+    tls: Tls,
+    compression: boolean | undefined,
   ): Placed;
   drain(service: number): void;
   isServing(service: number): boolean;

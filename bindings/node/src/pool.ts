@@ -61,6 +61,8 @@ export interface PoolOptions extends Listeners {
    * `PROCALL_TRANSPORT` says, which says `unix` unless it is set.
    */
   readonly transport?: "auto" | "unix" | "shm" | undefined;
+  /** Whether long messages to and from the workers travel compressed; false. On one machine that costs more than it saves. */
+  readonly compression?: boolean | undefined;
   /** Calls that may wait for a worker, 256. The next one is refused with OVERLOADED. */
   readonly queue?: number | undefined;
   /** Calls that one worker gets at once, instead of what it registered. */

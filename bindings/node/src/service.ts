@@ -38,6 +38,22 @@ export interface RunOptions {
    * `PROCALL_IDENTITY` says it, followed by a slash and the service's name.
    */
   readonly identity?: string | undefined;
+  /**
+   * The PEM file with the certificate to show over TLS: to clients at an address such as `tls:0.0.0.0:8443`, or to an engine that wants one.
+   * Without it, `PROCALL_TLS_CERT` names one.
+   */
+  readonly cert?: string | undefined;
+  /** The PEM file with the key that belongs to it, which nobody else may be able to read. Without it, `PROCALL_TLS_KEY` names one. */
+  readonly key?: string | undefined;
+  /** The PEM file with the authorities of which one must have signed what clients show. Without it, `PROCALL_TLS_CLIENT_CA` names one. */
+  readonly clientCa?: string | undefined;
+  /** The PEM file with the authorities that are trusted for an engine, instead of those of this machine. Without it, `PROCALL_TLS_CA` names one. */
+  readonly ca?: string | undefined;
+  /**
+   * Whether long messages travel compressed where the other side wants that too, which is for slow networks. Without it, `PROCALL_COMPRESSION`
+   * says.
+   */
+  readonly compression?: boolean | undefined;
   /** Whether SIGTERM and SIGINT let calls in flight finish and end the service; true. */
   readonly signals?: boolean | undefined;
   /** Aborting it stops the service as SIGTERM does. */
@@ -206,9 +222,9 @@ class Placing implements Operation {
     const loop = theLoop();
     const id = loop.begin(this);
     try {
-      this.place = calling(() =>
-        native.serveAt(id, description, options.listen, options.engine, options.name, options.identity),
-      );
+      const { listen, engine, name, identity, ca, cert, key, clientCa, compression } = options;
+      const tls = { ca, cert, key, clientCa };
+      this.place = calling(() => native.serveAt(id, description, listen, engine, name, identity, tls, compression));
     } catch (error) {
       loop.end(id);
       throw error;

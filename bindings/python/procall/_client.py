@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from math import prod
 
 from procall import _native
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
     R = TypeVar("R")
 
 
+def traced(caller: _native.Caller) -> Any:
+    """The same caller, with spans where the program has imported OpenTelemetry."""
+    if "opentelemetry.trace" not in sys.modules:
+        return caller
+    from procall._tracing import Caller
+
+    return Caller(caller)
+
+
 class Base:
     """What clients and pools have in common, in blocking code and in asyncio.
 
@@ -35,7 +45,7 @@ class Base:
     """
 
     def __init__(self, caller: _native.Caller) -> None:
-        self._caller = caller
+        self._caller = traced(caller)
 
     def __getattr__(self, name: str) -> Any:
         # Names of Python itself are asked for by copy, pickle and consoles; they must not
@@ -302,7 +312,8 @@ class Calls(Base):
         name = _ahead.name_of(method)
 
         def start(args: Sequence[Any]) -> Submitted:
-            return self._caller.submit(name, tuple(_ahead.check_args(args)), {})
+            begun: Submitted = self._caller.submit(name, tuple(_ahead.check_args(args)), {})
+            return begun
 
         def finish(begun: Submitted) -> Any:
             return begun.result()
@@ -395,6 +406,7 @@ def connect(
     cert: File | None = None,
     key: File | None = None,
     transport: Transport | None = None,
+    compression: bool | None = None,
 ) -> Client:
     """Connects to a service by name, or by address such as ``unix:/run/calc.sock``,
     ``tcp:127.0.0.1:9000`` or ``tls:engine.example:8443``.
@@ -421,9 +433,13 @@ def connect(
     ``"unix"`` over the socket, ``"auto"`` in shared memory when both sides can. Without it,
     ``PROCALL_TRANSPORT`` says, which says ``unix`` unless it is set.
 
+    With ``compression=True`` long messages travel compressed where the other side wants that too,
+    which is for slow networks. Without it, ``PROCALL_COMPRESSION`` says.
+
     ::
 
         with procall.connect("calc", timeout=30) as calc:
             calc.add(1, 2)  # 3
     """
-    return Client(_native.connect(target, timeout, engine, name, (ca, cert, key), transport))
+    tls = (ca, cert, key)
+    return Client(_native.connect(target, timeout, engine, name, tls, transport, compression))

@@ -59,7 +59,7 @@ class Serving:
     def _open(self, hub: _native.Hub | None) -> Server:
         service = self._service
         self._server, self.found = Server.in_memory(
-            service.document(), service._methods.values(), hub, service._threads > 0
+            service.document(), service._handlers(), hub, service._threads > 0
         )
         self._opened.set()
         return self._server

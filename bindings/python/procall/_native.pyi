@@ -325,6 +325,8 @@ class Server:
         engine: str | None = None,
         name: str | None = None,
         identity: str | None = None,
+        tls: tuple[File | None, File | None, File | None, File | None] = ...,
+        compression: bool | None = None,
     ) -> Self: ...
     @staticmethod
     def in_memory(
@@ -405,6 +407,7 @@ def connect(
     name: str | None,
     tls: tuple[File | None, File | None, File | None],
     transport: str | None,
+    compression: bool | None,
     /,
 ) -> Caller: ...
 
@@ -419,6 +422,7 @@ class Finder:
         engine: str | None = None,
         tls: tuple[File | None, File | None, File | None] = ...,
         transport: str | None = None,
+        compression: bool | None = None,
     ) -> Self: ...
     def try_open(self) -> Found | None:
         """One look: ``None`` when nobody is there yet."""

@@ -90,6 +90,10 @@ class PoolOptions(TypedDict, total=False):
     in shared memory when both sides can. Without it, ``PROCALL_TRANSPORT`` says, which says
     ``unix`` unless it is set.
     """
+    compression: bool | None
+    """Whether long messages to and from the workers travel compressed: ``False``. On one machine
+    that costs more than it saves.
+    """
     ready_timeout: float | None
     """How long a worker may take from its start, or from the last line it printed, until it is
     ready: 30.

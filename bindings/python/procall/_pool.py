@@ -95,7 +95,8 @@ class Pool(Watched, Calls):
             for answer in pool.broadcast("reload", "model.bin"):
                 print(answer.worker, answer.error or answer.result())
         """
-        answers: list[Answer] = self._pool.broadcast(self._caller, Answer, method, args, kwargs)
+        caller = getattr(self._caller, "native", self._caller)
+        answers: list[Answer] = self._pool.broadcast(caller, Answer, method, args, kwargs)
         return answers
 
     def events(self) -> Iterator[Event]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from procall._native import Server
 from procall._public import public
 from procall._signature import Description
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from typing import Any, TypedDict, TypeVar, Unpack, overload
 
     from procall._client import Client
+    from procall._native import File
+    from procall._serving import Place
     from procall.aio import Opening
 
     Function = TypeVar("Function", bound=Callable[..., Any])
@@ -240,6 +244,11 @@ class Service:
         engine: str | None = None,
         name: str | None = None,
         identity: str | None = None,
+        ca: File | None = None,
+        cert: File | None = None,
+        key: File | None = None,
+        client_ca: File | None = None,
+        compression: bool | None = None,
     ) -> None:
         """Serves until there is nobody left to serve, or until Ctrl-C, SIGTERM or ``stop``; calls
         in flight may finish then.
@@ -260,18 +269,27 @@ class Service:
         again as soon as it is connected, and no other process can take its place while it is there.
         Without it, ``PROCALL_IDENTITY`` says it, followed by a slash and the service's name.
 
+        ``cert`` and ``key`` are the files with the certificate to show over TLS: to clients at an
+        address such as ``tls:0.0.0.0:8443``, or to an engine that wants one. ``client_ca`` has the
+        authorities of which one must have signed what clients show, ``ca`` those that are trusted
+        for an engine. Without them, ``PROCALL_TLS_CERT``, ``PROCALL_TLS_KEY``,
+        ``PROCALL_TLS_CLIENT_CA`` and ``PROCALL_TLS_CA`` name them. ``compression`` is that of
+        ``procall.connect``.
+
         ::
 
             service = procall.Service("calc")
             service.register("add", lambda a, b: a + b)
             service.run()
         """
+        tls = (ca, cert, key, client_ca)
+        place = (listen, engine, name, identity, tls, compression)
         if self._threads or any(method.is_async for method in self._settled()):
             from procall import _serving
 
-            _serving.run(self, listen, engine, name, identity)
+            _serving.run(self, place)
             return
-        server = self._open(listen, engine=engine, name=name, identity=identity)
+        server = self._open(place)
         with StopSignals(server.stop):
             self._announce(server)
             server.pull(None)
@@ -319,19 +337,33 @@ class Service:
         if self._server is not None:
             self._server.stop()
 
-    def _open(
-        self,
-        listen: str | None,
-        hub: Any = None,
-        engine: str | None = None,
-        name: str | None = None,
-        identity: str | None = None,
-    ) -> Server:
+    def _open(self, place: Place, hub: Any = None) -> Server:
+        listen, engine, name, identity, tls, compression = place
         threads = self._threads > 0
-        methods = self._methods.values()
-        server = Server(self.document(), methods, listen, hub, threads, engine, name, identity)
+        methods = self._handlers()
+        server = Server(
+            self.document(),
+            methods,
+            listen,
+            hub,
+            threads,
+            engine,
+            name,
+            identity,
+            tls,
+            compression,
+        )
         self._server = server
         return server
+
+    def _handlers(self) -> list[Description]:
+        """Its methods, with spans where the program has imported OpenTelemetry."""
+        methods = list(self._methods.values())
+        if "opentelemetry.trace" not in sys.modules:
+            return methods
+        from procall._tracing import served
+
+        return served(methods)
 
     def _announce(self, server: Server) -> None:
         # After the signals have handlers: whoever reads this may end the service at once.
@@ -341,8 +373,6 @@ class Service:
             said = f"listening at {server.address}"
         else:
             return
-        import sys
-
         print(f"procall: {said}", file=sys.stderr, flush=True)
 
 

@@ -16,8 +16,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from threading import Thread
 
-    from procall._native import Call
+    from procall._native import Call, File
     from procall._service import Service
+
+    Tls = tuple[File | None, File | None, File | None, File | None]
+    Place = tuple[str | None, str | None, str | None, str | None, Tls, bool | None]
+    """Where to serve and how, as ``Service.run`` is told: ``listen``, ``engine``, ``name``,
+    ``identity``, the files for TLS, ``compression``."""
 
 _current: contextvars.ContextVar[Call | None] = contextvars.ContextVar("procall_call", default=None)
 # Calls that a handler makes inherit what is left of its own deadline.
@@ -31,17 +36,11 @@ Open = Callable[[Hub | None], Server]
 """Opens the service, with the hub of its loop when it has one."""
 
 
-def run(
-    service: Service,
-    listen: str | None,
-    engine: str | None,
-    name: str | None,
-    identity: str | None,
-) -> None:
+def run(service: Service, place: Place) -> None:
     """``Service.run`` for a service that has async handlers, or threads for plain ones."""
 
     def open(hub: Hub | None) -> Server:
-        return service._open(listen, hub, engine, name, identity)
+        return service._open(place, hub)
 
     serve(service, open, service._announce)
 

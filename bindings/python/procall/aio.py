@@ -7,7 +7,7 @@ from collections import deque
 from weakref import WeakKeyDictionary, ref
 
 from procall import _native
-from procall._client import Base
+from procall._client import Base, traced
 from procall._native import AsyncStream as Stream
 from procall._workers import Answer, Event, Watched, plan
 
@@ -243,10 +243,11 @@ async def _connect(
     name: str | None,
     tls: tuple[File | None, File | None, File | None],
     transport: Transport | None,
+    compression: bool | None,
 ) -> Client:
     from procall._errors import Error
 
-    finder = _native.Finder(target, timeout, engine, tls, transport)
+    finder = _native.Finder(target, timeout, engine, tls, transport, compression)
     while (found := finder.try_open()) is None:
         await asyncio.sleep(finder.pause())
     try:
@@ -268,6 +269,7 @@ def connect(
     cert: File | None = None,
     key: File | None = None,
     transport: Transport | None = None,
+    compression: bool | None = None,
 ) -> Opening:
     """Connects to a service by name or address: ``async with connect("calc") as calc``, or ``await
     connect("calc")``. Services are found through engines as ``procall.connect`` finds them.
@@ -276,7 +278,8 @@ def connect(
     answer. Zero is one look, ``None`` waits without end. The event loop runs on meanwhile.
 
     ``name`` is what the other side calls this one, in its logs and as ``ctx.caller.name``; without
-    it, it is the name of the script. ``transport`` is that of ``procall.connect``.
+    it, it is the name of the script. ``transport`` and ``compression`` are those of
+    ``procall.connect``.
 
     ``ca``, ``cert`` and ``key`` are for TLS, as in ``procall.connect``.
 
@@ -285,7 +288,8 @@ def connect(
         async with procall.aio.connect("calc", timeout=30) as calc:
             await calc.add(1, 2)  # 3
     """
-    return Opening(lambda: _connect(target, timeout, engine, name, (ca, cert, key), transport))
+    tls = (ca, cert, key)
+    return Opening(lambda: _connect(target, timeout, engine, name, tls, transport, compression))
 
 
 class Pool(Watched, Calls):
@@ -314,7 +318,7 @@ class Pool(Watched, Calls):
     async def _start(self) -> Self:
         hub = running_hub()
         self._pool = await _native.Pool.start_soon(hub, *self._plan)
-        self._caller = self._pool.caller(hub)
+        self._caller = traced(self._pool.caller(hub))
         return self
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -335,7 +339,7 @@ class Pool(Watched, Calls):
                 print(answer.worker, answer.error or answer.result())
         """
         answers: Awaitable[list[Answer]] = self._pool.broadcast(
-            self._caller, Answer, method, args, kwargs
+            getattr(self._caller, "native", self._caller), Answer, method, args, kwargs
         )
         return answers
 

@@ -87,6 +87,7 @@ def test_all_options_at_once(tmp_path: pathlib.Path) -> None:
         "default_python": None,
         "name": "x",
         "transport": "unix",
+        "compression": False,
         "ready_timeout": float("inf"),
         "finish_timeout": 10,
         "stop_timeout": 5,

@@ -169,8 +169,14 @@ async fn greet(mut link: Box<dyn Link>, at: &Address, core: Arc<Core>) {
         json::serve(link, first, address, (credentials, own), Arc::new(core)).await;
         return;
     }
-    let facts =
-        Facts { speaks: Speaks::Native, address, credentials, hears_broadcasts: false, pass };
+    let facts = Facts {
+        speaks: Speaks::Native,
+        address,
+        credentials,
+        hears_broadcasts: false,
+        pass,
+        want: None,
+    };
     let waiting = match core.check_room(&facts) {
         Ok(()) => Replay { first: Some(first), given: Vec::new(), link },
         Err(error) => return refuse(link, Some(&first), &error),

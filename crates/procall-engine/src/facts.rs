@@ -41,6 +41,8 @@ pub struct Facts {
     pub hears_broadcasts: bool,
     /// What it may do; `None` for a native peer that has to show a token first.
     pub pass: Option<Pass>,
+    /// The service that it looks for, where it does not say so natively.
+    pub want: Option<String>,
 }
 
 /// The address of those who live in the engine's own process.
@@ -55,6 +57,7 @@ impl Facts {
             credentials: None,
             hears_broadcasts: false,
             pass: Some(Pass::full()),
+            want: None,
         }
     }
 

@@ -31,6 +31,7 @@ pub use own::{CallRow, MethodRow, PeerRow, ServiceRow, StrayCounts};
 pub use record::CallRecord;
 pub use rights::Rights;
 pub use settings::Policy;
+pub use spans::Tracing;
 pub use tokens::Pass;
 
 /// The Rust snippets of the book, run.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use procall::schemars::{self, JsonSchema};
 use procall::transport::{LinkOptions, mem};
 use procall::{
-    Body, CallOptions, Deadline, Encoding, Error, ErrorCode, MethodInfo, Request, Service, Side,
-    Started, Stream,
+    Body, CallOptions, Context, Deadline, Encoding, Error, ErrorCode, MethodInfo, Request, Service,
+    Side, Started, Stream,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
@@ -90,9 +90,9 @@ pub struct ServiceRow {
     pub name: String,
     /// `asleep`, `starting`, `running`, `stopping` or `failed`.
     pub state: String,
-    /// Why it failed; empty otherwise.
+    /// Why it failed; empty otherwise. The last lines of standard error follow for who may administer: they may hold secrets.
     pub reason: String,
-    /// Its workers; none while it does not run.
+    /// Its workers; none while it does not run. Their lines of standard error are for who may administer, too.
     #[serde(default)]
     pub workers: Vec<WorkerRow>,
 }
@@ -161,7 +161,10 @@ fn service(core: &Arc<Core>) -> Service {
         })
         .method("services", {
             let core = Arc::downgrade(core);
-            move || core.upgrade().map(|core| services(&core)).unwrap_or_default()
+            move |context: Context| {
+                let Some(core) = core.upgrade() else { return Vec::new() };
+                services(&core, administers(&core, &context))
+            }
         })
         .async_method("start", {
             let core = Arc::downgrade(core);
@@ -353,7 +356,22 @@ fn calls(state: &State) -> Vec<CallRow> {
     rows
 }
 
-fn services(core: &Core) -> Vec<ServiceRow> {
+/// Whether who called may administer the engine.
+fn administers(core: &Core, context: &Context) -> bool {
+    #[derive(Deserialize)]
+    struct Sender {
+        from: String,
+    }
+    let Some(Sender { from }) = context.meta() else { return false };
+    core.with(|state| {
+        let mut peers = state.peers.values();
+        let caller = peers.find(|peer| peer.id.to_string() == from);
+        caller.is_some_and(|peer| peer.pass.rights.may_administer())
+    })
+}
+
+/// The services that the engine starts; what their workers wrote to standard error only when it is asked for.
+fn services(core: &Core, with_stderr: bool) -> Vec<ServiceRow> {
     let known: Vec<(ServiceRow, Seen)> = core.with(|state| {
         let row = |(name, sleeper): (&Arc<str>, &Sleeper)| {
             let row = ServiceRow {
@@ -361,7 +379,8 @@ fn services(core: &Core) -> Vec<ServiceRow> {
                 state: sleeper.phase.says().to_owned(),
                 reason: match &sleeper.phase {
                     Phase::Failed { why, .. } => {
-                        let words = why.trace().map(|words| format!("\n{words}"));
+                        let words = why.trace().filter(|_| with_stderr);
+                        let words = words.map(|words| format!("\n{words}"));
                         format!("{}{}", why.message(), words.unwrap_or_default())
                     }
                     _ => String::new(),
@@ -373,8 +392,15 @@ fn services(core: &Core) -> Vec<ServiceRow> {
         state.sleepers.iter().map(row).collect()
     });
     // A pool has a lock of its own.
+    let workers = |seen: Seen| {
+        let mut workers = seen.rows();
+        if !with_stderr {
+            workers.iter_mut().for_each(|worker| worker.stderr.clear());
+        }
+        workers
+    };
     let mut rows: Vec<ServiceRow> =
-        known.into_iter().map(|(row, seen)| ServiceRow { workers: seen.rows(), ..row }).collect();
+        known.into_iter().map(|(row, seen)| ServiceRow { workers: workers(seen), ..row }).collect();
     rows.sort_by(|a, b| a.name.cmp(&b.name));
     rows
 }

@@ -109,6 +109,11 @@ impl Rights {
         self.broadcast
     }
 
+    /// Whether it may do what takes the right to administer, and see what only such a peer may.
+    pub fn may_administer(&self) -> bool {
+        self.administer
+    }
+
     /// The word for the right that a call of this method needs.
     fn needed_for(method: &str) -> String {
         match method.starts_with(OWN) && !LOOKS.contains(&method) {

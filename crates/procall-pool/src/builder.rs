@@ -80,6 +80,7 @@ impl PoolBuilder {
                 recycle: RecyclePolicy::default(),
                 min_workers: 1,
                 idle_timeout: Duration::from_secs(60),
+                compression: false,
             },
             on_output: None,
             show_output: None,
@@ -251,6 +252,22 @@ impl PoolBuilder {
     pub fn talk_by(mut self, choice: Choice) -> Self {
         self.choice = Some(choice);
         self
+    }
+
+    /// Whether long messages travel compressed between the pool and its workers: off if not said otherwise. The workers are told by the
+    /// variable `PROCALL_COMPRESSION`. On one machine it costs more than it saves; it is for workers behind a
+    /// [`transport`](Self::transport) of your own.
+    ///
+    /// ```no_run
+    /// use procall_pool::Pool;
+    ///
+    /// let pool = Pool::spawn("calc.py").compression(true).start().wait()?;
+    /// # Ok::<(), procall::Error>(())
+    /// ```
+    pub fn compression(mut self, compression: bool) -> Self {
+        self.settings.compression = compression;
+        let said = if compression { "1" } else { "0" };
+        self.env(procall::surroundings::COMPRESSION, said)
     }
 
     /// Whether what workers print goes to this process's standard error, each line with its worker's name before it, in colour on a terminal

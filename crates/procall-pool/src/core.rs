@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     /// Workers that are kept at least; the rest come and go with the load.
     pub(crate) min_workers: usize,
     pub(crate) idle_timeout: std::time::Duration,
+    /// Whether long messages are to travel compressed.
+    pub(crate) compression: bool,
 }
 
 #[derive(Debug)]

@@ -11,7 +11,8 @@ use crate::connection::{Connection, Encoded, Interrupt, Pending, Progress, Reque
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::registration::Registration;
-use crate::retry::{Again, Pause, RetryBudgets};
+use crate::retry::{Again, Next, Pause, RetryBudgets};
+use crate::trace::Spanned;
 
 /// How long a wait for a worker goes on before it looks for an interrupt.
 const QUEUE_SLICE: Duration = Duration::from_millis(100);
@@ -125,24 +126,26 @@ pub struct Started {
     stage: Stage,
     /// What another attempt is made of, as long as there may be one.
     again: Option<Box<Again>>,
+    /// Where calls are traced.
+    span: Option<Box<Spanned>>,
 }
 
 impl From<Pending> for Started {
     fn from(pending: Pending) -> Self {
-        Self { stage: Stage::Active(pending), again: None }
+        Self { stage: Stage::Active(pending), again: None, span: None }
     }
 }
 
 impl From<Result<Encoded, Error>> for Started {
     /// A call that has its outcome already.
     fn from(outcome: Result<Encoded, Error>) -> Self {
-        Self { stage: Stage::Over(Some(outcome)), again: None }
+        Self { stage: Stage::Over(Some(outcome)), again: None, span: None }
     }
 }
 
 impl From<Box<dyn Queued>> for Started {
     fn from(queued: Box<dyn Queued>) -> Self {
-        Self { stage: Stage::Queued(queued), again: None }
+        Self { stage: Stage::Queued(queued), again: None, span: None }
     }
 }
 
@@ -153,7 +156,7 @@ impl Started {
             Ok(first) => return Ok(Self { again: Some(again), ..first }),
             Err(error) => Stage::Over(Some(Err(error))),
         };
-        let mut started = Self { stage, again: Some(again) };
+        let mut started = Self { stage, again: Some(again), span: None };
         let failure = started.outcome();
         match started.settle(failure) {
             None => Ok(started),
@@ -162,14 +165,32 @@ impl Started {
         }
     }
 
+    /// The same call, whose span ends with it.
+    pub(crate) fn within(self, span: Spanned) -> Self {
+        Self { span: Some(Box::new(span)), ..self }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pausing(pause: Pause, again: Again) -> Self {
+        Self { stage: Stage::Pausing(Box::new(pause)), again: Some(Box::new(again)), span: None }
+    }
+
     /// The outcome of an attempt: that of the whole, or `None` when there is another attempt.
     fn settle(&mut self, outcome: Result<Encoded, Error>) -> Option<Result<Encoded, Error>> {
-        match outcome {
+        let outcome = match outcome {
             Ok(value) => {
                 self.succeed();
-                Some(Ok(value))
+                Ok(value)
             }
-            Err(error) => self.fail(error).map(Err),
+            Err(error) => Err(self.fail(error)?),
+        };
+        self.end_span(outcome.as_ref().err());
+        Some(outcome)
+    }
+
+    fn end_span(&mut self, failure: Option<&Error>) {
+        if let Some(span) = &mut self.span {
+            span.end(failure);
         }
     }
 
@@ -200,11 +221,15 @@ impl Started {
         while let (Stage::Pausing(pause), Some(again)) = (&mut self.stage, &mut self.again) {
             match again.poll(pause, waker) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(started)) => self.stage = started.stage,
-                Poll::Ready(Err(error)) => {
+                Poll::Ready(Next::Attempt(Ok(started))) => self.stage = started.stage,
+                Poll::Ready(Next::Attempt(Err(error))) => {
                     if let Some(error) = self.fail(error) {
                         self.stage = Stage::Over(Some(Err(error)));
                     }
+                }
+                Poll::Ready(Next::Over(error)) => {
+                    self.again = None;
+                    self.stage = Stage::Over(Some(Err(error)));
                 }
             }
         }
@@ -309,9 +334,16 @@ impl Started {
         item: Option<Result<Encoded, Error>>,
     ) -> Option<Option<Result<Encoded, Error>>> {
         match item {
-            Some(Err(error)) => self.fail(error).map(|error| Some(Err(error))),
+            Some(Err(error)) => {
+                let error = self.fail(error)?;
+                self.end_span(Some(&error));
+                Some(Some(Err(error)))
+            }
             item => {
                 self.succeed();
+                if item.is_none() {
+                    self.end_span(None);
+                }
                 Some(item)
             }
         }

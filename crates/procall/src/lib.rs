@@ -43,6 +43,7 @@ mod service;
 mod stream;
 pub mod surroundings;
 pub mod tls;
+mod trace;
 mod value;
 
 pub use attachment::Attachment;
@@ -96,6 +97,7 @@ pub use service::{
 pub use service::{Onlooker, Relaying};
 pub use stream::Stream;
 pub use tls::{TlsFiles, TlsServing};
+pub use trace::{Span, Tracer, set_tracer};
 pub use value::{Array, Element, TypedBuffer, Value};
 
 #[doc = include_str!("service.md")]

@@ -4,6 +4,7 @@ use std::io;
 #[cfg(feature = "tls")]
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use procall_proto::ErrorCode;
 use procall_transport::tcp::TcpListener;
@@ -15,7 +16,7 @@ use procall_transport::{Address, Link, LinkOptions};
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::surroundings::may_call;
-use crate::tls::TlsServing;
+use crate::tls::{TlsFiles, TlsServing};
 
 /// A socket that listens at an address; it never waits.
 ///
@@ -76,6 +77,36 @@ impl Listener {
             Address::Tls { host, port } => Self::bind_tls(host, *port, tls),
             _ => Self::bind_plain(address),
         }
+    }
+
+    /// The same for what a user has said of TLS, or not: each file that is absent is the one that the environment names.
+    ///
+    /// ```no_run
+    /// use procall::{Listener, TlsFiles};
+    ///
+    /// let own = TlsFiles { cert: Some("calc.pem".into()), key: Some("calc.key".into()), ..TlsFiles::default() };
+    /// let listener = Listener::bind_files(&"tls:127.0.0.1:8443".parse()?, &own, None)?;
+    /// # Ok::<(), procall::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`bind_secured`](Self::bind_secured), and INVALID_ARGUMENT for files at an address without TLS: nobody is to believe that they
+    /// protect anything there.
+    pub fn bind_files(
+        address: &Address,
+        own: &TlsFiles,
+        client_ca: Option<&Path>,
+    ) -> Result<Self, Error> {
+        if let Address::Tls { .. } = address {
+            return Self::bind_secured(address, &TlsServing::of_files(own, client_ca)?);
+        }
+        if own.cert.is_some() || own.key.is_some() || client_ca.is_some() {
+            return Err(Error::invalid(format!(
+                "a certificate is for TLS: listen at an address such as tls:127.0.0.1:8443 instead of {address}"
+            )));
+        }
+        Self::bind_plain(address)
     }
 
     #[cfg(feature = "tls")]

@@ -1,8 +1,6 @@
 //! TLS, as far as people have to do with it: which files, and what to do when it fails.
 
-#[cfg(feature = "tls")]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use procall_proto::ErrorCode;
 use procall_transport::TlsError;
@@ -60,11 +58,20 @@ impl TlsServing {
     ///
     /// INVALID_ARGUMENT when there is no certificate or no key.
     pub fn of_environment() -> Result<Self, Error> {
-        let (cert, key) = (variable(CERT), variable(KEY));
+        Self::of_files(&TlsFiles::default(), None)
+    }
+
+    /// The certificate and key of `own`, and these authorities for others; what is absent is what the environment says.
+    pub(crate) fn of_files(own: &TlsFiles, client_ca: Option<&Path>) -> Result<Self, Error> {
+        let cert = own.cert.clone().or_else(|| variable(CERT));
+        let key = own.key.clone().or_else(|| variable(KEY));
         match (cert, key) {
-            (Some(cert), Some(key)) => Ok(Self { cert, key, client_ca: variable(CLIENT_CA) }),
+            (Some(cert), Some(key)) => {
+                let client_ca = client_ca.map(Path::to_owned).or_else(|| variable(CLIENT_CA));
+                Ok(Self { cert, key, client_ca })
+            }
             _ => Err(Error::invalid(format!(
-                "whoever listens for TLS needs a certificate and its key: {CERT}=FILE and {KEY}=FILE"
+                "whoever listens for TLS needs a certificate and its key: {CERT}=FILE and {KEY}=FILE, or the options `cert` and `key`"
             ))),
         }
     }

@@ -20,6 +20,7 @@ type Tls = (Option<PathBuf>, Option<PathBuf>, Option<PathBuf>);
 
 /// Finds the service, connects and waits for the greeting. `None` is patience without end.
 #[pyfunction]
+#[allow(clippy::too_many_arguments, reason = "they come from Python one by one")]
 pub(crate) fn connect(
     py: Python<'_>,
     target: &str,
@@ -28,9 +29,10 @@ pub(crate) fn connect(
     name: Option<&str>,
     tls: Tls,
     transport: Option<&str>,
+    compression: Option<bool>,
 ) -> PyResult<Caller> {
     let mut finder = finder(py, target, timeout, engine, tls, transport)?;
-    let config = caller_config(py, name)?;
+    let config = compressed(caller_config(py, name)?, compression);
     let connected = wait(py, |interrupt| {
         let link = finder.wait(interrupt)?;
         let connection = open(link, finder.config(config.clone())?);
@@ -75,6 +77,8 @@ fn kept(finder: &procall::Finder, config: Config, connection: &Connection) -> Op
 #[pyclass(frozen, module = "procall._native")]
 pub(crate) struct Finder {
     finder: Mutex<procall::Finder>,
+    /// As its connections are to be, unless the environment is to say it.
+    compression: Option<bool>,
 }
 
 /// A service that was found and is not greeted yet.
@@ -105,7 +109,8 @@ impl Found {
 #[pymethods]
 impl Finder {
     #[new]
-    #[pyo3(signature = (target, timeout, engine = None, tls = (None, None, None), transport = None))]
+    #[pyo3(signature = (target, timeout, engine = None, tls = (None, None, None), transport = None, compression = None))]
+    #[allow(clippy::too_many_arguments, reason = "they are Python's, by name")]
     fn new(
         py: Python<'_>,
         target: &str,
@@ -113,8 +118,10 @@ impl Finder {
         engine: Option<&str>,
         tls: Tls,
         transport: Option<&str>,
+        compression: Option<bool>,
     ) -> PyResult<Self> {
-        Ok(Self { finder: Mutex::new(finder(py, target, timeout, engine, tls, transport)?) })
+        let finder = Mutex::new(finder(py, target, timeout, engine, tls, transport)?);
+        Ok(Self { finder, compression })
     }
 
     /// One look: `None` when nobody is there yet.
@@ -155,7 +162,8 @@ pub(crate) fn greet(
     found: &Found,
     name: Option<&str>,
 ) -> PyResult<Wait> {
-    let config = caller_config(py, name)?;
+    let compression = found.finder.as_ref().and_then(|finder| finder.get().compression);
+    let config = compressed(caller_config(py, name)?, compression);
     let connection = open(found.take(py)?, found.config(py, config.clone())?);
     hub.get().attach(&connection).map_err(|error| error::raise(py, &error))?;
     let greet = Greet {
@@ -246,6 +254,11 @@ pub(crate) fn config(name: &str) -> Config {
         compression: procall::surroundings::compression(),
         ..Config::default()
     }
+}
+
+/// The same with what a user has said of compression; else the environment has.
+pub(crate) fn compressed(config: Config, compression: Option<bool>) -> Config {
+    Config { compression: compression.unwrap_or(config.compression), ..config }
 }
 
 fn open(link: Box<dyn Link>, config: Config) -> Connection {

@@ -11,7 +11,7 @@ mod submitted;
 
 pub(crate) use answers::Answers;
 pub(crate) use caller::Caller;
-pub(crate) use dial::config;
+pub(crate) use dial::{compressed, config};
 pub(crate) use method::Method;
 pub(crate) use report::Report;
 pub(crate) use stream::{AsyncStream, Stream};

@@ -38,6 +38,7 @@ pub(super) fn builder(
     let transport = given
         .read("transport", transports, |value| value.extract::<String>().ok()?.parse().ok())?;
     builder = set(builder, transport, PoolBuilder::talk_by);
+    builder = set(builder, given.flag("compression")?, PoolBuilder::compression);
     builder = set(builder, given.seconds("ready_timeout")?, PoolBuilder::ready_timeout);
     builder = set(builder, given.seconds("finish_timeout")?, PoolBuilder::finish_timeout);
     builder = set(builder, given.seconds("stop_timeout")?, PoolBuilder::stop_timeout);

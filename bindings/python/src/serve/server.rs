@@ -1,11 +1,12 @@
 //! The service as Python sees it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use procall::transport::{LinkOptions, mem};
 use procall::{
-    Attachment, CallId, Connection, Encoded, Error, ErrorCode, Interrupt, Listener, Side,
+    Attachment, CallId, Connection, Encoded, Error, ErrorCode, Interrupt, Listener, Side, TlsFiles,
     surroundings,
 };
 use pyo3::exceptions::{PyRuntimeError, PySystemExit};
@@ -17,7 +18,7 @@ use super::answers::Answers;
 use super::emit::{Emitter, Progress};
 use super::run::{Handlers, Incomer, Rest};
 use super::source::{Found, Source, Stopper};
-use crate::client::config;
+use crate::client::{compressed, config};
 use crate::error;
 use crate::hub::Hub;
 use crate::wait::wait;
@@ -44,7 +45,7 @@ struct Place {
 impl Server {
     /// Opens the service: as a pool's worker when a pool started this process, else with an engine or listening, as the surroundings say.
     #[new]
-    #[pyo3(signature = (document, methods, listen = None, hub = None, threads = false, engine = None, name = None, identity = None))]
+    #[pyo3(signature = (document, methods, listen = None, hub = None, threads = false, engine = None, name = None, identity = None, tls = (None, None, None, None), compression = None))]
     #[allow(clippy::too_many_arguments, reason = "they are Python's, by name")]
     fn new(
         py: Python<'_>,
@@ -56,12 +57,16 @@ impl Server {
         engine: Option<&str>,
         name: Option<&str>,
         identity: Option<&str>,
+        tls: Tls,
+        compression: Option<bool>,
     ) -> PyResult<Self> {
         let handlers = Handlers::from_python(document, methods, hub, threads)?;
         let registration = handlers.table.registration();
         // An engine may take a while to be there.
-        let opened =
-            wait(py, |interrupt| open(registration, listen, engine, (name, identity), interrupt))?;
+        let opened = wait(py, |interrupt| {
+            let told = Told { listen, engine, name, identity, tls, compression };
+            open(registration, told, interrupt)
+        })?;
         let (source, place) = opened.map_err(|error| error::raise(py, &error))?;
         Ok(Self::over(handlers, source, place))
     }
@@ -173,13 +178,29 @@ fn closed() -> PyErr {
     PyRuntimeError::new_err("the service runs already, or was closed")
 }
 
+/// The authorities to trust, the certificate to show with its key, and the authorities of those who connect: files, or what the environment
+/// says.
+type Tls = (Option<PathBuf>, Option<PathBuf>, Option<PathBuf>, Option<PathBuf>);
+
+/// What a user has said; else the surroundings do.
+struct Told<'a> {
+    listen: Option<&'a str>,
+    engine: Option<&'a str>,
+    name: Option<&'a str>,
+    identity: Option<&'a str>,
+    tls: Tls,
+    compression: Option<bool>,
+}
+
 fn open(
     registration: &procall::Registration,
-    listen: Option<&str>,
-    engine: Option<&str>,
-    (name, identity): (Option<&str>, Option<&str>),
+    told: Told<'_>,
     interrupt: Interrupt<'_>,
 ) -> Result<(Source, Place), Error> {
+    let Told { listen, engine, name, identity, tls: (ca, cert, key, client_ca), compression } =
+        told;
+    let tls = TlsFiles { ca, cert, key };
+    let config = |name: &str| compressed(config(name), compression);
     if let Some(parent) = surroundings::parent()? {
         let config = procall::Config { token: parent.token, ..config(&registration.name) };
         let connection = Connection::serving(parent.link, Side::Initiator, config);
@@ -194,16 +215,22 @@ fn open(
             let config = procall::Config { id, ..config(name.unwrap_or(&registration.name)) };
             let connect = |link, config| Ok(Connection::serving(link, Side::Initiator, config));
             let known = Arc::new(registration.clone());
-            let attachment =
-                Attachment::begin(&target, patience, known, config, Box::new(connect))?;
+            let attachment = Attachment::begin_secured(
+                &target,
+                tls,
+                patience,
+                known,
+                config,
+                Box::new(connect),
+            )?;
             let first = attachment.wait(interrupt)?;
             let source = Source::attached(attachment, first, registration.clone())?;
             Ok((source, Place { engine: Some(target), ..Place::default() }))
         }
         surroundings::Place::Address(address) => {
-            let listener = Listener::bind(&address)?;
+            let listener = Listener::bind_files(&address, &tls, client_ca.as_deref())?;
             let address = Some(listener.address().to_string());
-            let source = Source::listening(listener, registration.clone())?;
+            let source = Source::listening(listener, registration.clone(), compression)?;
             Ok((source, Place { address, ..Place::default() }))
         }
     }

@@ -9,7 +9,7 @@ use procall::surroundings::Lifeline;
 use procall::{Attachment, Batch, Connection, Error, Hub, Interrupt, Listener, Registration, Side};
 use slab::Slab;
 
-use crate::client::config;
+use crate::client::{compressed, config};
 
 /// Clients at once; further ones wait in the kernel's queue until one leaves.
 const MAX_CLIENTS: usize = 1024;
@@ -37,6 +37,8 @@ pub(super) struct Peer {
 pub(super) struct Source {
     hub: Hub,
     listener: Option<Listener>,
+    /// As connections of those who come are to be, unless the environment is to say it.
+    compression: Option<bool>,
     /// The place with an engine, which may go and come back.
     attachment: Option<Attachment>,
     /// Why the engine takes this service no more.
@@ -97,10 +99,14 @@ impl Source {
         Ok(source)
     }
 
-    pub(super) fn listening(listener: Listener, registration: Registration) -> Result<Self, Error> {
+    pub(super) fn listening(
+        listener: Listener,
+        registration: Registration,
+        compression: Option<bool>,
+    ) -> Result<Self, Error> {
         let source = Self::new(None, registration)?;
         source.hub.watch(std::os::fd::AsFd::as_fd(&listener))?;
-        Ok(Self { listener: Some(listener), ..source })
+        Ok(Self { listener: Some(listener), compression, ..source })
     }
 
     /// Connections to an engine, of which the first is there.
@@ -120,6 +126,7 @@ impl Source {
         Ok(Self {
             hub: Hub::new()?,
             listener,
+            compression: None,
             attachment: None,
             failure: None,
             registration,
@@ -273,8 +280,8 @@ impl Source {
             }
             // A client that cannot be taken now, for want of descriptors, waits in the queue.
             let Ok(Some(link)) = listener.accept() else { return };
-            let connection =
-                Connection::serving(link, Side::Acceptor, config(&self.registration.name));
+            let config = compressed(config(&self.registration.name), self.compression);
+            let connection = Connection::serving(link, Side::Acceptor, config);
             // Without descriptors for it, the client sees the end of file and can try again.
             let _ = self.add(connection);
         }

@@ -114,7 +114,10 @@ impl Service {
                     () = &mut stop => return,
                 }
             }
-            self.phase(Phase::Starting, &ServiceState::Starting);
+            if self.core.starting(&self.spec.name) {
+                self.failures = 0;
+            }
+            self.tell(&ServiceState::Starting);
             let started = tokio::select! {
                 started = self.start() => started,
                 // Dropping a start undoes it.
@@ -152,6 +155,7 @@ impl Service {
                     let pause = self.failed(error);
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
+                        () = self.wanted_anew() => {}
                         () = &mut stop => return,
                     }
                     // Calls that wait for longer than this are why it is tried again; without any, the next one will be.
@@ -168,6 +172,13 @@ impl Service {
     /// Waits until a call waits for it.
     async fn wanted(&self) {
         while !self.core.is_wanted(&self.spec.name) {
+            self.wake.notified().await;
+        }
+    }
+
+    /// Waits until somebody wants it before its pause is over.
+    async fn wanted_anew(&self) {
+        while !self.core.is_wanted_anew(&self.spec.name) {
             self.wake.notified().await;
         }
     }

@@ -117,7 +117,8 @@ pub(crate) struct State {
 impl Core {
     /// On a runtime, where spans are to be sent.
     pub(crate) fn new(settings: Settings, doors: Doors, memory: Option<Memory>) -> Arc<Self> {
-        let exporter = settings.otlp.clone().map(Exporter::start);
+        let exporter =
+            settings.otlp.clone().map(|endpoint| Exporter::start(endpoint, "procall-engine"));
         Arc::new_cyclic(|this| Self {
             state: Mutex::default(),
             settings,

@@ -10,7 +10,7 @@ use tracing::level_filters::LevelFilter;
 use super::keeping::Keeper;
 use super::{Core, Tally, Ticket, admission};
 use crate::record::{CallRecord, OnCall};
-use crate::spans::Ended as Spanned;
+use crate::spans::{Ended as Spanned, Told};
 
 /// A call between its client and its worker.
 pub(super) struct Passage {
@@ -88,7 +88,7 @@ impl Onlooker for Passage {
             record.log();
         }
         if let Some((exporter, span)) = span {
-            exporter.tell(Spanned {
+            exporter.tell(Told::Passage(Spanned {
                 span,
                 call: record.call,
                 method: record.method.clone(),
@@ -97,7 +97,7 @@ impl Onlooker for Passage {
                 queued: record.queued,
                 worked: record.worked,
                 failure: record.failure,
-            });
+            }));
         }
         if let Some(OnCall(tell)) = &self.core.settings.on_call {
             tell(&record);

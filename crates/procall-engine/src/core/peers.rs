@@ -81,9 +81,9 @@ impl Core {
             owns_name: false,
             // Before the handshake nothing can be asked for; after it, a token that was shown counts.
             pass: facts.pass.clone().unwrap_or_else(Pass::empty),
+            want: facts.want.as_deref().map(Into::into),
             facts,
             connection: connection.clone(),
-            want: None,
             since: now,
             pace: Pace::new(now),
             last_seen: now,
@@ -122,8 +122,10 @@ impl Core {
                 if let Some(pass) = info.secret.and_then(|secret| self.doors.pass(secret)) {
                     peer.pass = pass;
                 }
-                peer.want = (!info.want.is_empty()).then(|| info.want.as_str().into());
-                wants = peer.want.is_some();
+                if !info.want.is_empty() {
+                    peer.want = Some(info.want.as_str().into());
+                    wants = true;
+                }
                 let label = if info.name.is_empty() { None } else { Some(info.name.clone()) };
                 if let Some(label) = label {
                     let name = state.free_label(&label, number);

@@ -28,6 +28,8 @@ pub(crate) struct Sleeper {
     listed: BTreeSet<Arc<str>>,
     /// Somebody asks for it without calling it.
     asked: bool,
+    /// Somebody asks for it although its pause is not over: its failures count no more.
+    anew: bool,
     /// Its workers.
     pub(crate) seen: Seen,
 }
@@ -87,6 +89,7 @@ impl Core {
             guesses: BTreeSet::new(),
             listed: BTreeSet::new(),
             asked: false,
+            anew: false,
             seen: seen.clone(),
         };
         state.sleepers.insert(service.clone(), sleeper);
@@ -126,7 +129,20 @@ impl Core {
     }
 
     /// Starts a service, unless it runs already, and waits until it does.
+    ///
+    /// # Errors
+    ///
+    /// NOT_FOUND when there is none; NO_WORKER with the reason when it does not come up, or did not before and its pause is not over.
     pub(crate) async fn start_service(&self, service: &str) -> Result<(), Error> {
+        self.start_or(service, false).await
+    }
+
+    /// The same, but one that failed is tried at once, and its earlier failures do not make its next pause longer.
+    pub(crate) async fn start_anew(&self, service: &str) -> Result<(), Error> {
+        self.start_or(service, true).await
+    }
+
+    async fn start_or(&self, service: &str, mut anew: bool) -> Result<(), Error> {
         loop {
             let mut changed = std::pin::pin!(self.phases.notified());
             // From now on no change is missed.
@@ -139,8 +155,17 @@ impl Core {
                 if matches!(sleeper.phase, Phase::Awake) {
                     return Ok(());
                 }
-                if let Some(error) = sleeper.refuses() {
-                    return Err(error);
+                match (&sleeper.phase, sleeper.refuses()) {
+                    (_, Some(_)) if anew => {
+                        // Calls that come from now on wait, too.
+                        sleeper.phase = Phase::Starting;
+                        sleeper.anew = true;
+                        anew = false;
+                    }
+                    (_, Some(error)) => return Err(error),
+                    // What comes of this start is the answer.
+                    (Phase::Starting, None) => anew = false,
+                    _ => {}
                 }
                 sleeper.asked = true;
                 sleeper.wake.clone()
@@ -148,6 +173,27 @@ impl Core {
             wake.notify_one();
             changed.await;
         }
+    }
+
+    /// Whether a service is to be started before its pause is over.
+    pub(crate) fn is_wanted_anew(&self, service: &str) -> bool {
+        self.lock().sleepers.get(service).is_some_and(|sleeper| sleeper.anew)
+    }
+
+    /// A service is being started. Whether that is as if it had not failed before.
+    pub(crate) fn starting(&self, service: &str) -> bool {
+        let anew = self.lock().sleepers.get_mut(service).is_some_and(|sleeper| {
+            sleeper.phase = Phase::Starting;
+            std::mem::take(&mut sleeper.anew)
+        });
+        self.phases.notify_waiters();
+        anew
+    }
+
+    /// Whether a service runs.
+    pub(crate) fn is_awake(&self, service: &str) -> bool {
+        let state = self.lock();
+        state.sleepers.get(service).is_some_and(|sleeper| matches!(sleeper.phase, Phase::Awake))
     }
 
     /// Whether calls wait for a service that is not there.

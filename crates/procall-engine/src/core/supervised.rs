@@ -35,12 +35,13 @@ impl Core {
         })
     }
 
-    /// Starts workers anew, one after the other; a service that does not run is started instead. The names of the workers.
+    /// Starts workers anew, one after the other; a service that does not run is started instead, at once also when it has failed. The
+    /// names of the workers.
     pub(crate) async fn restart_supervised(&self, meant: Meant) -> Result<Vec<String>, Error> {
-        if let Some(pool) = meant.seen.pool() {
+        if let Some(pool) = meant.seen.pool().filter(|_| self.is_awake(&meant.service)) {
             return workers::restart(&pool, meant.worker.as_deref()).await;
         }
-        self.start_service(&meant.service).await?;
+        self.start_anew(&meant.service).await?;
         Ok(meant.seen.rows().into_iter().map(|row| row.name).collect())
     }
 

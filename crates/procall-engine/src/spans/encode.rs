@@ -2,9 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use procall::{ErrorCode, Executed};
 use serde_json::{Value, json};
 
-use super::Ended;
+use super::own::Kind;
+use super::{Ended, Finished, Told};
 
 /// Kinds of spans, as OTLP numbers them.
 const SERVER: u8 = 2;
@@ -12,12 +14,18 @@ const CLIENT: u8 = 3;
 /// The state of a span that has failed.
 const ERROR: u8 = 2;
 
-/// One request with the spans of these calls.
-pub(super) fn request(calls: &[Ended]) -> Vec<u8> {
-    let spans: Vec<Value> = calls.iter().flat_map(spans).collect();
+/// One request with the spans of these calls, of a process that the collector knows by this name.
+pub(super) fn request(service: &str, calls: &[Told]) -> Vec<u8> {
+    let spans: Vec<Value> = calls
+        .iter()
+        .flat_map(|told| match told {
+            Told::Passage(call) => spans(call),
+            Told::Own(span) => vec![own(span)],
+        })
+        .collect();
     let request = json!({ "resourceSpans": [{
         "resource": { "attributes": [
-            text("service.name", "procall-engine"),
+            text("service.name", service),
             number("process.pid", u64::from(std::process::id())),
         ] },
         "scopeSpans": [{
@@ -37,14 +45,7 @@ fn spans(call: &Ended) -> Vec<Value> {
         text("rpc.method", method),
         number("procall.call", call.call),
     ];
-    let status = match call.failure {
-        None => json!({}),
-        Some((code, executed)) => {
-            about.push(text("error.type", code.name()));
-            about.push(text("procall.executed", &executed.to_string()));
-            json!({ "code": ERROR, "message": code.name() })
-        }
-    };
+    let status = status(call.failure, &mut about);
     let trace = format!("{:032x}", span.trace.id);
     let started = span.since + call.queued;
     let end = nanos(started + call.worked);
@@ -77,6 +78,38 @@ fn spans(call: &Ended) -> Vec<Value> {
         "status": status,
     });
     vec![way, work]
+}
+
+fn own(span: &Finished) -> Value {
+    let (service, method) = span.method.rsplit_once('.').unwrap_or(("", &span.method));
+    let mut about = vec![
+        text("rpc.system", "procall"),
+        text("rpc.service", service),
+        text("rpc.method", method),
+    ];
+    let status = status(span.failure, &mut about);
+    let mut told = json!({
+        "traceId": format!("{:032x}", span.trace.id),
+        "spanId": format!("{:016x}", span.id),
+        "name": span.method,
+        "kind": if span.kind == Kind::Call { CLIENT } else { SERVER },
+        "startTimeUnixNano": nanos(span.since),
+        "endTimeUnixNano": nanos(span.since + span.took),
+        "attributes": about,
+        "status": status,
+    });
+    if let Some(parent) = span.trace.parent {
+        told["parentSpanId"] = format!("{parent:016x}").into();
+    }
+    told
+}
+
+/// How it ended, with what there is to add to what is told about it.
+fn status(failure: Option<(ErrorCode, Executed)>, about: &mut Vec<Value>) -> Value {
+    let Some((code, executed)) = failure else { return json!({}) };
+    about.push(text("error.type", code.name()));
+    about.push(text("procall.executed", &executed.to_string()));
+    json!({ "code": ERROR, "message": code.name() })
 }
 
 fn text(key: &str, value: &str) -> Value {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{Ended, Endpoint, encode};
+use super::{Endpoint, Told, encode};
 
 /// Calls whose spans wait to be sent; those that come when there are so many are dropped and counted.
 pub(crate) const WAITING: usize = 4_096;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The way to a collector.
 #[derive(Debug)]
 pub(crate) struct Exporter {
-    sender: Mutex<Option<mpsc::Sender<Ended>>>,
+    sender: Mutex<Option<mpsc::Sender<Told>>>,
     task: Mutex<Option<JoinHandle<()>>>,
     counts: Arc<Counts>,
 }
@@ -40,15 +40,15 @@ struct Counts {
 }
 
 impl Exporter {
-    /// Begins to send, on the current runtime.
-    pub(crate) fn start(endpoint: Endpoint) -> Self {
+    /// Begins to send, on the current runtime, what a process does that the collector knows by this name.
+    pub(crate) fn start(endpoint: Endpoint, service: &str) -> Self {
         let (sender, waiting) = mpsc::channel(WAITING);
         let counts = Arc::new(Counts::default());
-        let task = tokio::spawn(run(endpoint, waiting, counts.clone()));
+        let task = tokio::spawn(run((endpoint, service.to_owned()), waiting, counts.clone()));
         Self { sender: Mutex::new(Some(sender)), task: Mutex::new(Some(task)), counts }
     }
 
-    pub(crate) fn tell(&self, ended: Ended) {
+    pub(crate) fn tell(&self, ended: Told) {
         let sender = lock(&self.sender);
         let taken = sender.as_ref().is_some_and(|sender| sender.try_send(ended).is_ok());
         if !taken {
@@ -78,7 +78,11 @@ fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
     it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn run(endpoint: Endpoint, mut waiting: mpsc::Receiver<Ended>, counts: Arc<Counts>) {
+async fn run(
+    (endpoint, service): (Endpoint, String),
+    mut waiting: mpsc::Receiver<Told>,
+    counts: Arc<Counts>,
+) {
     let mut connection = None;
     let mut well = true;
     loop {
@@ -96,7 +100,12 @@ async fn run(endpoint: Endpoint, mut waiting: mpsc::Receiver<Ended>, counts: Arc
         };
         // Sent earlier when there are enough, or when nothing more will come.
         let _ = timeout(PAUSE, more).await;
-        let sent = match timeout(PATIENCE, send(&endpoint, &mut connection, &batch)).await {
+        let sent = match timeout(
+            PATIENCE,
+            send(&endpoint, &mut connection, encode::request(&service, &batch)),
+        )
+        .await
+        {
             Ok(sent) => sent,
             Err(_) => Err(format!("no answer within {PATIENCE:?}")),
         };
@@ -123,9 +132,8 @@ type Connection = http1::SendRequest<Body>;
 async fn send(
     endpoint: &Endpoint,
     connection: &mut Option<Connection>,
-    calls: &[Ended],
+    body: Vec<u8>,
 ) -> Result<(), String> {
-    let body = encode::request(calls);
     let request = || {
         Request::post(&endpoint.path)
             .header(header::HOST, &endpoint.host)

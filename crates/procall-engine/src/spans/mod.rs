@@ -7,6 +7,7 @@ mod context;
 mod encode;
 mod endpoint;
 mod export;
+mod own;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,6 +17,8 @@ use procall::{ErrorCode, Executed};
 pub(crate) use context::Trace;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use export::{Exporter, WAITING};
+pub(crate) use own::Finished;
+pub use own::Tracing;
 
 /// A call whose spans are wanted.
 #[derive(Debug)]
@@ -56,4 +59,13 @@ pub(crate) struct Ended {
     pub(crate) queued: Duration,
     pub(crate) worked: Duration,
     pub(crate) failure: Option<(ErrorCode, Executed)>,
+}
+
+/// What an exporter sends.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A call on its way through an engine.
+    Passage(Ended),
+    /// A call that this process made or served itself.
+    Own(Finished),
 }

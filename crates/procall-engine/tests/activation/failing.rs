@@ -63,6 +63,48 @@ async fn after_the_pause_the_next_call_tries_again_and_a_patient_one_need_not_be
 }
 
 #[tokio::test]
+async fn a_restart_does_not_wait_for_the_pause_and_answers_with_what_comes_of_it() {
+    let place = Place::new();
+    std::fs::write(place.broken(), "").unwrap();
+    let engine = place.engine(once(&place, Duration::from_secs(3_600)));
+    let client = engine.client().await.unwrap();
+    add(&client).await.unwrap_err();
+    let restart =
+        || client.call::<Vec<String>>("procall.engine.restart", ("calc",)).deadline(SAFETY);
+    let error = restart().await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NoWorker, "{error}");
+    assert!(error.trace().unwrap_or_default().contains("cannot load the model"), "{error:?}");
+    place.said("calc failed", 2).await;
+    let starts = place.starts();
+    let error = add(&client).await.unwrap_err();
+    assert_eq!((error.code(), place.starts()), (ErrorCode::NoWorker, starts), "it pauses again");
+    std::fs::remove_file(place.broken()).unwrap();
+    assert_eq!(restart().await.unwrap(), ["calc/1"]);
+    assert_eq!(add(&client).await.unwrap(), 5);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_makes_the_next_pause_as_short_as_the_first() {
+    let place = Place::new();
+    std::fs::write(place.broken(), "").unwrap();
+    let restart = RestartPolicy {
+        max_backoff: Duration::from_secs(1_000_000),
+        ..once(&place, Duration::from_secs(1_000)).restart
+    };
+    let engine = place.engine(ServiceSpec { restart, ..place.calc() });
+    let client = engine.client().await.unwrap();
+    let error = add(&client).await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(1_000)));
+    for _ in 0..3 {
+        let call = client.call::<Vec<String>>("procall.engine.restart", ("calc",));
+        let error = call.deadline(SAFETY).await.unwrap_err();
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(1_000)), "{error}");
+    }
+    engine.stop().await;
+}
+
+#[tokio::test]
 async fn workers_that_stay_down_are_told_and_the_service_is_started_anew() {
     let place = Place::new();
     let engine = place.engine(once(&place, Duration::from_millis(20)));

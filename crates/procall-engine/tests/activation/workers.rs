@@ -1,6 +1,7 @@
-use procall::{Client, ErrorCode, Stream};
+use procall::{Client, ConnectOptions, ErrorCode, Stream};
 use procall_engine::workers::{LogLine, WorkerRow};
-use procall_engine::{Engine, ServiceRow, ServiceSpec, StartWhen};
+use procall_engine::{Engine, Rights, ServiceRow, ServiceSpec, StartWhen};
+use procall_pool::RestartPolicy;
 
 use crate::support::{Place, SAFETY, add};
 
@@ -79,6 +80,77 @@ async fn what_a_failed_start_printed_is_kept() {
     place.said("cannot load the model", 1).await;
     let kept = lines(&client, Some("calc")).await.unwrap();
     assert!(kept.iter().any(|line| line.text == "cannot load the model"), "{kept:?}");
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn only_who_may_administer_sees_what_a_worker_that_is_down_wrote() {
+    const BOSS: &str = "boss-0123456789abcdef";
+    const GUEST: &str = "guest-0123456789abcdef";
+    let place = Place::new();
+    let pause = RestartPolicy {
+        max_unready: 1,
+        backoff: SAFETY,
+        max_backoff: SAFETY,
+        max_restarts: 0,
+        ..RestartPolicy::default()
+    };
+    let calc = ServiceSpec { workers: Some(2), restart: pause, ..place.calc() };
+    let engine = place.with(|engine| {
+        engine.service(calc).token("boss", BOSS, Rights::none().call("*").administer()).token(
+            "guest",
+            GUEST,
+            Rights::none().call("*"),
+        )
+    });
+    let address = engine.addresses()[0].to_string();
+    let row = async |token: &str| {
+        let options = ConnectOptions { token: Some(token.into()), ..ConnectOptions::default() };
+        let client = Client::connect_with(&address, options).await.unwrap();
+        let rows: Vec<ServiceRow> = client.call("procall.engine.services", ()).await.unwrap();
+        rows.into_iter().next().unwrap()
+    };
+    let client = engine.client().await.unwrap();
+    add(&client).await.unwrap();
+    client.call::<bool>("calc.die", ()).retries(0).await.unwrap_err();
+    place.said("last words", 1).await;
+    let down = |row: &ServiceRow| {
+        row.workers.iter().find(|worker| ["failed", "backoff"].contains(&&*worker.state)).cloned()
+    };
+    let boss = async {
+        loop {
+            match down(&row(BOSS).await) {
+                Some(worker) => return worker,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let boss = tokio::time::timeout(SAFETY, boss).await.unwrap();
+    assert_eq!(boss.stderr, ["last words"]);
+    let guest = down(&row(GUEST).await).unwrap();
+    assert_eq!((&guest.name, guest.stderr), (&boss.name, Vec::new()));
+    engine.stop().await;
+
+    std::fs::write(place.broken(), "").unwrap();
+    let engine = place.with(|engine| {
+        let restart = RestartPolicy { max_unready: 1, ..RestartPolicy::default() };
+        engine
+            .service(ServiceSpec { restart, ..place.calc() })
+            .token("boss", BOSS, Rights::none().call("*").administer())
+            .token("guest", GUEST, Rights::none().call("*"))
+    });
+    let address = engine.addresses()[0].to_string();
+    let reason = async |token: &str| {
+        let options = ConnectOptions { token: Some(token.into()), ..ConnectOptions::default() };
+        let client = Client::connect_with(&address, options).await.unwrap();
+        add(&client).await.unwrap_err();
+        let rows: Vec<ServiceRow> = client.call("procall.engine.services", ()).await.unwrap();
+        rows.into_iter().next().unwrap().reason
+    };
+    let (boss, guest) = (reason(BOSS).await, reason(GUEST).await);
+    assert!(boss.contains("cannot load the model"), "{boss}");
+    assert!(guest.contains("calc does not run"), "{guest}");
+    assert!(!guest.contains("cannot load the model"), "{guest}");
     engine.stop().await;
 }
 

@@ -1,6 +1,8 @@
 //! The engine from outside: native peers that find and call each other through it.
 
 mod calls;
+#[path = "../common/collector.rs"]
+mod collector;
 mod coming_back;
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,108 +1,14 @@
 //! Spans of calls, as a collector gets them.
 
-use std::collections::VecDeque;
-
 use procall::{Client, Context, Error, ErrorCode, Service};
 use serde_json::{Value, json};
-use tokio::io::AsyncBufReadExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::support::{House, SAFETY};
+use crate::collector::Collector;
+use crate::support::House;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
-
-/// Requests that a test may be behind.
-const REQUESTS: usize = 64;
-
-/// A collector on the loopback: takes requests of OTLP, and keeps their spans.
-struct Collector {
-    address: String,
-    requests: mpsc::Receiver<Value>,
-    spans: VecDeque<Value>,
-}
-
-impl Collector {
-    /// It answers the first requests with these, and all others with 200.
-    async fn start(first: &[&'static str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let (sender, requests) = mpsc::channel(REQUESTS);
-        let answers: VecDeque<&str> = first.iter().copied().collect();
-        tokio::spawn(async move {
-            let mut answers = answers;
-            while let Ok((stream, _)) = listener.accept().await {
-                // One after the other: an exporter has one connection.
-                if serve(stream, &sender, &mut answers).await.is_none() {
-                    return;
-                }
-            }
-        });
-        Self { address, requests, spans: VecDeque::new() }
-    }
-
-    async fn span(&mut self) -> Value {
-        loop {
-            if let Some(span) = self.spans.pop_front() {
-                return span;
-            }
-            let request = timeout(SAFETY, self.requests.recv()).await.expect("no request came");
-            let request = request.unwrap();
-            let resource = &request["resourceSpans"][0];
-            let about = resource["resource"]["attributes"].as_array().unwrap();
-            assert!(about.contains(&json!({
-                "key": "service.name", "value": { "stringValue": "procall-engine" }
-            })));
-            self.spans.extend(resource["scopeSpans"][0]["spans"].as_array().unwrap().clone());
-        }
-    }
-
-    /// The spans of one call.
-    async fn pair(&mut self) -> (Value, Value) {
-        (self.span().await, self.span().await)
-    }
-}
-
-/// Serves a connection to its end; `None` when nobody listens any more.
-async fn serve(
-    stream: TcpStream,
-    sender: &mpsc::Sender<Value>,
-    answers: &mut VecDeque<&'static str>,
-) -> Option<()> {
-    let mut stream = BufReader::new(stream);
-    loop {
-        let (mut length, mut first) = (0, String::new());
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
-                return Some(());
-            }
-            let line = line.trim_end().to_lowercase();
-            if first.is_empty() {
-                first.clone_from(&line);
-            }
-            if let Some(told) = line.strip_prefix("content-length: ") {
-                length = told.parse().unwrap();
-            }
-            assert!(!line.starts_with("content-type:") || line.ends_with("application/json"));
-            if line.is_empty() {
-                break;
-            }
-        }
-        assert_eq!(first, "post /v1/traces http/1.1");
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await.unwrap();
-        let status = answers.pop_front().unwrap_or("200 OK");
-        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 2\r\n\r\n{{}}");
-        stream.write_all(answer.as_bytes()).await.unwrap();
-        if status.starts_with("200") {
-            sender.send(serde_json::from_slice(&body).unwrap()).await.ok()?;
-        }
-    }
-}
 
 fn shop() -> Service {
     Service::new("shop")
@@ -129,7 +35,7 @@ fn nanos(span: &Value, key: &str) -> u128 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_has_two_spans_under_its_callers_and_its_worker_is_under_the_second() {
-    let mut collector = Collector::start(&[]).await;
+    let mut collector = Collector::start("procall-engine", &[]).await;
     let house = House::with(|builder| builder.otlp(&collector.address).unwrap());
     let _worker = house.serve(shop()).await;
     let client = house.client().await;
@@ -158,7 +64,7 @@ async fn a_call_has_two_spans_under_its_callers_and_its_worker_is_under_the_seco
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_callers_span_a_trace_begins_and_what_fails_says_how() {
-    let mut collector = Collector::start(&[]).await;
+    let mut collector = Collector::start("procall-engine", &[]).await;
     let house = House::with(|builder| builder.otlp(&collector.address).unwrap());
     let _worker = house.serve(shop()).await;
     let client = house.client().await;
@@ -184,7 +90,7 @@ async fn without_a_callers_span_a_trace_begins_and_what_fails_says_how() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_fails_costs_spans_and_no_calls() {
-    let mut collector = Collector::start(&["503 Service Unavailable"]).await;
+    let mut collector = Collector::start("procall-engine", &["503 Service Unavailable"]).await;
     let house = House::with(|builder| builder.otlp(&collector.address).unwrap());
     let _worker = house.serve(shop()).await;
     let client = house.client().await;
@@ -207,7 +113,7 @@ async fn a_collector_that_fails_costs_spans_and_no_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_is_sent_before_the_engine_ends() {
-    let mut collector = Collector::start(&[]).await;
+    let mut collector = Collector::start("procall-engine", &[]).await;
     let house = House::with(|builder| builder.otlp(&collector.address).unwrap());
     let worker = house.serve(shop()).await;
     for _ in 0..5 {

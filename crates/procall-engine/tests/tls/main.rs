@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod crowd;
 mod http;
 mod peers;
 mod strangers;

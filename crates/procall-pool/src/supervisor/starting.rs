@@ -354,6 +354,7 @@ fn config(scene: &Scene<'_>, name: &str, token: Option<Vec<u8>>) -> Config {
         pid: std::process::id(),
         token,
         heartbeat: scene.core.settings.heartbeat.clone(),
+        compression: scene.core.settings.compression,
         ..Config::default()
     };
     // How long a start may take is decided here and not by the session: a worker may load a model before it says hello.

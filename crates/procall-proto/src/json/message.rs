@@ -77,6 +77,8 @@ pub enum JsonMessage {
         flags: Flags,
         /// Milliseconds left.
         timeout_ms: Option<u64>,
+        /// It has none, and is not to get the usual one.
+        no_deadline: bool,
         /// Metadata map, MessagePack, with `to` in it; empty for none.
         meta: Vec<u8>,
     },

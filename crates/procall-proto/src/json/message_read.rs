@@ -74,6 +74,7 @@ fn message(fields: &Fields<'_>) -> Result<Option<JsonMessage>, JsonError> {
                 .with(Flags::ITEMS_OUT, flag("items_out")?)
                 .with(Flags::OPENING, flag("opening")?),
             timeout_ms: fields.uint("timeout_ms")?,
+            no_deadline: no_deadline(fields)?,
             meta: meta(fields)?,
         },
         "result" if ok()? => JsonMessage::Reply { id: id()?, result: fields.body("result") },
@@ -120,6 +121,15 @@ fn message(fields: &Fields<'_>) -> Result<Option<JsonMessage>, JsonError> {
 fn method(fields: &Fields<'_>) -> Result<String, JsonError> {
     let method = fields.text("method")?.filter(|method| (1..=255).contains(&method.len()));
     required(method, "method", "a name of 1 to 255 bytes")
+}
+
+/// Whether the call has no deadline; then it has no time either.
+fn no_deadline(fields: &Fields<'_>) -> Result<bool, JsonError> {
+    let none = fields.bool("no_deadline")?.unwrap_or(false);
+    if none && fields.uint("timeout_ms")?.is_some() {
+        return Err(JsonError::Field { name: "no_deadline", expected: "without `timeout_ms`" });
+    }
+    Ok(none)
 }
 
 /// The metadata map with `to` in it, or nothing.

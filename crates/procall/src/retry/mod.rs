@@ -2,6 +2,8 @@
 //! chance and the calls.
 
 mod budgets;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use crate::error::Error;
 use crate::lent::Lent;
 use crate::pauses;
 use crate::registration::Registration;
+use crate::trace;
 
 /// Params that are kept for another attempt without being asked to, in bytes, 1 MiB: beyond it a call that says nothing of retries has none.
 const KEPT: usize = 1 << 20;
@@ -54,6 +57,13 @@ const KEPT: usize = 1 << 20;
 ///
 /// Those of [`Channel::start`] that allow no other attempt.
 pub fn start_retrying(channel: &Arc<dyn Channel>, request: Request<'_>) -> Result<Started, Error> {
+    match trace::tracer() {
+        None => start(channel, request),
+        Some(tracer) => trace::start(&**tracer, channel, request, start),
+    }
+}
+
+fn start(channel: &Arc<dyn Channel>, request: Request<'_>) -> Result<Started, Error> {
     let wanted = request.options.retries;
     // One with a key that is made again starts behind those that were sent after it.
     let keyed = request.options.key.is_some();
@@ -80,6 +90,14 @@ pub(crate) struct Again {
     opening: bool,
     attempts: Attempts,
     cancelled: AtomicBool,
+}
+
+/// What follows a pause.
+pub(crate) enum Next {
+    /// Another attempt, and how it began.
+    Attempt(Result<Started, Error>),
+    /// None: the error of the whole.
+    Over(Error),
 }
 
 /// The time between two attempts.
@@ -132,9 +150,13 @@ impl Again {
 
     /// The attempt failed: the pause before the next one, or the error of the whole.
     pub(crate) fn failed(&mut self, error: Error) -> Result<Pause, Error> {
-        let Some(verdict) = self.judge(&error) else { return Err(error) };
+        self.failed_at(clock::now(), error)
+    }
+
+    fn failed_at(&mut self, now: Time, error: Error) -> Result<Pause, Error> {
+        let Some(verdict) = self.judge(now, &error) else { return Err(error) };
         match verdict {
-            Verdict::Again { after } => Ok(Pause { due: clock::now() + after, error, timer: None }),
+            Verdict::Again { after } => Ok(Pause { due: now + after, error, timer: None }),
             Verdict::GiveUp(GiveUp::Poison) => {
                 let message =
                     format!("two workers were lost with this call; the last: {}", error.message());
@@ -144,7 +166,7 @@ impl Again {
         }
     }
 
-    fn judge(&mut self, error: &Error) -> Option<Verdict> {
+    fn judge(&mut self, now: Time, error: &Error) -> Option<Verdict> {
         let channel = self.channel.clone();
         let budgets = channel.retry_budgets()?;
         let setback = Setback {
@@ -157,7 +179,7 @@ impl Again {
         let idempotent = self.options.idempotent
             || channel.registration().is_some_and(|known| idempotent(&known, self.method()));
         let method = self.method().to_owned();
-        let (now, random) = (clock::now(), pauses::share());
+        let random = pauses::share();
         Some(budgets.with(&method, |budget| {
             self.attempts.failed(now, &setback, idempotent, budget, random)
         }))
@@ -183,18 +205,15 @@ impl Again {
     }
 
     /// The next attempt, once the pause is over; its failure may be followed by another pause.
-    pub(crate) fn poll(
-        &mut self,
-        pause: &mut Pause,
-        waker: &Waker,
-    ) -> Poll<Result<Started, Error>> {
+    pub(crate) fn poll(&mut self, pause: &mut Pause, waker: &Waker) -> Poll<Next> {
+        self.poll_at(clock::now(), pause, waker)
+    }
+
+    fn poll_at(&mut self, now: Time, pause: &mut Pause, waker: &Waker) -> Poll<Next> {
         if self.is_cancelled() {
             let gone = "the call was cancelled between two attempts";
-            return Poll::Ready(Err(
-                Error::new(ErrorCode::Cancelled, gone).with_executed(self.attempts.executed())
-            ));
+            return Poll::Ready(Next::Over(self.last(Error::new(ErrorCode::Cancelled, gone))));
         }
-        let now = clock::now();
         if now < pause.due {
             if !matches!(&pause.timer, Some((_, known)) if known.will_wake(waker)) {
                 pause.timer =
@@ -208,7 +227,8 @@ impl Again {
         pause.timer = None;
         let left = clock::until(self.attempts.deadline(), now);
         if left.is_some_and(|left| left.is_zero()) {
-            return Poll::Ready(Err(pause.error.clone()));
+            // That attempt was paid for when it failed.
+            return Poll::Ready(Next::Over(self.last(pause.error.clone())));
         }
         let deadline = match left {
             None => Deadline::Never,
@@ -226,7 +246,8 @@ impl Again {
             budgets.retried();
         }
         // What the call inherited is in its deadline; whoever polls it here may be somebody else.
-        Poll::Ready(context::with_deadline(Time::NEVER, || self.channel.start(request)))
+        let started = context::with_deadline(Time::NEVER, || self.channel.start(request));
+        Poll::Ready(Next::Attempt(started))
     }
 
     pub(crate) fn cancel(&self, pause: Option<&Pause>) {

@@ -20,6 +20,7 @@ use crate::connection::{Batch, Connection, Encoded, Incoming};
 use crate::context::with_deadline;
 use crate::error::Error;
 use crate::registration::Registration;
+use crate::trace;
 
 /// Answers do not wait longer than this for their slower neighbours in a batch.
 const FLUSH_AFTER: Duration = Duration::from_micros(100);
@@ -108,7 +109,12 @@ impl Dispatcher {
                 let arrival =
                     Arrival::new(connection, batch, incoming, &self.registration().methods[at]);
                 let call = AssertUnwindSafe(|| {
-                    with_deadline(incoming.inherited(), || self.handlers[at].call(&arrival))
+                    with_deadline(incoming.inherited(), || match trace::tracer() {
+                        None => self.handlers[at].call(&arrival),
+                        Some(tracer) => {
+                            trace::serve(&**tracer, &arrival, || self.handlers[at].call(&arrival))
+                        }
+                    })
                 });
                 catch_unwind(call).unwrap_or_else(|panic| Answer::Ready(Err(panicked(&*panic))))
             }

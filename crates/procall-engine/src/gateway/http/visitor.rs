@@ -57,6 +57,7 @@ impl Visitor {
             credentials: None,
             hears_broadcasts: false,
             pass,
+            want: None,
         }
     }
 

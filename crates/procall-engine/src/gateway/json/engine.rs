@@ -1,7 +1,7 @@
 //! Messages of the engine dialect, from the peer.
 
 use procall::json::{self, JsonId, JsonMessage};
-use procall::{CallOptions, Error, ErrorCode, Executed, Flags, Request};
+use procall::{CallOptions, Deadline, Error, ErrorCode, Executed, Flags, Request};
 use serde_json::{Map, Value, json};
 
 use super::inbound::unreadable;
@@ -21,10 +21,13 @@ impl Gate {
                 self.hello(min, max, &info, broadcasts);
             }
             JsonMessage::Register { id, from, document } => self.register(id, from, &document),
-            JsonMessage::Call { id, method, params, flags, timeout_ms, meta } => {
+            JsonMessage::Call { id, method, params, flags, timeout_ms, no_deadline, meta } => {
                 let opening = flags.contains(Flags::OPENING);
                 let options = CallOptions {
-                    deadline: deadline(timeout_ms, opening),
+                    deadline: match no_deadline {
+                        true => Deadline::Never,
+                        false => deadline(timeout_ms, opening),
+                    },
                     idempotent: flags.contains(Flags::IDEMPOTENT),
                     items_in: flags.contains(Flags::ITEMS_IN),
                     items_out: flags.contains(Flags::ITEMS_OUT),

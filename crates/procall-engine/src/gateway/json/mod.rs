@@ -89,6 +89,9 @@ pub(crate) async fn serve(
     serve_with(link, first, address, who, host, IDLE).await
 }
 
+/// Longest name of a service, in bytes.
+const MAX_NAME: usize = 255;
+
 /// The same with another time for [`IDLE`].
 pub(crate) async fn serve_with(
     link: Box<dyn Link>,
@@ -131,6 +134,7 @@ pub(crate) async fn serve_with(
         credentials,
         hears_broadcasts: !roadmap && hears(&received),
         pass: Some(pass),
+        want: if roadmap { None } else { want_of(&received) },
     };
     let ready = Arc::new(Ready::default());
     let inbox = Arc::new(Inbox::new(ready.clone()));
@@ -182,15 +186,27 @@ async fn first_of_sense(
 
 /// The token that a hello shows: text, or bytes.
 fn token_of(received: &Received) -> Option<Vec<u8>> {
+    let value = told(received, "token")?;
+    let text = Reader::new(value).text("a token").map(|text| text.as_bytes().to_vec());
+    text.or_else(|_| Reader::new(value).bin("a token").map(<[u8]>::to_vec)).ok()
+}
+
+/// The service that a hello says it looks for.
+fn want_of(received: &Received) -> Option<String> {
+    let text = Reader::new(told(received, "want")?).text("a service").ok()?;
+    (!text.is_empty() && text.len() <= MAX_NAME).then(|| text.to_owned())
+}
+
+/// What a hello that comes first says under this name, as MessagePack.
+fn told<'a>(received: &'a Received, name: &str) -> Option<&'a [u8]> {
     let Received::Messages(messages) = received else { return None };
     let JsonMessage::Hello { info, .. } = messages.first()? else { return None };
     let mut reader = Reader::new(info);
     for _ in 0..reader.map().ok()? {
         let key = reader.text("a key of the info map").ok()?;
         let value = reader.skip_any().ok()?;
-        if key == "token" {
-            let text = Reader::new(value).text("a token").map(|text| text.as_bytes().to_vec());
-            return text.or_else(|_| Reader::new(value).bin("a token").map(<[u8]>::to_vec)).ok();
+        if key == name {
+            return Some(value);
         }
     }
     None

@@ -80,6 +80,13 @@ impl Gate {
         }
         let place = self.calls.vacant_key();
         if let Asker::Engine(id) = &asker {
+            // Items and credit name a call by its id alone.
+            if self.is_serving(id) {
+                let message =
+                    "this id is that of a call which the peer works on; choose another for its own";
+                let error = Error::new(ErrorCode::ProtocolError, message);
+                return Err((asker, error.with_executed(Executed::No)));
+            }
             match self.by_id.entry(id.clone()) {
                 Entry::Occupied(_) => {
                     let message = "a call with this id is in flight already; ids are for one call";

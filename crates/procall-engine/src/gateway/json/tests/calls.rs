@@ -37,6 +37,13 @@ async fn options_and_values_pass() {
     let left = result["result"][0].as_u64().unwrap();
     assert!(left <= 9000 && left > 1000, "{left}");
     assert_eq!(result["result"][1], true);
+    let usual = client.ask(json!({"type": "call", "id": 2, "method": "left"})).await;
+    assert!(usual["result"][0].as_u64().unwrap() <= 30_000);
+    let none = json!({"type": "call", "id": 2, "method": "left", "no_deadline": true});
+    assert_eq!(client.ask(none.clone()).await["result"], json!([null, false]));
+    let mut both = none;
+    both["timeout_ms"] = json!(1);
+    assert_eq!(client.ask(both).await["error"]["code"], "invalid_params");
 }
 
 #[tokio::test]
