@@ -12,7 +12,7 @@ use rustix::net::{
     socket_with, socketpair,
 };
 
-use crate::shm::{self, Choice, Look, Passage, Progress};
+use crate::shm::{self, Arena, Arrivals, Buffer, Choice, Look, Passage, Progress, Promise};
 use crate::stream::{Arrival, StreamLink};
 use crate::{Link, LinkError, LinkInfo, LinkOptions, fd};
 
@@ -37,6 +37,8 @@ pub struct UnixLink {
     prepared: Option<bool>,
     /// The owner rests before it waits.
     attended: bool,
+    /// The other side takes loans.
+    lends: bool,
     /// The way into shared memory, once it was asked for.
     passage: Option<Box<Passage>>,
 }
@@ -58,13 +60,15 @@ impl Link for UnixLink {
     }
 
     fn receive(&mut self) -> Result<Option<&[u8]>, LinkError> {
-        let Self { stream, passage, prepared, attended, .. } = self;
+        let Self { stream, passage, prepared, attended, lends, .. } = self;
         if passage.is_none() && prepared.is_some() {
             match stream.next(true)? {
                 None => return Ok(None),
                 Some(Arrival::Message(at)) => return Ok(Some(stream.inbox.message(at))),
                 Some(Arrival::Record(record)) if shm::is_ask(record) => {
-                    *passage = Some(Box::new(Passage::new(true, *attended, stream.hand_over())));
+                    let mut way = Passage::new(true, *attended, stream.hand_over());
+                    way.lends(*lends);
+                    *passage = Some(Box::new(way));
                 }
                 Some(Arrival::Record(_)) => return Err(stream.die(LinkError::Empty)),
             }
@@ -143,8 +147,8 @@ impl UnixLink {
             && self.passage.is_none()
             && self.stream.dead.is_none()
         {
-            self.passage =
-                Some(Box::new(Passage::asking(initiator, self.attended, self.stream.hand_over())));
+            let way = Passage::asking(initiator, self.attended, self.stream.hand_over());
+            self.go(way);
         }
     }
 
@@ -177,8 +181,8 @@ impl UnixLink {
     /// Whoever waits on this link must have called [`flush`](Link::flush) since it last received, as ever.
     pub fn share(&mut self, leads: bool) {
         if self.passage.is_none() && self.stream.dead.is_none() {
-            self.passage =
-                Some(Box::new(Passage::new(leads, self.attended, self.stream.hand_over())));
+            let way = Passage::new(leads, self.attended, self.stream.hand_over());
+            self.go(way);
         }
     }
 
@@ -233,6 +237,62 @@ impl UnixLink {
     /// A way to look for news without waiting; `None` while nothing comes through shared memory.
     pub fn look(&self) -> Option<Look> {
         self.passage.as_ref()?.look()
+    }
+
+    /// The other side takes loans: it knows what the records and notices of arenas are. Its owner has to have been told so.
+    pub fn lends(&mut self) {
+        self.lends = true;
+        if let Some((passage, _)) = self.passage() {
+            passage.lends(true);
+        }
+    }
+
+    /// Where the loans that came with the message that was [received](Link::receive) last are found; `None` for a link that was never shared.
+    pub fn arrivals(&self) -> Option<Arc<Arrivals>> {
+        self.passage.as_ref().map(|passage| passage.arrivals())
+    }
+
+    /// Makes ready to lend a buffer of `arena` with a message. `None` when the link cannot lend it now: it is not in shared memory, or its other
+    /// side knows of as many pieces of memory as it can, or it is another arena's.
+    ///
+    /// All messages of a link lend of one arena.
+    ///
+    /// # Errors
+    ///
+    /// What ended the link.
+    pub fn promise(
+        &mut self,
+        arena: &Arena,
+        buffer: &Arc<Buffer>,
+    ) -> Result<Option<Promise>, LinkError> {
+        match self.passage() {
+            Some((passage, stream)) => passage.promise(arena, buffer, stream),
+            None => Ok(None),
+        }
+    }
+
+    /// Borrows room for a message as [`buffer`](Link::buffer) does, that lends what was promised for it. It has to be
+    /// [committed](Link::commit), or no other message can lend the same memory until the link is gone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`buffer`](Link::buffer).
+    pub fn buffer_lending(
+        &mut self,
+        len: usize,
+        promises: &[Promise],
+    ) -> Result<Option<&mut [u8]>, LinkError> {
+        self.stream.check_sending()?;
+        if self.stream.outbox.lend(len)?.is_none() {
+            return Ok(None);
+        }
+        let loans: Vec<u8> = promises.iter().flat_map(Promise::keep).collect();
+        self.stream.outbox.lend_behind(&loans, len)
+    }
+
+    fn go(&mut self, mut way: Passage) {
+        way.lends(self.lends);
+        self.passage = Some(Box::new(way));
     }
 
     fn passage(&mut self) -> Option<(&mut Passage, &mut StreamLink)> {
@@ -300,7 +360,7 @@ impl UnixLink {
             LinkInfo::new("unix", options.message_limit()).with_peer(peer).with_address(address);
         let stream = StreamLink::new(socket, info, options)?;
         let choice = options.choice;
-        Ok(Self { stream, choice, prepared: None, attended: false, passage: None })
+        Ok(Self { stream, choice, prepared: None, attended: false, lends: false, passage: None })
     }
 }
 

@@ -1,12 +1,13 @@
 //! Both rings of a link, as one side sees them.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use super::CAPACITY;
 use super::bell::Bell;
 use super::control::{Account, Nonsense};
 use super::look::Look;
-use super::region::{Own, Theirs};
+use super::region::{Own, Region, Theirs};
 use super::seat::Seat;
 use crate::LinkError;
 
@@ -147,6 +148,14 @@ impl Ends {
     /// Whether there is room that was waited for.
     pub(super) fn has_room_it_wants(&self) -> Result<bool, LinkError> {
         Ok(self.wants_room() && self.account.room(self.theirs.region().control())? > 0)
+    }
+
+    pub(super) fn own(&self) -> &Arc<Region> {
+        self.own.region()
+    }
+
+    pub(super) fn theirs(&self) -> &Arc<Region> {
+        self.theirs.region()
     }
 
     pub(super) fn close(&self) {

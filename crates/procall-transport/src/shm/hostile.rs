@@ -17,13 +17,13 @@ use crate::readiness;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A side played by hand: the one that leads.
-struct Hand {
-    socket: UnixStream,
+pub(super) struct Hand {
+    pub(super) socket: UnixStream,
     own: Own,
     memory: OwnedFd,
     bell: Bell,
     /// The other side's, once it has answered: its memory, and the bell that it rings.
-    theirs: Option<(Theirs, Bell)>,
+    pub(super) theirs: Option<(Theirs, Bell)>,
 }
 
 impl Hand {
@@ -38,7 +38,7 @@ impl Hand {
     }
 
     /// One that has done all that was agreed on.
-    fn joined() -> (UnixLink, Self) {
+    pub(super) fn joined() -> (UnixLink, Self) {
         let (mut link, mut hand) = Self::new();
         hand.offer();
         assert!(link.receive().unwrap().is_none());
@@ -70,8 +70,13 @@ impl Hand {
         self.theirs = Some((Theirs::new(memory.as_fd(), CAPACITY).unwrap(), bell));
     }
 
+    /// Says that it is done with what it was lent.
+    pub(super) fn release(&self, slot: usize) {
+        self.own.region().release(slot);
+    }
+
     /// Writes into the ring and claims a tail.
-    fn put(&mut self, at: u32, bytes: &[u8], tail: u32) {
+    pub(super) fn put(&mut self, at: u32, bytes: &[u8], tail: u32) {
         self.own.write(at, bytes);
         self.own.region().control().words()[0].store(tail, Ordering::Release);
         self.bell.ring();
@@ -79,7 +84,7 @@ impl Hand {
 }
 
 /// The link has ended, and how.
-fn end_of(link: &mut UnixLink) -> LinkError {
+pub(super) fn end_of(link: &mut UnixLink) -> LinkError {
     loop {
         match link.receive() {
             Ok(Some(_)) => {}
@@ -95,11 +100,11 @@ fn end_of(link: &mut UnixLink) -> LinkError {
     }
 }
 
-fn is_misuse(error: &LinkError) -> bool {
+pub(super) fn is_misuse(error: &LinkError) -> bool {
     matches!(error, LinkError::SharedMemory(_))
 }
 
-fn framed(message: &[u8]) -> Vec<u8> {
+pub(super) fn framed(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u32).to_be_bytes(), message].concat()
 }
 

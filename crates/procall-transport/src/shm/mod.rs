@@ -7,9 +7,13 @@
 //! What the other side writes into its memory is a claim: it is copied once and checked before it is believed. A side that writes nonsense
 //! ends its own link.
 //!
+//! Large arrays do not go through the rings: they lie in memory of their own, an [arena](Arena), and messages only tell where.
+//!
 //! The room has one file for each thing: `control` the words and their rules, `region` the memory, `bell` the eventfd, `ends` both rings of
-//! a link, `passage` the way from the socket into memory, `look` the short look before a sleep.
+//! a link, `passage` the way from the socket into memory, `look` the short look before a sleep, `arena` the memory of large arrays, `mapped`
+//! one piece of it, `lender` and `loan` what a link gives of it to the other side and gets of the other side's.
 
+mod arena;
 #[cfg(all(test, not(loom), not(miri)))]
 mod asking;
 mod bell;
@@ -17,7 +21,12 @@ mod control;
 mod ends;
 #[cfg(all(test, not(loom), not(miri)))]
 mod hostile;
+mod lender;
+#[cfg(all(test, not(loom), not(miri)))]
+mod lending;
+mod loan;
 mod look;
+mod mapped;
 mod passage;
 mod records;
 mod region;
@@ -26,7 +35,11 @@ mod seat;
 use std::io;
 use std::str::FromStr;
 
+pub use arena::{Arena, Buffer};
+pub use lender::Promise;
+pub use loan::{Arrivals, Loan};
 pub use look::{LOOK, Look};
+pub use mapped::Plain;
 pub(crate) use passage::Passage;
 pub(crate) use records::LEN as RECORD;
 pub(crate) use records::is_ask;
@@ -36,6 +49,8 @@ use crate::{Link, LinkError, LinkOptions};
 
 /// Bytes of a ring. A whole region is a page more.
 pub(crate) const CAPACITY: u32 = MAX_CAPACITY;
+/// Pieces of memory that one side can have lent the other, at most.
+pub(crate) const SLOTS: usize = 64;
 const MIN_CAPACITY: u32 = 4 << 10;
 const MAX_CAPACITY: u32 = 64 << 10;
 

@@ -10,6 +10,8 @@
 //! ```
 //!
 //! Whoever asks is ready for descriptors from then on; until then a link is read as any other. Messages go on meanwhile; either side may decline in the place of its offer, answer or switch, and both then stay with the socket.
+//!
+//! Afterwards the socket only carries notices of memory for large arrays, and its end.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,9 +20,12 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::arena::{Arena, Buffer};
 use super::bell::Bell;
 use super::ends::{Ends, Half};
-use super::records::{self, DESCRIPTORS, Kind, Received, Record};
+use super::lender::{Lender, Promise};
+use super::loan::{Arrivals, Borrower};
+use super::records::{self, DESCRIPTORS, Kind, Notice, Received, Record};
 use super::region::{Refused, Theirs};
 use super::{CAPACITY, Look, Progress};
 use crate::LinkError;
@@ -90,6 +95,12 @@ pub(crate) struct Passage {
     told: bool,
     /// The other side has gone: what it sent is still in memory.
     ended: bool,
+    /// The other side knows of arenas.
+    lends: bool,
+    lender: Lender,
+    borrower: Borrower,
+    /// Bytes of a notice that has not come to its end.
+    notice: Vec<u8>,
 }
 
 impl Passage {
@@ -108,6 +119,10 @@ impl Passage {
             moved: false,
             told: false,
             ended: false,
+            lends: false,
+            lender: Lender::new(),
+            borrower: Borrower::new(),
+            notice: Vec::new(),
         };
         if leads {
             passage.lead(stream);
@@ -178,9 +193,37 @@ impl Passage {
     }
 
     pub(crate) fn close(&self) {
+        self.lender.end();
         if let Some(ends) = self.ends() {
             ends.close();
         }
+    }
+
+    // ---- large arrays
+
+    /// The other side takes loans.
+    pub(crate) fn lends(&mut self, lends: bool) {
+        self.lends = lends;
+    }
+
+    /// Where the loans of received messages are found.
+    pub(crate) fn arrivals(&self) -> Arc<Arrivals> {
+        self.borrower.arrivals().clone()
+    }
+
+    /// Makes ready to lend a buffer with a message; `None` when that cannot be now.
+    pub(crate) fn promise(
+        &mut self,
+        arena: &Arena,
+        buffer: &Arc<Buffer>,
+        stream: &StreamLink,
+    ) -> Result<Option<Promise>, LinkError> {
+        // Before the other side's switch has come, it may still take what comes on the socket for messages.
+        if !(self.lends && self.sends && self.receives) || stream.check_sending().is_err() {
+            return Ok(None);
+        }
+        let Stage::Joined(ends) = &self.stage else { return Ok(None) };
+        self.lender.promise(arena, buffer, ends.theirs(), stream.socket())
     }
 
     /// The owner is awake and will look again by itself: the other side need not ring.
@@ -349,8 +392,17 @@ impl Passage {
     ) -> Result<Option<std::ops::Range<usize>>, LinkError> {
         loop {
             match stream.inbox.take() {
-                Ok(Some(at)) => return Ok(Some(at)),
+                Ok(Some(at)) => {
+                    self.borrower.arrived();
+                    return Ok(Some(at));
+                }
                 Ok(None) => {}
+                Err(LinkError::Empty) if self.receives && self.lends => {
+                    if let Some(loan) = stream.inbox.take_record() {
+                        self.borrow(loan, stream)?;
+                        continue;
+                    }
+                }
                 Err(LinkError::Empty) if self.takes_records() => {
                     if let Some(record) = stream.inbox.take_record() {
                         self.handle(record, stream)?;
@@ -427,18 +479,54 @@ impl Passage {
         }
     }
 
-    /// After the switch nothing but the end may come on the socket.
+    /// After the switch only notices and the end may come on the socket.
     fn look_at_socket(&mut self, stream: &StreamLink) -> Result<(), LinkError> {
-        let mut byte = [0_u8; 1];
-        match records::receive(stream.socket(), &mut byte, &mut self.arrived) {
-            Ok(Received { bytes: 0, .. }) | Err(Errno::CONNRESET | Errno::PIPE) => {
-                self.ended = true;
-                Ok(())
+        loop {
+            let mut bytes = [0_u8; records::LEN];
+            let room = records::LEN - self.notice.len();
+            match records::receive(stream.socket(), &mut bytes[..room], &mut self.arrived) {
+                Ok(Received { bytes: 0, .. }) | Err(Errno::CONNRESET | Errno::PIPE) => {
+                    self.ended = true;
+                    return Ok(());
+                }
+                Ok(Received { bytes: read, .. }) => self.notice.extend_from_slice(&bytes[..read]),
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(error) => return Err(LinkError::Io(error.into())),
             }
-            Ok(_) => Err(LinkError::SharedMemory("bytes on the socket after its switch")),
-            Err(Errno::AGAIN) => Ok(()),
-            Err(error) => Err(LinkError::Io(error.into())),
+            self.take_notices()?;
         }
+    }
+
+    /// Acts on the notices that have come as a whole.
+    fn take_notices(&mut self) -> Result<(), LinkError> {
+        while let Some(notice) = self.notice.first_chunk::<{ records::LEN }>() {
+            let Some(notice) = Notice::decode(*notice).filter(|_| self.lends) else {
+                return Err(LinkError::SharedMemory("bytes on the socket after its switch"));
+            };
+            self.notice.drain(..records::LEN);
+            self.borrower.hear(notice, &mut self.arrived)?;
+        }
+        if !self.lends && !self.notice.is_empty() {
+            return Err(LinkError::SharedMemory("bytes on the socket after its switch"));
+        }
+        // At most the one of a notice that has not come to its end.
+        if self.arrived.len() > usize::from(!self.notice.is_empty()) {
+            return Err(LinkError::SharedMemory("a descriptor that belongs to no notice"));
+        }
+        Ok(())
+    }
+
+    /// The message that comes next is lent something.
+    fn borrow(&mut self, loan: [u8; records::LOAN], stream: &StreamLink) -> Result<(), LinkError> {
+        let Some((region, generation)) = records::loan_of(loan) else {
+            return Err(LinkError::Empty);
+        };
+        // Who lends tells of the memory first, so it is on the socket by now.
+        if !self.borrower.knows(region) {
+            self.look_at_socket(stream)?;
+        }
+        let Stage::Joined(ends) = &self.stage else { return Err(LinkError::Empty) };
+        self.borrower.borrow(region, generation, ends.own())
     }
 
     // ---- the way in
@@ -517,14 +605,15 @@ impl Passage {
             }
             (Kind::Switch, stage @ Stage::Joined(_), leads) => {
                 self.stage = stage;
-                if stream.inbox.is_partial() {
-                    return Err(LinkError::SharedMemory("bytes on the socket after its switch"));
-                }
                 self.receives = true;
                 if !leads {
                     self.queue(Kind::Switch, Vec::new(), stream);
                 }
                 self.arrive(stream);
+                // The other side's first notices may have come with it.
+                self.arrived = descriptors;
+                self.notice = stream.inbox.take_rest();
+                self.take_notices()?;
             }
             _ => return Err(LinkError::SharedMemory(OUT_OF_TURN)),
         }

@@ -5,6 +5,14 @@
 //! ```
 //!
 //! A length of zero, which no message can have, sets a record apart from messages.
+//!
+//! Later they tell each other of their arenas: *notices* on the socket, of memory that is there or gone, and in the ring, before a message,
+//! *loans* of what it names.
+//!
+//! ```text
+//! | 00 00 00 00 | kind | 00 | slot  |          on the socket: 5 here, with the memory, or 6 gone
+//! | 00 00 00 00 | 07 00 00 00 | region | generation |      in the ring
+//! ```
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -74,13 +82,71 @@ pub(crate) fn is_ask(bytes: [u8; LEN]) -> bool {
     Record::decode(bytes).is_some_and(|record| record.kind == Kind::Ask)
 }
 
+/// What one side tells of its arena on the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// Here is memory for this slot.
+    Here { slot: u16 },
+    /// The memory of this slot will not be lent again.
+    Gone { slot: u16 },
+}
+
+impl Notice {
+    pub(super) fn encode(self) -> [u8; LEN] {
+        let (kind, slot) = match self {
+            Self::Here { slot } => (6, slot),
+            Self::Gone { slot } => (7, slot),
+        };
+        let [low, high] = slot.to_le_bytes();
+        [0, 0, 0, 0, kind, 0, low, high]
+    }
+
+    /// `None` for anything else.
+    pub(super) fn decode(bytes: [u8; LEN]) -> Option<Self> {
+        let [0, 0, 0, 0, kind, 0, low, high] = bytes else { return None };
+        let slot = u16::from_le_bytes([low, high]);
+        match kind {
+            6 => Some(Self::Here { slot }),
+            7 => Some(Self::Gone { slot }),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes of a loan.
+pub(super) const LOAN: usize = 16;
+
+/// A loan that goes before its message.
+pub(super) fn loan(region: u32, generation: u32) -> [u8; LOAN] {
+    let mut bytes = [0; LOAN];
+    bytes[4] = 8;
+    bytes[8..12].copy_from_slice(&region.to_le_bytes());
+    bytes[12..].copy_from_slice(&generation.to_le_bytes());
+    bytes
+}
+
+/// The region and generation of a loan; `None` for anything else.
+pub(super) fn loan_of(bytes: [u8; LOAN]) -> Option<(u32, u32)> {
+    let [0, 0, 0, 0, 8, 0, 0, 0, rest @ ..] = bytes else { return None };
+    let ([region, generation], _) = rest.as_chunks::<4>() else { return None };
+    Some((u32::from_le_bytes(*region), u32::from_le_bytes(*generation)))
+}
+
 /// Sends a record with its descriptors, whole or not at all; false when the socket has no room.
 pub(super) fn send(
     socket: BorrowedFd<'_>,
     record: Record,
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<bool, Errno> {
-    let bytes = record.encode();
+    send_bytes(socket, record.encode(), descriptors)
+}
+
+/// The same of a record's bytes.
+pub(super) fn send_bytes(
+    socket: BorrowedFd<'_>,
+    bytes: [u8; LEN],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<bool, Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
@@ -158,10 +224,31 @@ mod tests {
             [0; LEN],
             [0, 0, 0, 1, 1, 16, 0, 0],
             [0, 0, 0, 0, 6, 16, 0, 0],
+            Notice::Here { slot: 0 }.encode(),
             [0, 0, 0, 0, 1, 32, 0, 0],
             [0, 0, 0, 0, 1, 16, 0, 1],
         ] {
             assert_eq!(Record::decode(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn notices_and_loans_are_told_from_everything_else() {
+        for notice in
+            [Notice::Here { slot: 0 }, Notice::Gone { slot: 63 }, Notice::Here { slot: 999 }]
+        {
+            assert_eq!(Notice::decode(notice.encode()), Some(notice));
+        }
+        for bytes in
+            [[0; LEN], [0, 0, 0, 0, 4, 0, 0, 0], [0, 0, 0, 1, 5, 0, 0, 0], [0, 0, 0, 0, 5, 1, 0, 0]]
+        {
+            assert_eq!(Notice::decode(bytes), None, "{bytes:?}");
+        }
+        assert_eq!(loan_of(loan(7, u32::MAX)), Some((7, u32::MAX)));
+        for at in 0..8 {
+            let mut bytes = loan(7, 9);
+            bytes[at] ^= 1;
+            assert_eq!(loan_of(bytes), None, "{at}");
         }
     }
 }

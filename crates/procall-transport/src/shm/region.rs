@@ -1,8 +1,8 @@
 //! A piece of memory that one side writes and the other reads.
 //!
 //! ```text
-//! | control words, one cache line | unused … | ring                     |
-//! 0                               64         4096               4096 + capacity
+//! | control words, one cache line | … | releases | … | ring                     |
+//! 0                               64  1024       1280 4096               4096 + capacity
 //! ```
 
 #![allow(unsafe_code)]
@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use rustix::fs::{
     FallocateFlags, MemfdFlags, SealFlags, SeekFrom, fallocate, fcntl_add_seals, fcntl_get_seals,
@@ -21,16 +21,19 @@ use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use super::control::Control;
-use super::{MAX_CAPACITY, MIN_CAPACITY};
+use super::{MAX_CAPACITY, MIN_CAPACITY, SLOTS};
 
 /// No page is smaller.
 const PAGE: usize = 4096;
 
+/// Where the releases begin: one word for each slot of the other side's arena.
+const RELEASES: usize = 1024;
 /// Where the ring begins.
 const RING: usize = 4096;
 
 /// What the other side must not be able to do to its memory once we look at it: to take it away under us would kill us.
-const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE);
+pub(super) const SEALS: SealFlags =
+    SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE);
 
 /// Memory that stays mapped for as long as this lives.
 #[derive(Debug)]
@@ -80,6 +83,26 @@ impl Region {
         // words: any bytes are valid ones, and others may change them meanwhile. Of a region that is mapped read-only only relaxed loads are
         // made, which the platforms we build for allow.
         unsafe { self.at.cast::<Control>().as_ref() }
+    }
+
+    /// How often the owner says that it is done with what it was lent in a slot.
+    pub(super) fn released(&self, slot: usize) -> u32 {
+        let released = self.releases()[slot].load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        released
+    }
+
+    /// Says so of our own region.
+    pub(super) fn release(&self, slot: usize) {
+        self.releases()[slot].fetch_add(1, Ordering::Release);
+    }
+
+    fn releases(&self) -> &[AtomicU32; SLOTS] {
+        // SAFETY: the region is mapped for as long as `self` lives, and so many words lie in front of the ring. They are atomic words: any bytes
+        // are valid ones, and others may change them meanwhile.
+        let releases = unsafe { self.at.add(RELEASES) }.cast::<[AtomicU32; SLOTS]>();
+        // SAFETY: as above, and aligned, since the region is to a page.
+        unsafe { releases.as_ref() }
     }
 
     pub(super) fn capacity(&self) -> u32 {

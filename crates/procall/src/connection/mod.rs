@@ -7,6 +7,8 @@ mod after;
 mod coalesce;
 mod hub;
 mod inbox;
+mod items;
+mod lending;
 mod line;
 mod pending;
 mod sending;
@@ -47,7 +49,8 @@ pub(crate) use after::After;
 #[cfg(feature = "tokio")]
 pub(crate) use sharing::Before;
 use sharing::Sharing;
-pub(crate) use state::{Serves, State};
+pub(crate) use standing::Serves;
+pub(crate) use state::State;
 pub(crate) use wait::thread_waker;
 
 use crate::clock;
@@ -125,7 +128,7 @@ pub trait Lease: Send + Sync {
 ///     server.wait_calls(&mut batch, None, &mut || false).unwrap();
 ///     for call in batch.iter() {
 ///         assert_eq!(batch.method(call), "echo");
-///         let value = Encoded { encoding: call.encoding, bytes: batch.body(call).to_vec() };
+///         let value = Encoded::new(call.encoding, batch.body(call).to_vec());
 ///         server.reply(call.id.unwrap(), value);
 ///     }
 /// });
@@ -452,9 +455,10 @@ impl Connection {
     pub fn notify(&self, request: Request<'_>) -> Result<(), Error> {
         self.shared.with(|state, _| {
             state.check_open()?;
+            let body = state.lend(request.body)?;
             state
                 .session
-                .notify(request.method, request.body, &request.options.meta)
+                .notify(request.method, body, &request.options.meta)
                 .map_err(Error::from_failure)
         })
     }

@@ -14,6 +14,7 @@ use procall_transport::unix::UnixLink;
 
 use super::Side;
 use super::after::After;
+use super::lending;
 use super::state::State;
 use crate::{clock, surroundings};
 
@@ -98,6 +99,7 @@ impl Sharing {
         let offered = wanted != Choice::Unix && unix.may_share();
         if offered {
             config.features.push(FEATURE.to_owned());
+            config.features.push(lending::FEATURE.to_owned());
         } else if wanted == Choice::Shm {
             return Err(unfulfilled("the other side is a process of another user"));
         }
@@ -197,6 +199,9 @@ impl State {
         if let Some(unix) = self.link.unix() {
             unix.prepare(side == Side::Initiator);
             unix.attended(true);
+            if peer.is_some_and(|peer| peer.features.iter().any(|name| name == lending::FEATURE)) {
+                unix.lends();
+            }
             self.sharing.on = true;
         }
     }
@@ -210,6 +215,7 @@ impl State {
         match unix.shared() {
             Progress::Done => {
                 self.sharing.look = unix.look();
+                self.lending.begin(unix.arrivals());
                 after.wake_all(&mut self.watchers);
             }
             // Only after all that the session had to say before, the word that both can in particular.
