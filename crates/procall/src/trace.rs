@@ -10,12 +10,13 @@ use std::task::{Context as TaskContext, Poll};
 #[cfg(feature = "tokio")]
 use futures_core::Stream as FutureStream;
 use procall_proto::ErrorCode;
-use procall_proto::wire::{Reader, Writer};
+use procall_proto::wire::Writer;
 
 use crate::channel::Started;
 #[cfg(feature = "tokio")]
 use crate::connection::Encoded;
 use crate::error::Error;
+use crate::meta;
 #[cfg(feature = "tokio")]
 use crate::service::{Answer, Arrival};
 
@@ -230,40 +231,17 @@ impl FutureStream for Within {
 
 /// The `traceparent` of metadata.
 fn traceparent(meta: &[u8]) -> Option<&str> {
-    if meta.is_empty() {
-        return None;
-    }
-    let mut reader = Reader::new(meta);
-    for _ in 0..reader.map().ok()? {
-        let name = reader.text("a name").ok()?;
-        let value = reader.skip_any().ok()?;
-        if name == TRACEPARENT {
-            return Reader::new(value).text("a trace").ok();
-        }
-    }
-    None
+    meta::text(&meta::others(meta, |name| name != TRACEPARENT).ok()?, TRACEPARENT)
 }
 
 /// The metadata with this `traceparent`; what is no map stays as it is.
 fn with_traceparent(meta: &[u8], traceparent: &str) -> Vec<u8> {
-    fn joined(meta: &[u8], traceparent: &str) -> Option<Vec<u8>> {
-        let mut kept = Vec::new();
-        if !meta.is_empty() {
-            let mut reader = Reader::new(meta);
-            for _ in 0..reader.map().ok()? {
-                let entry = (reader.text("a name").ok()?, reader.skip_any().ok()?);
-                if entry.0 != TRACEPARENT {
-                    kept.push(entry);
-                }
-            }
-        }
-        let mut bytes = Vec::with_capacity(meta.len() + 80);
-        let mut writer = Writer::new(&mut bytes);
-        writer.map(kept.len() + 1).text(TRACEPARENT).text(traceparent);
-        for (name, value) in kept {
-            writer.text(name).raw(value);
-        }
-        Some(bytes)
+    let Ok(kept) = meta::others(meta, |name| name == TRACEPARENT) else { return meta.to_vec() };
+    let mut bytes = Vec::with_capacity(meta.len() + 80);
+    let mut writer = Writer::new(&mut bytes);
+    writer.map(kept.len() + 1).text(TRACEPARENT).text(traceparent);
+    for (name, value) in kept {
+        writer.text(name).raw(value);
     }
-    joined(meta, traceparent).unwrap_or_else(|| meta.to_vec())
+    bytes
 }
