@@ -4,21 +4,24 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio, exit};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use procall::{
-    Batch, Config, Connection, Encoded, Encoding, Error, ErrorCode, MethodInfo, Registration,
-    Request, Responder, Side,
+    Batch, CallId, Config, Connection, Encoded, Encoding, Error, ErrorCode, MethodInfo,
+    Registration, Request, Responder, Side,
 };
 use rustix::process::{Signal, getpid, kill_process};
 
-const METHODS: [&str; 19] = [
+const METHODS: [&str; 21] = [
     "echo",
     "count",
     "mark",
     "sleep_ms",
+    "block_ms",
+    "heed",
     "crash",
     "exit",
     "print",
@@ -124,9 +127,33 @@ fn serve() {
         for call in batch.iter() {
             let Some(id) = call.id else { continue };
             let body = String::from_utf8_lossy(batch.body(call)).into_owned();
+            if batch.method(call) == "heed" {
+                heed(&connection, id);
+                continue;
+            }
             handle(&connection, batch.method(call), &body, connection.responder(id));
         }
         batch.clear();
+    }
+}
+
+/// Answers once it is cancelled, which it waits for on a thread of its own.
+fn heed(connection: &Connection, id: CallId) {
+    let connection = connection.clone();
+    let _ = std::thread::spawn(move || {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        while connection.poll_cancelled(id, &waker).is_pending() {
+            std::thread::park();
+        }
+        connection.responder(id).fail(&Error::new(ErrorCode::Cancelled, "as you wish"));
+    });
+}
+
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 
@@ -164,6 +191,11 @@ fn handle(connection: &Connection, method: &str, body: &str, responder: Responde
                 std::thread::sleep(Duration::from_millis(millis));
                 responder.reply(text(std::process::id().to_string()));
             });
+        }
+        // The thread that takes calls takes none meanwhile.
+        "block_ms" => {
+            std::thread::sleep(Duration::from_millis(body.parse().expect("a number")));
+            responder.reply(text(std::process::id().to_string()));
         }
         "crash" => {
             let number = body.parse().expect("a number");

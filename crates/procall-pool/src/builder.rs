@@ -10,7 +10,7 @@ use procall::{Error, ErrorCode, Heartbeat};
 
 use crate::core::{Core, Settings};
 use crate::output::{Audience, Event, OnEvent, OnOutput, OutputLine, show};
-use crate::policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
+use crate::policy::{DispatchPolicy, OnCancel, RecyclePolicy, RestartPolicy};
 use crate::pool::Pool;
 use crate::spawn::{self, OwnTransport, Wanted};
 use crate::step::{Step, step};
@@ -55,6 +55,8 @@ impl PoolBuilder {
     pub const QUEUE: usize = 256;
     /// How long a worker may take to be ready, if not said otherwise, 30 s; then SPAWN_FAILED.
     pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
+    /// How long a handler may go on with a call that was cancelled before [`OnCancel::Kill`] ends its worker, if not said otherwise, 5 s.
+    pub const CANCEL_GRACE: Duration = Duration::from_secs(5);
     /// Bytes of its output that are kept of each worker, 10 MiB; then the oldest go.
     pub const OUTPUT_KEPT: usize = crate::output::MAX_KEPT;
     /// Longest line of its output in bytes, 8 KiB; what is longer becomes several.
@@ -78,6 +80,9 @@ impl PoolBuilder {
                 heartbeat: Some(Heartbeat::default()),
                 dispatch: DispatchPolicy::default(),
                 recycle: RecyclePolicy::default(),
+                on_cancel: OnCancel::default(),
+                cancel_grace: Self::CANCEL_GRACE,
+                hang_timeout: None,
                 min_workers: 1,
                 idle_timeout: Duration::from_secs(60),
                 compression: false,
@@ -231,6 +236,42 @@ impl PoolBuilder {
         self
     }
 
+    /// What happens to a worker that goes on with a call which its caller gave up, once the [`cancel_grace`](Self::cancel_grace) is over;
+    /// nothing by default.
+    ///
+    /// With [`OnCancel::Kill`] its workers take one call at a time: another [`concurrency`](Self::concurrency) is refused, and so is a worker
+    /// that registers for more, unless `concurrency(1)` is said here.
+    pub fn on_cancel(mut self, then: OnCancel) -> Self {
+        self.settings.on_cancel = then;
+        self
+    }
+
+    /// How long a handler may take to heed a cancel, 5 s; then [`OnCancel::Kill`] replaces its worker. Without that it says nothing.
+    pub fn cancel_grace(mut self, grace: Duration) -> Self {
+        self.settings.cancel_grace = grace.min(FOREVER);
+        self
+    }
+
+    /// Replaces a worker that hangs: for so long it has not answered a ping, and for so long it has been busy with a call whose deadline has
+    /// passed, or that was cancelled. Never with `None`, which is the default. Neither of the two alone ends a worker.
+    ///
+    /// The ping is a call of `procall.ping`, which is answered by whatever thread of the worker takes calls. A worker of Python without threads
+    /// answers none while a handler runs, one with async handlers none while its loop is blocked. Before it is ended, a worker of Python or
+    /// Node is asked where it is; its stack comes as lines on standard error, and with the WORKER_LOST of the calls that are lost with it.
+    /// Make it longer than the longest work for which nobody waits any more and which should be finished all the same.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use procall_pool::Pool;
+    ///
+    /// let pool = Pool::spawn("model.py").hang_timeout(Some(Duration::from_secs(60))).start().wait()?;
+    /// # Ok::<(), procall::Error>(())
+    /// ```
+    pub fn hang_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.settings.hang_timeout = timeout.map(|timeout| timeout.min(FOREVER));
+        self
+    }
+
     /// Has the workers come over a transport of your own; see [`Transport`].
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(OwnTransport(Arc::new(transport)));
@@ -323,9 +364,13 @@ impl PoolBuilder {
                 "a worker cannot be recycled after 0 calls; leave max_calls out for never";
             return Err(Error::new(ErrorCode::InvalidArgument, message));
         }
+        check_ends(&self.settings)?;
         let mut launch = spawn::launch(&self.wanted, &self.args, &self.env, self.cwd.as_deref())?;
         launch.transport = self.transport;
         launch.choice = self.choice;
+        if self.settings.hang_timeout.is_some() {
+            launch.trace_interrupts();
+        }
         let name = self.name.unwrap_or_else(|| self.wanted.name());
         let supervisor = Supervisor::current()?;
         let shown = self.show_output.unwrap_or(self.on_output.is_none());
@@ -355,6 +400,25 @@ impl PoolBuilder {
             done,
         });
         Ok(step)
+    }
+}
+
+/// What can be wrong with how workers are ended.
+fn check_ends(settings: &Settings) -> Result<(), Error> {
+    if settings.hang_timeout.is_some_and(|timeout| timeout.is_zero()) {
+        return Err(Error::new(
+            ErrorCode::InvalidArgument,
+            "a worker cannot hang for no time at all; leave hang_timeout out for never",
+        ));
+    }
+    match settings.concurrency {
+        Some(calls) if calls > 1 && settings.on_cancel == OnCancel::Kill => {
+            let message = format!(
+                "on_cancel = \"kill\" is for workers that take one call at a time, and these take {calls}: the other calls would be lost; make concurrency 1, or leave on_cancel out"
+            );
+            Err(Error::new(ErrorCode::InvalidArgument, message))
+        }
+        _ => Ok(()),
     }
 }
 

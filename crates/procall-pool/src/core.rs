@@ -8,7 +8,7 @@ use procall::{Arena, Connection, Error, Heartbeat, Hub, Meter, Metrics, RetryBud
 use crate::dispatch::{Author, Before, Busyness, Dispatch, Gate, Seat};
 use crate::info::{Health, WorkerInfo, WorkerState};
 use crate::output::{Audience, Event, Happening, Outlet, OutputLine, Ring};
-use crate::policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
+use crate::policy::{DispatchPolicy, OnCancel, RecyclePolicy, RestartPolicy};
 use crate::supervisor::Supervisor;
 
 /// What of a pool's settings is needed while it runs.
@@ -22,11 +22,23 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) dispatch: DispatchPolicy,
     pub(crate) recycle: RecyclePolicy,
+    pub(crate) on_cancel: OnCancel,
+    /// How long a handler may take to notice a cancel, where that matters.
+    pub(crate) cancel_grace: std::time::Duration,
+    /// How long a worker with an overrun call may be silent.
+    pub(crate) hang_timeout: Option<std::time::Duration>,
     /// Workers that are kept at least; the rest come and go with the load.
     pub(crate) min_workers: usize,
     pub(crate) idle_timeout: std::time::Duration,
     /// Whether long messages are to travel compressed.
     pub(crate) compression: bool,
+}
+
+impl Settings {
+    /// Whether it matters that a worker goes on with a call which its caller gave up.
+    pub(crate) fn minds_ignored_calls(&self) -> bool {
+        self.hang_timeout.is_some() || self.on_cancel == OnCancel::Kill
+    }
 }
 
 #[derive(Debug)]

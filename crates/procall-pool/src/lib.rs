@@ -49,7 +49,7 @@ pub use builder::PoolBuilder;
 pub use calls::{Answer, Broadcast, BroadcastFuture};
 pub use info::{Health, Stats, WorkerInfo, WorkerState};
 pub use output::{Event, Events, Happening, Outlet, OutputLine};
-pub use policy::{DispatchPolicy, RecyclePolicy, RestartPolicy};
+pub use policy::{DispatchPolicy, OnCancel, RecyclePolicy, RestartPolicy};
 pub use pool::Pool;
 pub use size::parse_bytes;
 pub use spawn::Exit;

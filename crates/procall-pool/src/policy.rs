@@ -124,6 +124,57 @@ pub struct RecyclePolicy {
     pub max_memory: Option<u64>,
 }
 
+/// What happens to a worker that goes on with a call although its caller has given it up: cancelled it, dropped it, gone away, or seen its
+/// deadline pass.
+///
+/// ```no_run
+/// use procall_pool::{OnCancel, Pool};
+///
+/// let pool = Pool::spawn("render.py").workers(4).concurrency(1).on_cancel(OnCancel::Kill).start().wait()?;
+/// # Ok::<(), procall::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnCancel {
+    /// Nothing: the call keeps its slot until the handler is done with it.
+    #[default]
+    Abandon,
+    /// It is replaced by a new process after the grace period. Only for workers that take one call at a time, since others would lose the calls
+    /// beside it.
+    Kill,
+}
+
+impl OnCancel {
+    const ALL: [Self; 2] = [Self::Abandon, Self::Kill];
+
+    /// The name that settings and the other languages have for it: `abandon` or `kill`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Abandon => "abandon",
+            Self::Kill => "kill",
+        }
+    }
+}
+
+impl fmt::Display for OnCancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Reads a name, such as `kill`.
+impl FromStr for OnCancel {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|known| known.name() == name).ok_or_else(|| {
+            let message = format!(
+                "\"{name}\" is nothing that a cancelled call can do to its worker: there are abandon and kill"
+            );
+            Error::new(ErrorCode::InvalidArgument, message)
+        })
+    }
+}
+
 /// Why a worker that works is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -133,6 +184,8 @@ pub(crate) enum Cause {
     Memory(u64),
     /// It is busy with a call whose caller wanted that.
     Overrun,
+    /// It went on for so long with a call that its caller gave up by this code.
+    Ignored(ErrorCode, Duration),
 }
 
 impl fmt::Display for Cause {
@@ -141,8 +194,23 @@ impl fmt::Display for Cause {
             Self::Calls(calls) => write!(f, "it has served {calls} calls"),
             Self::Memory(bytes) => write!(f, "it takes {} MiB of memory", bytes >> 20),
             Self::Overrun => f.write_str("it was busy with a call when its deadline passed"),
+            Self::Ignored(ErrorCode::DeadlineExceeded, waited) => {
+                write!(f, "it went on with a call for {} past its deadline", seconds(*waited))
+            }
+            Self::Ignored(_, waited) => {
+                write!(
+                    f,
+                    "it went on with a call for {} after that was cancelled",
+                    seconds(*waited)
+                )
+            }
         }
     }
+}
+
+/// A time as people read it.
+pub(crate) fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
 }
 
 /// What to do about a worker that has gone.
@@ -240,6 +308,15 @@ mod tests {
         let error = "roundrobin".parse::<DispatchPolicy>().unwrap_err();
         assert_eq!(error.candidates(), ["round_robin"]);
         assert!(error.message().ends_with("did you mean round_robin?"), "{error}");
+    }
+
+    #[test]
+    fn what_a_cancel_does_is_found_by_its_name() {
+        for known in OnCancel::ALL {
+            assert_eq!(known.to_string().parse::<OnCancel>().unwrap(), known);
+        }
+        let error = "Kill".parse::<OnCancel>().unwrap_err();
+        assert!(error.message().ends_with("there are abandon and kill"), "{error}");
     }
 
     #[test]

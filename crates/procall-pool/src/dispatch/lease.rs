@@ -1,12 +1,13 @@
 //! The slot that a call holds at its worker, until the worker is done with it.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use procall::{CallId, ErrorCode, Lease, OnTimeout};
 
+use super::seat::Ignored;
 use super::{Busyness, Gate};
 use crate::core::Core;
 use crate::policy::Cause;
@@ -90,18 +91,36 @@ pub(crate) struct CallLease {
     seat: Arc<SeatLease>,
     key: Option<u64>,
     restart: bool,
-    /// The deadline has passed and the worker is still at it.
-    overran: AtomicBool,
+    /// Whether it matters that the worker goes on with it after it was given up.
+    watched: bool,
+    state: AtomicU8,
 }
+
+/// The caller waits, or nobody asks whether.
+const WANTED: u8 = 0;
+/// It is in the seat's list of calls that were given up.
+const IGNORED: u8 = 1;
+/// The worker is done with it: too late to give it up.
+const DONE: u8 = 2;
 
 impl CallLease {
     /// A call's lease: the seat's own, unless it wants more.
-    pub(super) fn of(seat: Arc<SeatLease>, key: Option<u64>, then: OnTimeout) -> Arc<dyn Lease> {
+    pub(super) fn of(
+        seat: Arc<SeatLease>,
+        key: Option<u64>,
+        then: OnTimeout,
+        watched: bool,
+    ) -> Arc<dyn Lease> {
         let restart = then == OnTimeout::Restart;
-        if key.is_none() && !restart {
+        if key.is_none() && !restart && !watched {
             return seat;
         }
-        Arc::new(Self { seat, key, restart, overran: AtomicBool::new(false) })
+        Arc::new(Self { seat, key, restart, watched, state: AtomicU8::new(WANTED) })
+    }
+
+    /// Where it lies tells it from all others that live.
+    fn number(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 }
 
@@ -113,26 +132,39 @@ impl Lease for CallLease {
             if let Some(hash) = self.key {
                 state.forget_lost_key(hash);
             }
-            if self.overran.load(Ordering::Relaxed)
+            // Under the pool's lock, as everywhere: another thread may just be giving it up.
+            if self.state.swap(DONE, Ordering::Relaxed) == IGNORED
                 && let Some(seat) = state.seats.get_mut(self.seat.index)
             {
-                seat.note_overrun(self.seat.generation, false);
+                seat.forget_ignored(self.seat.generation, self.number());
             }
         }
         self.seat.release();
     }
 
     fn give_up(&self, code: ErrorCode) {
-        if self.restart
-            && code == ErrorCode::DeadlineExceeded
-            && let Some(core) = self.seat.core.upgrade()
+        let unwanted = self.restart && code == ErrorCode::DeadlineExceeded;
+        if !unwanted && !self.watched {
+            return;
+        }
+        let Some(core) = self.seat.core.upgrade() else { return };
+        let SeatLease { index, generation, .. } = *self.seat;
         {
-            let SeatLease { index, generation, .. } = *self.seat;
-            self.overran.store(true, Ordering::Relaxed);
-            if let Some(seat) = core.dispatch.lock().seats.get_mut(index) {
-                seat.note_overrun(generation, true);
+            let mut state = core.dispatch.lock();
+            let begun =
+                self.state.compare_exchange(WANTED, IGNORED, Ordering::Relaxed, Ordering::Relaxed);
+            if begun.is_err() {
+                return;
             }
+            if let Some(seat) = state.seats.get_mut(index) {
+                let (number, since) = (self.number(), Instant::now());
+                seat.note_ignored(generation, Ignored { number, code, since, unwanted });
+            }
+        }
+        if unwanted {
             core.replace(index, generation, Cause::Overrun);
+        } else {
+            core.supervisor.nudge(core.id, index);
         }
     }
 }

@@ -19,7 +19,7 @@ use procall::{
 };
 
 pub(crate) use lease::SeatLease;
-pub(crate) use seat::{Busyness, Seat};
+pub(crate) use seat::{Busyness, Ignored, Seat};
 pub(crate) use speaker::{Author, Before, Outlets};
 
 use lease::CallLease;
@@ -175,7 +175,8 @@ impl Core {
         if self.settings.recycle.max_calls == Some(claim.served) {
             self.replace(claim.index, claim.generation, Cause::Calls(claim.served));
         }
-        CallLease::of(claim.lease.clone(), route.key(), options.on_timeout)
+        let watched = self.settings.minds_ignored_calls();
+        CallLease::of(claim.lease.clone(), route.key(), options.on_timeout, watched)
     }
 
     /// Has the process that sits there with this generation replaced by a new one.

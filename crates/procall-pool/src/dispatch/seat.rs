@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use procall::Connection;
+use procall::{Connection, ErrorCode};
 
 use super::speaker::{Author, Before, Outlets, Speaker};
 use super::{Claimed, SeatLease};
@@ -39,10 +39,21 @@ pub(crate) struct Seat {
     /// No new calls while it does not answer or goes away.
     routed: bool,
     in_flight: u32,
-    /// Of those, calls that overran their deadline and that nobody wants the worker to finish.
-    overrun: u32,
+    /// Of those, calls whose callers gave them up, oldest first, as far as that matters to anybody.
+    ignored: Vec<Ignored>,
     reason: String,
     last_words: String,
+}
+
+/// A call that its caller gave up while the worker is still busy with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ignored {
+    /// No other call that is in flight has it.
+    pub(crate) number: usize,
+    pub(crate) code: ErrorCode,
+    pub(crate) since: Instant,
+    /// Nobody wants the worker to finish it.
+    pub(crate) unwanted: bool,
 }
 
 #[derive(Debug)]
@@ -72,7 +83,7 @@ impl Seat {
             occupant: None,
             routed: false,
             in_flight: 0,
-            overrun: 0,
+            ignored: Vec::new(),
             reason: String::new(),
             last_words: String::new(),
         }
@@ -88,14 +99,31 @@ impl Seat {
 
     /// Whether it has nothing in hand that is worth waiting for.
     pub(crate) fn is_done(&self) -> bool {
-        self.in_flight <= self.overrun
+        self.in_flight as usize <= self.ignored.iter().filter(|call| call.unwanted).count()
     }
 
-    /// A call has overrun its deadline, or has ended after it did.
-    pub(super) fn note_overrun(&mut self, generation: u64, begun: bool) {
+    /// A caller gave a call up that the worker is busy with.
+    pub(super) fn note_ignored(&mut self, generation: u64, call: Ignored) {
         if self.generation == generation {
-            self.overrun = if begun { self.overrun + 1 } else { self.overrun.saturating_sub(1) };
+            self.ignored.push(call);
         }
+    }
+
+    /// The worker is done with such a call.
+    pub(super) fn forget_ignored(&mut self, generation: u64, number: usize) {
+        if self.generation == generation {
+            self.ignored.retain(|call| call.number != number);
+        }
+    }
+
+    /// The call that the worker has gone on with for longest after its caller gave it up.
+    pub(crate) fn longest_ignored(&self) -> Option<Ignored> {
+        self.ignored.first().copied()
+    }
+
+    /// Nobody wants the worker to finish any of those calls.
+    pub(crate) fn give_ignored_up(&mut self) {
+        self.ignored.iter_mut().for_each(|call| call.unwanted = true);
     }
 
     /// Why it has failed.
@@ -115,7 +143,7 @@ impl Seat {
     /// Whether it may get another call. One that overruns is about to be started anew, which the supervisor learns a little later.
     pub(crate) fn has_room(&self) -> bool {
         self.is_routed()
-            && self.overrun == 0
+            && !self.ignored.iter().any(|call| call.unwanted)
             && self.occupant.as_ref().is_some_and(|occupant| self.in_flight < occupant.slots)
     }
 
@@ -246,7 +274,7 @@ impl Seat {
     pub(crate) fn vacate(&mut self) -> Option<Connection> {
         self.generation += 1;
         self.in_flight = 0;
-        self.overrun = 0;
+        self.ignored.clear();
         self.routed = false;
         // Until somebody says otherwise; what waits may hope.
         self.busyness = Busyness::Backoff;

@@ -36,6 +36,18 @@ impl Ring {
         self.lines.iter().skip(skip).map(|line| OutputLine::clone(line)).collect()
     }
 
+    /// A place behind the last line, for [`since`](Self::since).
+    pub(crate) fn end(&self) -> u64 {
+        self.dropped + self.lines.len() as u64
+    }
+
+    /// What a process wrote to standard error after that place, oldest first.
+    pub(crate) fn since(&self, place: u64, pid: u32) -> impl Iterator<Item = &str> {
+        let skip = usize::try_from(place.saturating_sub(self.dropped)).unwrap_or(usize::MAX);
+        let own = move |line: &&Arc<OutputLine>| line.pid == pid && line.outlet == Outlet::Stderr;
+        self.lines.iter().skip(skip).filter(own).map(|line| &*line.text)
+    }
+
     /// The last words of a process: what it wrote to standard error, else to standard output.
     pub(crate) fn last_words(&self, pid: u32, count: usize) -> String {
         let of = |outlet| {
@@ -82,6 +94,26 @@ mod tests {
         assert!(ring.bytes <= MAX_BYTES);
         assert_eq!(ring.dropped as usize + ring.lines.len(), 20_000);
         assert_eq!(ring.last(3).len(), 3);
+    }
+
+    #[test]
+    fn lines_after_a_place_are_of_one_process_and_its_errors() {
+        let mut ring = Ring::default();
+        ring.push(line(1, Outlet::Stderr, "before"));
+        let place = ring.end();
+        for (pid, outlet, text) in [
+            (1, Outlet::Stderr, "a"),
+            (1, Outlet::Stdout, "answer"),
+            (2, Outlet::Stderr, "another"),
+            (1, Outlet::Stderr, "b"),
+        ] {
+            ring.push(line(pid, outlet, text));
+        }
+        assert_eq!(ring.since(place, 1).collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(ring.since(ring.end(), 1).count(), 0);
+        let flood = "x".repeat(MAX_BYTES / 2);
+        (0..3).for_each(|_| ring.push(line(1, Outlet::Stderr, &flood)));
+        assert_eq!(ring.since(place, 1).count(), 1, "those that were let go are not there");
     }
 
     #[test]

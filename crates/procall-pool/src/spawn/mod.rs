@@ -1,5 +1,6 @@
 //! Starting worker processes.
 
+mod activity;
 mod advice;
 mod child;
 mod dial;
@@ -10,6 +11,7 @@ mod memory;
 mod program;
 mod search;
 mod sheltered;
+mod stack;
 mod ways;
 
 use std::ffi::OsString;
@@ -22,12 +24,14 @@ use procall::transport::shm::Choice;
 
 use crate::transport::Transport;
 
+pub(crate) use activity::Activity;
 pub(crate) use advice::advice;
 pub(crate) use child::{Child, spawn};
 pub(crate) use dial::{Dial, Token};
 pub use exit::Exit;
 pub(crate) use memory::{MemoryGroup, resident_memory};
 pub(crate) use program::{Wanted, launch};
+pub(crate) use stack::ask_for_stack;
 pub(crate) use ways::{Way, Ways};
 
 /// What to run, once all of it has been found. Always argv, never a shell.
@@ -53,6 +57,19 @@ impl std::fmt::Debug for OwnTransport {
 }
 
 impl Launch {
+    /// Has Node say where it is when it is interrupted, even in the middle of a loop. Other programs do not look at this.
+    pub(crate) fn trace_interrupts(&mut self) {
+        const NAME: &str = "NODE_OPTIONS";
+        const FLAG: &str = "--trace-sigint";
+        let mut options = search::variable(NAME, &self.env).unwrap_or_default();
+        if !options.is_empty() {
+            options.push(" ");
+        }
+        options.push(FLAG);
+        self.env.retain(|(name, _)| name != NAME);
+        self.env.push((NAME.into(), options));
+    }
+
     /// The command as one would type it.
     pub(crate) fn words(&self) -> String {
         let mut words = vec![quoted(&self.program.to_string_lossy())];

@@ -12,6 +12,11 @@ use crate::output::Happening;
 /// How long a worker whose channel was closed may take to exit by itself before it is asked by signal.
 const LINGER: Duration = Duration::from_millis(500);
 
+/// How long a worker that hangs may take to write its stack.
+const STACK: Duration = Duration::from_secs(1);
+/// How long it may be silent before the stack counts as written.
+const STACK_END: Duration = Duration::from_millis(100);
+
 /// What comes after it has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Then {
@@ -52,6 +57,8 @@ pub(super) struct Leaving {
     lost: bool,
     /// What it did, besides ending.
     pub(super) why: Option<String>,
+    /// It was asked for its stack, which comes behind this place of its output.
+    stack: Option<u64>,
 }
 
 impl Leaving {
@@ -71,6 +78,7 @@ impl Leaving {
             then,
             lost: false,
             why: None,
+            stack: None,
         }
     }
 
@@ -85,7 +93,28 @@ impl Leaving {
             then,
             lost: false,
             why: None,
+            stack: None,
         }
+    }
+
+    /// It hangs. If it was asked for its stack, that comes behind this place of its output, and it has a moment for it.
+    pub(super) fn hung(now: Instant, exit: Duration, stack: Option<u64>) -> Self {
+        let term_at = if stack.is_some() { now + STACK } else { now };
+        Self { stack, ..Self::hurried(term_at, term_at + exit, Then::Replace) }
+    }
+
+    /// It wrote something: when that was its stack, little is left to wait for.
+    pub(super) fn has_spoken(&mut self, now: Instant) {
+        if let (Some(_), Some(term), Some(kill)) = (self.stack, self.term_at, self.kill_at) {
+            let sooner = term.min(now + STACK_END);
+            self.kill_at = Some(kill - (term - sooner));
+            self.term_at = Some(sooner);
+        }
+    }
+
+    /// Where its stack begins among its output, if it was asked for one.
+    pub(super) fn stack(&self) -> Option<u64> {
+        self.stack
     }
 
     /// Whether what the worker kept is lost; see [`Then::is_loss`].

@@ -3,6 +3,7 @@
 //! It must be permanent, because a worker dies with the thread that started it. It never runs foreign code and never waits for anything
 //! but its own set of descriptors: the death of a process, the end of a link, a line of output, a kick by somebody with a wish.
 
+mod hang;
 mod leaving;
 mod room;
 mod scale;

@@ -188,7 +188,7 @@ impl Room {
         let hopeless = none_ready && self.unready >= limit;
         let lost = self.workers.iter().find(|worker| {
             matches!(worker.stage, Stage::Failed)
-                || worker.was_late
+                || worker.unfit
                 || (hopeless && worker.failure.is_some())
         });
         if let Some(worker) = lost {

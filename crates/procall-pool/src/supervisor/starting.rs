@@ -9,7 +9,7 @@ use procall::{Config, Connection, Deadline, Encoding, Error, ErrorCode, Request,
 
 use super::leaving::{Leaving, Then};
 use super::watch::{Source, Watch};
-use super::worker::{Scene, Stage, Worker};
+use super::worker::{Scene, Stage, Worker, misfit};
 use crate::dispatch::Busyness;
 use crate::output::{Happening, Outlet, Pipe};
 use crate::spawn::{self, Token, Way, Ways};
@@ -113,7 +113,7 @@ impl Starting {
 impl Worker {
     /// Starts a process.
     pub(super) fn start(&mut self, scene: &mut Scene<'_>) {
-        self.was_late = false;
+        self.unfit = false;
         self.set_busyness(scene, Busyness::Starting);
         match self.try_start(scene) {
             Ok(starting) => {
@@ -219,6 +219,10 @@ impl Worker {
             // Any answer will do, "no such method" included: somebody takes calls and answers them.
             Poll::Ready(_) => {
                 let connection = connection.clone();
+                if let Some(why) = misfit(scene, &connection) {
+                    self.stage = Stage::Starting(starting);
+                    return self.give_start_up(scene, why);
+                }
                 // From now on callers read it.
                 let lifelines = starting.close_all_but(&connection, scene);
                 if let Some(process) = &mut self.process {
@@ -290,15 +294,19 @@ impl Worker {
 
     /// It was not ready in time.
     pub(super) fn be_late(&mut self, scene: &mut Scene<'_>) {
+        if let Stage::Starting(starting) = &self.stage {
+            let timeout = scene.core.settings.ready_timeout;
+            let why = format!("was not ready within {timeout:?}: {}", starting.words());
+            self.give_start_up(scene, why);
+        }
+    }
+
+    /// It will be of no use.
+    fn give_start_up(&mut self, scene: &mut Scene<'_>, why: String) {
         let Stage::Starting(starting) = std::mem::replace(&mut self.stage, Stage::Stopped) else {
             return;
         };
-        let why = format!(
-            "was not ready within {:?}: {}",
-            scene.core.settings.ready_timeout,
-            starting.words()
-        );
-        self.was_late = true;
+        self.unfit = true;
         self.failure = Some(self.error(scene, ErrorCode::SpawnFailed, &why));
         starting.close(scene);
         self.stage =

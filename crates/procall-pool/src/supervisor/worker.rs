@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use procall::{Connection, Error, ErrorCode, Registration};
 use rustix::process::Signal;
 
+use super::hang::Vigil;
 use super::leaving::{Leaving, Then};
 use super::starting::Starting;
 use super::watch::{Source, Watch};
 use crate::builder::FOREVER;
 use crate::core::Core;
-use crate::dispatch::{Author, Busyness, Outlets, SeatLease};
+use crate::dispatch::{Author, Busyness, Outlets, Seat, SeatLease};
 use crate::output::{Gulp, Happening, LAST_GULPS, Outlet, OutputLine, Pipe};
-use crate::policy::{Cause, History, Verdict};
+use crate::policy::{Cause, History, OnCancel, Verdict};
 use crate::spawn::{self, Child, Exit, Launch, MemoryGroup};
 
 /// How long the end of a link may wait for the end of its process, so that the error can say how the worker died.
@@ -48,13 +49,15 @@ pub(super) struct Worker {
     registration: Option<Arc<Registration>>,
     /// Why it could not be started or has failed.
     pub(super) failure: Option<Error>,
-    /// It was not ready in time.
-    pub(super) was_late: bool,
+    /// It was not ready in time, or is not what the pool can use.
+    pub(super) unfit: bool,
     /// When its heartbeat wants to be looked at.
     next_beat: Option<Instant>,
     /// When its memory wants to be looked at.
     next_weighing: Option<Instant>,
     suspected: bool,
+    /// While it is busy with a call that its caller gave up, and that might mean that it hangs.
+    pub(super) vigil: Option<Vigil>,
 }
 
 pub(super) enum Stage {
@@ -102,10 +105,11 @@ impl Worker {
             connection: None,
             registration: None,
             failure: None,
-            was_late: false,
+            unfit: false,
             next_beat: None,
             next_weighing: None,
             suspected: false,
+            vigil: None,
         }
     }
 
@@ -156,6 +160,7 @@ impl Worker {
         self.connection = Some(connection.clone());
         self.registration.clone_from(&registration);
         self.suspected = false;
+        self.vigil = None;
         self.next_beat = scene.core.settings.heartbeat.as_ref().map(|_| scene.now);
         self.next_weighing = scene.core.settings.recycle.max_memory.map(|_| scene.now + WEIGHING);
         connection.measure(scene.core.meter.clone());
@@ -265,6 +270,7 @@ impl Worker {
                 self.start(scene);
             }
             Stage::Ready => {
+                self.look_at_ignored(scene);
                 if self.next_beat.is_some_and(|beat| beat <= scene.now) {
                     self.beat(scene);
                 }
@@ -274,6 +280,15 @@ impl Worker {
             }
             _ => {}
         }
+    }
+
+    /// Its place in the dispatch, where it has one.
+    pub(super) fn seat<T>(
+        &self,
+        scene: &Scene<'_>,
+        look: impl FnOnce(&mut Seat) -> T,
+    ) -> Option<T> {
+        scene.core.dispatch.lock().seats.get_mut(self.index).map(look)
     }
 
     /// Replaces a worker that has grown too large.
@@ -300,6 +315,12 @@ impl Worker {
         scene.core.event(self.index, Happening::Replacing { reason: cause.to_string() });
         match cause {
             Cause::Overrun => self.dismiss(scene, Then::Replace, finish, exit.min(STUCK)),
+            Cause::Ignored(..) => {
+                self.dismiss(scene, Then::Replace, finish, exit.min(STUCK));
+                if let Stage::Leaving(leaving) = &mut self.stage {
+                    leaving.why = Some(went_on(&cause));
+                }
+            }
             Cause::Calls(_) | Cause::Memory(_) => {
                 self.dismiss(scene, Then::Restart, finish, exit);
             }
@@ -326,7 +347,10 @@ impl Worker {
             Stage::Starting(starting) => Some(starting.due(scene)),
             Stage::Leaving(leaving) => leaving.due(),
             Stage::Backoff(until) => Some(*until),
-            Stage::Ready => [self.next_beat, self.next_weighing].into_iter().flatten().min(),
+            Stage::Ready => [self.next_beat, self.next_weighing, self.ignored_due(scene)]
+                .into_iter()
+                .flatten()
+                .min(),
             Stage::Failed | Stage::Stopped | Stage::Spare => None,
         }
     }
@@ -341,6 +365,11 @@ impl Worker {
         let place = &mut process.pipes[outlet as usize];
         let Some((pipe, token)) = place else { return };
         let listening = Listening { name: &self.name, index: self.index, pid };
+        if let Stage::Leaving(leaving) = &mut self.stage
+            && outlet == Outlet::Stderr
+        {
+            leaving.has_spoken(scene.now);
+        }
         if listening.hear(pipe, scene.core, &mut scene.watch.buffer) == Gulp::End {
             listening.hear_the_end(pipe, scene.core);
             scene.watch.remove(pipe.as_fd(), *token);
@@ -384,7 +413,8 @@ impl Worker {
             Stage::Leaving(leaving) => leaving.is_loss(),
             _ => true,
         };
-        self.vacate(scene, &reason, lost);
+        let stack = self.last_stack(scene, pid);
+        self.vacate(scene, &reason, &stack, lost);
         scene.core.event_of(self.index, Some(pid), Happening::Exited { reason: reason.clone() });
         let stage = std::mem::replace(&mut self.stage, Stage::Stopped);
         let mut what = if was_ready { reason } else { format!("{reason} before it was ready") };
@@ -415,7 +445,7 @@ impl Worker {
     }
 
     /// No more calls come here, and those that were here learn how it ended.
-    fn vacate(&mut self, scene: &Scene<'_>, reason: &str, lost: bool) {
+    fn vacate(&mut self, scene: &Scene<'_>, reason: &str, stack: &str, lost: bool) {
         {
             let mut state = scene.core.dispatch.lock();
             if let Some(seat) = state.seats.get_mut(self.index) {
@@ -427,7 +457,8 @@ impl Worker {
             }
         }
         if let Some(connection) = self.connection.take() {
-            connection.fail_with(&self.error(scene, ErrorCode::WorkerLost, reason));
+            let what = format!("{reason}{stack}");
+            connection.fail_with(&self.error(scene, ErrorCode::WorkerLost, &what));
         }
         if lost {
             scene.core.flush_lost(self.index);
@@ -505,11 +536,35 @@ impl Worker {
     }
 }
 
+/// Why a worker was ended, as it is told after its name.
+fn went_on(cause: &Cause) -> String {
+    let cause = cause.to_string();
+    cause.strip_prefix("it ").unwrap_or(&cause).to_owned()
+}
+
+/// Whether a worker goes when it ignores a cancel, with all the calls it has.
+fn kills(scene: &Scene<'_>) -> bool {
+    scene.core.settings.on_cancel == OnCancel::Kill
+}
+
+/// What keeps a worker that answers from being of use; nothing if all is well.
+pub(super) fn misfit(scene: &Scene<'_>, connection: &Connection) -> Option<String> {
+    let told = connection.peer_registration()?.concurrency;
+    let takes = scene.core.settings.concurrency.unwrap_or(told);
+    (takes > 1 && kills(scene)).then(|| {
+        format!(
+            "registered for {takes} calls at once, and on_cancel = \"kill\" is for workers that take one: the other calls would be lost; make the pool's concurrency 1, or leave on_cancel out"
+        )
+    })
+}
+
 /// How many calls a worker gets at once: what the pool says, or else the worker, but never more than its session takes.
 fn slots(scene: &Scene<'_>, connection: &Connection, registration: Option<&Registration>) -> u32 {
     let told = registration.map_or(0, |registration| registration.concurrency);
     let most = connection.peer().map_or(usize::MAX, |peer| peer.max_calls);
     let slots = scene.core.settings.concurrency.unwrap_or(told);
+    // It may have asked for more since it was ready.
+    let slots = if kills(scene) { slots.min(1) } else { slots };
     slots.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1)
 }
 

@@ -337,7 +337,9 @@ impl Drop for Pending {
                     after
                         .given_up
                         .extend(slot.lease.clone().map(|lease| (lease, ErrorCode::Cancelled)));
-                    state.meter.end(clock::now() - began, Ending::Cancelled);
+                    if !slot.uncounted {
+                        state.meter.end(clock::now() - began, Ending::Cancelled);
+                    }
                     state.session.abandon(id);
                 }
             }

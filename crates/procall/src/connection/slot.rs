@@ -151,6 +151,8 @@ pub(crate) struct Slot {
     pub(crate) settled: bool,
     /// When it was started, a wait for a worker included.
     pub(crate) began: Time,
+    /// No metrics count it.
+    pub(crate) uncounted: bool,
 }
 
 impl Slot {

@@ -38,7 +38,15 @@ impl Connection {
         waited: Duration,
         number: Option<&AtomicU64>,
     ) -> Result<Pending, Error> {
-        let how = Beginning { lease: Some(lease), waited: Some(waited), number, meta: None };
+        let how =
+            Beginning { lease: Some(lease), waited: Some(waited), number, ..Beginning::default() };
+        self.start_call(&request, &how, false)
+    }
+
+    /// The same for somebody who only wants to see whether the peer answers: no metrics count the call, and it does not wait for its turn.
+    pub fn start_uncounted(&self, request: Request<'_>) -> Result<Pending, Error> {
+        let how =
+            Beginning { waited: Some(Duration::ZERO), uncounted: true, ..Beginning::default() };
         self.start_call(&request, &how, false)
     }
 
@@ -53,7 +61,7 @@ impl Connection {
         let (lease, waited) = (Some(lease), Some(waited));
         self.start_call(
             &request,
-            &Beginning { lease, waited, number: None, meta: Some(meta) },
+            &Beginning { lease, waited, meta: Some(meta), ..Beginning::default() },
             false,
         )
     }
@@ -77,7 +85,7 @@ impl Connection {
         // A router hands on what came with this turn. Whoever else makes a call may have done anything before.
         let now = if coalesce::is_on() { clock::now() } else { clock::look() };
         let options = &request.options;
-        let &Beginning { ref lease, waited: counted, number, meta } = how;
+        let &Beginning { ref lease, waited: counted, number, meta, uncounted } = how;
         let timeout = match options.deadline {
             Deadline::Default => Some(Deadline::USUAL),
             Deadline::Opening(timeout) | Deadline::After(timeout) => Some(timeout),
@@ -120,7 +128,8 @@ impl Connection {
                 .map_err(Error::from_failure)?;
             let began =
                 Time::from_nanos(now.as_nanos().saturating_sub(nanos(counted.unwrap_or_default())));
-            state.slots.insert(Slot { id, lease: lease.clone(), began, ..Slot::default() });
+            let lease = lease.clone();
+            state.slots.insert(Slot { id, lease, began, uncounted, ..Slot::default() });
             if let Some(number) = number {
                 number.store(id, Ordering::Release);
             }
@@ -158,6 +167,7 @@ struct Beginning<'a> {
     number: Option<&'a AtomicU64>,
     /// In place of what the options say.
     meta: Option<&'a [u8]>,
+    uncounted: bool,
 }
 
 fn nanos(duration: Duration) -> u64 {

@@ -501,7 +501,9 @@ impl Parts<'_> {
     fn finish(&mut self, token: u64, outcome: Outcome, settled: bool, after: &mut After) {
         let Some(slot) = self.slots.get_mut(token as usize) else { return };
         if !slot.dropped {
-            self.meter.end(clock::now() - slot.began, outcome.ending());
+            if !slot.uncounted {
+                self.meter.end(clock::now() - slot.began, outcome.ending());
+            }
             if !settled && let (Some(lease), Outcome::Failed(failure)) = (&slot.lease, &outcome) {
                 after.given_up.push((lease.clone(), failure.code));
             }
