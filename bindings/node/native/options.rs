@@ -6,7 +6,9 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use procall::{Error, ErrorCode, Heartbeat, similar};
-use procall_pool::{DispatchPolicy, PoolBuilder, RecyclePolicy, RestartPolicy, parse_bytes};
+use procall_pool::{
+    DispatchPolicy, OnCancel, PoolBuilder, RecyclePolicy, RestartPolicy, parse_bytes,
+};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -212,6 +214,17 @@ pub(crate) fn apply(mut builder: PoolBuilder, bytes: &[u8]) -> Result<PoolBuilde
             .dispatch(name.parse::<DispatchPolicy>().map_err(|error| of("dispatch", &error))?);
     }
     builder = builder.recycle(recycling(&mut given)?);
+    if let Some(then) = given.take("onCancel") {
+        let name = then.text().map_or_else(|| then.to_string(), str::to_owned);
+        builder =
+            builder.on_cancel(name.parse::<OnCancel>().map_err(|error| of("onCancel", &error))?);
+    }
+    if let Some(grace) = given.millis("cancelGraceMs")? {
+        builder = builder.cancel_grace(grace);
+    }
+    if let Some(timeout) = given.millis("hangTimeoutMs")? {
+        builder = builder.hang_timeout(Some(timeout));
+    }
     if let Some(queue) = given.whole("queue")? {
         builder = builder.queue(queue);
     }

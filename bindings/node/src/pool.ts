@@ -41,6 +41,19 @@ export interface PoolOptions extends Listeners {
   readonly maxCalls?: number | undefined;
   /** The same for one whose resident memory is above so many bytes, looked at once a second: a number, or a text such as `"2GiB"`. */
   readonly maxMemory?: number | string | undefined;
+  /**
+   * A worker that hangs is replaced: for so long it has not answered a ping, and for so long it has been busy with a call whose deadline has
+   * passed, or that was cancelled; never by default. A worker answers no ping while its event loop is blocked. Where it hung is told on standard
+   * error, and with the WORKER_LOST of calls that are lost with it.
+   */
+  readonly hangTimeoutMs?: number | undefined;
+  /**
+   * What happens to a worker that goes on with a call which was cancelled, or whose deadline has passed: `"abandon"`, the default, leaves it until
+   * the handler is done; `"kill"` replaces it after `cancelGraceMs`, and is only for workers that take one call at a time.
+   */
+  readonly onCancel?: "abandon" | "kill" | undefined;
+  /** How long a handler may take to heed a cancel before `"kill"` ends its worker, 5 s. */
+  readonly cancelGraceMs?: number | undefined;
   /** Arguments of the program. There is no shell: they arrive as they are. */
   readonly args?: readonly string[] | undefined;
   /** Variables of the workers' environment, beside this process's own. */

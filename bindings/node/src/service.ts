@@ -147,7 +147,10 @@ export class Service<M = OwnMethods> {
       signalled = true;
       stop();
     };
-    const signals: NodeJS.Signals[] = options.signals === false ? [] : ["SIGTERM", "SIGINT"];
+    const signals: NodeJS.Signals[] = options.signals === false ? [] : ["SIGTERM"];
+    // With that flag, which a pool sets that looks for workers that hang, SIGINT shows where the program is, unless somebody listens for it.
+    const flags = [...process.execArgv, ...(process.env["NODE_OPTIONS"] ?? "").split(" ")];
+    if (options.signals !== false && !flags.includes("--trace-sigint")) signals.push("SIGINT");
     // Before it is said that the service is there: whoever reads that may end it at once.
     for (const signal of signals) process.on(signal, onSignal);
     options.signal?.addEventListener("abort", stop, { once: true });

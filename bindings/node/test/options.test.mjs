@@ -39,7 +39,7 @@ describe("options that are undefined", { timeout: 60_000 }, () => {
   });
 
   it("of pools are as absent", async (t) => {
-    const names = ["idleTimeoutMs", "dispatch", "maxCalls", "maxMemory", "args", "env", "cwd", "interpreter", "name", "transport", "queue", "concurrency"];
+    const names = ["idleTimeoutMs", "dispatch", "maxCalls", "maxMemory", "hangTimeoutMs", "onCancel", "cancelGraceMs", "args", "env", "cwd", "interpreter", "name", "transport", "queue", "concurrency"];
     const rest = ["readyTimeoutMs", "finishTimeoutMs", "stopTimeoutMs", "heartbeat", "restart", "errors", "signal", "onOutput", "onEvent"];
     const pool = await Pool.spawn(WORKER, { workers: 1, ...undefinedOnes(...names, ...rest) });
     t.after(() => pool.stop());

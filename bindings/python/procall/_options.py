@@ -9,6 +9,7 @@ from typing import Literal, TypedDict
 from procall._public import public
 
 Dispatch = Literal["idle_first", "least_loaded", "round_robin"]
+OnCancel = Literal["abandon", "kill"]
 Transport = Literal["auto", "unix", "shm"]
 
 
@@ -46,6 +47,19 @@ class PoolOptions(TypedDict, total=False):
     """A worker is replaced when its resident memory is above so much: never. Bytes, or a text such
     as ``"2GiB"`` or ``"300MB"``; looked at once a second.
     """
+    hang_timeout: float | None
+    """A worker that hangs is replaced: for so long it has not answered a ping, and for so long it
+    has been busy with a call whose deadline has passed, or that was cancelled: never. A worker
+    without threads answers no ping while a handler runs. Where it hung is told on standard error,
+    and with the ``WorkerLost`` of calls that are lost with it.
+    """
+    on_cancel: OnCancel | None
+    """What happens to a worker that goes on with a call which was cancelled, or whose deadline has
+    passed: ``abandon``, the default, leaves it until the handler is done; ``kill`` replaces it after
+    ``cancel_grace``, and is only for workers that take one call at a time.
+    """
+    cancel_grace: float | None
+    """How long a handler may take to heed a cancel before ``kill`` ends its worker: 5."""
     concurrency: int | None
     """Calls that one worker gets at once, instead of what it asks for."""
     queue: int | None

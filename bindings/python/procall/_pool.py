@@ -51,7 +51,9 @@ class Pool(Watched, Calls):
         A worker is replaced without losing a call after ``max_calls``, or above ``max_memory``
         (``"2GiB"``, or bytes). One that dies is started again after ``backoff`` (0.1), which
         doubles up to ``max_backoff`` (10); after ``max_restarts`` (5) within ``restart_window``
-        (60), or ``max_unready`` (3) exits in a row before being ready, it stays down.
+        (60), or ``max_unready`` (3) exits in a row before being ready, it stays down. One that
+        hangs is ended after ``hang_timeout`` (never), and one that ignores a cancel after
+        ``cancel_grace`` (5) with ``on_cancel="kill"``.
         ``heartbeat=False`` asks for no signs of life.
 
         ``args``, ``env``, ``cwd``, ``interpreter`` and ``name`` describe the processes;

@@ -372,6 +372,7 @@ class Service:
         elif server.address is not None:
             said = f"listening at {server.address}"
         else:
+            _show_stacks()
             return
         print(f"procall: {said}", file=sys.stderr, flush=True)
 
@@ -408,6 +409,23 @@ def method(function: Any = None, /, **options: Any) -> Any:
 
 
 _OPTIONS = {"name", "idempotent", "description", "raises", "request_model"}
+
+
+def _show_stacks() -> None:
+    """Has SIGUSR1 show on standard error where every thread is, even while one holds the lock of
+    the interpreter: a pool asks for it before it ends a worker that hangs.
+    """
+    import faulthandler
+
+    if TYPE_CHECKING:
+        import signal as _signal
+    else:
+        import _signal
+
+    # A program that has a handler of its own knows what it wants.
+    if _signal.getsignal(_signal.SIGUSR1) == _signal.SIG_DFL:
+        # By its number: what a program has put in the place of `sys.stderr` need not be a file.
+        faulthandler.register(_signal.SIGUSR1, file=2)
 
 
 class StopSignals:

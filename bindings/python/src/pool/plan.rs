@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use procall::Heartbeat;
-use procall_pool::{DispatchPolicy, Pool, PoolBuilder, RecyclePolicy, RestartPolicy, parse_bytes};
+use procall_pool::{
+    DispatchPolicy, OnCancel, Pool, PoolBuilder, RecyclePolicy, RestartPolicy, parse_bytes,
+};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -24,6 +26,9 @@ pub(super) fn builder(
     builder = set(builder, given.seconds("idle_timeout")?, PoolBuilder::idle_timeout);
     builder = set(builder, dispatch(&mut given)?, PoolBuilder::dispatch);
     builder = builder.recycle(recycling(&mut given)?).restart(restarting(&mut given)?);
+    builder = set(builder, on_cancel(&mut given)?, PoolBuilder::on_cancel);
+    builder = set(builder, given.seconds("cancel_grace")?, PoolBuilder::cancel_grace);
+    builder = set(builder, given.seconds("hang_timeout")?.map(Some), PoolBuilder::hang_timeout);
     builder = set(builder, given.whole("concurrency")?, PoolBuilder::concurrency);
     builder = set(builder, given.whole("queue")?, PoolBuilder::queue);
     builder = set(builder, given.texts("args")?, PoolBuilder::args);
@@ -91,6 +96,13 @@ fn dispatch(given: &mut Given<'_>) -> PyResult<Option<DispatchPolicy>> {
     let name = value.str()?.to_string_lossy().into_owned();
     let policy = name.parse().map_err(|error| options::refused(value.py(), "dispatch", &error))?;
     Ok(Some(policy))
+}
+
+fn on_cancel(given: &mut Given<'_>) -> PyResult<Option<OnCancel>> {
+    let Some(value) = given.take("on_cancel")? else { return Ok(None) };
+    let name = value.str()?.to_string_lossy().into_owned();
+    let then = name.parse().map_err(|error| options::refused(value.py(), "on_cancel", &error))?;
+    Ok(Some(then))
 }
 
 fn recycling(given: &mut Given<'_>) -> PyResult<RecyclePolicy> {

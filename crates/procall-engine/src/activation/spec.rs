@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use procall::{Error, ErrorCode};
 use procall_pool::{
-    Happening, Outlet, Pool, PoolBuilder, RecyclePolicy, RestartPolicy, WorkerState,
+    Happening, OnCancel, Outlet, Pool, PoolBuilder, RecyclePolicy, RestartPolicy, WorkerState,
 };
 use tokio::sync::Notify;
 
@@ -51,6 +51,14 @@ pub struct ServiceSpec {
     pub memory: Option<u64>,
     /// A worker is replaced after so many calls; never without it.
     pub max_calls: Option<u64>,
+    /// Calls that one worker gets at once, instead of what it registered.
+    pub concurrency: Option<u32>,
+    /// A worker that hangs for so long is replaced, as by [`PoolBuilder::hang_timeout`]; never without it.
+    pub hang_timeout: Option<Duration>,
+    /// What happens to a worker that goes on with a call that was cancelled; nothing if not said otherwise.
+    pub on_cancel: OnCancel,
+    /// After which time [`OnCancel::Kill`] replaces it; 5 s if not said otherwise.
+    pub cancel_grace: Duration,
     /// When workers that have gone are started again; its pauses are also those before a service that did not start is tried again.
     pub restart: RestartPolicy,
     /// When it starts: with the engine if not said otherwise.
@@ -97,6 +105,10 @@ impl ServiceSpec {
             min_workers: None,
             memory: None,
             max_calls: None,
+            concurrency: None,
+            hang_timeout: None,
+            on_cancel: OnCancel::default(),
+            cancel_grace: PoolBuilder::CANCEL_GRACE,
             restart: RestartPolicy::default(),
             start: StartWhen::default(),
             description: String::new(),
@@ -117,6 +129,11 @@ impl ServiceSpec {
         }
         if self.name == "procall" || self.name.starts_with("procall.") {
             return wrong("names that begin with \"procall.\" are the engine's own".to_owned());
+        }
+        if let (OnCancel::Kill, Some(calls @ 2..)) = (self.on_cancel, self.concurrency) {
+            return wrong(format!(
+                "on_cancel = \"kill\" is for workers that take one call at a time, and these take {calls}"
+            ));
         }
         match (self.min_workers, self.workers()) {
             (_, 0) | (Some(0), _) => wrong("a service has at least 1 worker".to_owned()),
@@ -152,6 +169,9 @@ impl ServiceSpec {
         for (name, value) in &self.env {
             pool = pool.env(name, value);
         }
+        if let Some(calls) = self.concurrency {
+            pool = pool.concurrency(calls);
+        }
         let most = self.workers();
         let (output, event) = (watch.clone(), watch.clone());
         let (lines, facts) = (seen.clone(), seen.clone());
@@ -159,6 +179,9 @@ impl ServiceSpec {
             .args(&self.args)
             .elastic(self.min_workers.unwrap_or(most)..=most)
             .recycle(RecyclePolicy { max_calls: self.max_calls, max_memory: self.memory })
+            .hang_timeout(self.hang_timeout)
+            .on_cancel(self.on_cancel)
+            .cancel_grace(self.cancel_grace)
             .restart(self.restart.clone())
             .stop_timeout(EXIT)
             .on_output(move |line| {

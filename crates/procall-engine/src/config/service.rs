@@ -18,6 +18,10 @@ pub(super) const KEYS: &[&str] = &[
     "min_workers",
     "memory",
     "max_calls",
+    "concurrency",
+    "hang_timeout",
+    "on_cancel",
+    "cancel_grace",
     "restart",
     "start",
     "description",
@@ -96,6 +100,14 @@ fn assign(reader: &mut Reader<'_>, key: &'static str, value: &Item<'_>, spec: &m
         "min_workers" => spec.min_workers = reader.count(key, value, 1),
         "memory" => spec.memory = reader.bytes(key, value),
         "max_calls" => spec.max_calls = reader.count(key, value, 1).map(|calls| calls as u64),
+        "concurrency" => spec.concurrency = small(reader.count(key, value, 1)),
+        "hang_timeout" => spec.hang_timeout = reader.duration(key, value),
+        "on_cancel" => {
+            let name = reader.text(key, value, "\"abandon\" or \"kill\"");
+            let read = name.and_then(|name| reader.checked(value, name.parse()));
+            set(&mut spec.on_cancel, read);
+        }
+        "cancel_grace" => set(&mut spec.cancel_grace, reader.duration(key, value)),
         "start" => spec.start = start(reader, value).unwrap_or_default(),
         "description" => {
             spec.description = reader.text(key, value, "a text").unwrap_or_default();

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use procall_pool::OnCancel;
+
 use super::*;
 use crate::activation::{Program, StartWhen};
 
@@ -39,6 +41,10 @@ start = "call"
 description = "Sums."
 methods = ["add"]
 idle_timeout = 30
+concurrency = 1
+hang_timeout = "1m"
+on_cancel = "kill"
+cancel_grace = "500ms"
 
 [service."text.tools"]
 command = ["uv", "run", "t.py"]
@@ -72,7 +78,12 @@ command = ["uv", "run", "t.py"]
         (&["--fast".to_owned()][..], &["add".to_owned()][..])
     );
     assert_eq!(spec.idle_timeout, Some(Duration::from_secs(30)));
+    assert_eq!(spec.concurrency, Some(1));
+    assert_eq!(spec.hang_timeout, Some(Duration::from_secs(60)));
+    assert_eq!((spec.on_cancel, spec.cancel_grace), (OnCancel::Kill, Duration::from_millis(500)));
     assert_eq!(texts.spec.name, "text.tools");
+    assert_eq!((texts.spec.hang_timeout, texts.spec.on_cancel), (None, OnCancel::Abandon));
+    assert_eq!(texts.spec.cancel_grace, Duration::from_secs(5));
     assert_eq!(texts.spec.cwd.as_deref(), Some(folder));
     assert_eq!(
         texts.spec.program,
@@ -111,6 +122,14 @@ fn every_mistake_is_told_with_its_line_and_what_would_be_right() {
         (
             "[service.calc]\ncommand = \"c\"\nworkers = 1\nmin_workers = 2",
             "1: service calc: min_workers is 2",
+        ),
+        (
+            "[service.calc]\ncommand = \"c\"\non_cancel = \"stop\"",
+            "3: \"stop\" is nothing that a cancelled call can do to its worker: there are abandon and kill",
+        ),
+        (
+            "[service.calc]\ncommand = \"c\"\non_cancel = \"kill\"\nconcurrency = 4",
+            "1: service calc: on_cancel = \"kill\" is for workers that take one call at a time, and these take 4",
         ),
         ("[service.\"a b\"]\ncommand = \"c\"", "1: \"a b\" cannot name a service"),
         ("[service.procall]\ncommand = \"c\"", "1: service procall: names that begin"),
