@@ -102,7 +102,7 @@ impl Failure {
     }
 
     /// The error object of `--json`.
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let error = &self.error;
         let mut object = json!({
             "code": error.code().name(),

@@ -61,6 +61,7 @@ struct Cli {
 enum Verb {
     Serve(verbs::serve::Serve),
     Run(verbs::run::Run),
+    Dev(verbs::dev::Dev),
     Ls(verbs::ls::Ls),
     Describe(verbs::describe::Describe),
     Call(verbs::call::Call),
@@ -110,7 +111,7 @@ fn start(verb: Verb, style: &Style) -> Result<(), Failure> {
     }
     // What carries calls for others has threads, the rest needs none.
     let mut builder = match verb {
-        Verb::Run(_) | Verb::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        Verb::Run(_) | Verb::Dev(_) | Verb::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = builder.enable_all().build().map_err(|error| {
@@ -120,6 +121,7 @@ fn start(verb: Verb, style: &Style) -> Result<(), Failure> {
         match verb {
             Verb::Serve(serve) => serve.run(style).await,
             Verb::Run(run) => run.run(style).await,
+            Verb::Dev(dev) => dev.run(style).await,
             Verb::Ls(ls) => ls.run(style).await,
             Verb::Describe(describe) => describe.run(style).await,
             Verb::Call(call) => call.run(style).await,

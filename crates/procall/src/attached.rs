@@ -10,6 +10,7 @@ use crate::attachment::Attachment;
 use crate::connection::{Connection, Serves, Side};
 use crate::driver;
 use crate::error::Error;
+use crate::registration::Registration;
 use crate::server::drain;
 use crate::service::Dispatcher;
 use crate::tls::TlsFiles;
@@ -18,6 +19,9 @@ use crate::tls::TlsFiles;
 pub(crate) struct Attached {
     place: Attachment,
     connection: Connection,
+    dispatcher: Arc<Dispatcher>,
+    /// What every new connection registers at first.
+    first: Arc<Registration>,
 }
 
 impl Attached {
@@ -34,25 +38,26 @@ impl Attached {
         dispatcher: Arc<Dispatcher>,
         patience: Duration,
     ) -> Result<Self, Error> {
-        let registration = Arc::new(dispatcher.registration().clone());
+        let (registration, serves) = (dispatcher.registration(), dispatcher.clone());
         let runtime = tokio::runtime::Handle::current();
         let config = Config { token, id, ..dispatcher.config(&name) };
         let connect = move |link, config| {
             let _runtime = runtime.enter();
             let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox)?;
-            driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;
+            driver::drive(&connection, driver::Server::Handlers(serves.clone()))?;
             Ok(connection)
         };
         let place = Attachment::begin_secured(
             engine,
             tls,
             patience,
-            registration,
+            registration.clone(),
             config,
             Box::new(connect),
         )?;
         let connection = poll_fn(|cx| place.poll_connection(cx.waker())).await?;
-        Ok(Self { place, connection })
+        dispatcher.tell(&connection);
+        Ok(Self { place, connection, dispatcher, first: registration })
     }
 
     pub(crate) fn engine(&self) -> &str {
@@ -69,7 +74,7 @@ impl Attached {
         loop {
             let next = poll_fn(|cx| self.place.poll_connection(cx.waker()));
             tokio::select! {
-                next = next => self.connection = next?,
+                next = next => self.take(next?),
                 () = &mut stop => break,
             }
         }
@@ -78,6 +83,19 @@ impl Attached {
             drain(&self.connection).await;
         }
         Ok(())
+    }
+}
+
+impl Attached {
+    /// The engine was away and is back.
+    fn take(&mut self, connection: Connection) {
+        self.dispatcher.tell(&connection);
+        let registration = self.dispatcher.registration();
+        if !Arc::ptr_eq(&registration, &self.first) {
+            // What is offered has changed since. Without a connection there will be another one.
+            let _ = connection.register_anew(&registration);
+        }
+        self.connection = connection;
     }
 }
 

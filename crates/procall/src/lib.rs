@@ -96,7 +96,7 @@ pub use service::{
     Service, Signature, Target, WithContext, similar,
 };
 #[cfg(feature = "tokio")]
-pub use service::{Onlooker, Relaying};
+pub use service::{Onlooker, Relaying, Renewal};
 pub use stream::Stream;
 pub use tls::{TlsFiles, TlsServing};
 pub use trace::{Span, Tracer, set_tracer};

@@ -86,7 +86,7 @@ impl Service {
     /// # Ok(()) }
     /// ```
     pub fn serve_link(self, link: Box<dyn Link>) -> Result<Connection, Error> {
-        Arc::new(Dispatcher::new(self)).serve(link)
+        Dispatcher::new(self).serve(link)
     }
 }
 
@@ -96,7 +96,8 @@ impl Dispatcher {
         let connection = Connection::for_task(link, Side::Acceptor, config, Serves::Inbox)?;
         // So that callers know of each method whether it takes or gives a stream. One that is too long for a message is still told to those
         // who ask for `procall.methods`.
-        let _ = connection.register(self.registration());
+        let _ = connection.register(&self.registration());
+        self.tell(&connection);
         driver::drive(&connection, driver::Server::Handlers(self))?;
         Ok(connection)
     }
@@ -131,7 +132,7 @@ impl Running {
                 let id = service.identity_given().to_owned();
                 let token = service.engine_token_given();
                 let tls = service.engine_tls_given();
-                let dispatcher = Arc::new(Dispatcher::new(service));
+                let dispatcher = Dispatcher::new(service);
                 Attached::start(&target, (name, id), token, tls, dispatcher, patience)
                     .await
                     .map(Self::Attached)
@@ -244,10 +245,11 @@ impl Worker {
         };
         let config = Config { token, ..config(Some(&service.registration().name)) };
         let connection = Connection::for_task(link, Side::Initiator, config, Serves::Inbox)?;
-        let dispatcher = Arc::new(Dispatcher::new(service));
+        let dispatcher = Dispatcher::new(service);
         driver::drive(&connection, driver::Server::Handlers(dispatcher.clone()))?;
         std::future::poll_fn(|cx| connection.poll_ready(cx.waker())).await?;
-        connection.register(dispatcher.registration())?;
+        connection.register(&dispatcher.registration())?;
+        dispatcher.tell(&connection);
         std::future::poll_fn(|cx| connection.poll_registered(cx.waker())).await?;
         Ok(Self { connection, channel })
     }
@@ -322,10 +324,7 @@ pub struct Server {
 impl Server {
     /// Listens at an address; see [`Listener::bind`].
     pub fn bind(address: &Address, service: Service) -> Result<Self, Error> {
-        Ok(Self {
-            listener: Listener::bind(address)?,
-            dispatcher: Arc::new(Dispatcher::new(service)),
-        })
+        Ok(Self { listener: Listener::bind(address)?, dispatcher: Dispatcher::new(service) })
     }
 
     /// The same for TLS with files of the caller's own, instead of those of the environment; see [`Listener::bind_secured`].
@@ -336,7 +335,7 @@ impl Server {
     ) -> Result<Self, Error> {
         Ok(Self {
             listener: Listener::bind_secured(address, tls)?,
-            dispatcher: Arc::new(Dispatcher::new(service)),
+            dispatcher: Dispatcher::new(service),
         })
     }
 

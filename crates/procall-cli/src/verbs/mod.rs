@@ -6,6 +6,7 @@ pub(crate) mod cancel;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod describe;
+pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod drain;
 pub(crate) mod events;

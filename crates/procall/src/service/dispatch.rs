@@ -4,7 +4,7 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -29,16 +29,35 @@ type Answers = Vec<(CallId, Result<Encoded, Error>)>;
 
 /// Serves calls with a service's handlers on the current tokio runtime.
 pub(crate) struct Dispatcher {
-    table: MethodTable,
+    offer: RwLock<Arc<Offer>>,
     compression: bool,
+    /// Who is told when the offer changes; nothing where it never does.
+    told: Option<Mutex<Vec<Connection>>>,
+}
+
+/// What is offered at one time.
+struct Offer {
+    table: MethodTable,
     handlers: Vec<Arc<dyn Handler>>,
 }
 
-impl Dispatcher {
-    pub(crate) fn new(service: Service) -> Self {
-        let compression = service.compresses();
+impl Offer {
+    fn of(service: Service) -> Arc<Self> {
         let (registration, handlers) = service.into_parts();
-        Self { table: MethodTable::new(registration), compression, handlers }
+        Arc::new(Self { table: MethodTable::new(registration), handlers })
+    }
+}
+
+impl Dispatcher {
+    pub(crate) fn new(service: Service) -> Arc<Self> {
+        let (compression, renewal) = (service.compresses(), service.renewal.clone());
+        let told = renewal.is_some().then(Mutex::default);
+        let dispatcher =
+            Arc::new(Self { offer: RwLock::new(Offer::of(service)), compression, told });
+        if let Some(renewal) = renewal {
+            renewal.add(&dispatcher);
+        }
+        dispatcher
     }
 
     /// What the other side is told of a service of this name.
@@ -46,8 +65,34 @@ impl Dispatcher {
         Config { compression: self.compression, ..config(Some(name)) }
     }
 
-    pub(crate) fn registration(&self) -> &Registration {
-        self.table.registration()
+    pub(crate) fn registration(&self) -> Arc<Registration> {
+        self.offer().table.registration().clone()
+    }
+
+    fn offer(&self) -> Arc<Offer> {
+        self.offer.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has the other side of a connection told when the offer changes.
+    pub(crate) fn tell(&self, connection: &Connection) {
+        if let Some(told) = &self.told {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.retain(|connection| !connection.is_closed());
+            told.push(connection.clone());
+        }
+    }
+
+    /// Offers this from now on.
+    pub(super) fn renew(&self, service: Service) {
+        let offer = Offer::of(service);
+        *self.offer.write().unwrap_or_else(PoisonError::into_inner) = offer;
+        let told = self.told.as_ref();
+        let told = told.map(|told| told.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let registration = self.registration();
+        for connection in told.into_iter().flatten() {
+            // One that is gone asks no more; one too long for a message is told to those who ask for `procall.methods`.
+            let _ = connection.register_anew(&registration);
+        }
     }
 
     /// Begins every call of a batch. What is ready at once is answered in one write.
@@ -59,6 +104,7 @@ impl Dispatcher {
         cx: &mut TaskContext<'_>,
     ) {
         let mut flushed = clock::now();
+        let offer = self.offer();
         for incoming in batch.iter() {
             let now = clock::now();
             if !answers.is_empty() && now - flushed > FLUSH_AFTER {
@@ -67,7 +113,7 @@ impl Dispatcher {
             }
             let answer = match self.refuse(connection, batch, incoming, now) {
                 Some(error) => Answer::Ready(Err(error)),
-                None => self.begin(connection, batch, incoming),
+                None => offer.begin(connection, batch, incoming),
             };
             match (answer, incoming.id) {
                 (Answer::Ready(answer), Some(id)) => answers.push((id, answer)),
@@ -99,15 +145,21 @@ impl Dispatcher {
         };
         (late || unwanted()).then(|| not_started(incoming.deadline()))
     }
+}
 
+impl Offer {
     fn begin(&self, connection: &Connection, batch: &Batch, incoming: &Incoming) -> Answer {
         match self.table.resolve(batch.method(incoming), incoming.items_in, incoming.items_out) {
             Err(error) => Answer::Ready(Err(error)),
             Ok(Target::Ping) => Answer::Ready(Ok(Encoded::NONE)),
-            Ok(Target::Methods) => Answer::Ready(Encoded::of(self.registration())),
+            Ok(Target::Methods) => Answer::Ready(Encoded::of(&**self.table.registration())),
             Ok(Target::Method(at)) => {
-                let arrival =
-                    Arrival::new(connection, batch, incoming, &self.registration().methods[at]);
+                let arrival = Arrival::new(
+                    connection,
+                    batch,
+                    incoming,
+                    &self.table.registration().methods[at],
+                );
                 let call = AssertUnwindSafe(|| {
                     handle(incoming.inherited(), || match trace::tracer() {
                         None => self.handlers[at].call(&arrival),

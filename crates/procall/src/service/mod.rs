@@ -14,6 +14,8 @@ mod dispatch;
 mod relay;
 #[cfg(feature = "tokio")]
 mod relayed;
+#[cfg(feature = "tokio")]
+mod renewal;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ pub use handler::{Answer, Arrival, Handler};
 pub use params::{Bound, Params, Signature};
 #[cfg(feature = "tokio")]
 pub use relayed::{Onlooker, Relaying};
+#[cfg(feature = "tokio")]
+pub use renewal::Renewal;
 pub use table::{MethodTable, Target, similar};
 pub use typed::{Arguments, Function, Parameter, WithContext};
 
@@ -71,6 +75,8 @@ pub struct Service {
     engine_token: Option<Vec<u8>>,
     compression: bool,
     engine_tls: TlsFiles,
+    #[cfg(feature = "tokio")]
+    renewal: Option<Renewal>,
 }
 
 impl Service {
@@ -93,6 +99,8 @@ impl Service {
             engine_token: None,
             compression: crate::surroundings::compression(),
             engine_tls: TlsFiles::default(),
+            #[cfg(feature = "tokio")]
+            renewal: None,
         }
     }
 

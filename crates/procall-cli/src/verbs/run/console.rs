@@ -1,6 +1,8 @@
 //! What `run` and `serve` print: the workers' lines, and what happens to them.
 
+use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::PathBuf;
 
 use procall_engine::workers::Seen;
 use procall_engine::{ServiceNews, ServiceState};
@@ -10,9 +12,11 @@ use serde_json::{Value, json};
 use super::site::Site;
 use crate::directory::counted;
 use crate::duration;
+use crate::failure::Failure;
 use crate::plain;
 use crate::schema;
 use crate::style::Style;
+use crate::verbs::dev::names;
 
 /// Files whose workers have colours of their own before they come round again.
 const COLOURS_A_FILE: usize = 2;
@@ -166,7 +170,7 @@ impl Console {
     /// Says that a service can be called, and what it has.
     pub(super) fn serving(&self, site: &Site) {
         let methods = site.methods();
-        let workers = site.pool.workers().len();
+        let workers = site.pool().workers().len();
         if self.style.json {
             return print(&json!({
                 "event": "serving", "service": site.name, "file": site.file.display().to_string(),
@@ -188,6 +192,43 @@ impl Console {
             let line = format!("  {}  {}", plain::line(&signature), paint.dim(&what));
             self.style.say(line.trim_end());
         }
+    }
+
+    /// Says that sources of a service have changed, and that new workers are started for it.
+    pub(crate) fn changed(&self, site: &Site, changed: &BTreeSet<PathBuf>) {
+        if self.style.json {
+            let files: Vec<String> =
+                changed.iter().map(|path| path.display().to_string()).collect();
+            return print(&json!({ "event": "changed", "service": site.name, "files": files }));
+        }
+        let text = format!("{} has changed: starting {} anew", names(changed), site.name);
+        self.style.say(&self.style.err.dim(&plain::text(&text)));
+    }
+
+    /// Says that the new workers have taken over.
+    pub(crate) fn reloaded(&self, site: &Site) {
+        let (methods, workers) = (site.methods(), site.pool().workers().len());
+        if self.style.json {
+            return print(&json!({
+                "event": "reloaded", "service": site.name, "workers": workers, "methods": methods,
+            }));
+        }
+        let all = [counted(workers, "worker"), counted(methods.len(), "method")].join(", ");
+        self.style.say(&format!("{}  reloaded: {all}", self.style.err.bold(&site.name)));
+    }
+
+    /// Says why new workers did not come up, with their last words.
+    pub(crate) fn not_reloaded(&self, site: &Site, failure: &Failure) {
+        let detail = "the workers from before serve on";
+        if self.style.json {
+            let error = failure.to_json()["error"].take();
+            return print(&json!({
+                "event": "not_reloaded", "service": site.name, "detail": detail, "error": error,
+            }));
+        }
+        failure.print(&self.style);
+        let text = format!("{} was not reloaded: {detail}", site.name);
+        self.style.say(&self.style.err.bad(&plain::text(&text)));
     }
 
     /// Says what to do next.

@@ -1,25 +1,28 @@
 //! `procall run`: workers in the foreground, and their methods under the service's name.
 
 pub(crate) mod console;
-mod site;
+mod current;
+mod ends;
+mod plan;
+pub(crate) mod site;
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use procall::{Error, ErrorCode, Executed, similar, surroundings};
+use procall::{Error, ErrorCode, similar, surroundings};
 use procall_pool::Pool;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::directory::counted;
 use crate::engine;
 use crate::failure::Failure;
 use crate::signals::Signals;
-use crate::style::{Style, complain};
+use crate::style::Style;
 use console::Console;
-use procall_engine::workers::Seen;
+pub(super) use plan::Plan;
 use site::Site;
 
 /// How long calls in flight may take once it is told to stop; that of pools and services too.
@@ -39,156 +42,14 @@ const EXAMPLES: &str = "Examples:
 #[derive(Debug, Args)]
 #[command(before_help = EXAMPLES)]
 pub(crate) struct Run {
-    /// Python, JavaScript or TypeScript files, or programs.
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
-
-    /// Workers of each file; as many as this process may use processors without it.
-    #[arg(short, long, value_name = "N")]
-    workers: Option<usize>,
-
-    /// The name under which the service is found, and its workers are called, instead of its own.
-    #[arg(long)]
-    name: Option<String>,
-
-    /// Print what workers print as it is, without their names before it.
-    #[arg(long)]
-    raw: bool,
-
-    /// Arguments for the workers.
-    #[arg(last = true, value_name = "ARGS")]
-    args: Vec<OsString>,
+    #[command(flatten)]
+    plan: Plan,
 }
 
 impl Run {
     pub(crate) async fn run(self, style: &Style) -> Result<(), Failure> {
-        self.check()?;
-        let mut signals = Signals::new()?;
-        let console = Console::new(style, self.raw);
-        let started = tokio::select! {
-            started = self.start(&console) => started?,
-            () = signals.next() => {
-                return Err(Failure::interrupted("interrupted before the workers were ready", Executed::No));
-            }
-        };
-        let running = self.serve(started).await?;
-        for site in &running.sites {
-            console.serving(site);
-        }
-        console.next(&running.sites);
+        let (running, mut signals, console) = self.plan.begin(style).await?;
         running.until_told(&mut signals, &console).await
-    }
-
-    fn check(&self) -> Result<(), Failure> {
-        if self.name.is_some() && self.files.len() > 1 {
-            return Err(Failure::usage("--name is for one file")
-                .fix("run each file by itself, in a terminal of its own"));
-        }
-        match self.files.iter().find(|file| !file.exists()) {
-            Some(file) => Err(missing(file)),
-            None => Ok(()),
-        }
-    }
-
-    /// Starts the workers of all files at once. When one cannot be started, nothing is left of the others.
-    async fn start(&self, console: &Console) -> Result<Vec<Starting>, Failure> {
-        let mut starting = JoinSet::new();
-        for (at, file) in self.files.iter().enumerate() {
-            let seen = Seen::default();
-            let mut pool = Pool::spawn(file)
-                .args(&self.args)
-                .finish_timeout(FINISH)
-                .stop_timeout(EXIT)
-                .on_output(console.on_output(at, seen.clone()))
-                .on_event(console.on_event(seen.clone()));
-            if let Some(workers) = self.workers {
-                pool = pool.workers(workers);
-            }
-            if let Some(name) = &self.name {
-                pool = pool.name(name);
-            }
-            let step = pool.start();
-            let file = file.clone();
-            starting.spawn(async move {
-                let pool = step.await?;
-                Ok::<_, Error>(Starting { at, file, pool, seen })
-            });
-        }
-        let (mut started, mut failed) = (Vec::new(), None);
-        while let Some(joined) = starting.join_next().await {
-            match joined {
-                Ok(Ok(ready)) => started.push(ready),
-                Ok(Err(error)) => {
-                    failed.get_or_insert(error);
-                    // Dropping a start undoes it.
-                    starting.abort_all();
-                }
-                Err(ended) if ended.is_cancelled() => {}
-                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-            }
-        }
-        let Some(error) = failed else {
-            started.sort_by_key(|ready| ready.at);
-            return Ok(started);
-        };
-        for ready in started {
-            end(&ready.pool, Duration::ZERO, AT_ONCE).await;
-        }
-        Err(error.into())
-    }
-
-    /// Binds a service for each pool; when one cannot be bound, nothing is left.
-    async fn serve(&self, started: Vec<Starting>) -> Result<Running, Failure> {
-        let pools: Vec<Pool> = started.iter().map(|ready| ready.pool.clone()).collect();
-        match self.bind(started) {
-            Ok(running) => Ok(running),
-            Err(failure) => {
-                for pool in pools {
-                    end(&pool, Duration::ZERO, AT_ONCE).await;
-                }
-                Err(failure)
-            }
-        }
-    }
-
-    fn bind(&self, started: Vec<Starting>) -> Result<Running, Failure> {
-        let (stop, told) = watch::channel(false);
-        let mut running = Running {
-            sites: Vec::new(),
-            servers: JoinSet::new(),
-            registered: JoinSet::new(),
-            stop,
-        };
-        for Starting { file, pool, seen, .. } in started {
-            let site = Site::new(file, pool, seen, self.name.as_deref())?;
-            if let Some(other) = running.sites.iter().find(|other| other.name == site.name) {
-                return Err(same_name(other, &site));
-            }
-            running.sites.push(site);
-        }
-        let mut bound = Vec::new();
-        for site in &running.sites {
-            bound.push(site.bind()?);
-        }
-        for server in bound {
-            let mut told = told.clone();
-            running.servers.spawn(server.run_until(async move {
-                // Nobody to tell it any more means the same.
-                let _ = told.wait_for(|stop| *stop).await;
-            }));
-        }
-        if let Some(engine) = engine()? {
-            for site in &running.sites {
-                let (service, name) = (site.service()?.engine(&engine), site.name.clone());
-                running.registered.spawn(async move {
-                    // Whoever asks the service itself is served all the same.
-                    if let Err(error) = service.run().await {
-                        complain(&format!("procall: {name} is not with the engine: {error}"));
-                    }
-                });
-            }
-        }
-        Ok(running)
     }
 }
 
@@ -200,29 +61,60 @@ fn engine() -> Result<Option<String>, Error> {
     }
 }
 
-/// A pool whose workers are ready.
-struct Starting {
-    at: usize,
-    file: PathBuf,
-    pool: Pool,
-    seen: Seen,
-}
-
-struct Running {
-    sites: Vec<Site>,
+/// What runs, and can be called.
+pub(crate) struct Running {
+    pub(crate) sites: Vec<Site>,
     servers: JoinSet<Result<(), Error>>,
     /// The same pools registered with an engine; each ends by itself when the process is told to stop.
     registered: JoinSet<()>,
+    /// Pools that others have taken the place of, while they finish their calls.
+    retiring: HashMap<Id, Pool>,
+    retired: JoinSet<()>,
     stop: watch::Sender<bool>,
 }
+
+/// How a service ended by itself.
+pub(crate) type Ended = Option<Result<Result<(), Error>, JoinError>>;
 
 impl Running {
     /// Serves until told to stop, then lets calls in flight finish unless told again.
     async fn until_told(mut self, signals: &mut Signals, console: &Console) -> Result<(), Failure> {
         let ended = tokio::select! {
             () = signals.next() => None,
-            Some(ended) = self.servers.join_next() => Some(ended),
+            ended = self.ended() => ended,
         };
+        self.wind_down(ended, signals, console).await
+    }
+
+    /// Resolves when a service ends by itself. Pools that have gone meanwhile are forgotten.
+    pub(crate) async fn ended(&mut self) -> Ended {
+        loop {
+            tokio::select! {
+                ended = self.servers.join_next() => return ended,
+                Some(retired) = self.retired.join_next_with_id() => {
+                    // A task that panicked has told so; its pool goes at the end.
+                    if let Ok((id, ())) = retired {
+                        self.retiring.remove(&id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets a pool go that another one has taken the place of: once it has finished its calls.
+    pub(crate) fn retire(&mut self, pool: Pool) {
+        let retiring = pool.clone();
+        let task = self.retired.spawn(async move { end(&retiring, FINISH, EXIT).await });
+        self.retiring.insert(task.id(), pool);
+    }
+
+    /// Lets calls in flight finish unless told again.
+    pub(crate) async fn wind_down(
+        mut self,
+        ended: Ended,
+        signals: &mut Signals,
+        console: &Console,
+    ) -> Result<(), Failure> {
         let in_flight: u32 = self.sites.iter().map(Site::in_flight).sum();
         match in_flight {
             0 => console.say("stopping"),
@@ -233,7 +125,7 @@ impl Running {
         }
         // The receivers live as long as the servers; without servers there is nobody to tell.
         let _ = self.stop.send(true);
-        let pools: Vec<Pool> = self.sites.iter().map(|site| site.pool.clone()).collect();
+        let pools: Vec<Pool> = self.sites.iter().map(Site::pool).collect();
         let orderly = async {
             let begun = Instant::now();
             while self.servers.join_next().await.is_some() {}
@@ -245,6 +137,7 @@ impl Running {
             for pool in &pools {
                 end(pool, left, EXIT).await;
             }
+            while self.retired.join_next().await.is_some() {}
         };
         let told_again = tokio::select! {
             () = orderly => false,
@@ -253,7 +146,7 @@ impl Running {
         if told_again {
             self.registered.abort_all();
             console.say("stopping at once");
-            for pool in &pools {
+            for pool in pools.iter().chain(self.retiring.values()) {
                 end(pool, Duration::ZERO, AT_ONCE).await;
             }
             // The callers have their errors now, so the connections close by themselves.

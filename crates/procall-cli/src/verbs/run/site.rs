@@ -4,21 +4,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use procall::transport::Address;
-use procall::{Channel, Error, ErrorCode, MethodInfo, Server, Service, surroundings};
+use procall::{Channel, Error, ErrorCode, MethodInfo, Renewal, Server, Service, surroundings};
 use procall_engine::workers::{Seen, restart};
 use procall_pool::Pool;
 use rustix::process::{Signal, getpid, kill_process};
 
+use super::current::Current;
 use crate::failure::Failure;
 use crate::workers;
 
-pub(super) struct Site {
+pub(crate) struct Site {
     /// The name the service is found by.
-    pub(super) name: String,
-    pub(super) file: PathBuf,
-    pub(super) pool: Pool,
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
+    /// The pool that serves now.
+    current: Current,
     address: Address,
-    seen: Seen,
+    pub(crate) seen: Seen,
+    renewal: Renewal,
 }
 
 impl Site {
@@ -38,7 +41,28 @@ impl Site {
         let address = surroundings::address_of(&name)?;
         seen.call_it(&*name);
         seen.show(Some(pool.clone()));
-        Ok(Self { name, file, pool, address, seen })
+        let (current, renewal) = (Current::new(pool), Renewal::default());
+        Ok(Self { name, file, current, address, seen, renewal })
+    }
+
+    pub(crate) fn pool(&self) -> Pool {
+        self.current.pool()
+    }
+
+    /// Has this pool serve from now on, with the methods that it has: gives the one that did so before, and that still has its calls.
+    pub(crate) fn take_over(&self, pool: Pool) -> Result<Pool, Failure> {
+        let before = self.current.set(pool.clone());
+        match self.service() {
+            Ok(service) => {
+                self.renewal.renew(&service);
+                self.seen.show(Some(pool));
+                Ok(before)
+            }
+            Err(failure) => {
+                self.current.set(before);
+                Err(failure)
+            }
+        }
     }
 
     /// Puts a service in front of the pool.
@@ -49,18 +73,19 @@ impl Site {
 
     /// The pool's methods, and what may be asked of the pool itself.
     pub(super) fn service(&self) -> Result<Service, Failure> {
-        let service = Service::relay(&*self.name, Arc::new(self.pool.clone()))?;
-        let (restarting, draining) = (self.pool.clone(), self.pool.clone());
+        let service = Service::relay(&*self.name, Arc::new(self.current.clone()))?;
+        let service = service.renewed_by(&self.renewal);
+        let (restarting, draining) = (self.current.clone(), self.current.clone());
         let (seen, lines) = (self.seen.clone(), self.seen.lines().clone());
         Ok(service
             .method(workers::METHOD, move || seen.rows())
             .async_method(workers::RESTART, move |worker: Option<String>| {
-                let pool = restarting.clone();
+                let pool = restarting.pool();
                 async move { restart(&pool, worker.as_deref()).await }
             })
             .params(workers::RESTART, &["worker"])
             .async_method(workers::DRAIN, move || {
-                let pool = draining.clone();
+                let pool = draining.pool();
                 async move { pool.drain().await }
             })
             .try_method(workers::STOP, || {
@@ -89,16 +114,12 @@ impl Site {
             }
             method
         };
-        self.pool.methods().into_iter().map(full).collect()
+        self.pool().methods().into_iter().map(full).collect()
     }
 
     pub(super) fn in_flight(&self) -> u32 {
-        let queued = u32::try_from(self.pool.queued()).unwrap_or(u32::MAX);
-        self.pool
-            .workers()
-            .iter()
-            .map(|worker| worker.in_flight)
-            .sum::<u32>()
-            .saturating_add(queued)
+        let pool = self.pool();
+        let queued = u32::try_from(pool.queued()).unwrap_or(u32::MAX);
+        pool.workers().iter().map(|worker| worker.in_flight).sum::<u32>().saturating_add(queued)
     }
 }
