@@ -135,6 +135,11 @@ fn limits() -> Vec<Limit> {
         bytes("schema", Validator::MAX_SCHEMA, "the registration is refused"),
         count("schema, levels", Validator::MAX_DEPTH, "the registration is refused"),
         time("ready time of a worker", PoolBuilder::READY_TIMEOUT, "SPAWN_FAILED; ready_timeout="),
+        time(
+            "time to heed a cancel, on_cancel = \"kill\"",
+            PoolBuilder::CANCEL_GRACE,
+            "the worker is replaced; cancel_grace=",
+        ),
         time("first pause before a restart", restart.backoff, "doubles each time"),
         time("longest pause before a restart", restart.max_backoff, ""),
         count(

@@ -134,10 +134,7 @@ fn reload(at: usize, outcome: Result<Pool, Error>, running: &mut Running, consol
             console.reloaded(site);
             running.retire(before);
         }
-        Err(failure) => {
-            // The pool that failed to start may have said of these workers that they have failed.
-            console.not_reloaded(site, &failure);
-        }
+        Err(failure) => console.not_reloaded(site, &failure),
     }
 }
 
