@@ -55,8 +55,8 @@ class PoolOptions(TypedDict, total=False):
     """
     on_cancel: OnCancel | None
     """What happens to a worker that goes on with a call which was cancelled, or whose deadline has
-    passed: ``abandon``, the default, leaves it until the handler is done; ``kill`` replaces it after
-    ``cancel_grace``, and is only for workers that take one call at a time.
+    passed: ``abandon``, the default, leaves it until the handler is done; ``kill`` replaces it
+    after ``cancel_grace``, and is only for workers that take one call at a time.
     """
     cancel_grace: float | None
     """How long a handler may take to heed a cancel before ``kill`` ends its worker: 5."""

@@ -1,4 +1,4 @@
-"""``procall dev`` with workers of Python: under load, with mistakes, with modules beside the file."""
+"""``procall dev`` with workers of Python: under load, with mistakes, with modules of their own."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_mistake_keeps_the_workers_until_it_is_repaired(place: Place) -> None:
 def test_a_client_that_is_connected_sees_new_methods(place: Place) -> None:
     with procall.connect(place.address) as client:
         assert client.call("shop.word") == "one"
-        more = '@shop.method\ndef length() -> int:\n    return len(WORD)\n\n\nshop.run()'
+        more = "@shop.method\ndef length() -> int:\n    return len(WORD)\n\n\nshop.run()"
         place.write("shop.py", SERVICE.replace("shop.run()", more))
         place.dev.said("shop  reloaded: 2 workers, 2 methods")
         assert client.call("shop.length") == 3

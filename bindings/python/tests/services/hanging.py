@@ -1,6 +1,5 @@
 """A service whose handlers do not come back, for the tests."""
 
-import asyncio
 import ctypes
 import os
 import time
@@ -36,19 +35,6 @@ def hold_the_lock(seconds: int) -> None:
 def heed(ctx: procall.Context) -> None:
     while not ctx.cancelled:
         time.sleep(0.001)
-
-
-if os.environ.get("LOOP"):
-    hanging = procall.Service("hanging", concurrency=8)
-
-    @hanging.method
-    async def block(seconds: float) -> None:
-        time.sleep(seconds)
-
-    @hanging.method
-    async def sleep(seconds: float) -> int:
-        await asyncio.sleep(seconds)
-        return os.getpid()
 
 
 if __name__ == "__main__":

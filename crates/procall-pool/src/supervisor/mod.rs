@@ -5,6 +5,7 @@
 
 mod hang;
 mod leaving;
+mod listening;
 mod room;
 mod scale;
 mod starting;

@@ -10,12 +10,13 @@ use rustix::process::Signal;
 
 use super::hang::Vigil;
 use super::leaving::{Leaving, Then};
+use super::listening::Listening;
 use super::starting::Starting;
 use super::watch::{Source, Watch};
 use crate::builder::FOREVER;
 use crate::core::Core;
-use crate::dispatch::{Author, Busyness, Outlets, Seat, SeatLease};
-use crate::output::{Gulp, Happening, LAST_GULPS, Outlet, OutputLine, Pipe};
+use crate::dispatch::{Busyness, Outlets, Seat, SeatLease};
+use crate::output::{Gulp, Happening, LAST_GULPS, Outlet, Pipe};
 use crate::policy::{Cause, History, OnCancel, Verdict};
 use crate::spawn::{self, Child, Exit, Launch, MemoryGroup};
 
@@ -566,58 +567,6 @@ fn slots(scene: &Scene<'_>, connection: &Connection, registration: Option<&Regis
     // It may have asked for more since it was ready.
     let slots = if kills(scene) { slots.min(1) } else { slots };
     slots.min(u32::try_from(most).unwrap_or(u32::MAX)).max(1)
-}
-
-/// Whose output is read.
-struct Listening<'a> {
-    name: &'a Arc<str>,
-    index: usize,
-    pid: u32,
-}
-
-impl Listening<'_> {
-    /// Reads what a pipe has, a gulp at most, and tells the lines.
-    fn hear(&self, pipe: &mut Pipe, core: &Core, buffer: &mut Vec<u8>) -> Gulp {
-        let outlet = pipe.outlet();
-        let before = core.before_reading(self.index);
-        let gulp = pipe.gulp(buffer);
-        if let Gulp::Some { emptied } = gulp {
-            let author = before.and_then(|before| core.author(self.index, outlet, before, emptied));
-            pipe.cut(buffer, |text, unfinished| {
-                core.line(self.index, self.line(outlet, text, unfinished, author.as_ref()));
-            });
-        }
-        gulp
-    }
-
-    /// Tells what was begun and will not go on.
-    fn hear_the_end(&self, pipe: &mut Pipe, core: &Core) {
-        let outlet = pipe.outlet();
-        let before = core.before_reading(self.index);
-        let author = before.and_then(|before| core.author(self.index, outlet, before, false));
-        pipe.end(|text, unfinished| {
-            core.line(self.index, self.line(outlet, text, unfinished, author.as_ref()));
-        });
-    }
-
-    fn line(
-        &self,
-        outlet: Outlet,
-        text: &[u8],
-        unfinished: bool,
-        author: Option<&Author>,
-    ) -> OutputLine {
-        OutputLine {
-            worker: self.name.clone(),
-            pid: self.pid,
-            outlet,
-            text: String::from_utf8_lossy(text).into_owned(),
-            unfinished,
-            call: author.map(|author| author.id),
-            method: author.map(|author| author.method.clone()),
-            engine_call: author.and_then(|author| author.engine_call),
-        }
-    }
 }
 
 /// A random number from 0 to 1.
