@@ -6,8 +6,8 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use procall::{
-    Batch, Connection, Error, ErrorCode, Executed, Incoming, Pending, Queued, Shape, Started,
-    similar,
+    Batch, Chain, Connection, Error, ErrorCode, Executed, Incoming, Pending, Queued, Shape,
+    Started, similar,
 };
 
 use super::admission::RESERVED;
@@ -66,6 +66,9 @@ impl Core {
                 }
             },
         };
+        if let Some(chain) = wishes.chain.and_then(Chain::read) {
+            chain.check(batch.method(incoming))?;
+        }
         if wishes.all {
             return self.fan_out(client, connection, id, batch.method(incoming), arrived, &wishes);
         }
@@ -104,6 +107,10 @@ impl Core {
             }
             let claim = state.claim_at_once(ticket, self.settings.policy);
             if claim.is_none() {
+                if state.is_cycle(ticket) {
+                    drop(state);
+                    return Err(self.cycle(ticket));
+                }
                 self.enqueue(&mut state, ticket.clone())?;
             }
             claim
@@ -164,7 +171,12 @@ impl Core {
         match request {
             // The deadline of whatever this thread happens to serve is not this call's.
             Ok(request) => procall::with_remaining(None, || {
-                connection.start_leased(request, seat.clone(), now - ticket.since, None)
+                connection.start_leased(
+                    request,
+                    seat.clone(),
+                    now - ticket.since,
+                    Some(&ticket.at_worker),
+                )
             }),
             Err(error) => {
                 procall::Lease::release(&**seat);
@@ -201,6 +213,10 @@ impl Core {
                 && let Some(peer) = state.peers.get_mut(&number)
             {
                 peer.going = true;
+            }
+            if state.is_cycle(ticket) {
+                drop(state);
+                return Err(self.cycle(ticket));
             }
             self.enqueue(&mut state, ticket.clone())?;
         }
@@ -267,6 +283,7 @@ impl Core {
                     Err(error) => ticket.handover.resolve(Err(error)),
                 }
             }
+            self.break_cycles();
             let idle =
                 self.handing.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire);
             if idle.is_ok() {
@@ -478,7 +495,7 @@ impl State {
     }
 
     /// Takes a call out of its line.
-    fn take_out(&mut self, ticket: &Ticket) -> bool {
+    pub(super) fn take_out(&mut self, ticket: &Ticket) -> bool {
         let Some(method) = self.methods.get_mut(&ticket.method) else { return false };
         let found = method.waiting.remove(ticket).is_some();
         if method.waiting.is_empty() {

@@ -10,6 +10,7 @@ use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Options, Time}
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use super::wait::{Interrupt, WaitError};
 use super::{Connection, Lease, Shared, State, line, standby};
+use crate::chain::Chain;
 use crate::clock;
 use crate::error::Error;
 use crate::metrics::Ending;
@@ -96,6 +97,8 @@ pub struct CallOptions {
     /// With an engine: a call with a key that the same caller used for the same method in the last 5 minutes gets that call's outcome instead
     /// of being executed again. 1 to 255 bytes. A connection tells it to the other side.
     pub idempotency_key: Option<Arc<str>>,
+    /// The calls that wait for this one. Without it, those that wait for the handler that makes the call, and the handler's own.
+    pub chain: Option<Arc<Chain>>,
 }
 
 /// What to call: a method, its encoded params, and how.
@@ -177,7 +180,13 @@ impl Connection {
             (Some(timeout), Some(inherited)) => Some(timeout.min(inherited)),
             (timeout, inherited) => timeout.or(inherited),
         };
-        let meta = super::wishes::meta(options);
+        let chain = options.chain.clone().or_else(Chain::current);
+        let meta = match &chain {
+            Some(chain) => {
+                chain.check(request.method).and_then(|()| super::wishes::meta(options, Some(chain)))
+            }
+            None => super::wishes::meta(options, None),
+        };
         let session_options = Options {
             timeout: shortened,
             whole: !matches!(options.deadline, Deadline::Default | Deadline::Opening(_))

@@ -16,6 +16,7 @@ use procall_proto::{
 
 pub use self::budgets::RetryBudgets;
 use self::timers::Timer;
+use crate::chain::Chain;
 use crate::channel::{Channel, Started};
 use crate::clock;
 use crate::connection::{CallOptions, Deadline, Request};
@@ -62,7 +63,11 @@ pub fn start_retrying(channel: &Arc<dyn Channel>, request: Request<'_>) -> Resul
     }
 }
 
-fn start(channel: &Arc<dyn Channel>, request: Request<'_>) -> Result<Started, Error> {
+fn start(channel: &Arc<dyn Channel>, mut request: Request<'_>) -> Result<Started, Error> {
+    if request.options.chain.is_none() {
+        // Another attempt is made by whoever polls the call then.
+        request.options.chain = Chain::current();
+    }
     let wanted = request.options.retries;
     // One with a key that is made again starts behind those that were sent after it.
     let keyed = request.options.key.is_some();

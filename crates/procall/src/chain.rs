@@ -1,0 +1,229 @@
+//! Chains of calls: which calls wait for the one that is made here, so that one that would wait for itself fails instead.
+//!
+//! A handler's calls name the calls that wait for them, each by where it is served: the mark of that side of its session, and its number there.
+//! Whoever gives out slots knows both of the calls that hold them, and so sees when all are held by calls that wait for the one in question.
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use procall_proto::wire::{Reader, Writer};
+use procall_proto::{CallId, ErrorCode, Executed};
+
+use crate::connection::Connection;
+use crate::error::Error;
+
+/// The metadata with the chain.
+const CHAIN: &str = "chain";
+/// The metadata with the places that a call holds at those who hand it on.
+const VIA: &str = "procall.via";
+
+thread_local! {
+    /// The call whose handler runs on this thread now.
+    static PLACE: RefCell<Option<Place>> = const { RefCell::new(None) };
+}
+
+/// A call that is served here.
+#[derive(Debug)]
+pub(crate) struct Place {
+    connection: Connection,
+    id: CallId,
+}
+
+impl Place {
+    pub(crate) fn new(connection: Connection, id: CallId) -> Self {
+        Self { connection, id }
+    }
+}
+
+/// Sets the call that is served on this thread.
+pub(crate) fn replace(place: Option<Place>) -> Option<Place> {
+    // A thread that ends serves nothing.
+    PLACE.try_with(|current| current.replace(place)).ok().flatten()
+}
+
+/// Runs `f` as part of no call that is served here.
+#[cfg(feature = "tokio")]
+pub(crate) fn outside<R>(f: impl FnOnce() -> R) -> R {
+    /// Also when `f` panics.
+    struct Restore(Option<Place>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            replace(self.0.take());
+        }
+    }
+    let _restore = Restore(replace(None));
+    f()
+}
+
+/// A fresh name for one side of a session: 64 bits that nobody can guess.
+pub(crate) fn new_mark() -> String {
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
+}
+
+/// The calls that wait for one, outermost first, each by where it is served.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// Each `mark/id`, or several of these with spaces between when it holds places at routers too.
+    calls: Vec<Box<str>>,
+}
+
+impl Chain {
+    /// Calls that may wait for one.
+    pub const MAX: usize = 32;
+
+    /// The calls that wait for one that is made on this thread now; `None` outside of handlers.
+    pub fn current() -> Option<Arc<Self>> {
+        PLACE.with_borrow(|place| {
+            let Place { connection, id } = place.as_ref()?;
+            Some(Arc::new(connection.chain_of(*id)))
+        })
+    }
+
+    /// The chain that metadata bring; what is none is not taken for one.
+    ///
+    /// ```
+    /// use procall::{Chain, json};
+    ///
+    /// let meta = json::to_msgpack(br#"{"chain": ["5f00c0de/1", "c0ffee00/7"]}"#).unwrap();
+    /// let chain = Chain::of(&meta).unwrap();
+    /// assert!(chain.has("c0ffee00", 7) && !chain.has("c0ffee00", 1));
+    /// ```
+    pub fn of(meta: &[u8]) -> Option<Self> {
+        Self::read(entry(meta, CHAIN)?)
+    }
+
+    /// The same of the value alone. More than one call beyond [`MAX`](Self::MAX) are not kept.
+    pub fn read(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(value);
+        let count = reader.array().ok()?;
+        let mut calls = Vec::new();
+        for _ in 0..count.min(Self::MAX + 1) {
+            calls.push(reader.text("a call").ok()?.into());
+        }
+        Some(Self { calls })
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        writer.array(self.calls.len());
+        for call in &self.calls {
+            writer.text(call);
+        }
+    }
+
+    /// Each call, outermost first.
+    pub fn calls(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.calls.iter().map(|call| &**call)
+    }
+
+    /// Whether the call of this number is among them that is served by the side of this mark.
+    pub fn has(&self, mark: &str, id: CallId) -> bool {
+        self.calls().any(|call| is_at(call, mark, id))
+    }
+
+    /// DEADLOCK when more than [`MAX`](Self::MAX) calls would wait for one of `method`.
+    pub fn check(&self, method: &str) -> Result<(), Error> {
+        if self.calls.len() <= Self::MAX {
+            return Ok(());
+        }
+        let message = format!(
+            "calls are nested more than {} deep: that many wait for this one of \"{method}\"",
+            Self::MAX
+        );
+        let names = self.calls().chain([method]).map(str::to_owned).collect();
+        Err(Error::new(ErrorCode::Deadlock, message).with_executed(Executed::No).with_chain(names))
+    }
+}
+
+/// Whether a call of a chain, `mark/id` or several of these, is the one served there.
+pub(crate) fn is_at(call: &str, mark: &str, id: CallId) -> bool {
+    call.split(' ').any(|place| {
+        let at = place.strip_prefix(mark).and_then(|rest| rest.strip_prefix('/'));
+        at.is_some_and(|at| at.parse() == Ok(id))
+    })
+}
+
+/// A worker as a call sees it that looks for a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Calls it takes at once.
+    pub slots: usize,
+    /// Calls it has.
+    pub taken: usize,
+    /// Of those, calls that wait for the one in question.
+    pub own: usize,
+}
+
+/// Whether a call would wait for itself: it may only go to workers without a free slot, all of whose calls wait for this one.
+///
+/// ```
+/// use procall::{Room, is_cycle};
+///
+/// let own = Room { slots: 1, taken: 1, own: 1 };
+/// assert!(is_cycle([own, own]));
+/// assert!(!is_cycle([own, Room { slots: 1, taken: 1, own: 0 }]), "another one's call will end");
+/// assert!(!is_cycle([]), "nobody is there yet");
+/// ```
+pub fn is_cycle(rooms: impl IntoIterator<Item = Room>) -> bool {
+    let mut rooms = rooms.into_iter().peekable();
+    rooms.peek().is_some() && rooms.all(|Room { slots, taken, own }| taken >= slots && own >= taken)
+}
+
+/// The chain of what the handler of a call makes that came with these metadata and is served at `own`.
+pub(crate) fn onward(meta: &[u8], own: String) -> Chain {
+    let mut chain = Chain::of(meta).unwrap_or_default();
+    let via = entry(meta, VIA).and_then(|value| Reader::new(value).text("places").ok());
+    chain.calls.push(via.map_or_else(|| own.clone(), |via| format!("{via} {own}")).into());
+    chain
+}
+
+/// Whether metadata name calls that wait for the one they are of.
+pub(crate) fn is_chained(meta: &[u8]) -> bool {
+    entry(meta, CHAIN).is_some() || entry(meta, VIA).is_some()
+}
+
+/// Metadata of a call that came to `connection` and is handed on, so that those who serve it can name the place that it holds here.
+#[cfg(feature = "tokio")]
+pub(crate) fn handed_on(meta: &[u8], connection: &Connection, id: CallId) -> Vec<u8> {
+    let before = entry(meta, VIA).and_then(|value| Reader::new(value).text("places").ok());
+    let own = connection.place_of(id);
+    let places = before.map_or_else(|| own.clone(), |before| format!("{before} {own}"));
+    let mut kept = Vec::new();
+    if !meta.is_empty() {
+        let mut reader = Reader::new(meta);
+        // The session has checked the map already.
+        for _ in 0..reader.map().unwrap_or(0) {
+            let Ok(name) = reader.text("a name") else { break };
+            let Ok(value) = reader.skip_any() else { break };
+            if name != VIA {
+                kept.push((name, value));
+            }
+        }
+    }
+    let mut bytes = Vec::with_capacity(meta.len() + 48);
+    let mut writer = Writer::new(&mut bytes);
+    writer.map(kept.len() + 1).text(VIA).text(&places);
+    for (name, value) in kept {
+        writer.text(name).raw(value);
+    }
+    bytes
+}
+
+/// The value of an entry of a metadata map.
+fn entry<'a>(meta: &'a [u8], wanted: &str) -> Option<&'a [u8]> {
+    if meta.is_empty() {
+        return None;
+    }
+    let mut reader = Reader::new(meta);
+    for _ in 0..reader.map().ok()? {
+        let name = reader.text("a name").ok()?;
+        let value = reader.skip_any().ok()?;
+        if name == wanted {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;
