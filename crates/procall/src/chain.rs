@@ -10,7 +10,7 @@ use std::sync::Arc;
 use procall_proto::wire::{Reader, Writer};
 use procall_proto::{CallId, ErrorCode, Executed};
 
-use crate::connection::Connection;
+use crate::connection::{CallOptions, Connection};
 use crate::error::Error;
 
 /// The metadata with the chain.
@@ -80,6 +80,18 @@ impl Chain {
         })
     }
 
+    /// The calls that wait for one with these options that is made now.
+    pub(crate) fn for_call(options: &CallOptions) -> Option<Arc<Self>> {
+        options.chain.clone().or_else(Self::current)
+    }
+
+    /// Keeps the calls that wait for one with these options, which may be started by somebody else later.
+    pub fn note(options: &mut CallOptions) {
+        if options.chain.is_none() {
+            options.chain = Self::current();
+        }
+    }
+
     /// The chain that metadata bring; what is none is not taken for one.
     ///
     /// ```
@@ -141,6 +153,11 @@ pub(crate) fn is_at(call: &str, mark: &str, id: CallId) -> bool {
         let at = place.strip_prefix(mark).and_then(|rest| rest.strip_prefix('/'));
         at.is_some_and(|at| at.parse() == Ok(id))
     })
+}
+
+/// Whether a call of a chain is served by the side of this mark, or on its way there.
+pub(crate) fn is_served_by(call: &str, mark: &str) -> bool {
+    call.split(' ').any(|place| place.split_once('/').is_some_and(|(side, _)| side == mark))
 }
 
 /// A worker as a call sees it that looks for a slot.

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use procall_proto::{Blocked, Encoding, ErrorCode};
 
+use crate::clock;
+#[cfg(feature = "tokio")]
+use crate::connection::Step;
 use crate::connection::{Connection, Encoded, Interrupt, Pending, Progress, Request, WaitError};
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -269,7 +272,8 @@ impl Started {
         let waker = crate::connection::thread_waker();
         while self.poll_active(&waker).is_pending() {
             std::thread::park_timeout(QUEUE_SLICE);
-            if interrupt() {
+            clock::let_go();
+            if clock::outside_turn(&mut *interrupt) {
                 return Err(WaitError::Interrupted);
             }
         }
@@ -289,6 +293,24 @@ impl Started {
             };
             if let Some(outcome) = self.settle(outcome) {
                 return Poll::Ready(outcome);
+            }
+        }
+    }
+
+    /// Polls for whichever comes next of a call with one answer: progress or the reply.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_step(&mut self, waker: &Waker) -> Poll<Step> {
+        loop {
+            let outcome = match self.poll_active(waker) {
+                Poll::Ready(Some(pending)) => match std::task::ready!(pending.poll_step(waker)) {
+                    Step::Reply(outcome) => outcome,
+                    progress @ Step::Progress(_) => return Poll::Ready(progress),
+                },
+                Poll::Ready(None) => self.outcome(),
+                Poll::Pending => return Poll::Pending,
+            };
+            if let Some(outcome) = self.settle(outcome) {
+                return Poll::Ready(Step::Reply(outcome));
             }
         }
     }

@@ -56,7 +56,7 @@ pub(crate) fn with_place<R>(deadline: Time, place: Option<Place>, f: impl FnOnce
 /// procall::with_remaining(Some(Duration::from_millis(50)), || assert!(procall::remaining() <= Some(Duration::from_millis(50))));
 /// ```
 pub fn remaining() -> Option<Duration> {
-    clock::until(current_deadline(), clock::now())
+    clock::left(current_deadline())
 }
 
 /// Runs `f` as part of a call that has `remaining` time: calls made in it inherit that, and are made again only when they were not executed,
@@ -131,7 +131,7 @@ impl Context {
 
     /// Time left until the caller gives up; `None` when it never does.
     pub fn remaining(&self) -> Option<Duration> {
-        clock::until(self.deadline, clock::now())
+        clock::left(self.deadline)
     }
 
     /// Whether the caller no longer wants the answer.

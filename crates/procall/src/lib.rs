@@ -56,6 +56,7 @@ pub use client::{
     AsChannel, BlockingClient, Call, CallFuture, ConnectOptions, DuplexCall, StreamCall, Submitted,
     notify, open,
 };
+pub use clock::instant as now;
 pub use connection::{
     Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, OnTimeout,
     Pending, Progress, ROUTER, Request, Responder, Side, WaitError, coalesce,

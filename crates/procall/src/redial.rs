@@ -145,7 +145,7 @@ impl Redial {
 impl Channel for Redial {
     fn start(&self, request: Request<'_>) -> Result<Started, Error> {
         let connection = self.connection();
-        match connection.start(request.clone()) {
+        match connection.start_lent(&request) {
             Ok(pending) => Ok(pending.into()),
             Err(_) if self.shared.lock().closed => Err(closed()),
             Err(error) if is_passing(&error) => self.shared.enqueue(request),
@@ -233,9 +233,7 @@ impl Shared {
     }
 
     fn enqueue(self: &Arc<Self>, mut request: Request<'_>) -> Result<Started, Error> {
-        if request.options.chain.is_none() {
-            request.options.chain = Chain::current();
-        }
+        Chain::note(&mut request.options);
         // Should no thread have been to be had when the connection was lost.
         self.watch();
         let now = Instant::now();

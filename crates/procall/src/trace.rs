@@ -12,10 +12,9 @@ use futures_core::Stream as FutureStream;
 use procall_proto::ErrorCode;
 use procall_proto::wire::{Reader, Writer};
 
-use crate::channel::{Channel, Started};
+use crate::channel::Started;
 #[cfg(feature = "tokio")]
 use crate::connection::Encoded;
-use crate::connection::Request;
 use crate::error::Error;
 #[cfg(feature = "tokio")]
 use crate::service::{Answer, Arrival};
@@ -128,20 +127,25 @@ impl Drop for Spanned {
     }
 }
 
-/// Starts a call within a span.
-pub(crate) fn start(
-    tracer: &dyn Tracer,
-    channel: &Arc<dyn Channel>,
-    mut request: Request<'_>,
-    start: impl FnOnce(&Arc<dyn Channel>, Request<'_>) -> Result<Started, Error>,
-) -> Result<Started, Error> {
-    let own = traceparent(&request.options.meta).map(str::to_owned);
+/// The span of a call that is about to start, where calls are traced; its metadata then say so.
+pub(crate) fn begin(method: &str, meta: &mut Vec<u8>) -> Option<Spanned> {
+    let tracer = tracer()?;
+    let own = traceparent(meta).map(str::to_owned);
     let parent = own.or_else(|| CURRENT.with_borrow(|current| current.as_deref().map(Into::into)));
-    let mut span = Spanned::new(tracer.call(request.method, parent.as_deref()));
+    let span = Spanned::new(tracer.call(method, parent.as_deref()));
     if let Some(traceparent) = span.span.traceparent() {
-        request.options.meta = with_traceparent(&request.options.meta, &traceparent);
+        *meta = with_traceparent(meta, &traceparent);
     }
-    match start(channel, request) {
+    Some(span)
+}
+
+/// A call that was started, or not, in its span.
+pub(crate) fn started(
+    span: Option<Spanned>,
+    started: Result<Started, Error>,
+) -> Result<Started, Error> {
+    let Some(mut span) = span else { return started };
+    match started {
         Ok(started) => Ok(started.within(span)),
         Err(error) => {
             span.end(Some(&error));

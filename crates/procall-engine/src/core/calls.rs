@@ -18,7 +18,8 @@ use super::peer::Number;
 use super::sleepers::Sleeper;
 use super::ticket::{Aim, Arrived, expired};
 use super::wishes::Wishes;
-use super::{Core, Method, State, Ticket, last_part};
+use super::{Core, Method, Peers, State, Tally, Ticket, last_part};
+use crate::settings::Policy;
 use crate::spans::Span;
 
 /// Longest pause that a full queue asks for.
@@ -76,45 +77,59 @@ impl Core {
             wishes.span = Span::begin(wishes.traceparent).map(Arc::new);
         }
         let shape = incoming.shape();
-        let (ticket, tally) = {
+        let (ticket, tally, claim) = {
             let mut state = self.lock();
-            let method = state.resolve(client, batch.method(incoming), shape)?;
-            let tally = state.methods[&method].tally.clone();
-            if let Some(peer) = state.peers.get_mut(&client) {
-                peer.last_seen = arrived.since;
-            }
+            let (method, tally) = state.resolve(client, batch.method(incoming), shape)?;
             let aim = state.aim(&method, &wishes)?;
-            let from = state.peers.get(&client).map_or("", |peer| &peer.id);
+            let from = match state.peers.get_mut(&client) {
+                Some(peer) => {
+                    peer.last_seen = arrived.since;
+                    &*peer.id
+                }
+                None => "",
+            };
             let client = (client, from);
             let ticket = Ticket::new(self.number(), client, method, arrived, &wishes, aim);
             let ticket = Arc::new(ticket);
             state.calls.insert(ticket.number, Arc::downgrade(&ticket));
-            (ticket, tally)
+            let claim = self.claim_or_enqueue(&mut state, &ticket);
+            (ticket, tally, claim)
         };
         let mut passage = Passage::new(self.clone(), ticket.clone(), tally, keeper);
-        let started = self.begin(&ticket).inspect_err(|error| passage.refused(error))?;
+        let started = claim.and_then(|claim| self.begin_with(&ticket, claim));
+        let started = started.inspect_err(|error| passage.refused(error))?;
         ticket.set_relaying(connection.answer_with(id, shape, started, passage));
         Ok(())
     }
 
     /// Starts a call with a worker that has room, or puts it in line.
     pub(super) fn begin(self: &Arc<Self>, ticket: &Arc<Ticket>) -> Result<Started, Error> {
-        let claim = {
-            let mut state = self.lock();
-            if state.draining {
-                return Err(Error::new(ErrorCode::Unavailable, "the engine is stopping")
-                    .with_executed(Executed::No));
-            }
-            let claim = state.claim_at_once(ticket, self.settings.policy);
-            if claim.is_none() {
-                if state.is_cycle(ticket) {
-                    drop(state);
-                    return Err(self.cycle(ticket));
-                }
-                self.enqueue(&mut state, ticket.clone())?;
-            }
-            claim
-        };
+        let claim = self.claim_or_enqueue(&mut self.lock(), ticket)?;
+        self.begin_with(ticket, claim)
+    }
+
+    /// A worker with room for the call; `None` when it stands in line from now on.
+    fn claim_or_enqueue(
+        &self,
+        state: &mut State,
+        ticket: &Arc<Ticket>,
+    ) -> Result<Option<Claim>, Error> {
+        if state.draining {
+            return Err(Error::new(ErrorCode::Unavailable, "the engine is stopping")
+                .with_executed(Executed::No));
+        }
+        let claim = state.claim_at_once(ticket, self.settings.policy);
+        if claim.is_none() {
+            self.enqueue(state, ticket.clone())?;
+        }
+        Ok(claim)
+    }
+
+    fn begin_with(
+        self: &Arc<Self>,
+        ticket: &Arc<Ticket>,
+        claim: Option<Claim>,
+    ) -> Result<Started, Error> {
         match claim {
             Some(claim) => match self.start(ticket, &claim) {
                 Ok(pending) => Ok(Started::from(pending)),
@@ -152,17 +167,17 @@ impl Core {
 
     fn start(&self, ticket: &Ticket, claim: &Claim) -> Result<Pending, Error> {
         let Claim { connection, provider, worker, inside, seat } = claim;
-        let now = Instant::now();
+        let now = procall::now();
         {
             let mut chosen = ticket.chosen();
-            chosen.wire = connection.round_trip();
+            chosen.wire = self.is_recorded().then(|| connection.round_trip()).flatten();
             chosen.offer = Some(provider.offer.clone());
             chosen.worker = Some(worker.clone());
             chosen.attempts += 1;
             chosen.started = Some(now);
         }
         let method = &*provider.offer.info.name;
-        let request = ticket.request(method, *inside, now).and_then(|request| {
+        let request = ticket.request(method, now).and_then(|request| {
             if self.settings.validate {
                 super::admission::check_params(&provider.offer, ticket.body())?;
             }
@@ -171,12 +186,10 @@ impl Core {
         match request {
             // The deadline of whatever this thread happens to serve is not this call's.
             Ok(request) => procall::with_remaining(None, || {
-                connection.start_leased(
-                    request,
-                    seat.clone(),
-                    now - ticket.since,
-                    Some(&ticket.at_worker),
-                )
+                let waited = now - ticket.since;
+                let lease: Arc<dyn procall::Lease> = seat.clone();
+                let lease = (lease, &ticket.at_worker);
+                connection.start_routed(request, &ticket.meta(*inside), lease, waited)
             }),
             Err(error) => {
                 procall::Lease::release(&**seat);
@@ -213,10 +226,6 @@ impl Core {
                 && let Some(peer) = state.peers.get_mut(&number)
             {
                 peer.going = true;
-            }
-            if state.is_cycle(ticket) {
-                drop(state);
-                return Err(self.cycle(ticket));
             }
             self.enqueue(&mut state, ticket.clone())?;
         }
@@ -344,13 +353,13 @@ impl Core {
 }
 
 impl State {
-    /// The full name of the method that a client means.
+    /// The full name of the method that a client means, and what is counted of it.
     pub(crate) fn resolve(
         &mut self,
         client: Number,
         name: &str,
         shape: Shape,
-    ) -> Result<Arc<str>, Error> {
+    ) -> Result<(Arc<str>, Arc<Tally>), Error> {
         let full = match self.methods.get_key_value(name) {
             Some((full, _)) => full.clone(),
             None => match self.resolve_bare(client, name) {
@@ -361,7 +370,7 @@ impl State {
         if let Some(peer) = self.peers.get(&client) {
             peer.standing().call(&full)?;
         }
-        let Method { offer, guessed, .. } = &self.methods[&full];
+        let Method { offer, guessed, tally, .. } = &self.methods[&full];
         if offer.info.shape != shape && !guessed {
             return Err(Error::invalid(format!(
                 "{full} {}, but it was called as if it {}",
@@ -369,7 +378,7 @@ impl State {
                 shape.says()
             )));
         }
-        Ok(full)
+        Ok((full, tally.clone()))
     }
 
     /// Which streams a method has that is called by its full name, or by a last part that is the only one.
@@ -379,15 +388,18 @@ impl State {
     }
 
     fn resolve_bare(&self, client: Number, name: &str) -> Result<Arc<str>, Error> {
-        let want = self.peers.get(&client).and_then(|peer| peer.want.clone());
-        if let Some(want) = &want {
-            let scoped = [&**want, ".", name].concat();
+        let want = self.peers.get(&client).and_then(|peer| peer.want.as_deref());
+        if let Some(want) = want {
+            let scoped = [want, ".", name].concat();
             if let Some((full, _)) = self.methods.get_key_value(&*scoped) {
                 return Ok(full.clone());
             }
         }
         let empty = std::collections::BTreeSet::new();
         let candidates = self.bare.get(name).unwrap_or(&empty);
+        if candidates.len() == 1 {
+            return candidates.first().cloned().ok_or_else(|| no_worker(name));
+        }
         // Those that nobody serves now count only where there are no others.
         let is_served =
             |name: &&Arc<str>| self.methods.get(*name).is_some_and(|method| !method.is_away());
@@ -471,17 +483,27 @@ impl State {
     }
 
     /// A slot for a call that nobody stands before; calls with a key always take their turn in the line.
-    fn claim_at_once(&mut self, ticket: &Ticket, policy: crate::settings::Policy) -> Option<Claim> {
-        let method = self.methods.get(&ticket.method)?;
+    fn claim_at_once(&mut self, ticket: &Ticket, policy: Policy) -> Option<Claim> {
+        let Self { methods, peers, .. } = self;
+        let method = methods.get_mut(&ticket.method)?;
         if ticket.key.is_some() || !method.waiting.is_empty() {
             return None;
         }
-        self.claim(ticket, policy)
+        Self::claim_of(method, peers, ticket, policy)
     }
 
-    fn claim(&mut self, ticket: &Ticket, policy: crate::settings::Policy) -> Option<Claim> {
+    fn claim(&mut self, ticket: &Ticket, policy: Policy) -> Option<Claim> {
         let Self { methods, peers, .. } = self;
-        let provider = methods.get_mut(&ticket.method)?.pick(ticket, peers, policy)?;
+        Self::claim_of(methods.get_mut(&ticket.method)?, peers, ticket, policy)
+    }
+
+    fn claim_of(
+        method: &mut Method,
+        peers: &mut Peers,
+        ticket: &Ticket,
+        policy: Policy,
+    ) -> Option<Claim> {
+        let provider = method.pick(ticket, peers, policy)?;
         let peer = peers.get_mut(&provider.peer)?;
         peer.in_flight += 1;
         peer.calls += 1;

@@ -36,7 +36,7 @@ impl Core {
         let asked: Vec<(Arc<str>, Result<Started, Error>)> = {
             let (tickets, from) = {
                 let mut state = self.lock();
-                let method = state.resolve(client, method, Shape::Unary)?;
+                let (method, _) = state.resolve(client, method, Shape::Unary)?;
                 let from = state.peers.get(&client).map(|peer| peer.id.clone()).unwrap_or_default();
                 let serving =
                     state.methods.get(&method).into_iter().flat_map(|method| &method.providers);

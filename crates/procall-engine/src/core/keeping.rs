@@ -39,7 +39,7 @@ impl Core {
         }
         let key = {
             let mut state = self.lock();
-            let method = state.resolve(client, batch.method(incoming), incoming.shape())?;
+            let (method, _) = state.resolve(client, batch.method(incoming), incoming.shape())?;
             let caller = state.peers.get(&client).map(caller).unwrap_or_default();
             Key::new(caller, &method, key)?
         };

@@ -74,7 +74,9 @@ impl Onlooker for Passage {
         self.core.meter.end(total, ending);
         self.tally.end(total, error.map(Error::code));
         self.over = true;
-        // Without anybody who collects events, this is one look at a number.
+        if !self.core.is_recorded() {
+            return;
+        }
         let level = if error.is_some() { Level::WARN } else { Level::INFO };
         // Who looks at the engine is no traffic.
         let own = self.ticket.method.starts_with(admission::RESERVED);
@@ -102,6 +104,15 @@ impl Onlooker for Passage {
         if let Some(OnCall(tell)) = &self.core.settings.on_call {
             tell(&record);
         }
+    }
+}
+
+impl Core {
+    /// Whether anybody wants to know what becomes of calls. Without anybody who collects events, this is one look at a number.
+    pub(super) fn is_recorded(&self) -> bool {
+        Level::WARN <= LevelFilter::current()
+            || self.exporter.is_some()
+            || self.settings.on_call.is_some()
     }
 }
 

@@ -27,7 +27,7 @@ impl Lease for Seat {
             let mut state = core.lock();
             if let Some(peer) = state.peers.get_mut(&self.peer) {
                 peer.in_flight = peer.in_flight.saturating_sub(1);
-                peer.last_seen = std::time::Instant::now();
+                peer.last_seen = procall::now();
             }
             !state.busy.is_empty()
         };

@@ -1,12 +1,13 @@
 //! A call on its way through the engine.
 
+use std::borrow::Cow;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use procall::{
     Batch, Body, CallOptions, Chain, Deadline, Error, ErrorCode, Executed, Handover, Incoming,
-    Relaying, Request,
+    Relaying, Request, Shape,
 };
 
 use super::method::{Offer, Provider};
@@ -23,7 +24,10 @@ pub(crate) struct Ticket {
     /// Full name.
     pub(crate) method: Arc<str>,
     body: Body<'static>,
-    options: CallOptions,
+    /// As they go on.
+    meta: Vec<u8>,
+    shape: Shape,
+    idempotent: bool,
     due: Option<Instant>,
     opening: bool,
     pub(crate) since: Instant,
@@ -63,7 +67,7 @@ impl<'a> Arrived<'a> {
             return Err(expired());
         }
         let body = Body::new(incoming.encoding, batch.body(incoming)).into_owned();
-        Ok(Self { incoming, body, deadline, since: Instant::now() })
+        Ok(Self { incoming, body, deadline, since: procall::now() })
     }
 }
 
@@ -101,20 +105,14 @@ impl Ticket {
             Deadline::Opening(left) => (since.checked_add(left), true),
             Deadline::Never | Deadline::Default => (None, false),
         };
-        let shape = incoming.shape();
-        let options = CallOptions {
-            idempotent: incoming.idempotent,
-            meta: wishes.sent(client.1),
-            items_in: shape.items_in(),
-            items_out: shape.items_out(),
-            ..CallOptions::default()
-        };
         Self {
             number,
             client: client.0,
             method,
             body,
-            options,
+            meta: wishes.sent(client.1),
+            shape: incoming.shape(),
+            idempotent: incoming.idempotent,
             due,
             opening,
             since,
@@ -147,7 +145,7 @@ impl Ticket {
     pub(crate) fn trace(&self) -> Option<String> {
         let id = match &self.span {
             Some(span) => span.trace.id,
-            None => Trace::read(wishes::traceparent(&self.options.meta)?)?.id,
+            None => Trace::read(wishes::traceparent(&self.meta)?)?.id,
         };
         Some(format!("{id:032x}"))
     }
@@ -161,14 +159,13 @@ impl Ticket {
     }
 
     pub(crate) fn waited(&self) -> Duration {
-        self.since.elapsed()
+        procall::now() - self.since
     }
 
-    /// The request for a worker that calls the method so, and may be told the call's number; DEADLINE_EXCEEDED when its time is up.
+    /// The request for a worker that calls the method so, without its metadata; DEADLINE_EXCEEDED when its time is up.
     pub(crate) fn request<'a>(
-        &self,
+        &'a self,
         method: &'a str,
-        numbered: bool,
         now: Instant,
     ) -> Result<Request<'a>, Error> {
         let deadline = match self.due {
@@ -179,11 +176,27 @@ impl Ticket {
                 if self.opening { Deadline::Opening(left) } else { Deadline::After(left) }
             }
         };
-        let mut options = CallOptions { deadline, ..self.options.clone() };
-        if numbered {
-            options.meta = wishes::numbered(&options.meta, self.number);
+        let options = CallOptions {
+            deadline,
+            idempotent: self.idempotent,
+            items_in: self.shape.items_in(),
+            items_out: self.shape.items_out(),
+            ..CallOptions::default()
+        };
+        // A short one is copied when it is sent, and nothing else.
+        let body = match self.body.bytes() {
+            short if short.len() <= Body::HAND_OVER => Body::new(self.body.encoding(), short),
+            _ => self.body.clone(),
+        };
+        Ok(Request { method, body, options })
+    }
+
+    /// The metadata as they go on, to somebody who may be told the call's number.
+    pub(crate) fn meta(&self, numbered: bool) -> Cow<'_, [u8]> {
+        match numbered {
+            true => wishes::numbered(&self.meta, self.number).into(),
+            false => Cow::Borrowed(&self.meta),
         }
-        Ok(Request { method, body: self.body.clone(), options })
     }
 
     pub(super) fn set_relaying(&self, relaying: Relaying) {

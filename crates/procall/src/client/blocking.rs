@@ -83,7 +83,7 @@ impl BlockingClient {
         let connection = Self::greet(link, config(None), GREETING)?.ok_or_else(|| {
             Error::new(ErrorCode::NoWorker, "the other side does not answer the greeting")
         })?;
-        Ok(Self { line: Line::Fixed(connection) })
+        Ok(Self { line: Line::fixed(connection) })
     }
 
     /// `None` when the other side does not answer in time.

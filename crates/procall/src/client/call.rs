@@ -6,19 +6,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Body, Encoding, ErrorCode};
+use procall_proto::ErrorCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::encode_params;
 use super::items::{DuplexCall, Pump};
 use crate::channel::{Channel, Started};
+use crate::clock;
 use crate::codec;
-use crate::connection::{CallOptions, Connection, Deadline, OnTimeout, Progress, Request};
+#[cfg(feature = "tokio")]
+use crate::connection::Request;
+use crate::connection::{CallOptions, Connection, Deadline, OnTimeout, Progress};
 use crate::error::Error;
+use crate::retry::Again;
 #[cfg(feature = "tokio")]
 use crate::retry::RetryBudgets;
-use crate::retry::start_retrying;
 use crate::stream::{Stream, StreamSource};
 
 /// Anything that typed clients can be made on: a client, a connection, a pool.
@@ -79,31 +82,33 @@ impl Channel for super::Client {
 
 /// What a call is made of, until it starts.
 struct Parts {
-    channel: Arc<dyn Channel>,
-    method: String,
-    params: Result<Vec<u8>, Error>,
-    options: CallOptions,
+    call: Box<Again>,
+    /// Why it cannot be made: something of it could not be encoded.
+    wrong: Option<Error>,
     /// What the caller sends, if it does.
     items: Option<Pump>,
 }
 
 impl Parts {
     fn new(channel: &(impl AsChannel + ?Sized), method: &str, params: impl Serialize) -> Self {
-        Self {
-            channel: channel.as_channel(),
-            method: method.to_owned(),
-            params: encode_params(params),
-            options: CallOptions::default(),
-            items: None,
-        }
+        let (params, wrong) = match encode_params(params) {
+            Ok(params) => (params, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
+        let call = Box::new(Again::owning(channel.as_channel(), method, params));
+        Self { call, wrong, items: None }
+    }
+
+    fn options(&mut self) -> &mut CallOptions {
+        &mut self.call.options
     }
 
     fn set_meta(&mut self, meta: &impl Serialize) {
         match codec::encode(meta) {
-            Ok(meta) => self.options.meta = meta,
+            Ok(meta) => self.options().meta = meta,
             Err(error) => {
-                self.params =
-                    Err(Error::invalid(format!("the metadata cannot be encoded: {error}")));
+                let wrong = format!("the metadata cannot be encoded: {error}");
+                self.wrong = Some(Error::invalid(wrong));
             }
         }
     }
@@ -112,15 +117,15 @@ impl Parts {
     where
         T: Serialize + DeserializeOwned + 'static,
     {
-        self.options.items_in = true;
+        self.options().items_in = true;
         self.items = Some(Pump::new(items.into()));
     }
 
     fn start(self) -> Result<(Started, Option<Pump>), Error> {
-        let mut params = self.params?;
-        let body = Body::taken(Encoding::Msgpack, &mut params);
-        let request = Request { method: &self.method, body, options: self.options };
-        Ok((start_retrying(&self.channel, request)?, self.items))
+        match self.wrong {
+            Some(error) => Err(error),
+            None => Ok((self.call.start()?, self.items)),
+        }
     }
 }
 
@@ -129,58 +134,58 @@ macro_rules! common_options {
     () => {
         /// Never gives up.
         pub fn no_deadline(mut self) -> Self {
-            self.parts.options.deadline = Deadline::Never;
+            self.parts.options().deadline = Deadline::Never;
             self
         }
 
         /// Says that the method may run more than once without harm, so that the call is also made again when nobody knows whether it ran.
         pub fn idempotent(mut self) -> Self {
-            self.parts.options.idempotent = true;
+            self.parts.options().idempotent = true;
             self
         }
 
         /// How often the call may be made again when it fails in a way that allows it: 2 times without this, never with 0. See
         /// [`start_retrying`](crate::start_retrying).
         pub fn retries(mut self, retries: u32) -> Self {
-            self.parts.options.retries = Some(retries);
+            self.parts.options().retries = Some(retries);
             self
         }
 
         /// Of a pool: calls with the same key go to the same worker, and start in the order of sending. When that worker is lost, calls that
         /// wait for it, or else the next call with the key, end with WORKER_LOST; the one after that finds a new worker.
         pub fn key(mut self, key: impl Into<Arc<str>>) -> Self {
-            self.parts.options.key = Some(key.into());
+            self.parts.options().key = Some(key.into());
             self
         }
 
         /// Of a pool: the call goes to this worker, named such as `calc/2`, and waits for it when it is busy.
         pub fn to(mut self, worker: impl Into<Arc<str>>) -> Self {
-            self.parts.options.to = Some(worker.into());
+            self.parts.options().to = Some(worker.into());
             self
         }
 
         /// With an engine: only workers that registered this version of the service get the call.
         pub fn version(mut self, version: impl Into<Arc<str>>) -> Self {
-            self.parts.options.version = Some(version.into());
+            self.parts.options().version = Some(version.into());
             self
         }
 
         /// With an engine: a call with a key that this caller used for the same method in the last 5 minutes gets that call's outcome, or waits for
         /// it, instead of being executed again.
         pub fn idempotency_key(mut self, key: impl Into<Arc<str>>) -> Self {
-            self.parts.options.idempotency_key = Some(key.into());
+            self.parts.options().idempotency_key = Some(key.into());
             self
         }
 
         /// With an engine: while nobody serves the method, the call waits for a worker, until its deadline.
         pub fn wait_for_worker(mut self) -> Self {
-            self.parts.options.wait = true;
+            self.parts.options().wait = true;
             self
         }
 
         /// Of a pool: what happens to a worker that is busy with this call when the deadline passes.
         pub fn on_timeout(mut self, then: OnTimeout) -> Self {
-            self.parts.options.on_timeout = then;
+            self.parts.options().on_timeout = then;
             self
         }
 
@@ -220,7 +225,7 @@ impl<R> Call<R> {
 
     /// Gives up after this long; the default is 30 s.
     pub fn deadline(mut self, timeout: Duration) -> Self {
-        self.parts.options.deadline = Deadline::After(timeout);
+        self.parts.options().deadline = Deadline::After(timeout);
         self
     }
 
@@ -252,17 +257,11 @@ impl<R> Call<R> {
 impl<R: DeserializeOwned> Call<R> {
     /// Makes the call and waits on this thread, without a runtime.
     pub fn wait(self) -> Result<R, Error> {
-        let (started, items) = self.parts.start()?;
-        if items.is_some() || self.on_progress.is_some() {
-            let future = CallFuture {
-                started: Ok(started),
-                items,
-                on_progress: self.on_progress,
-                result: PhantomData,
-            };
-            return future.wait();
+        if self.parts.items.is_some() || self.on_progress.is_some() {
+            return self.into_future().wait();
         }
-        let reply = started.wait()?;
+        // The start and the beginning of the wait are one moment.
+        let reply = clock::turn(|| self.parts.start()?.0.wait())?;
         codec::decode_result(reply.encoding, &reply.bytes)
     }
 }
@@ -283,7 +282,7 @@ impl<R: DeserializeOwned> IntoFuture for Call<R> {
 
 impl<R> std::fmt::Debug for Call<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Call").field("method", &self.parts.method).finish_non_exhaustive()
+        f.debug_struct("Call").field("method", &self.parts.call.method()).finish_non_exhaustive()
     }
 }
 
@@ -363,13 +362,13 @@ impl<T> StreamCall<T> {
     /// A call on anything that takes calls; generated clients use it.
     pub fn new(channel: &(impl AsChannel + ?Sized), method: &str, params: impl Serialize) -> Self {
         let mut parts = Parts::new(channel, method, params);
-        parts.options.items_out = true;
+        parts.options().items_out = true;
         Self { parts, on_progress: None, result: PhantomData }
     }
 
     /// Gives the whole stream up after this long. Without it only its first item must come within 30 s.
     pub fn deadline(mut self, timeout: Duration) -> Self {
-        self.parts.options.deadline = Deadline::After(timeout);
+        self.parts.options().deadline = Deadline::After(timeout);
         self
     }
 
@@ -425,14 +424,16 @@ impl<T> StreamCall<T> {
 
     /// Starts the call with items that will be sent by hand, from a thread.
     pub fn open<I>(mut self) -> DuplexCall<I, T> {
-        self.parts.options.items_in = true;
+        self.parts.options().items_in = true;
         DuplexCall::new(self.parts.start().map(|(started, _)| started), self.on_progress)
     }
 }
 
 impl<T> std::fmt::Debug for StreamCall<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StreamCall").field("method", &self.parts.method).finish_non_exhaustive()
+        f.debug_struct("StreamCall")
+            .field("method", &self.parts.call.method())
+            .finish_non_exhaustive()
     }
 }
 

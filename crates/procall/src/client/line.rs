@@ -13,9 +13,9 @@ use crate::redial::{Connect, Redial};
 #[derive(Debug, Clone)]
 pub(crate) enum Line {
     /// This connection, and when it is lost that was it.
-    Fixed(Connection),
+    Fixed(Arc<Connection>),
     /// One that is made anew: an engine may be restarted at any time.
-    Redial(Redial),
+    Redial(Arc<Redial>),
 }
 
 impl Line {
@@ -27,29 +27,33 @@ impl Line {
         connect: Box<Connect>,
     ) -> Self {
         match finder.leads_to_engine() || connection.leads_to_router() {
-            true => Self::Redial(Redial::keep(finder, config, connection, connect)),
-            false => Self::Fixed(connection),
+            true => Self::Redial(Arc::new(Redial::keep(finder, config, connection, connect))),
+            false => Self::fixed(connection),
         }
+    }
+
+    pub(crate) fn fixed(connection: Connection) -> Self {
+        Self::Fixed(Arc::new(connection))
     }
 
     pub(crate) fn connection(&self) -> Connection {
         match self {
-            Self::Fixed(connection) => connection.clone(),
+            Self::Fixed(connection) => Connection::clone(connection),
             Self::Redial(redial) => redial.connection(),
         }
     }
 
     pub(crate) fn channel(&self) -> &dyn Channel {
         match self {
-            Self::Fixed(connection) => connection,
-            Self::Redial(redial) => redial,
+            Self::Fixed(connection) => &**connection,
+            Self::Redial(redial) => &**redial,
         }
     }
 
     pub(crate) fn shared(&self) -> Arc<dyn Channel> {
         match self {
-            Self::Fixed(connection) => Arc::new(connection.clone()),
-            Self::Redial(redial) => Arc::new(redial.clone()),
+            Self::Fixed(connection) => connection.clone(),
+            Self::Redial(redial) => redial.clone(),
         }
     }
 

@@ -130,7 +130,7 @@ impl Client {
     /// A client over a link of the caller's own.
     pub async fn over(link: Box<dyn procall_transport::Link>) -> Result<Self, Error> {
         let connection = Self::greet(link, config(None)).await?;
-        Ok(Self { shared: Arc::new(Closing { line: Line::Fixed(connection) }) })
+        Ok(Self { shared: Arc::new(Closing { line: Line::fixed(connection) }) })
     }
 
     /// The same with the name, the token and the compression of these options.
@@ -156,7 +156,7 @@ impl Client {
             ..config(options.name.as_deref())
         };
         let connection = Self::greet(link, config).await?;
-        Ok(Self { shared: Arc::new(Closing { line: Line::Fixed(connection) }) })
+        Ok(Self { shared: Arc::new(Closing { line: Line::fixed(connection) }) })
     }
 
     async fn greet(

@@ -4,23 +4,32 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use procall_proto::ErrorCode;
+use smallvec::SmallVec;
 
-use super::Lease;
+use super::{Lease, coalesce};
+use crate::clock;
 
 /// Wakers and leases collected under the lock.
 ///
 /// A waker may run foreign code, and a released lease may start the next call on this very connection: neither may happen under the lock.
 #[derive(Default)]
 pub(crate) struct After {
-    pub(crate) wakes: Vec<Waker>,
-    pub(crate) leases: Vec<Arc<dyn Lease>>,
+    pub(crate) wakes: SmallVec<[Waker; 2]>,
+    pub(crate) leases: SmallVec<[Arc<dyn Lease>; 2]>,
     /// Leases of calls that ended for their callers while the peer is still busy with them.
     pub(crate) given_up: Vec<(Arc<dyn Lease>, ErrorCode)>,
 }
 
 impl After {
     pub(crate) fn wake(&mut self, waker: &mut Option<Waker>) {
-        self.wakes.extend(waker.take());
+        if let Some(waker) = waker.take() {
+            self.wakes.push(waker);
+        }
+    }
+
+    /// All of these, who are told once.
+    pub(crate) fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
+        self.wakes.extend(wakers.drain(..));
     }
 
     /// Does it all; nothing is left.
@@ -31,8 +40,11 @@ impl After {
         for lease in self.leases.drain(..) {
             lease.release();
         }
-        for waker in self.wakes.drain(..) {
-            waker.wake();
+        if self.wakes.is_empty() {
+            return;
         }
+        let mut wake = || self.wakes.drain(..).for_each(Waker::wake);
+        // A router's wakers pass calls on, here and now; what others do, and how long it takes, nobody knows.
+        if coalesce::is_on() { wake() } else { clock::outside_turn(wake) }
     }
 }

@@ -23,6 +23,13 @@ impl Connection {
         peer.is_some_and(|peer| chain::is_at(call, &peer.mark, id))
     }
 
+    /// Whether a call of a [chain](Chain::calls) is served by the peer.
+    pub fn leads_to(&self, call: &str) -> bool {
+        let state = self.shared.lock();
+        let peer = state.session.peer().filter(|peer| !peer.mark.is_empty());
+        peer.is_some_and(|peer| chain::is_served_by(call, &peer.mark))
+    }
+
     /// The calls that wait for those that the handler of this call makes.
     pub(crate) fn chain_of(&self, id: CallId) -> Chain {
         let state = self.shared.lock();

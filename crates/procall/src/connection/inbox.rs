@@ -45,12 +45,12 @@ enum Where {
 impl Incoming {
     /// Time left for the whole call; `None` when it has no end, or when only a stream's opening has one.
     pub fn remaining(&self) -> Option<Duration> {
-        clock::until(self.inherited(), clock::now())
+        clock::left(self.inherited())
     }
 
     /// What is left of the caller's deadline, in the sense in which the caller gave it: for calls that are made in its place.
     pub fn deadline_left(&self) -> Deadline {
-        match clock::until(self.deadline, clock::now()) {
+        match clock::left(self.deadline) {
             None => Deadline::Never,
             Some(left) if self.opening => Deadline::Opening(left),
             Some(left) => Deadline::After(left),

@@ -10,12 +10,14 @@ mod hub;
 mod inbox;
 mod line;
 mod pending;
+mod sending;
 mod serving;
 mod shared;
 mod sharing;
 mod slot;
 mod standby;
 mod standing;
+mod starting;
 mod state;
 mod wait;
 pub(crate) mod wishes;
@@ -31,8 +33,12 @@ use procall_transport::readiness::Kick;
 use procall_transport::{Link, LinkInfo};
 
 pub use coalesce::coalesce;
+#[cfg(feature = "tokio")]
+pub(crate) use coalesce::coalesce_turn;
 pub use hub::Hub;
 pub use inbox::{Batch, Incoming};
+#[cfg(feature = "tokio")]
+pub(crate) use pending::Step;
 pub use pending::{CallOptions, Deadline, OnTimeout, Pending, Request};
 pub use serving::Responder;
 pub use slot::{Encoded, Progress};
@@ -252,7 +258,7 @@ impl Connection {
     /// When [`Connection::turn`] is due even if the link stays silent.
     pub fn next_timeout(&self) -> Option<Duration> {
         let time = self.shared.lock().poll_timeout();
-        clock::until(time, clock::now())
+        clock::left(time)
     }
 
     /// Names the task that reads this connection, to be woken when its timer is too late; sends what waited for its turn.
@@ -368,12 +374,6 @@ impl Connection {
         self.shared.with(|state, _| state.session.ping(clock::now()).is_some())
     }
 
-    /// Whether a registration of the peer's waits for its answer.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn asks_to_register(&self) -> bool {
-        self.shared.lock().asked.is_some()
-    }
-
     /// Tells the peer what this side serves.
     pub fn register(&self, registration: &Registration) -> Result<(), Error> {
         let bytes = crate::codec::encode(registration).map_err(|error| {
@@ -424,7 +424,7 @@ impl Connection {
                     state.session.registered(id, Err(refusal));
                 }
             }
-            after.wakes.append(&mut state.watchers);
+            after.wake_all(&mut state.watchers);
         });
     }
 

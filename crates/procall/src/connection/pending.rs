@@ -1,15 +1,14 @@
 //! A call of ours, from its start to its outcome.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Options, Time};
+use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Time};
 
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use super::wait::{Interrupt, WaitError};
-use super::{Connection, Lease, Shared, State, line, standby};
+use super::{Connection, Shared, State, line, standby};
 use crate::chain::Chain;
 use crate::clock;
 use crate::error::Error;
@@ -126,125 +125,6 @@ impl<'a> Request<'a> {
     }
 }
 
-impl Connection {
-    /// Starts a call; the handle gives its outcome.
-    ///
-    /// A call made by a handler inherits what is left of the handler's own deadline when that is less.
-    ///
-    /// When [`Limits::max_calls`](procall_proto::Limits::max_calls) calls are in flight, or as many as the peer takes, the call waits for its
-    /// turn: in the order of starting, within its own deadline, and never longer than the connection lives. One whose wait ends without its turn
-    /// was not executed. [`Limits::max_waiting`](procall_proto::Limits::max_waiting) of them may wait.
-    pub fn start(&self, request: Request<'_>) -> Result<Pending, Error> {
-        self.start_call(request, None, false, None, None)
-    }
-
-    /// The same for a pool, which counts beginnings and refusals itself: `lease` is released when the peer is done with the call, which waited
-    /// for a worker for so long. `number` is set to the call's id before its message leaves, so that whatever the peer does for it comes later.
-    pub fn start_leased(
-        &self,
-        request: Request<'_>,
-        lease: Arc<dyn Lease>,
-        waited: Duration,
-        number: Option<&AtomicU64>,
-    ) -> Result<Pending, Error> {
-        self.start_call(request, Some(lease), false, Some(waited), number)
-    }
-
-    /// Starts a call whose message stays here until somebody sends, or waits for, anything on this connection.
-    pub fn start_held(&self, request: Request<'_>) -> Result<Pending, Error> {
-        self.start_call(request, None, true, None, None)
-    }
-
-    /// Sends the messages of calls that were started with [`start_held`](Self::start_held).
-    pub fn send_held(&self) {
-        self.shared.flush_held();
-    }
-
-    fn start_call(
-        &self,
-        request: Request<'_>,
-        lease: Option<Arc<dyn Lease>>,
-        hold: bool,
-        counted: Option<Duration>,
-        number: Option<&AtomicU64>,
-    ) -> Result<Pending, Error> {
-        let now = clock::now();
-        let options = &request.options;
-        let timeout = match options.deadline {
-            Deadline::Default => Some(Deadline::USUAL),
-            Deadline::Opening(timeout) | Deadline::After(timeout) => Some(timeout),
-            Deadline::Never => None,
-        };
-        let inherited = clock::until(crate::context::current_deadline(), now);
-        let shortened = match (timeout, inherited) {
-            (Some(timeout), Some(inherited)) => Some(timeout.min(inherited)),
-            (timeout, inherited) => timeout.or(inherited),
-        };
-        let chain = options.chain.clone().or_else(Chain::current);
-        let meta = match &chain {
-            Some(chain) => {
-                chain.check(request.method).and_then(|()| super::wishes::meta(options, Some(chain)))
-            }
-            None => super::wishes::meta(options, None),
-        };
-        let session_options = Options {
-            timeout: shortened,
-            whole: !matches!(options.deadline, Deadline::Default | Deadline::Opening(_))
-                || shortened != timeout,
-            items_in: options.items_in,
-            items_out: options.items_out,
-            idempotent: options.idempotent,
-            meta: meta.as_deref().unwrap_or_default(),
-        };
-        let body = request.body;
-        let start = |state: &mut State| {
-            meta.as_ref().map_err(Error::clone)?;
-            state.check_open()?;
-            if shortened == Some(Duration::ZERO) {
-                // Were it sent, only the peer could say that it did not run, and it may say so too late.
-                let message = "the deadline had passed before the call was made";
-                return Err(
-                    Error::new(ErrorCode::DeadlineExceeded, message).with_executed(Executed::No)
-                );
-            }
-            if counted.is_none() && !state.takes_call() {
-                return state.wait_in_line(now, request.method, body, &session_options);
-            }
-            let token = state.slots.vacant_key();
-            let id = state
-                .session
-                .call(now, request.method, body, session_options, token as u64)
-                .map_err(Error::from_failure)?;
-            let began =
-                Time::from_nanos(now.as_nanos().saturating_sub(nanos(counted.unwrap_or_default())));
-            state.slots.insert(Slot { id, lease: lease.clone(), began, ..Slot::default() });
-            if let Some(number) = number {
-                number.store(id, Ordering::Release);
-            }
-            Ok(token)
-        };
-        let result = self.shared.with_call(hold, |state| {
-            let started = start(state);
-            if counted.is_none() {
-                state.meter.begin();
-                if started.is_err() {
-                    state.meter.refuse();
-                }
-            }
-            started
-        });
-        match result {
-            Ok(token) => Ok(Pending { shared: self.shared.clone(), token, done: false }),
-            Err(error) => {
-                if let Some(lease) = lease {
-                    lease.release();
-                }
-                Err(error)
-            }
-        }
-    }
-}
-
 /// A call that was started. Dropping it cancels the call.
 ///
 /// As a future it gives the reply; [`Pending::wait`] gives it to a thread without a runtime.
@@ -256,6 +136,11 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// The call of this slot.
+    pub(super) fn of(connection: &Connection, token: usize) -> Self {
+        Self { shared: connection.shared.clone(), token, done: false }
+    }
+
     /// Waits on this thread for the reply, reading the link itself when nobody else does.
     pub fn wait(self) -> Result<Encoded, Error> {
         self.wait_interruptibly(&mut || false)
@@ -267,23 +152,43 @@ impl Pending {
         let outcome = self.shared.wait(
             Time::NEVER,
             interrupt,
-            |state, waker| match state.slots.get_mut(token) {
-                Some(slot) => slot.poll_outcome(waker),
-                None => Poll::Ready(gone()),
-            },
+            |state, waker| state.poll_outcome(token, waker),
             || Poll::Pending,
         );
         match outcome {
-            Ok(outcome) => self.finish(outcome).and_then(one_value),
+            Ok(outcome) => {
+                self.done = true;
+                one_value(outcome)
+            }
             Err(_) => Err(Error::new(ErrorCode::Cancelled, "the wait was interrupted")),
         }
     }
 
     /// Polls for the reply with a waker of the caller's own making.
     pub fn poll_reply(&mut self, waker: &Waker) -> Poll<Result<Encoded, Error>> {
-        let outcome =
-            self.poll_slot(|slot| slot.poll_outcome(waker)).unwrap_or_else(|| Poll::Ready(gone()));
-        outcome.map(|outcome| self.finish(outcome).and_then(one_value))
+        let mut state = self.shared.lock();
+        let outcome = state.poll_outcome(self.token, waker);
+        if outcome.is_pending() {
+            standby::look_after(&self.shared, &mut state);
+        }
+        self.done |= outcome.is_ready();
+        outcome.map(one_value)
+    }
+
+    /// Polls for whichever comes next, progress or the reply: both with one look.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_step(&mut self, waker: &Waker) -> Poll<Step> {
+        let mut state = self.shared.lock();
+        let slot = state.slots.get_mut(self.token);
+        if let Some(progress) = slot.and_then(|slot| slot.progress.take()) {
+            return Poll::Ready(Step::Progress(progress));
+        }
+        let outcome = state.poll_outcome(self.token, waker);
+        if outcome.is_pending() {
+            standby::look_after(&self.shared, &mut state);
+        }
+        self.done |= outcome.is_ready();
+        outcome.map(|outcome| Step::Reply(one_value(outcome)))
     }
 
     /// Polls for the next item of the answer; `None` is its end.
@@ -435,11 +340,7 @@ impl Pending {
     /// A reply, the end of the stream (`None`), or the error.
     fn finish(&mut self, outcome: Outcome) -> Result<Option<Encoded>, Error> {
         self.release();
-        match outcome {
-            Outcome::Reply(value) => Ok(Some(value)),
-            Outcome::End => Ok(None),
-            Outcome::Failed(failure) => Err(Error::from_failure(*failure)),
-        }
+        value_of(outcome)
     }
 
     /// The handle needs its slot no more.
@@ -529,12 +430,36 @@ fn poll_send(
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+impl State {
+    /// The outcome of a call, whose slot its handle then needs no more.
+    fn poll_outcome(&mut self, token: usize, waker: &Waker) -> Poll<Outcome> {
+        let Some(slot) = self.slots.get_mut(token) else { return Poll::Ready(gone()) };
+        let outcome = slot.poll_outcome(waker);
+        if outcome.is_ready() {
+            slot.dropped = true;
+            self.free_slot(token);
+        }
+        outcome
+    }
 }
 
-fn one_value(value: Option<Encoded>) -> Result<Encoded, Error> {
-    value.ok_or_else(|| {
+/// What comes next of a call.
+#[cfg(feature = "tokio")]
+pub(crate) enum Step {
+    Progress(Progress),
+    Reply(Result<Encoded, Error>),
+}
+
+fn value_of(outcome: Outcome) -> Result<Option<Encoded>, Error> {
+    match outcome {
+        Outcome::Reply(value) => Ok(Some(value)),
+        Outcome::End => Ok(None),
+        Outcome::Failed(failure) => Err(Error::from_failure(*failure)),
+    }
+}
+
+fn one_value(outcome: Outcome) -> Result<Encoded, Error> {
+    value_of(outcome)?.ok_or_else(|| {
         Error::new(ErrorCode::InvalidResult, "the answer is a stream; read it as one")
             .with_executed(Executed::Yes)
     })
@@ -555,7 +480,7 @@ mod tests {
     use procall_transport::{LinkOptions, mem};
 
     use super::*;
-    use crate::connection::Side;
+    use crate::connection::{Lease, Side};
 
     #[derive(Default)]
     struct Counted(AtomicUsize);

@@ -22,6 +22,14 @@ impl Connection {
         !batch.is_empty()
     }
 
+    /// The same; and whether a registration of the peer's waits for its answer, which comes first.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_news(&self, batch: &mut Batch) -> (bool, bool) {
+        let mut state = self.shared.lock();
+        std::mem::swap(&mut state.inbox, batch);
+        (state.asked.is_some(), !batch.is_empty())
+    }
+
     /// The same; with nothing there, the waker is woken when something comes, or when the connection ends.
     pub fn poll_calls(&self, batch: &mut Batch, waker: &Waker) -> Poll<Result<(), Error>> {
         poll_calls(&mut self.shared.lock(), batch, waker)
@@ -80,7 +88,7 @@ impl Connection {
     /// Time left until the caller of an open call gives up; `None` when it never does. For a stream this changes once it is open.
     pub fn remaining(&self, id: CallId) -> Option<Duration> {
         let deadline = self.shared.lock().session.deadline_of(id);
-        clock::until(deadline, clock::now())
+        clock::left(deadline)
     }
 
     /// Whether a call that is no longer wanted was given up because its time is over, by our clock or, as it says, the caller's. The latter is
@@ -232,7 +240,7 @@ impl State {
         let mut bytes = value.bytes;
         let body = Body::taken(value.encoding, &mut bytes);
         // The caller may have given up meanwhile; then nobody wants the answer.
-        let _ = self.session.reply(clock::now(), id, body);
+        let _ = self.session.reply(clock::recent(), id, body);
         self.forget_served(id, after);
     }
 
@@ -247,7 +255,7 @@ impl State {
         if !self.served.is_empty()
             && let Some(mut served) = self.served.remove(&id)
         {
-            after.wakes.append(&mut served.cancel_wakers);
+            after.wakes.extend(served.cancel_wakers.drain(..));
             after.wake(&mut served.waker);
             after.wake(&mut served.send_waker);
         }

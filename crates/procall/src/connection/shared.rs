@@ -77,10 +77,10 @@ impl Shared {
     pub(crate) fn turn(&self) {
         let mut after = After::default();
         loop {
-            let more = {
+            let more = clock::turn(|| {
                 let mut state = self.lock();
                 self.reads.fetch_add(1, Ordering::Relaxed);
-                let now = clock::now();
+                let now = clock::look();
                 let more = state.pump(now, &mut after);
                 if now >= state.poll_timeout() {
                     state.tick(now, &mut after);
@@ -88,7 +88,7 @@ impl Shared {
                 self.kick_leader(&mut state, &after);
                 // Whoever turns waits in the readiness next.
                 more || !state.rest()
-            };
+            });
             after.run();
             if !more {
                 return;

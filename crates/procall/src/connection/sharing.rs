@@ -115,7 +115,7 @@ impl State {
         match unix.shared() {
             Progress::Done => {
                 self.sharing.look = unix.look();
-                after.wakes.append(&mut self.watchers);
+                after.wake_all(&mut self.watchers);
             }
             Progress::Failed(why) => {
                 self.sharing.on = false;

@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use procall_proto::{CallId, ErrorCode, Event, Failure, Fault, Reason, Session, Time};
 use procall_transport::{Link, LinkError};
 use slab::Slab;
+use smallvec::SmallVec;
 
 use super::Side;
 use super::after::After;
@@ -35,7 +36,7 @@ pub(crate) struct Served {
     pub(crate) waker: Option<Waker>,
     pub(crate) send_waker: Option<Waker>,
     /// The dispatcher's task, and handlers that asked on others.
-    pub(crate) cancel_wakers: Vec<Waker>,
+    pub(crate) cancel_wakers: SmallVec<[Waker; 1]>,
 }
 
 /// A registration of the peer's by its number, or why it is none.
@@ -84,7 +85,7 @@ pub(crate) struct State {
     /// Messages wait for the driver's next turn, so that a burst of calls leaves in one write.
     pub(crate) unflushed: bool,
     /// The peer takes no more: what is queued stays.
-    mute: bool,
+    pub(super) mute: bool,
     /// A waiting thread reads the link for everybody.
     pub(crate) leading: bool,
     /// The leader's kick is raised.
@@ -234,22 +235,8 @@ impl State {
         self.settle(after);
     }
 
-    /// Passes on what the session has to say, and sends what it has to send.
-    pub(crate) fn settle(&mut self, after: &mut After) {
-        let fault = self.pass_on(after);
-        self.flush(after);
-        self.go_on_sharing(after);
-        self.end_if_ended(fault, after);
-    }
-
-    /// The same, but what there is to send leaves later, with the next [`settle`](Self::settle).
-    pub(crate) fn settle_without_sending(&mut self, after: &mut After) {
-        let fault = self.pass_on(after);
-        self.end_if_ended(fault, after);
-    }
-
     /// Passes on what the session has to say; the fault, when it says that it has ended by one.
-    fn pass_on(&mut self, after: &mut After) -> Option<Fault> {
+    pub(super) fn pass_on(&mut self, after: &mut After) -> Option<Fault> {
         let mut fault = None;
         while let Some(event) = self.session.poll_event() {
             match event {
@@ -264,7 +251,7 @@ impl State {
         fault
     }
 
-    fn end_if_ended(&mut self, fault: Option<Fault>, after: &mut After) {
+    pub(super) fn end_if_ended(&mut self, fault: Option<Fault>, after: &mut After) {
         if self.session.is_ended() && self.ended.is_none() {
             let closed = || Fault {
                 code: ErrorCode::Closed,
@@ -275,53 +262,7 @@ impl State {
         }
     }
 
-    pub(crate) fn flush(&mut self, after: &mut After) {
-        self.unflushed = false;
-        if self.lost || self.mute {
-            return;
-        }
-        loop {
-            while let Some(len) = self.session.transmit_len() {
-                match self.link.buffer(len) {
-                    Ok(Some(buffer)) => {
-                        self.session.transmit_into(buffer);
-                        self.link.commit();
-                        self.sharing.flows();
-                    }
-                    Ok(None) => break,
-                    Err(error) => return self.sending_failed(&error, after),
-                }
-            }
-            match self.link.flush() {
-                Ok(true) if self.session.transmit_len().is_some() => {}
-                Ok(true) if self.answered && !self.drained => {
-                    self.drained = true;
-                    after.wakes.append(&mut self.watchers);
-                    return;
-                }
-                Ok(sent) => {
-                    if !sent && !self.driver_told && self.link.wants_room() {
-                        // A driver that watches the socket alone is not told of room.
-                        self.driver_told = true;
-                        after.wakes.extend(self.driver.clone());
-                    }
-                    return;
-                }
-                Err(error) => return self.sending_failed(&error, after),
-            }
-        }
-    }
-
-    /// Nothing more can be sent. What the peer sent before it went is still to be read, the answers that we wait for perhaps: the link
-    /// gives it out first and then the error that ends the connection.
-    fn sending_failed(&mut self, error: &LinkError, after: &mut After) {
-        match error {
-            LinkError::TooLarge { .. } | LinkError::Empty => self.link_failed(error, after),
-            _ => self.mute = true,
-        }
-    }
-
-    fn link_failed(&mut self, error: &LinkError, after: &mut After) {
+    pub(super) fn link_failed(&mut self, error: &LinkError, after: &mut After) {
         if self.is_over() {
             return;
         }
@@ -395,7 +336,7 @@ impl State {
         // Best effort: the peer learns of the end by end-of-file in any case.
         let _ = self.link.flush();
         self.link.close();
-        after.wakes.append(&mut self.watchers);
+        after.wake_all(&mut self.watchers);
         after.wake(&mut self.inbox_waker);
         after.wakes.extend(self.driver.clone());
         after.wakes.extend(self.followers.drain(..));
@@ -464,7 +405,7 @@ impl State {
                     served.cancelled = Some(reason);
                     after.wake(&mut served.waker);
                     after.wake(&mut served.send_waker);
-                    after.wakes.append(&mut served.cancel_wakers);
+                    after.wakes.extend(served.cancel_wakers.drain(..));
                 }
             }
             Event::Registration { id, encoding, body } => {
@@ -488,7 +429,7 @@ impl State {
                         parts.session.registered(id, Err(refusal));
                     }
                 }
-                after.wakes.append(parts.watchers);
+                after.wake_all(parts.watchers);
             }
             Event::Registered { result } => {
                 *parts.registered = Some(result);
@@ -497,13 +438,13 @@ impl State {
                     let _ = parts.session.register(procall_proto::Body::msgpack(&bytes));
                     *parts.registered = None;
                 }
-                after.wakes.append(parts.watchers);
+                after.wake_all(parts.watchers);
             }
             Event::Pong { round_trip, .. } => {
                 *parts.round_trip = Some(round_trip);
                 *parts.last_pong = Some(Instant::now());
                 parts.meter.beat(round_trip);
-                after.wakes.append(parts.watchers);
+                after.wake_all(parts.watchers);
             }
             Event::Drained => {
                 // The last answers may still wait for the link; see `flush`.
@@ -511,10 +452,10 @@ impl State {
             }
             Event::Suspected => {
                 parts.meter.miss();
-                after.wakes.append(parts.watchers);
+                after.wake_all(parts.watchers);
             }
             Event::Ready | Event::GoingAway { .. } | Event::Recovered => {
-                after.wakes.append(parts.watchers);
+                after.wake_all(parts.watchers);
             }
             // A fault reaches everybody through `end`.
             Event::Ended(_) => {}
@@ -574,7 +515,9 @@ impl Parts<'_> {
     fn settled(&mut self, token: u64, after: &mut After) {
         let Some(slot) = self.slots.get_mut(token as usize) else { return };
         slot.settled = true;
-        after.leases.extend(slot.lease.take());
+        if let Some(lease) = slot.lease.take() {
+            after.leases.push(lease);
+        }
         if slot.dropped {
             self.slots.remove(token as usize);
         }

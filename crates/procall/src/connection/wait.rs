@@ -69,6 +69,16 @@ impl Shared {
         &self,
         deadline: Time,
         interrupt: Interrupt<'_>,
+        poll: impl FnMut(&mut State, &Waker) -> Poll<R>,
+        outside: impl FnMut() -> Poll<R>,
+    ) -> Result<R, WaitError> {
+        clock::turn(|| self.wait_in_turn(deadline, interrupt, poll, outside))
+    }
+
+    fn wait_in_turn<R>(
+        &self,
+        deadline: Time,
+        interrupt: Interrupt<'_>,
         mut poll: impl FnMut(&mut State, &Waker) -> Poll<R>,
         mut outside: impl FnMut() -> Poll<R>,
     ) -> Result<R, WaitError> {
@@ -111,7 +121,7 @@ impl Shared {
             drop(state);
             after.run();
             // Only now: what changes after this look wakes a parked thread or kicks the leader, so neither can miss it.
-            let found = outside();
+            let found = clock::outside_turn(&mut outside);
             let ended = found.is_ready() || due;
             let woken = if ended {
                 Ok(false)
@@ -125,6 +135,7 @@ impl Shared {
                 );
                 Ok(false)
             };
+            clock::let_go();
             let mut state = self.lock();
             if lead {
                 state.leading = false;
@@ -152,7 +163,7 @@ impl Shared {
             drop(state);
             after.run();
             // Not under the lock: the interrupt may run foreign code, which may use this connection.
-            if !matches!(woken, Ok(true)) && interrupt() {
+            if !matches!(woken, Ok(true)) && clock::outside_turn(&mut *interrupt) {
                 self.leave(self.lock());
                 return Err(WaitError::Interrupted);
             }

@@ -3,6 +3,8 @@
 mod raw;
 mod readiness;
 mod task;
+#[cfg(test)]
+mod turns;
 
 pub use raw::{RawService, serve_raw};
 pub use readiness::Readiness;

@@ -11,7 +11,8 @@ use crate::error::Error;
 
 /// Serves calls as they come: without a table of methods, and with nothing decoded. Routers are made of it.
 ///
-/// Both methods run on the task that reads the link, so they must not block, and what they give connections to send leaves when they are done.
+/// Its methods run on the task that reads the link, so they must not block, and what they give connections to send leaves when they are done.
+/// They run at one moment, that at which the calls were read ([`now`](crate::now)): the deadlines of the calls that they start count from it.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), procall::Error> {
@@ -71,10 +72,14 @@ pub fn serve_raw(
 
 /// One turn of a raw service with what has arrived.
 pub(super) fn serve(service: &dyn RawService, connection: &Connection, batch: &mut Batch) {
-    if connection.asks_to_register() {
-        service.registers(connection);
-    }
-    while connection.take_calls(batch) {
+    loop {
+        let (asks, called) = connection.take_news(batch);
+        if asks {
+            service.registers(connection);
+        }
+        if !called {
+            return;
+        }
         service.calls(connection, batch);
         batch.clear();
     }

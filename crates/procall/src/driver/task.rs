@@ -10,7 +10,7 @@ use tokio::time::Sleep;
 use super::raw::{self, RawService};
 use super::readiness::Readiness;
 use crate::clock;
-use crate::connection::{Batch, Connection, Facts, Hub, coalesce};
+use crate::connection::{Batch, Connection, Facts, Hub, coalesce_turn};
 use crate::error::Error;
 use crate::service::Dispatcher;
 use procall_proto::{ErrorCode, Time};
@@ -55,29 +55,32 @@ impl Future for LinkTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        this.connection.driven_by(cx.waker());
-        loop {
-            if this.turn(cx).is_err() {
-                // The runtime is shutting down: nothing will be read any more.
-                this.connection.close();
-            }
-            let outlook = this.connection.outlook();
-            this.tell(outlook.facts);
-            if outlook.facts.over {
-                return Poll::Ready(());
-            }
-            // Whatever is read from here on wakes this task, and so does whoever wants it back earlier.
-            if this.timer.poll_due(outlook.due, cx) {
-                this.connection.turn();
-            } else if !this.watch.follow(&this.connection, outlook.wants_room) {
-                return Poll::Pending;
-            }
-        }
+        clock::turn(|| self.poll_turns(cx))
     }
 }
 
 impl LinkTask {
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection.driven_by(cx.waker());
+        loop {
+            if self.turn(cx).is_err() {
+                // The runtime is shutting down: nothing will be read any more.
+                self.connection.close();
+            }
+            let outlook = self.connection.outlook();
+            self.tell(outlook.facts);
+            if outlook.facts.over {
+                return Poll::Ready(());
+            }
+            // Whatever is read from here on wakes this task, and so does whoever wants it back earlier.
+            if self.timer.poll_due(outlook.due, cx) {
+                self.connection.turn();
+            } else if !self.watch.follow(&self.connection, outlook.wants_room) {
+                return Poll::Pending;
+            }
+        }
+    }
+
     /// Reads what there is and serves it. An error when nothing is watched any more.
     fn turn(&mut self, cx: &mut Context<'_>) -> std::io::Result<()> {
         let Self { connection, watch, server, batch, answers, .. } = self;
@@ -91,8 +94,8 @@ impl LinkTask {
                 }
                 read
             }
-            // Whatever goes on to other connections in this turn leaves with one write each.
-            Server::Raw(service) => coalesce(|| {
+            // Whatever goes on to other connections in this turn leaves with one write each, or with what others have for them.
+            Server::Raw(service) => coalesce_turn(|| {
                 let read = watch.poll_read(cx, connection);
                 raw::serve(&**service, connection, batch);
                 read
@@ -172,14 +175,14 @@ impl Timer {
         if due == Time::NEVER {
             return false;
         }
-        let now = clock::now();
+        // However old that is: should it fire meanwhile, the runtime, which knows this task since it was set, has it polled again.
+        if self.set_for.is_some_and(|set| set <= due && clock::recent() < set) {
+            return false;
+        }
+        let now = clock::look();
         if due <= now {
             self.set_for = None;
             return true;
-        }
-        if self.set_for.is_some_and(|set| now < set && set <= due) {
-            // It has not fired, and the runtime knows this task since it was set.
-            return false;
         }
         if self.set_for.is_none_or(|set| due < set) {
             let deadline = tokio::time::Instant::now() + (due - now);

@@ -56,39 +56,43 @@ const KEPT: usize = 1 << 20;
 /// # Errors
 ///
 /// Those of [`Channel::start`] that allow no other attempt.
-pub fn start_retrying(channel: &Arc<dyn Channel>, request: Request<'_>) -> Result<Started, Error> {
-    match trace::tracer() {
-        None => start(channel, request),
-        Some(tracer) => trace::start(&**tracer, channel, request, start),
-    }
+pub fn start_retrying(
+    channel: &Arc<dyn Channel>,
+    mut request: Request<'_>,
+) -> Result<Started, Error> {
+    Chain::note(&mut request.options);
+    let span = trace::begin(request.method, &mut request.options.meta);
+    trace::started(span, start(channel, request))
 }
 
-fn start(channel: &Arc<dyn Channel>, mut request: Request<'_>) -> Result<Started, Error> {
-    if request.options.chain.is_none() {
-        // Another attempt is made by whoever polls the call then.
-        request.options.chain = Chain::current();
-    }
-    let wanted = request.options.retries;
-    // One with a key that is made again starts behind those that were sent after it.
-    let keyed = request.options.key.is_some();
-    let once = wanted.is_none() && (keyed || request.body.bytes().len() > KEPT);
-    if wanted == Some(0) || once || request.options.items_in || channel.retry_budgets().is_none() {
+fn start(channel: &Arc<dyn Channel>, request: Request<'_>) -> Result<Started, Error> {
+    if !may_retry(channel, &request.options, request.body.bytes().len()) {
         return channel.start(request);
     }
-    let again = Box::new(Again::new(channel.clone(), &request));
-    Started::retried(channel.start(request), again)
+    let mut again = Box::new(Again::new(channel.clone(), request.method, &request.body));
+    again.options = request.options.clone();
+    let first = channel.start(request);
+    again.begin();
+    Started::retried(first, again)
 }
 
-/// What is kept of a call to make it again.
+/// Whether a call with params of this length is made again when it fails and may be.
+fn may_retry(channel: &Arc<dyn Channel>, options: &CallOptions, len: usize) -> bool {
+    // One with a key that is made again starts behind those that were sent after it.
+    let once = options.retries.is_none() && (options.key.is_some() || len > KEPT);
+    options.retries != Some(0) && !once && !options.items_in && channel.retry_budgets().is_some()
+}
+
+/// A call as it is asked for: all that its first attempt is made of, and every other. A call that ends well at once has paid for nothing else.
 pub(crate) struct Again {
     channel: Arc<dyn Channel>,
-    /// The method's name, then the params if they are short.
-    kept: Box<[u8]>,
-    params_at: usize,
+    /// The params if they are short, then the method's name.
+    kept: Vec<u8>,
+    method_at: usize,
     encoding: Encoding,
     /// Params that are long, which are shared where that can be.
     long: Option<Body<'static>>,
-    options: CallOptions,
+    pub(crate) options: CallOptions,
     /// The deadline covers only the opening of a stream.
     opening: bool,
     attempts: Attempts,
@@ -112,35 +116,80 @@ pub(crate) struct Pause {
 }
 
 impl Again {
-    fn new(channel: Arc<dyn Channel>, request: &Request<'_>) -> Self {
-        let body = &request.body;
+    fn new(channel: Arc<dyn Channel>, method: &str, body: &Body<'_>) -> Self {
         let long = (body.bytes().len() > Body::HAND_OVER).then(|| body.clone().into_owned());
         let params = if long.is_some() { &[] } else { body.bytes() };
-        let method = request.method.as_bytes();
         let mut kept = Vec::with_capacity(method.len() + params.len());
-        kept.extend_from_slice(method);
         kept.extend_from_slice(params);
-        let usual = RetryPolicy::default();
-        let policy =
-            RetryPolicy { retries: request.options.retries.unwrap_or(usual.retries), ..usual };
-        let (time, opening) = request.options.deadline.within(crate::remaining());
-        let deadline = time.map_or(Time::NEVER, |time| clock::now() + time);
+        Self::of(channel, method, body.encoding(), kept, long)
+    }
+
+    /// A call with params of its own, as MessagePack. It is made by [`start`](Self::start).
+    pub(crate) fn owning(channel: Arc<dyn Channel>, method: &str, params: Vec<u8>) -> Self {
+        let (kept, long) = match params.len() > Body::HAND_OVER {
+            true => (Vec::new(), Some(Body::owned(Encoding::Msgpack, params))),
+            false => (params, None),
+        };
+        Self::of(channel, method, Encoding::Msgpack, kept, long)
+    }
+
+    fn of(
+        channel: Arc<dyn Channel>,
+        method: &str,
+        encoding: Encoding,
+        mut kept: Vec<u8>,
+        long: Option<Body<'static>>,
+    ) -> Self {
+        let method_at = kept.len();
+        kept.extend_from_slice(method.as_bytes());
         Self {
             channel,
-            kept: kept.into(),
-            params_at: method.len(),
-            encoding: body.encoding(),
+            kept,
+            method_at,
+            encoding,
             long,
-            options: request.options.clone(),
-            opening,
-            attempts: Attempts::new(policy, deadline, context::is_nested()),
+            options: CallOptions::default(),
+            opening: false,
+            attempts: Attempts::new(RetryPolicy::default(), Time::NEVER, false),
             cancelled: AtomicBool::new(false),
         }
     }
 
-    fn method(&self) -> &str {
-        // It was one before it was put there.
-        std::str::from_utf8(&self.kept[..self.params_at]).unwrap_or_default()
+    /// Makes the call.
+    pub(crate) fn start(mut self: Box<Self>) -> Result<Started, Error> {
+        Chain::note(&mut self.options);
+        let span = trace::begin(name(&self.kept, self.method_at), &mut self.options.meta);
+        trace::started(span, self.start_first())
+    }
+
+    fn start_first(mut self: Box<Self>) -> Result<Started, Error> {
+        let len = self.long.as_ref().map_or(self.method_at, |body| body.bytes().len());
+        if !may_retry(&self.channel, &self.options, len) {
+            return self.channel.start(self.request(self.options.clone()));
+        }
+        let first = self.channel.start(self.request(self.options.clone()));
+        self.begin();
+        Started::retried(first, self)
+    }
+
+    /// The first attempt was made just now: all of them share its deadline.
+    fn begin(&mut self) {
+        let usual = RetryPolicy::default();
+        let retries = self.options.retries.unwrap_or(usual.retries);
+        let (time, opening) = self.options.deadline.within(crate::remaining());
+        let deadline = time.map_or(Time::NEVER, |time| clock::now() + time);
+        self.opening = opening;
+        self.attempts =
+            Attempts::new(RetryPolicy { retries, ..usual }, deadline, context::is_nested());
+    }
+
+    fn request(&self, options: CallOptions) -> Request<'_> {
+        let short = Body::new(self.encoding, &self.kept[..self.method_at]);
+        Request { method: self.method(), body: self.long.clone().unwrap_or(short), options }
+    }
+
+    pub(crate) fn method(&self) -> &str {
+        name(&self.kept, self.method_at)
     }
 
     /// The call ended well.
@@ -238,12 +287,7 @@ impl Again {
             Some(left) => Deadline::After(left),
         };
         self.attempts.begin();
-        let short = Body::new(self.encoding, &self.kept[self.params_at..]);
-        let request = Request {
-            method: self.method(),
-            body: self.long.clone().unwrap_or(short),
-            options: CallOptions { deadline, ..self.options.clone() },
-        };
+        let request = self.request(CallOptions { deadline, ..self.options.clone() });
         if let Some(budgets) = self.channel.retry_budgets() {
             budgets.retried();
         }
@@ -262,6 +306,12 @@ impl Again {
     fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
     }
+}
+
+/// The method's name behind the params.
+fn name(kept: &[u8], at: usize) -> &str {
+    // It was one before it was put there.
+    std::str::from_utf8(&kept[at..]).unwrap_or_default()
 }
 
 /// Whether the other side has described the method as one that may run more than once, by its full name or the last part of it.

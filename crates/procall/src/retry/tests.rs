@@ -37,9 +37,10 @@ impl Channel for Refusing {
 
 impl Refusing {
     fn again(self: &Arc<Self>, deadline: std::time::Duration) -> Again {
-        let options = CallOptions { deadline: Deadline::After(deadline), ..CallOptions::default() };
-        let request = Request::new("calc.add", Encoding::Msgpack, &[0x90]).with_options(options);
-        Again::new(self.clone(), &request)
+        let mut again = Again::owning(self.clone(), "calc.add", vec![0x90]);
+        again.options.deadline = Deadline::After(deadline);
+        again.begin();
+        again
     }
 
     /// Failures that are still free.

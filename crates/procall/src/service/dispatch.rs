@@ -110,7 +110,7 @@ impl Dispatcher {
                 let arrival =
                     Arrival::new(connection, batch, incoming, &self.registration().methods[at]);
                 let call = AssertUnwindSafe(|| {
-                    with_place(incoming.inherited(), place(connection, incoming.id), || {
+                    handle(incoming.inherited(), place(connection, incoming.id), || {
                         match trace::tracer() {
                             None => self.handlers[at].call(&arrival),
                             Some(tracer) => trace::serve(&**tracer, &arrival, || {
@@ -181,6 +181,11 @@ fn go_on(
     None
 }
 
+/// Runs a handler, or one poll of it, which may take its time.
+fn handle<R>(deadline: Time, place: Option<Place>, f: impl FnOnce() -> R) -> R {
+    clock::outside_turn(|| with_place(deadline, place, f))
+}
+
 /// A call that was given up while its handler ran. When its deadline was the reason, the session says so.
 fn given_up() -> Error {
     let message = "the caller gave the call up before the handler was done";
@@ -217,7 +222,8 @@ async fn send_stream(
                 return Poll::Ready(Some(Err(given_up())));
             }
             let poll = AssertUnwindSafe(|| {
-                with_place(deadline, place(&connection, Some(id)), || stream.as_mut().poll_next(cx))
+                let place = place(&connection, Some(id));
+                handle(deadline, place, || stream.as_mut().poll_next(cx))
             });
             catch_unwind(poll).unwrap_or_else(|panic| Poll::Ready(Some(Err(panicked(&*panic)))))
         })
@@ -251,7 +257,7 @@ fn poll_guarded(
     place: Option<Place>,
     cx: &mut TaskContext<'_>,
 ) -> Poll<Result<Encoded, Error>> {
-    catch_unwind(AssertUnwindSafe(|| with_place(deadline, place, || future.poll(cx))))
+    catch_unwind(AssertUnwindSafe(|| handle(deadline, place, || future.poll(cx))))
         .unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
 }
 

@@ -7,7 +7,7 @@ use std::task::{Poll, Wake, Waker};
 use procall_proto::CallId;
 
 use crate::channel::Started;
-use crate::connection::{Connection, Encoded};
+use crate::connection::{Connection, Encoded, Progress, Step};
 use crate::error::Error;
 use crate::registration::Shape;
 
@@ -62,14 +62,15 @@ impl Connection {
             item_out: None,
             given_up: false,
             moved: false,
-            onlooker: Box::new(onlooker),
+            onlooker,
         };
         let passage = Arc::new(Passage {
             turn: AtomicU8::new(IDLE),
             relayed: Mutex::new(Some(relayed)),
             stop: Mutex::default(),
         });
-        let relaying = Relaying { passage: Arc::downgrade(&passage) };
+        let passage_of_any: Arc<dyn Stop> = passage.clone();
+        let relaying = Relaying { passage: Arc::downgrade(&passage_of_any) };
         passage.wake();
         relaying
     }
@@ -78,16 +79,27 @@ impl Connection {
 /// A call that is being answered with the outcome of another. It needs nobody to hold this.
 #[derive(Debug, Clone)]
 pub struct Relaying {
-    passage: Weak<Passage>,
+    passage: Weak<dyn Stop>,
 }
 
 impl Relaying {
     /// Ends the call with an error, and asks for the other one to be cancelled. Nothing happens to one that is over.
     pub fn stop(&self, error: Error) {
         if let Some(passage) = self.passage.upgrade() {
-            *passage.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-            passage.wake();
+            passage.stop(error);
         }
+    }
+}
+
+/// What can be ended from outside, whoever looks on.
+trait Stop: std::fmt::Debug + Send + Sync {
+    fn stop(self: Arc<Self>, error: Error);
+}
+
+impl<O: Onlooker> Stop for Passage<O> {
+    fn stop(self: Arc<Self>, error: Error) {
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.wake();
     }
 }
 
@@ -97,20 +109,20 @@ const RUNNING: u8 = 1;
 const AGAIN: u8 = 2;
 
 /// A relayed call that is polled by whoever wakes it, on the spot.
-struct Passage {
+struct Passage<O> {
     turn: AtomicU8,
-    relayed: Mutex<Option<Relayed>>,
+    relayed: Mutex<Option<Relayed<O>>>,
     /// Somebody wants it to end so.
     stop: Mutex<Option<Error>>,
 }
 
-impl std::fmt::Debug for Passage {
+impl<O> std::fmt::Debug for Passage<O> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Passage").finish_non_exhaustive()
     }
 }
 
-impl Wake for Passage {
+impl<O: Onlooker> Wake for Passage<O> {
     fn wake(self: Arc<Self>) {
         if self.turn.swap(AGAIN, Ordering::AcqRel) != IDLE {
             // Whoever runs it looks again, this thread itself perhaps, further up its stack.
@@ -131,7 +143,7 @@ impl Wake for Passage {
     }
 }
 
-impl Passage {
+impl<O: Onlooker> Passage<O> {
     fn poll(&self, waker: &Waker) {
         // Only the one who turned IDLE into RUNNING comes here.
         let mut relayed = self.relayed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,7 +173,7 @@ enum Items {
 }
 
 /// A call between its caller and the channel. At most one item of each direction waits here, so a slow reader slows its writer.
-struct Relayed {
+struct Relayed<O> {
     /// Of the caller.
     connection: Connection,
     id: CallId,
@@ -174,26 +186,76 @@ struct Relayed {
     given_up: bool,
     /// An item has gone one way or the other.
     moved: bool,
-    onlooker: Box<dyn Onlooker>,
+    onlooker: O,
 }
 
-impl Relayed {
+impl<O: Onlooker> Relayed<O> {
     /// Ready once the caller has its answer.
     fn poll(&mut self, waker: &Waker) -> Poll<()> {
-        self.poll_progress(waker);
-        if !self.given_up && self.connection.poll_cancelled(self.id, waker).is_ready() {
-            self.given_up = true;
-            self.started.cancel();
+        if self.shape == Shape::Unary {
+            return self.poll_unary(waker);
         }
+        self.poll_progress(waker);
+        self.poll_cancelled(waker);
         if !self.given_up {
             self.poll_items_in(waker);
         }
         if self.shape.items_out() { self.poll_items_out(waker) } else { self.poll_reply(waker) }
     }
 
+    /// The caller may want no answer any more: true when that is news.
+    fn poll_cancelled(&mut self, waker: &Waker) -> bool {
+        if self.given_up || self.connection.poll_cancelled(self.id, waker).is_pending() {
+            return false;
+        }
+        self.given_up = true;
+        self.started.cancel();
+        true
+    }
+
+    /// Without streams, and with as few looks as it takes.
+    fn poll_unary(&mut self, waker: &Waker) -> Poll<()> {
+        loop {
+            match self.started.poll_step(waker) {
+                Poll::Ready(Step::Progress(progress)) => self.tell(&progress),
+                // A result is given whether or not it is wanted still: whoever does not want it drops it.
+                Poll::Ready(Step::Reply(Ok(value))) => {
+                    self.reply(value);
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Step::Reply(Err(error))) => {
+                    self.poll_cancelled(waker);
+                    if let Err(error) = self.try_another(error) {
+                        self.fail(&error);
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Pending => {
+                    if !self.poll_cancelled(waker) {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&self, progress: &Progress) {
+        self.connection.progress(self.id, progress.done, progress.total, &progress.text);
+    }
+
+    fn reply(&mut self, value: Encoded) {
+        match self.onlooker.value(&value) {
+            Ok(()) => {
+                self.onlooker.ended(None);
+                self.connection.reply(self.id, value);
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
     fn poll_progress(&mut self, waker: &Waker) {
         while let Poll::Ready(Some(progress)) = self.started.poll_progress(waker) {
-            self.connection.progress(self.id, progress.done, progress.total, &progress.text);
+            self.tell(&progress);
         }
     }
 
@@ -236,13 +298,7 @@ impl Relayed {
     fn poll_reply(&mut self, waker: &Waker) -> Poll<()> {
         loop {
             match std::task::ready!(self.started.poll_reply(waker)) {
-                Ok(value) => match self.onlooker.value(&value) {
-                    Ok(()) => {
-                        self.onlooker.ended(None);
-                        self.connection.reply(self.id, value);
-                    }
-                    Err(error) => self.fail(&error),
-                },
+                Ok(value) => self.reply(value),
                 Err(error) => match self.try_another(error) {
                     Ok(()) => continue,
                     Err(error) => self.fail(&error),
