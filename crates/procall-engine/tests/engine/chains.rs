@@ -90,7 +90,7 @@ impl World {
         let client = self.house.engine.client().await.unwrap();
         let look = async {
             loop {
-                let rows: Vec<MethodRow> = client.call("procall.engine.methods", ()).await.unwrap();
+                let rows: Vec<MethodRow> = client.call("procall.engine.list", ()).await.unwrap();
                 if rows.iter().any(|row| row.name == method && row.waiting > 0) {
                     return;
                 }
