@@ -20,6 +20,7 @@ def house(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[H
     for name in ("PROCALL_ENGINE", "PROCALL_LISTEN"):
         monkeypatch.delenv(name, raising=False)
     with engines.house(tmp_path) as house:
+        house.start()
         yield house
 
 

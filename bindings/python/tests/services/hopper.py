@@ -6,14 +6,13 @@ that made, or the cycle that the innermost call met and whether that was execute
 
 import asyncio
 import sys
-import threading
 from typing import Any
 
 import procall
 
 kind, name, concurrency = sys.argv[1:]
 slots = int(concurrency)
-hopper = procall.Service(name, concurrency=slots, threads=slots if kind == "plain" else None)
+hopper = procall.Service(name, concurrency=slots, threads=slots if kind == "plain" else 0)
 
 
 def met(error: procall.Deadlock) -> dict[str, Any]:
@@ -21,8 +20,6 @@ def met(error: procall.Deadlock) -> dict[str, Any]:
 
 
 if kind == "plain":
-    opened = threading.Event()
-
     @hopper.method
     def go(path: list[str]) -> Any:
         if not path:
