@@ -20,6 +20,7 @@ def met(error: procall.Deadlock) -> dict[str, Any]:
 
 
 if kind == "plain":
+
     @hopper.method
     def go(path: list[str]) -> Any:
         if not path:
