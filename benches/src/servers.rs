@@ -100,7 +100,7 @@ fn serve_inline(path: &str) -> Result<(), Failure> {
                 let sum = bound.argument::<i64>(0)? + bound.argument::<i64>(1)?;
                 let mut bytes = Vec::with_capacity(9);
                 procall_wire(sum, &mut bytes);
-                Ok::<_, Error>(Encoded { encoding: Encoding::Msgpack, bytes })
+                Ok::<_, Error>(Encoded::new(Encoding::Msgpack, bytes))
             });
             answers.extend(call.id.map(|id| (id, answer)));
         }

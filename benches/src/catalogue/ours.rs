@@ -13,7 +13,15 @@ const PAYLOADS: &[Section] = &[Section::Small, Section::Large];
 const STREAMS: &[Section] = &[Section::Small, Section::Large, Section::Stream];
 
 /// Pairs that are measured in shared memory too, by their names: each line here is as many cells as the pair has.
-const SHARED: &[&str] = &[];
+const SHARED: &[&str] = &[
+    "rust inline -> rust task",
+    "rust inline -> rust inline",
+    "rust task -> rust task",
+    "rust inline -> engine -> rust task",
+    "rust inline -> python",
+    "python sync -> python",
+    "node -> node",
+];
 
 /// Adds the cells.
 pub(super) fn add(cells: &mut Vec<Cell>) {

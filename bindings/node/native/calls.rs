@@ -104,10 +104,8 @@ impl State {
                 Look::NoRoom => return false,
             },
             Operation::Over(outcome) => {
-                let taken = std::mem::replace(
-                    outcome,
-                    Ok(Encoded { encoding: Encoding::None, bytes: Vec::new() }),
-                );
+                let taken =
+                    std::mem::replace(outcome, Ok(Encoded::new(Encoding::None, Vec::new())));
                 taken.map(Some)
             }
             Operation::Attaching(attaching) => match attaching.look() {
@@ -222,13 +220,13 @@ pub(crate) fn put_value(events: &mut Events<'_>, kind: u32, id: usize, mut value
     if value.encoding == Encoding::Json
         && let Ok(bytes) = json::from_json(&value.bytes)
     {
-        value = Encoded { encoding: Encoding::Msgpack, bytes };
+        value = Encoded::new(Encoding::Msgpack, bytes);
     }
     events.put_own(&Event::new(kind, id), value);
 }
 
 pub(crate) fn put_error(events: &mut Events<'_>, kind: u32, id: usize, error: &Error) {
-    let map = Encoded { encoding: Encoding::Msgpack, bytes: errors::to_map(error) };
+    let map = Encoded::new(Encoding::Msgpack, errors::to_map(error));
     events.put_own(&Event::new(kind, id), map);
 }
 
@@ -274,7 +272,7 @@ pub(crate) fn sent(
         Poll::Ready(Ok(())) => SENT_NOW,
         Poll::Ready(Err(_)) => SENT_NEVER,
         Poll::Pending => {
-            *kept = Some(Encoded { encoding: Encoding::Msgpack, bytes: item.to_vec() });
+            *kept = Some(Encoded::new(Encoding::Msgpack, item.to_vec()));
             SENT_LATER
         }
     }

@@ -54,7 +54,7 @@ impl<'a> Events<'a> {
     /// An event with a body that stays with its owner: it is copied.
     pub(crate) fn put_body(&mut self, event: &Event, encoding: Encoding, body: &[u8]) {
         if body.len() > INLINE {
-            return self.put_own(event, Encoded { encoding, bytes: body.to_vec() });
+            return self.put_own(event, Encoded::new(encoding, body.to_vec()));
         }
         let offset = self.used;
         self.array[offset..offset + body.len()].copy_from_slice(body);

@@ -137,8 +137,7 @@ pub(crate) struct Doing {
 
 impl Doing {
     pub(crate) fn look(&mut self) -> Poll<Result<Encoded, Error>> {
-        poll(&mut self.step, &self.waker)
-            .map_ok(|()| Encoded { encoding: Encoding::None, bytes: Vec::new() })
+        poll(&mut self.step, &self.waker).map_ok(|()| Encoded::new(Encoding::None, Vec::new()))
     }
 }
 
@@ -155,7 +154,7 @@ impl State {
                 return false;
             }
             let Some(bytes) = notices.pop() else { return true };
-            events.put_own(&Event::new(NOTICE, at), Encoded { encoding: Encoding::Msgpack, bytes });
+            events.put_own(&Event::new(NOTICE, at), Encoded::new(Encoding::Msgpack, bytes));
         }
     }
 }

@@ -74,7 +74,7 @@ impl State {
     pub(crate) fn answer(&mut self, at: usize, body: &[u8]) {
         if let Some((connection, id)) = self.answered(at) {
             let encoding = if body.is_empty() { Encoding::None } else { Encoding::Msgpack };
-            connection.reply(id, Encoded { encoding, bytes: body.to_vec() });
+            connection.reply(id, Encoded::new(encoding, body.to_vec()));
         }
     }
 

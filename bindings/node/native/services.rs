@@ -277,8 +277,9 @@ fn arrive(
             let numbers = (service_number as u32) << 16 | method as u32;
             let event = Event { kind: CALL, id: at, flags, extra: [numbers, left] };
             match arguments {
-                Some(arguments) => events
-                    .put_own(&event, Encoded { encoding: Encoding::Msgpack, bytes: arguments }),
+                Some(arguments) => {
+                    events.put_own(&event, Encoded::new(Encoding::Msgpack, arguments))
+                }
                 None => events.put_body(&event, call.encoding, batch.body(call)),
             }
         }
@@ -289,10 +290,10 @@ fn arrive(
                 &**service.table.registration(),
                 &mut rmp_serde::Serializer::new(&mut bytes).with_struct_map(),
             );
-            connection.reply(id, Encoded { encoding: Encoding::Msgpack, bytes });
+            connection.reply(id, Encoded::new(Encoding::Msgpack, bytes));
         }
         (Ok((Target::Ping, _)), Some(id)) => {
-            connection.reply(id, Encoded { encoding: Encoding::None, bytes: Vec::new() });
+            connection.reply(id, Encoded::new(Encoding::None, Vec::new()));
         }
         (Err(error), Some(id)) => connection.fail(id, &error),
         // A notification that nobody can take is dropped.

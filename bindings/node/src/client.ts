@@ -225,7 +225,7 @@ export interface ConnectOptions {
   readonly name?: string | undefined;
   /**
    * How to talk to a service on this machine: `"shm"` in shared memory, `"unix"` over the socket, `"auto"` in shared memory when both sides can.
-   * Without it, `PROCALL_TRANSPORT` says, which says `unix` unless it is set.
+   * Without it, `PROCALL_TRANSPORT` says, which says `auto` unless it is set.
    */
   readonly transport?: "auto" | "unix" | "shm" | undefined;
   /**

@@ -58,7 +58,7 @@ export interface PoolOptions extends Listeners {
   readonly name?: string | undefined;
   /**
    * How to talk to the workers: `"shm"` in shared memory, `"unix"` over sockets, `"auto"` in shared memory when both sides can. Without it,
-   * `PROCALL_TRANSPORT` says, which says `unix` unless it is set.
+   * `PROCALL_TRANSPORT` says, which says `auto` unless it is set.
    */
   readonly transport?: "auto" | "unix" | "shm" | undefined;
   /** Whether long messages to and from the workers travel compressed; false. On one machine that costs more than it saves. */

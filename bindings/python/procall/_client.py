@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import prod
 
 from procall import _native
 from procall._public import public
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from types import EllipsisType, TracebackType
-    from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
+    from typing import Any, Literal, ParamSpec, Self, SupportsIndex, TypeVar, overload
+
+    from numpy.typing import DTypeLike, NDArray
 
     from procall._figures import Metrics
     from procall._methods import MethodInfo
@@ -68,6 +71,7 @@ class Base:
         on_timeout: Literal["return", "restart"] | None = None,
         meta: dict[str, Any] | None = None,
         progress: bool | Callable[[int, int | None, str], object] | None = None,
+        copy: Literal["once", "never"] | None = None,
     ) -> Self:
         """The same, with other options for its calls. What is not given stays as it is.
 
@@ -78,6 +82,9 @@ class Base:
         says who hears how far a handler has come, at most ten times a second: a function of
         ``(done, total, text)``, or ``True`` for a bar on standard error where that is a terminal,
         tqdm's if the program has imported tqdm.
+
+        With ``copy="never"`` a call with an array of 16 KiB or more that would have to be copied
+        is an error, which says what to do; else such an array is copied once. See ``empty``.
 
         Three are for engines. A call with an ``idempotency_key`` that this caller used for the same
         method in the last 5 minutes gets that call's outcome, or waits for it, instead of being
@@ -123,6 +130,7 @@ class Base:
                 "on_timeout": on_timeout,
                 "meta": meta,
                 "progress": progress,
+                "copy": copy,
             }
         )
         return other
@@ -143,6 +151,31 @@ class Base:
         """
         typed: Any = self
         return typed  # type: ignore[no-any-return]
+
+    def empty(
+        self, shape: SupportsIndex | Sequence[SupportsIndex], dtype: DTypeLike = "float64"
+    ) -> NDArray[Any]:
+        """A numpy array with anything in it, in memory that the other side can look at: fill it,
+        and as an argument it crosses without a copy. It takes numpy.
+
+        The other side looks at this very memory. Write to it again only when the calls that it went
+        with have ended, and nobody there has kept the array.
+
+        Where memory cannot be shared the array is an ordinary one, and crosses as bytes.
+
+        ::
+
+            image = pool.empty((1080, 1920), "float32")
+            image[:] = 0.5
+            pool.images.mean(image)  # nothing was copied, if transport="shm"
+        """
+        import numpy as np
+
+        dims = [dim.__index__() for dim in (shape if hasattr(shape, "__iter__") else (shape,))]
+        kind = np.dtype(dtype)
+        size = prod(dims) * kind.itemsize
+        memory: Any = self._caller.memory(size) if size > 0 and not kind.hasobject else None
+        return np.empty(dims, kind) if memory is None else np.ndarray(dims, kind, memory)
 
     def metrics(self) -> Metrics:
         """What was counted of the calls since the start: how many, how they ended, how long they
@@ -398,7 +431,7 @@ def connect(
 
     ``transport`` is how to talk to a service on this machine: ``"shm"`` in shared memory,
     ``"unix"`` over the socket, ``"auto"`` in shared memory when both sides can. Without it,
-    ``PROCALL_TRANSPORT`` says, which says ``unix`` unless it is set.
+    ``PROCALL_TRANSPORT`` says, which says ``auto`` unless it is set.
 
     With ``compression=True`` long messages travel compressed where the other side wants that too,
     which is for slow networks. Without it, ``PROCALL_COMPRESSION`` says.

@@ -84,6 +84,13 @@ class Metrics:
     retries: int
     """Attempts after a first one; each is a request of its own in the other counts."""
 
+    arrays_copied: int
+    """Arrays of 16 KiB or more that were copied once, into memory that the other side looks at."""
+    arrays_as_bytes: int
+    """Such arrays that were meant for shared memory and crossed as bytes all the same."""
+    arrays_in_place: int
+    """Such arrays that were not copied at all."""
+
     def __str__(self) -> str:
         counts = f"{self.total_requests} calls: {self.successful_requests} good"
         if self.failed_requests:

@@ -1,5 +1,6 @@
 """The native half."""
 
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -81,8 +82,19 @@ class Caller:
     def notify(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any], /) -> None: ...
     def registration(self) -> dict[str, Any] | None: ...
     def metrics(self) -> dict[str, Any]: ...
+    def memory(self, len: int, /) -> Memory | None: ...
     def with_options(self, options: dict[str, Any], /) -> Caller: ...
     def close(self) -> None: ...
+
+@final
+class Memory:
+    """Memory of this process that the other side can look at, or of the other side's, which
+    cannot be written to. It lives for as long as somebody has a view of it.
+    """
+
+    def __len__(self) -> int: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
 class Stream(Iterator[Any]):

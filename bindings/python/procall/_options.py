@@ -88,7 +88,7 @@ class PoolOptions(TypedDict, total=False):
     transport: Transport | None
     """How to talk to the workers: ``"shm"`` in shared memory, ``"unix"`` over sockets, ``"auto"``
     in shared memory when both sides can. Without it, ``PROCALL_TRANSPORT`` says, which says
-    ``unix`` unless it is set.
+    ``auto`` unless it is set.
     """
     compression: bool | None
     """Whether long messages to and from the workers travel compressed: ``False``. On one machine

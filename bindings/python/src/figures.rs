@@ -29,6 +29,9 @@ pub(crate) fn metrics<'py>(py: Python<'py>, metrics: &Metrics) -> PyResult<Bound
     facts.set_item("heartbeat_round_trip", metrics.heartbeat_round_trip.map(seconds))?;
     facts.set_item("missed_heartbeats", metrics.missed_heartbeats)?;
     facts.set_item("retries", metrics.retries)?;
+    facts.set_item("arrays_copied", metrics.arrays_copied)?;
+    facts.set_item("arrays_as_bytes", metrics.arrays_as_bytes)?;
+    facts.set_item("arrays_in_place", metrics.arrays_in_place)?;
     Ok(facts)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Everything that decides anything is in `procall`; everything that users read is in the Python files beside this crate.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod client;
 mod codec;
@@ -11,6 +11,7 @@ mod error;
 mod figures;
 mod fork;
 mod hub;
+mod memory;
 mod options;
 mod pool;
 mod registration;
@@ -21,6 +22,8 @@ use pyo3::prelude::*;
 
 #[pymodule(gil_used = true)]
 mod _native {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::client::dial::{Finder, Found, connect, greet, greet_own};
     #[pymodule_export]
@@ -32,11 +35,20 @@ mod _native {
     #[pymodule_export]
     use crate::hub::{Hub, Wait};
     #[pymodule_export]
+    use crate::memory::Memory;
+    #[pymodule_export]
     use crate::pool::{AsyncEvents, Events, Pool};
     #[pymodule_export]
     use crate::serve::{AsyncItems, Call, Context, Items, Peer, Reporter, Server, reporter};
 
     /// The version of the package.
+    #[pymodule_init]
+    fn init(_module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // Python looks at large arrays where their sender has put them.
+        procall::keep_lent();
+        Ok(())
+    }
+
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
 }

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     fn value(json: &str) -> Value {
-        Value::new(Encoded { encoding: Encoding::Json, bytes: json.as_bytes().to_vec() }).unwrap()
+        Value::new(Encoded::new(Encoding::Json, json.as_bytes().to_vec())).unwrap()
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
     fn bytes_are_bytes() {
         for len in [0, 3, 255, 256, 70_000] {
             let bytes = vec![7; len];
-            let raw = Encoded { encoding: Encoding::Raw, bytes: bytes.clone() };
+            let raw = Encoded::new(Encoding::Raw, bytes.clone());
             assert_eq!(Value::new(raw).unwrap().bytes(), Some(&*bytes));
         }
         assert_eq!(value("5").bytes(), None);
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn what_json_cannot_say_is_an_error() {
         let nan = [&[0xcb][..], &f64::NAN.to_be_bytes()].concat();
-        let failure = Value::new(Encoded { encoding: Encoding::Msgpack, bytes: nan }).unwrap_err();
+        let failure = Value::new(Encoded::new(Encoding::Msgpack, nan)).unwrap_err();
         assert_eq!((failure.code(), failure.exit_code()), (ErrorCode::InvalidResult, 1));
     }
 }

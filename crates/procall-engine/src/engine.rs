@@ -437,6 +437,17 @@ pub struct Engine {
 #[derive(Debug)]
 struct Tasks(Vec<JoinHandle<()>>);
 
+impl Tasks {
+    /// Ends them, and waits until they have: they hold the listeners.
+    async fn end(mut self) {
+        for task in std::mem::take(&mut self.0) {
+            task.abort();
+            // That it was ended is no news.
+            let _ = task.await;
+        }
+    }
+}
+
 impl Drop for Tasks {
     fn drop(&mut self) {
         self.0.iter().for_each(JoinHandle::abort);
@@ -510,7 +521,7 @@ impl Engine {
         /// How often it is looked whether all are done.
         const LOOK: Duration = Duration::from_millis(5);
         let Self { core, tasks, http, activation, .. } = self;
-        drop(tasks);
+        tasks.end().await;
         let connections = core.begin_drain();
         for connection in &connections {
             connection.drain("the engine is stopping");

@@ -145,7 +145,7 @@ fn register(connection: &Connection, concurrency: u32) {
 }
 
 fn text(text: impl Into<String>) -> Encoded {
-    Encoded { encoding: Encoding::Raw, bytes: text.into().into_bytes() }
+    Encoded::new(Encoding::Raw, text.into().into_bytes())
 }
 
 fn handle(connection: &Connection, method: &str, body: &str, responder: Responder) {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use procall::{Connection, Error, Heartbeat, Hub, Meter, Metrics, RetryBudgets};
+use procall::{Arena, Connection, Error, Heartbeat, Hub, Meter, Metrics, RetryBudgets};
 
 use crate::dispatch::{Author, Before, Busyness, Dispatch, Gate, Seat};
 use crate::info::{Health, WorkerInfo, WorkerState};
@@ -37,6 +37,8 @@ pub(crate) struct Core {
     /// Counts the calls of the pool, on whichever connection they are.
     pub(crate) meter: Arc<Meter>,
     pub(crate) budgets: RetryBudgets,
+    /// Where large arrays lie that its workers are lent.
+    pub(crate) arena: Arena,
     pub(crate) audience: Arc<Audience>,
     pub(crate) supervisor: Arc<Supervisor>,
     rings: Vec<Mutex<Ring>>,
@@ -69,6 +71,7 @@ impl Core {
             settings,
             meter: Arc::default(),
             budgets: RetryBudgets::default(),
+            arena: Arena::new(),
             audience,
             supervisor,
             rings: (0..workers).map(|_| Mutex::default()).collect(),
@@ -76,6 +79,13 @@ impl Core {
             #[cfg(feature = "tokio")]
             task: Mutex::default(),
         })
+    }
+
+    /// Whether a worker can be lent memory.
+    pub(crate) fn lends(&self) -> bool {
+        let connections: Vec<_> =
+            self.dispatch.lock().seats.iter().filter_map(Seat::connection).collect();
+        connections.iter().any(|connection| connection.arena().is_some())
     }
 
     /// Takes no more calls. A gate never opens again.

@@ -66,6 +66,8 @@ mod pages {
     struct Tutorial;
     #[doc = include_str!("../../../docs/src/pools.md")]
     struct Pools;
+    #[doc = include_str!("../../../docs/src/arrays.md")]
+    struct Arrays;
     #[doc = include_str!("../../../docs/src/rust.md")]
     struct Rust;
     #[doc = include_str!("../../../docs/src/retries.md")]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procall::{
-    Channel, Error, ErrorCode, Hub, MethodInfo, Metrics, Registration, Request, RetryBudgets,
-    Started,
+    Arena, Channel, Error, ErrorCode, Hub, MethodInfo, Metrics, Registration, Request,
+    RetryBudgets, Started,
 };
 
 use crate::builder::{FOREVER, PoolBuilder};
@@ -231,6 +231,10 @@ impl Channel for Pool {
 
     fn retry_budgets(&self) -> Option<&RetryBudgets> {
         Some(&self.core().budgets)
+    }
+
+    fn arena(&self) -> Option<Arena> {
+        self.core().lends().then(|| self.core().arena.clone())
     }
 
     fn is_lost(&self) -> bool {

@@ -65,7 +65,7 @@ pub use limits::{Heartbeat, Limits};
 pub use message::{Message, VERSION, VERSION_MIN};
 pub use retry::{Attempts, GiveUp, RetryBudget, RetryPolicy, Setback, Verdict};
 pub use session::{
-    Blocked, Body, CallId, Config, Counters, Event, IncomingCall, Options, Payload, PeerInfo,
+    Blocked, Body, CallId, Config, Counters, Event, Held, IncomingCall, Options, Payload, PeerInfo,
     Reason, Secrets, Session, clean_name,
 };
 pub use time::Time;

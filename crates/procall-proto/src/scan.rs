@@ -182,9 +182,9 @@ fn walk<const ROOM: usize>(bytes: &[u8], bounds: &Bounds) -> Result<bool, ScanEr
 }
 
 /// What the first bytes of a MessagePack value say about it.
-struct Head {
+pub(crate) struct Head {
     /// Bytes of the value; of a container only its head.
-    len: u64,
+    pub(crate) len: u64,
     kind: HeadKind,
 }
 
@@ -205,7 +205,7 @@ enum HeadKind {
 impl Head {
     /// `None` when the bytes end inside the head.
     #[inline(always)]
-    fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let be = |len: usize| -> Option<u64> {
             let bytes = bytes.get(1..=len)?;
             Some(bytes.iter().fold(0, |value, &byte| value << 8 | u64::from(byte)))

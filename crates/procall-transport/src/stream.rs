@@ -1,6 +1,7 @@
 //! A link over any stream socket: what `unix` and `tcp` have in common.
 
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
@@ -9,11 +10,21 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use crate::buffer::{GULP, Inbox, Outbox, aside};
 use crate::readiness::Readiness;
+use crate::shm::RECORD;
 use crate::{LinkError, LinkInfo, LinkOptions, TlsError};
 
 /// How much unread input [`StreamLink::close`] throws away. A socket closed with unread input makes TCP send a reset, and a reset
 /// makes the peer lose what we had flushed; a peer that still sends more than this has to live with that.
 pub(crate) const MAX_DISCARDED: usize = 1 << 20;
+
+/// What has arrived.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// A message, and where it lies in the inbox.
+    Message(Range<usize>),
+    /// A word about shared memory.
+    Record([u8; RECORD]),
+}
 
 /// Messages with a length prefix over one stream socket.
 #[derive(Debug)]
@@ -86,6 +97,14 @@ impl StreamLink {
     }
 
     pub(crate) fn receive(&mut self) -> Result<Option<&[u8]>, LinkError> {
+        match self.next(false)? {
+            Some(Arrival::Message(at)) => Ok(Some(self.inbox.message(at))),
+            Some(Arrival::Record(_)) | None => Ok(None),
+        }
+    }
+
+    /// What comes next; what stands behind a length of zero is an error unless `records` may come.
+    pub(crate) fn next(&mut self, records: bool) -> Result<Option<Arrival>, LinkError> {
         if let Some(dead) = &self.dead {
             return Err(dead.again());
         }
@@ -93,9 +112,14 @@ impl StreamLink {
             match self.inbox.take() {
                 Ok(Some(at)) => {
                     self.strange = false;
-                    return Ok(Some(self.inbox.message(at)));
+                    return Ok(Some(Arrival::Message(at)));
                 }
                 Ok(None) => {}
+                Err(LinkError::Empty) if records => {
+                    if let Some(record) = self.inbox.take_record() {
+                        return Ok(Some(Arrival::Record(record)));
+                    }
+                }
                 Err(error) => {
                     let error = if self.strange { seen_through(error) } else { error };
                     return Err(self.die(error));
@@ -152,6 +176,12 @@ impl StreamLink {
             Some(error) => Err(error.again()),
             None => Ok(()),
         }
+    }
+
+    /// Somebody else reads the socket from now on: what is known of the last read is of the past.
+    pub(crate) fn hand_over(&mut self) -> &Self {
+        self.drained = false;
+        self
     }
 
     /// Watches the socket for room to send, or no longer.

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{Mode, Stat, fchmod, lstat, unlink};
 use rustix::io::Errno;
@@ -11,8 +12,8 @@ use rustix::net::{
     socket_with, socketpair,
 };
 
-use crate::shm::{Choice, Look, Passage, Progress};
-use crate::stream::StreamLink;
+use crate::shm::{self, Arena, Arrivals, Buffer, Choice, Look, Passage, Progress, Promise};
+use crate::stream::{Arrival, StreamLink};
 use crate::{Link, LinkError, LinkInfo, LinkOptions, fd};
 
 /// Connections the kernel holds for a listener that does not accept; further ones are refused (`EAGAIN`) until it does.
@@ -32,8 +33,12 @@ const BACKLOG: i32 = 1024;
 pub struct UnixLink {
     stream: StreamLink,
     choice: Option<Choice>,
-    /// It may move to shared memory, where its socket tells nothing.
-    prepared: bool,
+    /// The other side may ask for shared memory; whether this side began the session.
+    prepared: Option<bool>,
+    /// The owner rests before it waits.
+    attended: bool,
+    /// The other side takes loans.
+    lends: bool,
     /// The way into shared memory, once it was asked for.
     passage: Option<Box<Passage>>,
 }
@@ -55,7 +60,19 @@ impl Link for UnixLink {
     }
 
     fn receive(&mut self) -> Result<Option<&[u8]>, LinkError> {
-        let Self { stream, passage, .. } = self;
+        let Self { stream, passage, prepared, attended, lends, .. } = self;
+        if passage.is_none() && prepared.is_some() {
+            match stream.next(true)? {
+                None => return Ok(None),
+                Some(Arrival::Message(at)) => return Ok(Some(stream.inbox.message(at))),
+                Some(Arrival::Record(record)) if shm::is_ask(record) => {
+                    let mut way = Passage::new(true, *attended, stream.hand_over());
+                    way.lends(*lends);
+                    *passage = Some(Box::new(way));
+                }
+                Some(Arrival::Record(_)) => return Err(stream.die(LinkError::Empty)),
+            }
+        }
         match passage {
             Some(passage) if !passage.is_over() => passage.receive(stream),
             _ => stream.receive(),
@@ -75,7 +92,8 @@ impl Link for UnixLink {
     }
 
     fn edges(&self) -> Option<BorrowedFd<'_>> {
-        (!self.prepared && self.passage.is_none()).then(|| self.stream.socket())
+        // Once the other side rings, that is to be heard too; see `hears`.
+        self.bell().is_none().then(|| self.stream.socket())
     }
 
     fn wants_room(&self) -> bool {
@@ -117,9 +135,44 @@ impl UnixLink {
         self.choice != Some(Choice::Unix) && self.info().peer.is_some_and(|peer| peer.uid == own)
     }
 
-    /// It may be moved from now on: whoever waits on it has to use its readiness, and is given no [`edges`](Link::edges).
-    pub fn prepare(&mut self) {
-        self.prepared = true;
+    /// Both ends have agreed that either may ask for shared memory from now on. One of them, and only one, is the `initiator`: when both
+    /// ask at the same time, it is asked.
+    pub fn prepare(&mut self, initiator: bool) {
+        self.prepared = Some(initiator);
+    }
+
+    /// Asks the other end to move to shared memory, once it is [prepared](Self::prepare). Until one of them does, the link is what it was.
+    pub fn ask(&mut self) {
+        if let Some(initiator) = self.prepared
+            && self.passage.is_none()
+            && self.stream.dead.is_none()
+        {
+            let way = Passage::asking(initiator, self.attended, self.stream.hand_over());
+            self.go(way);
+        }
+    }
+
+    /// What the other side rings, as soon as it may do so. Whoever watches this link's socket for edges has to watch this in the same way,
+    /// and then say [so](Self::heard).
+    pub fn bell(&self) -> Option<Arc<OwnedFd>> {
+        self.passage.as_ref()?.bell()
+    }
+
+    /// The owner hears the [bell](Self::bell) and the socket by their edges from now on, and no longer looks at the readiness. That saves a
+    /// system call for each time it is woken.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn heard(&mut self) -> io::Result<()> {
+        self.passage().map_or(Ok(()), |(passage, stream)| passage.heard(stream))
+    }
+
+    /// The owner has heard of news on the socket, which only tells the end once messages come through memory.
+    pub fn tell(&mut self) {
+        if let Some((passage, _)) = self.passage() {
+            passage.tell();
+        }
     }
 
     /// Begins to move to shared memory. Both ends have to, and know of each other that they do before either begins: that is for their owners to
@@ -128,7 +181,8 @@ impl UnixLink {
     /// Whoever waits on this link must have called [`flush`](Link::flush) since it last received, as ever.
     pub fn share(&mut self, leads: bool) {
         if self.passage.is_none() && self.stream.dead.is_none() {
-            self.passage = Some(Box::new(Passage::new(leads, &self.stream)));
+            let way = Passage::new(leads, self.attended, self.stream.hand_over());
+            self.go(way);
         }
     }
 
@@ -142,6 +196,7 @@ impl UnixLink {
     /// A `None` of [`receive`](Link::receive) then is no invitation to wait, and costs less: in shared memory a link falls asleep with each
     /// such invitation, and a peer that sends to a sleeping link makes a system call.
     pub fn attended(&mut self, attended: bool) {
+        self.attended = attended;
         if let Some((passage, _)) = self.passage() {
             passage.attended(attended);
         }
@@ -182,6 +237,62 @@ impl UnixLink {
     /// A way to look for news without waiting; `None` while nothing comes through shared memory.
     pub fn look(&self) -> Option<Look> {
         self.passage.as_ref()?.look()
+    }
+
+    /// The other side takes loans: it knows what the records and notices of arenas are. Its owner has to have been told so.
+    pub fn lends(&mut self) {
+        self.lends = true;
+        if let Some((passage, _)) = self.passage() {
+            passage.lends(true);
+        }
+    }
+
+    /// Where the loans that came with the message that was [received](Link::receive) last are found; `None` for a link that was never shared.
+    pub fn arrivals(&self) -> Option<Arc<Arrivals>> {
+        self.passage.as_ref().map(|passage| passage.arrivals())
+    }
+
+    /// Makes ready to lend a buffer of `arena` with a message. `None` when the link cannot lend it now: it is not in shared memory, or its other
+    /// side knows of as many pieces of memory as it can, or it is another arena's.
+    ///
+    /// All messages of a link lend of one arena.
+    ///
+    /// # Errors
+    ///
+    /// What ended the link.
+    pub fn promise(
+        &mut self,
+        arena: &Arena,
+        buffer: &Arc<Buffer>,
+    ) -> Result<Option<Promise>, LinkError> {
+        match self.passage() {
+            Some((passage, stream)) => passage.promise(arena, buffer, stream),
+            None => Ok(None),
+        }
+    }
+
+    /// Borrows room for a message as [`buffer`](Link::buffer) does, that lends what was promised for it. It has to be
+    /// [committed](Link::commit), or no other message can lend the same memory until the link is gone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`buffer`](Link::buffer).
+    pub fn buffer_lending(
+        &mut self,
+        len: usize,
+        promises: &[Promise],
+    ) -> Result<Option<&mut [u8]>, LinkError> {
+        self.stream.check_sending()?;
+        if self.stream.outbox.lend(len)?.is_none() {
+            return Ok(None);
+        }
+        let loans: Vec<u8> = promises.iter().flat_map(Promise::keep).collect();
+        self.stream.outbox.lend_behind(&loans, len)
+    }
+
+    fn go(&mut self, mut way: Passage) {
+        way.lends(self.lends);
+        self.passage = Some(Box::new(way));
     }
 
     fn passage(&mut self) -> Option<(&mut Passage, &mut StreamLink)> {
@@ -248,7 +359,8 @@ impl UnixLink {
         let info =
             LinkInfo::new("unix", options.message_limit()).with_peer(peer).with_address(address);
         let stream = StreamLink::new(socket, info, options)?;
-        Ok(Self { stream, choice: options.choice, prepared: false, passage: None })
+        let choice = options.choice;
+        Ok(Self { stream, choice, prepared: None, attended: false, lends: false, passage: None })
     }
 }
 

@@ -5,6 +5,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use procall_proto::{Blocked, Encoding, ErrorCode};
+use procall_transport::shm::Arena;
 
 use crate::clock;
 #[cfg(feature = "tokio")]
@@ -50,6 +51,11 @@ pub trait Channel: Send + Sync + 'static {
         None
     }
 
+    /// Where the large arrays of its calls can lie so that they need not be copied; `None` when they have to travel among other bytes.
+    fn arena(&self) -> Option<Arena> {
+        None
+    }
+
     /// Whether it is over for good, so that no other attempt can end well.
     fn is_lost(&self) -> bool {
         false
@@ -78,6 +84,10 @@ impl Channel for Connection {
 
     fn retry_budgets(&self) -> Option<&RetryBudgets> {
         Some(Self::retry_budgets(self))
+    }
+
+    fn arena(&self) -> Option<Arena> {
+        Self::arena(self)
     }
 
     fn is_lost(&self) -> bool {
@@ -400,6 +410,27 @@ impl Started {
             Poll::Ready(Some(pending)) => pending.poll_send(encoding, item, waker),
             Poll::Ready(None) => Poll::Ready(Err(Blocked::Over)),
             Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Polls until an item can be sent, then sends it; its large arrays may be lent. When the call is over, its outcome says why.
+    pub fn poll_send_value(&mut self, item: &Encoded, waker: &Waker) -> Poll<Result<(), Blocked>> {
+        match self.poll_active(waker) {
+            Poll::Ready(Some(pending)) => pending.poll_send_value(item, waker),
+            Poll::Ready(None) => Poll::Ready(Err(Blocked::Over)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The same, waiting on this thread.
+    pub fn wait_send_value(
+        &mut self,
+        item: &Encoded,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Result<(), Blocked>, WaitError> {
+        match self.wait_active(interrupt)? {
+            Some(pending) => pending.wait_send_value(item, interrupt),
+            None => Ok(Err(Blocked::Over)),
         }
     }
 

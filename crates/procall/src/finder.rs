@@ -158,7 +158,7 @@ impl Finder {
         self
     }
 
-    /// How to talk to a service on this machine. Without it, as `PROCALL_TRANSPORT` says, which says [`Choice::Unix`] unless it is set.
+    /// How to talk to a service on this machine. Without it, as `PROCALL_TRANSPORT` says, which says [`Choice::Auto`] unless it is set.
     ///
     /// ```
     /// use std::time::Duration;

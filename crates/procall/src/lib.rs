@@ -22,6 +22,7 @@ mod error;
 mod finder;
 mod greeting;
 mod handover;
+mod lent;
 mod listener;
 mod lock;
 mod lookout;
@@ -67,6 +68,9 @@ pub use driver::{RawService, Readiness, drive_hub, serve_raw};
 pub use error::{Error, FieldError, IntoError};
 pub use finder::Finder;
 pub use handover::Handover;
+pub use lent::{
+    LENDING_PAYS, Lender, Lent, Piece, forbids_copies, keep_lent, lend_copy, lend_in_place, lending,
+};
 pub use listener::Listener;
 #[cfg(feature = "tokio")]
 pub use messages::{Message, Messages, MessagesBuilder, Reply, messages};
@@ -77,6 +81,7 @@ pub use procall_proto::{
 };
 pub use procall_proto::{buffer, json, scan, wire};
 pub use procall_transport as transport;
+pub use procall_transport::shm::{Arena, Buffer};
 pub use program::{name_of_program, program_name};
 pub use redial::{Connect, Redial};
 pub use registration::{DeclaredError, MethodInfo, Registration, Shape};
@@ -96,7 +101,7 @@ pub use service::{Onlooker, Relaying};
 pub use stream::Stream;
 pub use tls::{TlsFiles, TlsServing};
 pub use trace::{Span, Tracer, set_tracer};
-pub use value::{Element, TypedBuffer, Value};
+pub use value::{Array, Element, TypedBuffer, Value};
 
 #[doc = include_str!("service.md")]
 #[cfg(feature = "macros")]

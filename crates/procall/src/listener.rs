@@ -86,7 +86,7 @@ impl Listener {
     ///
     /// let own = TlsFiles { cert: Some("calc.pem".into()), key: Some("calc.key".into()), ..TlsFiles::default() };
     /// let listener = Listener::bind_files(&"tls:127.0.0.1:8443".parse()?, &own, None)?;
-    /// # Ok::<(), procall::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors

@@ -49,6 +49,9 @@ pub struct Meter {
     /// Nanoseconds plus one; 0 before the first.
     round_trip: AtomicU64,
     missed_heartbeats: AtomicU64,
+    arrays_copied: AtomicU64,
+    arrays_as_bytes: AtomicU64,
+    arrays_in_place: AtomicU64,
 }
 
 impl Meter {
@@ -88,6 +91,18 @@ impl Meter {
         self.missed_heartbeats.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Large arrays were sent: so many copied into memory that was lent, as bytes, and where they lay already.
+    pub(crate) fn sent_arrays(&self, copied: usize, as_bytes: usize, in_place: usize) {
+        let counts = [
+            (&self.arrays_copied, copied),
+            (&self.arrays_as_bytes, as_bytes),
+            (&self.arrays_in_place, in_place),
+        ];
+        for (count, more) in counts {
+            count.fetch_add(more as u64, Ordering::Relaxed);
+        }
+    }
+
     /// What was counted so far. The counts are read one after the other: under load they may be a call or two apart.
     pub fn metrics(&self) -> Metrics {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -107,6 +122,9 @@ impl Meter {
             heartbeat_round_trip: read(&self.round_trip).checked_sub(1).map(Duration::from_nanos),
             missed_heartbeats: read(&self.missed_heartbeats),
             retries: 0,
+            arrays_copied: read(&self.arrays_copied),
+            arrays_as_bytes: read(&self.arrays_as_bytes),
+            arrays_in_place: read(&self.arrays_in_place),
         }
     }
 
@@ -173,6 +191,12 @@ pub struct Metrics {
     pub missed_heartbeats: u64,
     /// Attempts after a first one; each is a request of its own in the other counts.
     pub retries: u64,
+    /// Large arrays that were copied once, into memory that the receiver was lent.
+    pub arrays_copied: u64,
+    /// Large arrays that were meant to be lent and went as bytes: the connection could not lend them.
+    pub arrays_as_bytes: u64,
+    /// Large arrays that were not copied at all: they lay in memory that the receiver was lent.
+    pub arrays_in_place: u64,
 }
 
 /// Latencies of calls; all 0 before the first has ended.

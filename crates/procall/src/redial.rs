@@ -169,6 +169,10 @@ impl Channel for Redial {
         Some(&self.shared.budgets)
     }
 
+    fn arena(&self) -> Option<procall_transport::shm::Arena> {
+        self.connection().arena()
+    }
+
     fn is_lost(&self) -> bool {
         self.shared.lock().closed
     }

@@ -40,7 +40,7 @@ pub(super) fn json(bytes: &[u8]) {
 
 /// As a handler that takes anything has it. An error is an answer too.
 fn decode(encoding: Encoding, bytes: &[u8]) {
-    let _ = Encoded { encoding, bytes: bytes.to_vec() }.decode::<Value>();
+    let _ = Encoded::new(encoding, bytes.to_vec()).decode::<Value>();
 }
 
 pub(super) fn buffer(bytes: &[u8]) {

@@ -101,8 +101,7 @@ fn told<'py>(
     let list = PyList::empty(py);
     for (worker, outcome) in over {
         let value = outcome.and_then(|reply| {
-            convert::decode(py, reply.encoding, &reply.bytes)
-                .map_err(|refusal| error::unreadable(&refusal))
+            convert::decode_value(py, &reply).map_err(|refusal| error::unreadable(&refusal))
         });
         list.append(match value {
             Ok(value) => answer.call1((&*worker, value, py.None()))?,

@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use procall::{
-    CallOptions, Channel, Connection, Deadline, Error, MethodInfo, OnTimeout, Redial, Registration,
-    Request, Shape, Started,
+    CallOptions, Channel, Connection, Deadline, Error, Lent, MethodInfo, OnTimeout, Redial,
+    Registration, Request, Shape, Started,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -21,10 +21,12 @@ use crate::error;
 use crate::figures;
 use crate::fork::Lineage;
 use crate::hub::{CallReply, Hub, Wait};
+use crate::memory::Memory;
 use crate::options::Given;
 use crate::wait::wait;
 
 const DEADLINE: &str = "seconds from 0, or None for no deadline";
+const COPY: &str = "\"once\" or \"never\"";
 const ON_TIMEOUT: &str = "\"return\" or \"restart\"";
 
 /// What clients and pools call through: a channel, and how its calls are made.
@@ -33,6 +35,8 @@ pub(crate) struct Caller {
     channel: Arc<dyn Channel>,
     options: CallOptions,
     reporting: Option<Reporting>,
+    /// An array that would have to be copied is an error.
+    strict: bool,
     /// The event loop whose code calls; blocking code has none.
     hub: Option<Py<Hub>>,
     reach: Arc<Reach>,
@@ -65,6 +69,7 @@ impl Caller {
             channel,
             options: CallOptions::default(),
             reporting: None,
+            strict: false,
             hub,
             reach: Arc::new(reach),
         }
@@ -91,6 +96,11 @@ impl Caller {
     pub(super) fn shape(&self, method: &str) -> Option<Shape> {
         let registration = self.channel.registration()?;
         find(&registration, method).map(|info| info.shape)
+    }
+
+    /// Encodes something for the channel, which may be lent large arrays of it.
+    pub(super) fn lending<R>(&self, encode: impl FnOnce() -> R) -> (R, Lent) {
+        procall::lending(self.channel.clone(), self.strict, encode)
     }
 
     pub(crate) fn hub(&self) -> Option<&Py<Hub>> {
@@ -158,9 +168,17 @@ impl Caller {
                 let operation = CallReply::new(started, report);
                 Ok(Wait::new(hub.clone_ref(py), operation).into_pyobject(py)?.into_any())
             }
-            (shape, None) => Ok(Stream::new(started, shape, report).into_pyobject(py)?.into_any()),
+            (shape, None) => Ok(Stream::new(started, shape, report, this.channel.clone())
+                .into_pyobject(py)?
+                .into_any()),
             (shape, Some(hub)) => {
-                let stream = AsyncStream::new(started, shape, report, hub.clone_ref(py));
+                let stream = AsyncStream::new(
+                    started,
+                    shape,
+                    report,
+                    hub.clone_ref(py),
+                    this.channel.clone(),
+                );
                 Ok(stream.into_pyobject(py)?.into_any())
             }
         }
@@ -182,7 +200,7 @@ fn reply<'py>(
     }
     let reply = wait(py, move |interrupt| started.wait_interruptibly(interrupt))?
         .map_err(|error| error::raise(py, &error))?;
-    convert::decode(py, reply.encoding, &reply.bytes)
+    convert::decode_value(py, &reply)
         .map_err(|refusal| error::raise(py, &error::unreadable(&refusal)))
 }
 
@@ -311,6 +329,16 @@ impl Caller {
         }
     }
 
+    /// Memory for so many bytes that crosses to the other side without a copy; `None` when the channel cannot lend any.
+    fn memory(&self, py: Python<'_>, len: usize) -> PyResult<Option<Memory>> {
+        let taken = py.detach(|| match self.channel.arena() {
+            // A buffer of no bytes lies nowhere.
+            Some(arena) if len > 0 => Ok(arena.take(len)?.map(|buffer| arena.expose(buffer))),
+            _ => Ok(None),
+        });
+        taken.map(|taken| taken.map(Memory::ours)).map_err(|error: std::io::Error| error.into())
+    }
+
     /// What was counted of the calls on this channel, as a dict.
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         figures::metrics(py, &self.channel.metrics())
@@ -356,12 +384,19 @@ impl Caller {
             options.meta = bytes;
         }
         let reporting = given.read("progress", PROGRESS, Reporting::from_python)?;
+        let strict =
+            given.read("copy", COPY, |value| match &*value.extract::<String>().ok()? {
+                "never" => Some(true),
+                "once" => Some(false),
+                _ => None,
+            })?;
         given.finish("a call")?;
         let own = || self.reporting.as_ref().map(|reporting| reporting.clone_ref(py));
         Ok(Self {
             channel: self.channel.clone(),
             options,
             reporting: reporting.unwrap_or_else(own),
+            strict: strict.unwrap_or(self.strict),
             hub: self.hub.as_ref().map(|hub| hub.clone_ref(py)),
             reach: self.reach.clone(),
         })

@@ -1,6 +1,6 @@
 //! Arguments of a call as its params.
 
-use procall::{Body, Encoding, FieldError};
+use procall::{Body, Encoding, FieldError, Lent};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -12,11 +12,13 @@ use crate::error;
 pub(super) struct Params {
     encoding: Encoding,
     bytes: Vec<u8>,
+    lent: Lent,
 }
 
 impl Params {
     pub(super) fn body(&mut self) -> Body<'_> {
-        Body::taken(self.encoding, &mut self.bytes)
+        let held = self.lent.held();
+        Body::taken(self.encoding, &mut self.bytes).holding(held)
     }
 }
 
@@ -30,15 +32,20 @@ pub(super) fn encode(
     let py = args.py();
     let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
     let mut bytes = Vec::new();
-    let encoded = match kwargs {
-        None if args.is_empty() => return Ok(Params { encoding: Encoding::None, bytes }),
+    if kwargs.is_none() && args.is_empty() {
+        return Ok(Params { encoding: Encoding::None, bytes, lent: Lent::NONE });
+    }
+    let joined = match kwargs {
+        Some(kwargs) if !args.is_empty() => Some(join(caller, method, args, kwargs)?),
+        _ => None,
+    };
+    let (encoded, lent) = caller.lending(|| match joined.as_ref().or(kwargs) {
         None => convert::encode(args.as_any(), &mut bytes)
             .map_err(|refusal| describe(refusal, caller, method)),
-        Some(kwargs) if args.is_empty() => named(kwargs, &mut bytes),
-        Some(kwargs) => named(&join(caller, method, args, kwargs)?, &mut bytes),
-    };
+        Some(kwargs) => named(kwargs, &mut bytes),
+    });
     match encoded {
-        Ok(()) => Ok(Params { encoding: Encoding::Msgpack, bytes }),
+        Ok(()) => Ok(Params { encoding: Encoding::Msgpack, bytes, lent }),
         Err(error) => Err(error::raise(py, &error)),
     }
 }

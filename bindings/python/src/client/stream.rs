@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
-use procall::{Blocked, Encoded, Encoding, Shape, Started};
+use procall::{Blocked, Channel, Encoded, Encoding, Shape, Started};
 use pyo3::exceptions::{PyRuntimeError, PyStopAsyncIteration};
 use pyo3::prelude::*;
 
@@ -35,6 +35,7 @@ pub(crate) struct Stream {
     stage: Mutex<Stage>,
     shape: Shape,
     report: Option<Report>,
+    channel: Arc<dyn Channel>,
 }
 
 enum Stage {
@@ -45,8 +46,13 @@ enum Stage {
 }
 
 impl Stream {
-    pub(super) fn new(started: Started, shape: Shape, report: Option<Report>) -> Self {
-        Self { stage: Mutex::new(Stage::Open(started)), shape, report }
+    pub(super) fn new(
+        started: Started,
+        shape: Shape,
+        report: Option<Report>,
+        channel: Arc<dyn Channel>,
+    ) -> Self {
+        Self { stage: Mutex::new(Stage::Open(started)), shape, report, channel }
     }
 
     /// Tells of progress until there is something else.
@@ -111,10 +117,10 @@ impl Stream {
     /// Sends one item; waits while the other side is behind. False when it wants no more.
     fn send(&self, value: &Bound<'_, PyAny>) -> PyResult<bool> {
         let py = value.py();
-        let item = write(value)?;
+        let item = write(&self.channel, value)?;
         let Some(mut started) = self.take()? else { return Ok(false) };
         let waited = wait(py, |interrupt| {
-            let sent = started.wait_send(Encoding::Msgpack, &item, interrupt);
+            let sent = started.wait_send_value(&item, interrupt);
             (sent, started)
         });
         let (sent, started) = waited.inspect_err(|_| _ = self.swap(Stage::Over))?;
@@ -188,6 +194,7 @@ pub(crate) struct AsyncStream {
     shape: Shape,
     report: Option<Arc<Report>>,
     hub: Py<Hub>,
+    channel: Arc<dyn Channel>,
 }
 
 impl AsyncStream {
@@ -196,9 +203,10 @@ impl AsyncStream {
         shape: Shape,
         report: Option<Report>,
         hub: Py<Hub>,
+        channel: Arc<dyn Channel>,
     ) -> Self {
         let started = Arc::new(Mutex::new(Some(started)));
-        Self { started, shape, report: report.map(Arc::new), hub }
+        Self { started, shape, report: report.map(Arc::new), hub, channel }
     }
 
     fn wait(&self, py: Python<'_>, operation: impl Operation + 'static) -> Wait {
@@ -219,7 +227,7 @@ impl AsyncStream {
     /// Sends one item once there is room; awaited, it is false when the other side wants no
     /// more.
     fn send(&self, value: &Bound<'_, PyAny>) -> PyResult<Wait> {
-        let item = write(value)?;
+        let item = write(&self.channel, value)?;
         Ok(self.wait(value.py(), SendItem(self.started.clone(), item)))
     }
 
@@ -307,12 +315,12 @@ impl Operation for NextItem {
     }
 }
 
-struct SendItem(Arc<Mutex<Option<Started>>>, Vec<u8>);
+struct SendItem(Arc<Mutex<Option<Started>>>, Encoded);
 
 impl Operation for SendItem {
     fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
         let polled = match lock(&self.0).as_mut() {
-            Some(started) => started.poll_send(Encoding::Msgpack, &self.1, waker),
+            Some(started) => started.poll_send_value(&self.1, waker),
             None => Poll::Ready(Err(Blocked::Over)),
         };
         polled.map(|sent| Ok(pyo3::types::PyBool::new(py, sent.is_ok()).to_owned().into_any()))
@@ -358,13 +366,14 @@ impl Operation for Itself {
 }
 
 fn read<'py>(py: Python<'py>, value: &Encoded) -> PyResult<Bound<'py, PyAny>> {
-    convert::decode(py, value.encoding, &value.bytes)
+    convert::decode_value(py, value)
         .map_err(|refusal| error::raise(py, &error::unreadable(&refusal)))
 }
 
-fn write(value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+fn write(channel: &Arc<dyn Channel>, value: &Bound<'_, PyAny>) -> PyResult<Encoded> {
     let mut bytes = Vec::new();
-    convert::encode(value, &mut bytes)
-        .map_err(|refusal| error::raise(value.py(), &error::refused(&refusal, "item")))?;
-    Ok(bytes)
+    let (encoded, lent) =
+        procall::lending(channel.clone(), false, || convert::encode(value, &mut bytes));
+    encoded.map_err(|refusal| error::raise(value.py(), &error::refused(&refusal, "item")))?;
+    Ok(Encoded { lent, ..Encoded::new(Encoding::Msgpack, bytes) })
 }

@@ -47,7 +47,7 @@ impl Submitted {
         };
         self.swap(Stage::Done(outcome.clone()));
         let reply = outcome.map_err(|error| error::raise(py, &error))?;
-        convert::decode(py, reply.encoding, &reply.bytes)
+        convert::decode_value(py, &reply)
             .map_err(|refusal| error::raise(py, &error::unreadable(&refusal)))
     }
 

@@ -1,6 +1,7 @@
 //! Arrays: PEP 3118 buffers of typed items, and `procall.TypedBuffer`, to typed buffers and back.
 
-use procall::buffer::{Dtype, EXT_TYPE, MAX_DIMS, TypedBuffer};
+use procall::buffer::{BufferError, Dtype, EXT_TYPE, MAX_DIMS, Place, TypedBuffer};
+use procall::{LENDING_PAYS, Lent, Piece};
 use pyo3::buffer::PyBuffer;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -8,6 +9,7 @@ use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyTuple};
 
 use super::encode::bytes_head;
 use super::refusal::Refusal;
+use crate::memory::{Held, Memory};
 
 /// A `memoryview`: plain bytes when its items are bytes in a row, an array otherwise.
 pub(super) fn encode_view(
@@ -42,8 +44,46 @@ pub(super) fn encode_array(
             "is an array whose items have the format {format:?}, which cannot be sent"
         ))
     })?;
+    if lend(view, (dtype, big_endian), &shape, len, out)? {
+        return Ok(());
+    }
     head(dtype, big_endian, &shape, len, out)?;
     append(view, len, out).map_err(raised)
+}
+
+/// Writes an array of `len` bytes as memory that is lent, where that is possible: it stays where it is, or is copied there once.
+fn lend(
+    view: &Bound<'_, PyMemoryView>,
+    (dtype, big_endian): (Dtype, bool),
+    shape: &[u64],
+    len: usize,
+    out: &mut Vec<u8>,
+) -> Result<bool, Refusal> {
+    if len < LENDING_PAYS || shape.len() > MAX_DIMS {
+        return Ok(false);
+    }
+    let py = view.py();
+    let raised = |error: PyErr| Refusal::raised(py, &error);
+    let held = Held::of(view.as_any()).map_err(raised)?;
+    let in_place = held.contiguous().and_then(|at| procall::lend_in_place(at, len));
+    let (region, offset) = match in_place {
+        Some(place) => place,
+        None if procall::forbids_copies() => {
+            return Err(Refusal::new(
+                "is an array that would have to be copied, which copy=\"never\" forbids; make it with \
+                 `empty` of this very client or pool, with transport=\"shm\"",
+            ));
+        }
+        None => match procall::lend_copy(len, |room| held.copy_to(room)) {
+            Some(copied) => (copied.map_err(raised)?, 0),
+            None => return Ok(false),
+        },
+    };
+    let place = Place::Region { region, generation: 0, offset, length: len as u64 };
+    TypedBuffer { dtype, big_endian, shape: shape.to_vec(), strides: None, place }
+        .write(out)
+        .map_err(|error| Refusal::new(format!("cannot be sent: {error}")))?;
+    Ok(true)
 }
 
 /// The head is written by hand so that the items are copied only once, straight from their owner.
@@ -97,7 +137,11 @@ pub(super) fn encode_typed(value: &Bound<'_, PyAny>, out: &mut Vec<u8>) -> Resul
     let view = PyMemoryView::from(&bits).map_err(raised)?;
     let shape: Vec<u64> = attribute(&view, intern!(py, "shape")).map_err(raised)?;
     let len: usize = attribute(&view, intern!(py, "nbytes")).map_err(raised)?;
-    head(Dtype::BF16, cfg!(target_endian = "big"), &shape, len, out)?;
+    let kind = (Dtype::BF16, cfg!(target_endian = "big"));
+    if lend(&view, kind, &shape, len, out)? {
+        return Ok(true);
+    }
+    head(kind.0, kind.1, &shape, len, out)?;
     append(&view, len, out).map_err(raised)?;
     Ok(true)
 }
@@ -201,21 +245,49 @@ fn format_of(dtype: Dtype) -> Option<&'static str> {
 
 /// A numpy array when numpy is there already, else a `memoryview` where it can tell all, else a `procall.TypedBuffer`. Each of them travels on as
 /// the same array.
-pub(super) fn decode<'py>(py: Python<'py>, payload: &[u8]) -> Result<Bound<'py, PyAny>, Refusal> {
-    let buffer = TypedBuffer::parse(payload)
-        .map_err(|error| Refusal::new(format!("is refused: {error}")))?;
-    let packed =
-        buffer.to_c_order().map_err(|error| Refusal::new(format!("is refused: {error}")))?;
-    made(py, buffer.dtype, &buffer.shape, &packed).map_err(|error| Refusal::raised(py, &error))
+pub(super) fn decode<'py>(
+    py: Python<'py>,
+    payload: &[u8],
+    lent: &Lent,
+) -> Result<Bound<'py, PyAny>, Refusal> {
+    let refused = |error: BufferError| Refusal::new(format!("is refused: {error}"));
+    let raised = |error: PyErr| Refusal::raised(py, &error);
+    let mut buffer = TypedBuffer::parse(payload).map_err(refused)?;
+    let mut copied = Vec::new();
+    if let Place::Region { region, offset, length, .. } = buffer.place {
+        let piece = lent.piece(region).ok_or(BufferError::Region).map_err(refused)?;
+        let place = usize::try_from(offset).ok().zip(usize::try_from(length).ok());
+        let (at, len) = place.ok_or(BufferError::Overflow).map_err(refused)?;
+        let is_plain = buffer.is_c_contiguous() && !buffer.big_endian;
+        if is_plain
+            && len > 0
+            && let Piece::Theirs(loan) = piece
+            && let Some(memory) = Memory::theirs(loan, at, len)
+        {
+            let memory = memory.into_pyobject(py).map_err(raised)?.into_any();
+            return made(py, buffer.dtype, &buffer.shape, memory).map_err(raised);
+        }
+        let has_it = match piece {
+            Piece::Ours { buffer, .. } => buffer.copy(at, len, &mut copied),
+            Piece::Theirs(loan) => loan.copy(at, len, &mut copied),
+        };
+        if !has_it {
+            return Err(refused(BufferError::Region));
+        }
+        buffer.place = Place::Inline(&copied);
+    }
+    let packed = buffer.to_c_order().map_err(refused)?;
+    let bytes = PyBytes::new(py, &packed).into_any();
+    made(py, buffer.dtype, &buffer.shape, bytes).map_err(raised)
 }
 
 fn made<'py>(
     py: Python<'py>,
     dtype: Dtype,
     shape: &[u64],
-    packed: &[u8],
+    bytes: Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let bytes = PyBytes::new(py, packed);
+    let is_empty = bytes.len()? == 0;
     let shape = PyTuple::new(py, shape)?;
     let numpy = match loaded(py, "numpy")? {
         Some(numpy) => numpy_dtype(py, dtype)?.map(|name| (numpy, name)),
@@ -228,9 +300,7 @@ fn made<'py>(
     // A view of unsigned bytes in a row is plain bytes, and a zero beside other dimensions is more than a view can have.
     let is_bytes = dtype == Dtype::U8 && shape.len() == 1;
     match format_of(dtype) {
-        Some(format) if !is_bytes && (shape.len() < 2 || !packed.is_empty()) => {
-            view(bytes, format, shape)
-        }
+        Some(format) if !is_bytes && (shape.len() < 2 || !is_empty) => view(bytes, format, shape),
         _ => {
             let home = py.import(intern!(py, "procall._typed"))?;
             home.getattr(intern!(py, "TypedBuffer"))?.call1((dtype.name(), shape, bytes))
@@ -248,17 +318,48 @@ fn numpy_dtype(py: Python<'_>, dtype: Dtype) -> PyResult<Option<Bound<'_, PyAny>
 }
 
 fn view<'py>(
-    bytes: Bound<'py, PyBytes>,
+    bytes: Bound<'py, PyAny>,
     format: &str,
     shape: Bound<'py, PyTuple>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = bytes.py();
-    let view = PyMemoryView::from(&bytes.into_any())?;
+    let view = PyMemoryView::from(&bytes)?;
     let cast = intern!(py, "cast");
     match shape.len() {
         1 => view.call_method1(cast, (format,)),
         _ => view.call_method1(cast, (format, shape)),
     }
+}
+
+/// An array of a library that exports no buffer, such as a tensor of torch, as an array of numpy over the same memory: by DLPack, if it is in the
+/// memory of this machine's processors, or by numpy's own protocol.
+pub(super) fn foreign<'py>(
+    value: &Bound<'py, PyAny>,
+) -> Result<Option<Bound<'py, PyAny>>, Refusal> {
+    const CPU: i32 = 1;
+    let py = value.py();
+    let raised = |error: PyErr| Refusal::raised(py, &error);
+    let has = |name| value.hasattr(name).map_err(raised);
+    let by_dlpack = has(intern!(py, "__dlpack__"))? && has(intern!(py, "__dlpack_device__"))?;
+    if !by_dlpack && !has(intern!(py, "__array_interface__"))? {
+        return Ok(None);
+    }
+    let numpy = py.import(intern!(py, "numpy")).map_err(|_| {
+        Refusal::new(
+            "is an array of another library, which takes numpy to be sent: pip install numpy",
+        )
+    })?;
+    if !by_dlpack {
+        return numpy.call_method1(intern!(py, "asarray"), (value,)).map(Some).map_err(raised);
+    }
+    let device = value.call_method0(intern!(py, "__dlpack_device__")).map_err(raised)?;
+    let (kind, _): (i32, i32) = device.extract().map_err(raised)?;
+    if kind != CPU {
+        return Err(Refusal::new(
+            "is an array in the memory of a device, which cannot be sent; copy it to the CPU first",
+        ));
+    }
+    numpy.call_method1(intern!(py, "from_dlpack"), (value,)).map(Some).map_err(raised)
 }
 
 /// A module if somebody imported it already.

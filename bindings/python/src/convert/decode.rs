@@ -1,5 +1,6 @@
 //! MessagePack to Python.
 
+use procall::Lent;
 use procall::buffer::EXT_TYPE;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
@@ -13,9 +14,10 @@ use super::refusal::Refusal;
 pub(crate) fn decode_checked<'py>(
     py: Python<'py>,
     bytes: &[u8],
+    lent: &Lent,
 ) -> Result<Bound<'py, PyAny>, Refusal> {
     let mut stack = Vec::new();
-    follow(py, &mut Decoder { bytes }, &mut stack).map_err(|refusal| {
+    follow(py, &mut Decoder { bytes, lent }, &mut stack).map_err(|refusal| {
         stack.iter().rev().fold(refusal, |refusal, frame: &Frame<'_>| frame.place(refusal))
     })
 }
@@ -100,6 +102,8 @@ fn follow<'py>(
 
 struct Decoder<'a> {
     bytes: &'a [u8],
+    /// Where arrays lie that are not among the bytes.
+    lent: &'a Lent,
 }
 
 /// Scanned bytes never get here; were it otherwise, the value is refused and nothing worse.
@@ -207,7 +211,7 @@ impl<'a> Decoder<'a> {
         if kind != EXT_TYPE {
             return Err(Refusal::new(format!("is an extension of type {kind}, which is unknown")));
         }
-        buffer::decode(py, payload)
+        buffer::decode(py, payload, self.lent)
     }
 }
 

@@ -219,6 +219,8 @@ fn begin_other<'py>(value: &Bound<'py, PyAny>, out: &mut Vec<u8>) -> Result<Begu
         // It is written.
     } else if let Ok(view) = PyMemoryView::from(value) {
         buffer::encode_array(&view, out)?;
+    } else if let Some(array) = buffer::foreign(value)? {
+        return Ok(Begun::Instead(array));
     } else {
         return Err(Refusal::new(format!("is of type {}, {}", type_name(value), advice(value))));
     }

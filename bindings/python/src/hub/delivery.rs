@@ -34,7 +34,7 @@ impl Delivery {
         }
         let Poll::Ready(reply) = self.started.poll_reply(waker) else { return false };
         let value = reply.map_err(|error| error::raise(py, &error)).and_then(|reply| {
-            convert::decode(py, reply.encoding, &reply.bytes)
+            convert::decode_value(py, &reply)
                 .map_err(|refusal| error::raise(py, &error::unreadable(&refusal)))
         });
         // A bar ends before whoever waits goes on.

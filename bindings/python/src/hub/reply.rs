@@ -32,7 +32,7 @@ impl Operation for CallReply {
         }
         self.started.poll_reply(waker).map(|reply| {
             let reply = reply.map_err(|error| error::raise(py, &error))?;
-            convert::decode(py, reply.encoding, &reply.bytes)
+            convert::decode_value(py, &reply)
                 .map_err(|refusal| error::raise(py, &error::unreadable(&refusal)))
         })
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
-use procall::{CallId, Connection, Encoding, Error, ErrorCode, Executed};
+use procall::{CallId, Connection, Encoded, Error, ErrorCode, Executed};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
 
@@ -85,16 +85,14 @@ impl Call {
                     return super::pass_on(py, raised);
                 }
             };
-            let item = match self.what.outcome.encode(&value, "the item") {
+            let item = match self.what.outcome.encode(&self.connection, &value, "the item") {
                 Ok(item) => item,
                 Err(error) => {
                     self.refuse(&error);
                     break;
                 }
             };
-            let sent = wait(py, |interrupt| {
-                self.connection.wait_item_out(id, item.encoding, &item.bytes, interrupt)
-            })?;
+            let sent = wait(py, |interrupt| self.connection.wait_value_out(id, &item, interrupt))?;
             if !matches!(sent, Ok(Ok(()))) {
                 break;
             }
@@ -162,7 +160,7 @@ impl Call {
 
     fn reply(&self, value: &Bound<'_, PyAny>) {
         let Some(id) = self.answer() else { return };
-        match self.what.outcome.encode(value, "the result") {
+        match self.what.outcome.encode(&self.connection, value, "the result") {
             Ok(result) => self.connection.reply(id, result),
             Err(error) => self.connection.fail(id, &error),
         }
@@ -195,12 +193,13 @@ impl Call {
     /// Sends one item once there is room; the awaitable gives false when the caller wants no more.
     fn send(&self, hub: Py<Hub>, value: &Bound<'_, PyAny>) -> PyResult<Wait> {
         let py = value.py();
-        let item = self.what.outcome.encode(value, "the item").map_err(|error| {
-            self.refuse(&error);
-            error::raise(py, &error)
-        })?;
+        let item =
+            self.what.outcome.encode(&self.connection, value, "the item").map_err(|error| {
+                self.refuse(&error);
+                error::raise(py, &error)
+            })?;
         let connection = self.connection.clone();
-        Ok(Wait::new(hub, Send { connection, id: self.id, item: item.bytes }))
+        Ok(Wait::new(hub, Send { connection, id: self.id, item }))
     }
 
     fn finish(&self) {
@@ -250,13 +249,13 @@ impl Drop for Call {
 struct Send {
     connection: Connection,
     id: Option<CallId>,
-    item: Vec<u8>,
+    item: Encoded,
 }
 
 impl Operation for Send {
     fn poll<'py>(&mut self, py: Python<'py>, waker: &Waker) -> Poll<PyResult<Bound<'py, PyAny>>> {
         let sent = match self.id {
-            Some(id) => self.connection.poll_item_out(id, Encoding::Msgpack, &self.item, waker),
+            Some(id) => self.connection.poll_value_out(id, &self.item, waker),
             None => Poll::Ready(Ok(())),
         };
         sent.map(|sent| Ok(PyBool::new(py, sent.is_ok()).to_owned().into_any()))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use procall::{Blocked, CallId, Connection, Encoding};
+use procall::{Blocked, CallId, Connection, Encoded};
 use pyo3::prelude::*;
 
 use super::current;
@@ -20,7 +20,7 @@ pub(super) struct Emitter {
     generator: Py<PyAny>,
     outcome: Arc<Outcome>,
     /// Made, but its reader had no room.
-    held: Option<Vec<u8>>,
+    held: Option<Encoded>,
 }
 
 /// How far a generator has come.
@@ -54,7 +54,7 @@ impl Emitter {
                     None => return Ok(Progress::Over),
                 },
             };
-            match self.connection.poll_item_out(self.id, Encoding::Msgpack, &item, waker) {
+            match self.connection.poll_value_out(self.id, &item, waker) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(Blocked::Over)) => {
                     self.close(py);
@@ -72,7 +72,7 @@ impl Emitter {
     }
 
     /// The next item, encoded; `None` when the answer is complete.
-    fn next(&mut self, py: Python<'_>) -> PyResult<Option<Vec<u8>>> {
+    fn next(&mut self, py: Python<'_>) -> PyResult<Option<Encoded>> {
         if !self.connection.is_wanted(self.id) {
             self.close(py);
             return Ok(None);
@@ -84,8 +84,8 @@ impl Emitter {
             generator.try_iter().and_then(|mut items| items.next().transpose())
         });
         match next {
-            Ok(Some(value)) => match self.outcome.encode(&value, "the item") {
-                Ok(item) => Ok(Some(item.bytes)),
+            Ok(Some(value)) => match self.outcome.encode(&self.connection, &value, "the item") {
+                Ok(item) => Ok(Some(item)),
                 Err(error) => {
                     self.connection.fail(self.id, &error);
                     self.close(py);

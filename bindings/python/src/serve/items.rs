@@ -69,6 +69,6 @@ impl Operation for Next {
 
 fn read<'py>(py: Python<'py>, item: Result<Encoded, Error>) -> PyResult<Bound<'py, PyAny>> {
     let item = item.map_err(|error| error::raise(py, &error))?;
-    convert::decode(py, item.encoding, &item.bytes)
+    convert::decode_value(py, &item)
         .map_err(|refusal| error::raise(py, &error::refused(&refusal, "item")))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use procall::{Encoding, Error, ErrorCode, FieldError, Params, Signature};
+use procall::{Encoding, Error, ErrorCode, FieldError, Lent, Params, Signature};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -148,23 +148,21 @@ impl Method {
     pub(super) fn bind<'py>(
         &self,
         py: Python<'py>,
-        encoding: Encoding,
-        body: &[u8],
+        params: Raw<'_>,
         context: Option<&Bound<'py, PyAny>>,
         items: Option<&Bound<'py, PyAny>>,
     ) -> Result<Arguments<'py>, Error> {
         if self.open {
-            return self.bind_open(py, encoding, body, context, items);
+            return self.bind_open(py, params, context, items);
         }
-        self.bind_known(py, encoding, body, context, items)
-            .map_err(|error| self.with_all_fields(py, encoding, body, error))
+        self.bind_known(py, params, context, items)
+            .map_err(|error| self.with_all_fields(py, params, error))
     }
 
     fn bind_known<'py>(
         &self,
         py: Python<'py>,
-        encoding: Encoding,
-        body: &[u8],
+        params: Raw<'_>,
         context: Option<&Bound<'py, PyAny>>,
         items: Option<&Bound<'py, PyAny>>,
     ) -> Result<Arguments<'py>, Error> {
@@ -173,7 +171,7 @@ impl Method {
             required: &self.required,
             takes_whole: self.takes_whole,
         };
-        let bound = Params::new(encoding, body)?.bind(signature)?;
+        let bound = Params::new(params.encoding, params.bytes)?.bind(signature)?;
         let raised = |raised: PyErr| internal(py, &raised);
         let mut positional = Vec::with_capacity(self.parameters.len());
         let mut kwargs: Option<Bound<'py, PyDict>> = None;
@@ -184,7 +182,9 @@ impl Method {
                 Source::Context => context.cloned(),
                 Source::Items => items.cloned(),
                 Source::Params(at) => match bound.value(at) {
-                    Some(bytes) => Some(parameter.value(py, bytes, || bound.path(at))?),
+                    Some(bytes) => {
+                        Some(parameter.value(py, bytes, params.lent, || bound.path(at))?)
+                    }
                     None => None,
                 },
             };
@@ -206,12 +206,11 @@ impl Method {
     fn bind_open<'py>(
         &self,
         py: Python<'py>,
-        encoding: Encoding,
-        body: &[u8],
+        params: Raw<'_>,
         context: Option<&Bound<'py, PyAny>>,
         items: Option<&Bound<'py, PyAny>>,
     ) -> Result<Arguments<'py>, Error> {
-        let (args, kwargs) = given(py, encoding, body)?;
+        let (args, kwargs) = given(py, params)?;
         let bound = self
             .description
             .call_method1(py, intern!(py, "bind"), (args, kwargs, context, items))
@@ -228,14 +227,8 @@ impl Method {
     }
 
     /// An error about params, with everything that is wrong with them.
-    fn with_all_fields(
-        &self,
-        py: Python<'_>,
-        encoding: Encoding,
-        body: &[u8],
-        error: Error,
-    ) -> Error {
-        let Ok((args, kwargs)) = given(py, encoding, body) else { return error };
+    fn with_all_fields(&self, py: Python<'_>, params: Raw<'_>, error: Error) -> Error {
+        let Ok((args, kwargs)) = given(py, params) else { return error };
         let none = py.None();
         let wrong = self
             .description
@@ -251,15 +244,22 @@ impl Method {
     }
 }
 
+/// The params of a call as they came.
+#[derive(Clone, Copy)]
+pub(super) struct Raw<'a> {
+    pub(super) encoding: Encoding,
+    pub(super) bytes: &'a [u8],
+    pub(super) lent: &'a Lent,
+}
+
 /// Params as positional and named arguments.
 fn given<'py>(
     py: Python<'py>,
-    encoding: Encoding,
-    body: &[u8],
+    params: Raw<'_>,
 ) -> Result<(Bound<'py, PyTuple>, Bound<'py, PyDict>), Error> {
     // Says what is wrong with params that are neither an array nor an object.
-    Params::new(encoding, body)?;
-    let value = convert::decode(py, encoding, body)
+    Params::new(params.encoding, params.bytes)?;
+    let value = convert::decode_lent(py, params.encoding, params.bytes, params.lent)
         .map_err(|refusal| error::refused(&refusal, "argument"))?;
     if let Ok(list) = value.cast::<PyList>() {
         return Ok((list.to_tuple(), PyDict::new(py)));
@@ -302,6 +302,7 @@ impl Parameter {
         &self,
         py: Python<'py>,
         bytes: &[u8],
+        lent: &Lent,
         path: impl Fn() -> String,
     ) -> Result<Bound<'py, PyAny>, Error> {
         let wrong = |path: String, message: String| {
@@ -309,7 +310,7 @@ impl Parameter {
             Error::new(ErrorCode::InvalidArgument, format!("argument {name} {message}"))
                 .with_fields(vec![FieldError { path, message }])
         };
-        let value = convert::decode_checked(py, bytes).map_err(|refusal| {
+        let value = convert::decode_checked(py, bytes, lent).map_err(|refusal| {
             wrong(path() + &refusal.pointer(), refusal.describe("").trim_start().to_owned())
         })?;
         if self.types != 0 && kind_of(&value) & self.types == 0 {

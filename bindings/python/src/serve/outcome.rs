@@ -1,6 +1,6 @@
 //! What a handler gives or raises, as the wire carries it: results are checked against the hint, declared exceptions take their details along.
 
-use procall::{Encoded, Encoding, Error, ErrorCode, FieldError};
+use procall::{Connection, Encoded, Encoding, Error, ErrorCode, FieldError, Lent};
 use pyo3::prelude::*;
 
 use super::method::kind_of;
@@ -28,15 +28,22 @@ impl Outcome {
     }
 
     /// A result or item as the wire carries it; `what` is "the result" or "the item".
-    pub(super) fn encode(&self, value: &Bound<'_, PyAny>, what: &str) -> Result<Encoded, Error> {
+    pub(super) fn encode(
+        &self,
+        connection: &Connection,
+        value: &Bound<'_, PyAny>,
+        what: &str,
+    ) -> Result<Encoded, Error> {
         let mut bytes = Vec::new();
-        convert::encode(value, &mut bytes).map_err(|refusal| error::unsendable(&refusal, what))?;
+        let (encoded, lent) =
+            procall::lending(connection.clone(), false, || convert::encode(value, &mut bytes));
+        encoded.map_err(|refusal| error::unsendable(&refusal, what))?;
         if let Some(check) = &self.check
             && (self.types == 0 || kind_of(value) & self.types == 0)
         {
-            self.look(value.py(), check, &bytes, what)?;
+            self.look(value.py(), check, (&bytes, &lent), what)?;
         }
-        Ok(Encoded { encoding: Encoding::Msgpack, bytes })
+        Ok(Encoded { lent, ..Encoded::new(Encoding::Msgpack, bytes) })
     }
 
     /// Checks what the caller would get: a dataclass is a dict there, and a number of numpy's a plain one.
@@ -44,13 +51,13 @@ impl Outcome {
         &self,
         py: Python<'_>,
         check: &Py<PyAny>,
-        bytes: &[u8],
+        (bytes, lent): (&[u8], &Lent),
         what: &str,
     ) -> Result<(), Error> {
         let invalid = |message: String, fields: Vec<FieldError>| {
             Error::new(ErrorCode::InvalidResult, message).with_fields(fields)
         };
-        let value = convert::decode_checked(py, bytes)
+        let value = convert::decode_checked(py, bytes, lent)
             .map_err(|refusal| error::unsendable(&refusal, what))?;
         let wrong = check
             .bind(py)

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::current;
 use super::emit::Emitter;
 use super::items::{AsyncItems, Items};
-use super::method::{Arguments, Kind, Method};
+use super::method::{Arguments, Kind, Method, Raw};
 use crate::error;
 use crate::hub::Hub;
 
@@ -128,7 +128,7 @@ impl Handlers {
                 None => Rest::Nothing,
             },
             Ok(value) => {
-                push(answers, id, method.outcome.encode(&value, "the result"));
+                push(answers, id, method.outcome.encode(incomer.connection, &value, "the result"));
                 Rest::Nothing
             }
             Err(raised) => {
@@ -167,13 +167,10 @@ impl Handlers {
             Target::Method(at) => &self.methods[at],
             Target::Methods => {
                 let bytes = self.document.clone();
-                return Ok(Prepared::Answer(Encoded { encoding: Encoding::Msgpack, bytes }));
+                return Ok(Prepared::Answer(Encoded::new(Encoding::Msgpack, bytes)));
             }
             Target::Ping => {
-                return Ok(Prepared::Answer(Encoded {
-                    encoding: Encoding::None,
-                    bytes: Vec::new(),
-                }));
+                return Ok(Prepared::Answer(Encoded::new(Encoding::None, Vec::new())));
             }
         };
         let made = |made: PyResult<Bound<'py, PyAny>>| {
@@ -194,8 +191,9 @@ impl Handlers {
             Some(id) if method.needs_items() => Some(made(self.items(py, method, connection, id))?),
             _ => None,
         };
-        let arguments =
-            method.bind(py, call.encoding, batch.body(call), context.as_ref(), items.as_ref())?;
+        let params =
+            Raw { encoding: call.encoding, bytes: batch.body(call), lent: batch.lent(call) };
+        let arguments = method.bind(py, params, context.as_ref(), items.as_ref())?;
         Ok(Prepared::Run(method, arguments))
     }
 

@@ -125,7 +125,7 @@ fn table(answers: &[(Arc<str>, Result<Encoded, Error>)]) -> Encoded {
             }
         }
     }
-    Encoded { encoding: Encoding::Msgpack, bytes }
+    Encoded::new(Encoding::Msgpack, bytes)
 }
 
 fn as_msgpack(value: &Encoded) -> Result<Vec<u8>, Error> {

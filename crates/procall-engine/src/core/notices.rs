@@ -54,8 +54,7 @@ impl Core {
         if wishes.broadcast && self.events.is_watched() {
             let who = self.lock().who(from);
             if let Some(peer) = who {
-                let params =
-                    as_json(&Encoded { encoding: incoming.encoding, bytes: body.bytes().to_vec() });
+                let params = as_json(&Encoded::new(incoming.encoding, body.bytes().to_vec()));
                 self.events.tell(Event::Notified { peer, method: method.to_owned(), params });
             }
         }

@@ -37,7 +37,7 @@ async fn params_of_any_number_are_checked_too() {
     struct Sum;
     impl procall::Handler for Sum {
         fn call(&self, call: &procall::Arrival<'_>) -> procall::Answer {
-            let value = procall::Encoded { encoding: call.encoding(), bytes: call.body().to_vec() };
+            let value = procall::Encoded::new(call.encoding(), call.body().to_vec());
             let numbers =
                 value.decode::<Option<Vec<f64>>>().expect("it was checked").unwrap_or_default();
             procall::Answer::Ready(procall::Encoded::of(&numbers.iter().sum::<f64>()))

@@ -51,6 +51,16 @@ async fn clients_and_workers_come_back_to_an_engine_that_was_restarted() {
 }
 
 #[tokio::test]
+async fn an_address_is_free_once_its_engine_has_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let address: Address =
+        format!("unix:{}", directory.path().join("e.sock").display()).parse().unwrap();
+    for _ in 0..20 {
+        engine(&address).stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_client_finds_a_service_by_its_name_and_waits_until_it_is_there() {
     let house = House::new();
     let search = tokio::task::spawn_blocking({

@@ -159,6 +159,7 @@ impl Worker {
         self.next_beat = scene.core.settings.heartbeat.as_ref().map(|_| scene.now);
         self.next_weighing = scene.core.settings.recycle.max_memory.map(|_| scene.now + WEIGHING);
         connection.measure(scene.core.meter.clone());
+        connection.lend_from(&scene.core.arena);
         connection.keep(self.waker.clone());
         let outlets = self.process.as_ref().map(Process::outlets).unwrap_or_default();
         scene.core.publish(&connection, || {

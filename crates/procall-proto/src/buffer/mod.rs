@@ -12,9 +12,11 @@
 //! ```
 
 mod dtype;
+mod elsewhere;
 mod layout;
 
 pub use dtype::Dtype;
+pub use elsewhere::{Elsewhere, elsewhere, fill_in, relabel};
 
 use layout::Layout;
 

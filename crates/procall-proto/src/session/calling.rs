@@ -76,7 +76,9 @@ impl Session {
             meta: options.meta,
         };
         let place = match self.is_long(&body) {
-            None => self.outbox.small(id, &Message::Call(header, body.bytes())),
+            None => {
+                self.outbox.holding(id, &Message::Call(header, body.bytes()), body.held.clone())
+            }
             Some(total) => {
                 let header = CallHeader { flags: more(header.flags), total: Some(total), ..header };
                 self.outbox.long(id, &Message::Call(header, &[]), Self::into_bytes(body))
@@ -108,7 +110,9 @@ impl Session {
         let flags = Flags::default();
         let header = NotifyHeader { id, method, encoding: body.encoding, flags, total: None, meta };
         match self.is_long(&body) {
-            None => self.outbox.small(id, &Message::Notify(header, body.bytes())),
+            None => {
+                self.outbox.holding(id, &Message::Notify(header, body.bytes()), body.held.clone())
+            }
             Some(total) => {
                 let header = NotifyHeader { flags: more(flags), total: Some(total), ..header };
                 self.outbox.long(id, &Message::Notify(header, &[]), Self::into_bytes(body))

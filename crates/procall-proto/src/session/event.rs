@@ -1,6 +1,8 @@
 //! What goes into a session and what comes out of it.
 
+use std::any::Any;
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +12,9 @@ use crate::{Encoding, Executed, Failure, Fault, Time};
 /// The id of a call: odd when the initiator made it, even when the acceptor did.
 pub type CallId = u64;
 
+/// Something that a body needs until it is sent, such as memory that it refers to. Sessions do not look into it.
+pub type Held = Option<Arc<dyn Any + Send + Sync>>;
+
 /// A body to send: its encoding and its bytes, lent or owned.
 ///
 /// Lent bytes up to a chunk are copied once, into the outgoing buffer; owned bytes above a chunk are never copied whole.
@@ -17,6 +22,7 @@ pub type CallId = u64;
 pub struct Body<'a> {
     pub(crate) encoding: Encoding,
     pub(crate) data: Data<'a>,
+    pub(crate) held: Held,
 }
 
 #[derive(Debug, Clone)]
@@ -28,7 +34,7 @@ pub(crate) enum Data<'a> {
 impl<'a> Body<'a> {
     /// No body: no arguments, or no value.
     pub const fn empty() -> Self {
-        Self { encoding: Encoding::None, data: Data::Lent(&[]) }
+        Self { encoding: Encoding::None, data: Data::Lent(&[]), held: None }
     }
 
     /// MessagePack bytes.
@@ -38,7 +44,7 @@ impl<'a> Body<'a> {
 
     /// Bytes in the encoding given.
     pub const fn new(encoding: Encoding, bytes: &'a [u8]) -> Self {
-        Self { encoding, data: Data::Lent(bytes) }
+        Self { encoding, data: Data::Lent(bytes), held: None }
     }
 
     /// Bytes that may be taken if that is cheaper than to copy them: longer than [`HAND_OVER`](Self::HAND_OVER), they leave nothing behind.
@@ -55,7 +61,7 @@ impl<'a> Body<'a> {
 
     /// Owned bytes in the encoding given.
     pub fn owned(encoding: Encoding, bytes: impl Into<Bytes>) -> Self {
-        Self { encoding, data: Data::Owned(bytes.into()) }
+        Self { encoding, data: Data::Owned(bytes.into()), held: None }
     }
 
     /// The same with bytes of its own: copied only when they were lent.
@@ -64,7 +70,19 @@ impl<'a> Body<'a> {
             Data::Lent(bytes) => Bytes::copy_from_slice(bytes),
             Data::Owned(bytes) => bytes,
         };
-        Body { encoding: self.encoding, data: Data::Owned(data) }
+        Body { encoding: self.encoding, data: Data::Owned(data), held: self.held }
+    }
+
+    /// The same, and `held` lives until the message that has it in one piece was sent, or is not to be sent any more. A body that is sent in
+    /// chunks holds nothing.
+    #[must_use]
+    pub fn holding(self, held: Held) -> Self {
+        Self { held, ..self }
+    }
+
+    /// What it holds.
+    pub const fn held(&self) -> &Held {
+        &self.held
     }
 
     /// The encoding of the bytes.

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 pub use event::{
-    Blocked, Body, CallId, Counters, Event, IncomingCall, Options, Payload, PeerInfo, Reason,
+    Blocked, Body, CallId, Counters, Event, Held, IncomingCall, Options, Payload, PeerInfo, Reason,
 };
 pub use handshake::clean_name;
 pub use secrets::Secrets;
@@ -283,6 +283,11 @@ impl Session {
     }
 
     /// The length of a body that must travel in chunks.
+    /// Whether a body of so many bytes goes in one message.
+    pub fn is_short(&self, len: usize) -> bool {
+        len <= self.outbox.chunk()
+    }
+
     fn is_long(&self, body: &Body<'_>) -> Option<u64> {
         let len = body.bytes().len();
         (len > self.outbox.chunk()).then_some(len as u64)
@@ -560,6 +565,11 @@ impl Session {
             None => self.outbox.take(into),
             Some(packing) => packing.take(&mut self.outbox, into),
         }
+    }
+
+    /// What the message holds that [`Session::transmit_len`] told of: see [`Body::holding`]. Taking the message lets go of it.
+    pub fn transmit_held(&self) -> Held {
+        self.outbox.next_held().cloned().flatten()
     }
 
     /// The next message to send, in a buffer of its own: for tests and tools.

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes};
 
 use super::assembly::MIN_CHUNK;
+use super::event::Held;
 use crate::message::CHUNK_HEADER;
 use crate::{Flags, Message};
 
@@ -34,14 +35,16 @@ struct Entry {
     len: usize,
     /// Taken back before it was sent.
     retracted: bool,
+    held: Held,
 }
 
 impl Lane {
     /// Appends what `encode` writes and returns its sequence number.
-    fn push(&mut self, id: u64, encode: impl FnOnce(&mut Vec<u8>)) -> u64 {
+    fn push(&mut self, id: u64, held: Held, encode: impl FnOnce(&mut Vec<u8>)) -> u64 {
         let before = self.bytes.len();
         encode(&mut self.bytes);
-        self.lens.push_back(Entry { id, len: self.bytes.len() - before, retracted: false });
+        let len = self.bytes.len() - before;
+        self.lens.push_back(Entry { id, len, retracted: false, held });
         self.base + self.lens.len() as u64 - 1
     }
 
@@ -82,6 +85,7 @@ impl Lane {
         let Some(at) = seq.checked_sub(self.base) else { return false };
         for entry in self.lens.iter_mut().skip(at as usize).filter(|entry| entry.id == id) {
             entry.retracted = true;
+            entry.held = None;
         }
         // While the link takes nothing, calls that time out must not pile up.
         self.front();
@@ -107,7 +111,7 @@ enum Part {
     /// What is left of a long body, whose header went before it.
     Body { rest: Bytes, request: bool },
     /// A whole message that must not overtake the body before it.
-    Message(Vec<u8>),
+    Message(Vec<u8>, Held),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -175,16 +179,21 @@ impl Outbox {
 
     pub(crate) fn control(&mut self, message: &Message<'_>) {
         self.next = None;
-        self.control.push(0, |out| message.encode(out));
+        self.control.push(0, None, |out| message.encode(out));
     }
 
     /// Queues a message whose body fits, behind a long body of the same call if there is one.
     pub(crate) fn small(&mut self, id: u64, message: &Message<'_>) -> Place {
+        self.holding(id, message, None)
+    }
+
+    /// The same of a message that holds something until it is sent.
+    pub(crate) fn holding(&mut self, id: u64, message: &Message<'_>, held: Held) -> Place {
         if let Some(bulk) = self.bulk.iter_mut().find(|bulk| bulk.id == id) {
-            self.bulk_bytes += bulk.push(message);
+            self.bulk_bytes += bulk.push(message, held);
             return Place::Behind;
         }
-        Place::Small(self.small.push(id, |out| message.encode(out)))
+        Place::Small(self.small.push(id, held, |out| message.encode(out)))
     }
 
     /// Queues a long body; `message` is its header with `MORE` and an empty body.
@@ -193,11 +202,11 @@ impl Outbox {
         self.bulk_bytes += body.len();
         let part = Part::Body { rest: body, request };
         if let Some(bulk) = self.bulk.iter_mut().find(|bulk| bulk.id == id) {
-            self.bulk_bytes += bulk.push(message);
+            self.bulk_bytes += bulk.push(message, None);
             bulk.parts.push_back(part);
             return Place::Behind;
         }
-        let seq = self.small.push(id, |out| message.encode(out));
+        let seq = self.small.push(id, None, |out| message.encode(out));
         self.bulk.push_back(Bulk { id, after: seq + 1, parts: VecDeque::from([part]) });
         Place::Long(seq)
     }
@@ -234,7 +243,7 @@ impl Outbox {
         self.bulk.retain(|bulk| {
             if bulk.id == id {
                 *bulk_bytes -= bulk.parts.iter().map(Part::len).sum::<usize>();
-                messages = bulk.parts.iter().any(|part| matches!(part, Part::Message(_)));
+                messages = bulk.parts.iter().any(|part| matches!(part, Part::Message(..)));
             }
             bulk.id != id
         });
@@ -283,6 +292,19 @@ impl Outbox {
         }
     }
 
+    /// What the next message holds; to be asked after [`Outbox::next_len`].
+    pub(crate) fn next_held(&self) -> Option<&Held> {
+        let held = match self.next?.0 {
+            Next::Control => None,
+            Next::Small => self.small.lens.front().map(|entry| &entry.held),
+            Next::Bulk => match self.bulk.front()?.parts.front()? {
+                Part::Message(_, held) => Some(held),
+                Part::Body { .. } => None,
+            },
+        };
+        held.filter(|held| held.is_some())
+    }
+
     /// Writes the next message into `into`, which has exactly [`Outbox::next_len`] bytes.
     pub(crate) fn take(&mut self, into: &mut [u8]) {
         match self.next.take() {
@@ -312,25 +334,25 @@ impl Part {
     fn len(&self) -> usize {
         match self {
             Self::Body { rest, .. } => rest.len(),
-            Self::Message(encoded) => encoded.len(),
+            Self::Message(encoded, _) => encoded.len(),
         }
     }
 }
 
 impl Bulk {
     /// Appends a whole message and returns its length.
-    fn push(&mut self, message: &Message<'_>) -> usize {
+    fn push(&mut self, message: &Message<'_>, held: Held) -> usize {
         let mut encoded = Vec::new();
         message.encode(&mut encoded);
         let len = encoded.len();
-        self.parts.push_back(Part::Message(encoded));
+        self.parts.push_back(Part::Message(encoded, held));
         len
     }
 
     fn next_len(&self, chunk: usize) -> usize {
         match self.parts.front() {
             Some(Part::Body { rest, .. }) => CHUNK_HEADER + rest.len().min(chunk),
-            Some(Part::Message(encoded)) => encoded.len(),
+            Some(Part::Message(encoded, _)) => encoded.len(),
             None => 0,
         }
     }
@@ -338,7 +360,7 @@ impl Bulk {
     /// Writes the next part and returns how many accounted bytes left.
     fn take(&mut self, into: &mut [u8]) -> usize {
         match self.parts.front_mut() {
-            Some(Part::Message(encoded)) => {
+            Some(Part::Message(encoded, _)) => {
                 into.copy_from_slice(encoded);
                 let len = encoded.len();
                 self.parts.pop_front();

@@ -44,7 +44,7 @@ impl Packing {
             return Some(next.len());
         }
         let len = outbox.next_len()?;
-        if len < THRESHOLD || self.greets {
+        if len < THRESHOLD || self.greets || outbox.next_held().is_some() {
             return Some(len);
         }
         let mut message = vec![0; len];

@@ -209,7 +209,7 @@ impl Session {
                 let (flags, encoding) = (Flags::default(), body.encoding);
                 let message =
                     Message::Reply { id, encoding, flags, total: None, body: body.bytes() };
-                self.outbox.small(id, &message);
+                self.outbox.holding(id, &message, body.held.clone());
             }
             Some(total) => {
                 let (flags, encoding) = (more(Flags::default()), body.encoding);

@@ -26,10 +26,9 @@ impl Session {
         match self.is_long(&body) {
             None => {
                 let flags = Flags::default();
-                self.outbox.small(
-                    id,
-                    &Message::Item { id, encoding, flags, total: None, body: body.bytes() },
-                );
+                let message =
+                    Message::Item { id, encoding, flags, total: None, body: body.bytes() };
+                self.outbox.holding(id, &message, body.held.clone());
             }
             Some(total) => {
                 let flags = more(Flags::default());

@@ -50,6 +50,13 @@ impl Inbox {
         Some(record)
     }
 
+    /// All that was received and not taken.
+    pub(crate) fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.bytes[self.start..].to_vec();
+        self.start = self.bytes.len();
+        rest
+    }
+
     /// The bytes of a message that was taken; valid until [`spare`](Self::spare).
     pub(crate) fn message(&self, at: Range<usize>) -> &[u8] {
         &self.bytes[at]

@@ -60,6 +60,29 @@ impl Outbox {
         Ok(Some(room))
     }
 
+    /// Lends room for a message that goes right behind these bytes, which are no message: both are queued together, or neither.
+    pub(crate) fn lend_behind(
+        &mut self,
+        before: &[u8],
+        len: usize,
+    ) -> Result<Option<&mut [u8]>, LinkError> {
+        let before_len = before.len();
+        // Room for both, which also checks the message's length.
+        if self.lend(len)?.is_none() {
+            return Ok(None);
+        }
+        self.make_room(before_len + PREFIX + len);
+        self.lent = Some(before_len + PREFIX + len);
+        // The prefix is not at the same place any more.
+        let prefix = u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
+        let lent = &mut self.bytes[self.tail..self.tail + before_len + PREFIX + len];
+        let (front, rest) = lent.split_at_mut(before_len);
+        front.copy_from_slice(before);
+        let (front, room) = rest.split_at_mut(PREFIX);
+        front.copy_from_slice(&prefix);
+        Ok(Some(room))
+    }
+
     /// Queues what was lent.
     pub(crate) fn commit(&mut self) {
         self.tail += self.lent.take().unwrap_or(0);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{FileType, fstat};
@@ -9,16 +10,20 @@ use rustix::fs::{FileType, fstat};
 /// An eventfd that is watched edge-triggered and never read.
 ///
 /// Whoever rings makes it, and whoever sleeps gets a copy. Its counter stands at one and is written to with zero: that is an edge for whoever
-/// watches, and it can never block, whatever the other side does with its copy. A counter that really counted could be filled up by the other
-/// side, which can also make the common description blocking, and then the ringer would hang.
+/// watches, and it does not block, although the other side can make the common description blocking, and can write to it as well: no write
+/// takes the counter to where one of zero has to wait. A counter that really counted could be filled up by the other side.
+///
+/// One way is left. The kernel's own signals, of asynchronous input and output, may take a full counter one further. Who does that to a
+/// peer, with its description made blocking, stops a thread of another process of the same user, which it could stop by a signal as well.
 #[derive(Debug)]
 pub(super) struct Bell {
-    eventfd: OwnedFd,
+    eventfd: Arc<OwnedFd>,
 }
 
 impl Bell {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { eventfd: eventfd(1, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
+        let eventfd = eventfd(1, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { eventfd: Arc::new(eventfd) })
     }
 
     /// One that the other side made, if it is one: `ours` shows what the kernel says of an eventfd.
@@ -28,7 +33,12 @@ impl Bell {
         // descriptor of some user's file system could hang us.
         let same = found.st_dev == wanted.st_dev
             && FileType::from_raw_mode(found.st_mode) == FileType::from_raw_mode(wanted.st_mode);
-        Ok(same.then_some(Self { eventfd: descriptor }))
+        Ok(same.then(|| Self { eventfd: Arc::new(descriptor) }))
+    }
+
+    /// For somebody who watches it beside the link.
+    pub(super) fn share(&self) -> Arc<OwnedFd> {
+        self.eventfd.clone()
     }
 
     pub(super) fn ring(&self) {

@@ -74,6 +74,11 @@ impl Control {
         [&self.tail, &self.head, &self.asleep, &self.waiting, &self.closed, &self.cpu]
     }
 
+    /// Whether the owner wants to be rung.
+    pub(super) fn is_asleep(&self) -> bool {
+        is_odd(self.asleep.load(Ordering::Relaxed))
+    }
+
     /// Says where the owner runs.
     pub(super) fn run_on(&self, cpu: u32) {
         if self.cpu() != cpu {

@@ -1,12 +1,14 @@
 //! Both rings of a link, as one side sees them.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use super::CAPACITY;
 use super::bell::Bell;
 use super::control::{Account, Nonsense};
 use super::look::Look;
-use super::region::{Own, Theirs};
+use super::region::{Own, Region, Theirs};
+use super::seat::Seat;
 use crate::LinkError;
 
 impl From<Nonsense> for LinkError {
@@ -24,6 +26,7 @@ pub(super) fn processor() -> u32 {
 /// What this side makes for the other, until that has its own ready too.
 #[derive(Debug)]
 pub(super) struct Half {
+    seat: Seat,
     own: Own,
     /// What we ring.
     bell: Bell,
@@ -32,10 +35,11 @@ pub(super) struct Half {
 impl Half {
     /// The second is for the other side: the memory and the bell.
     pub(super) fn new() -> std::io::Result<(Self, [OwnedFd; 2])> {
+        let seat = Seat::take()?;
         let (own, memory) = Own::new(CAPACITY)?;
         let bell = Bell::new()?;
         let copy = bell.as_fd().try_clone_to_owned()?;
-        Ok((Self { own, bell }, [memory, copy]))
+        Ok((Self { seat, own, bell }, [memory, copy]))
     }
 
     pub(super) fn bell(&self) -> &Bell {
@@ -43,17 +47,18 @@ impl Half {
     }
 
     pub(super) fn join(self, theirs: Theirs, hears: Bell) -> Ends {
-        let Self { own, bell } = self;
+        let Self { seat, own, bell } = self;
         let capacities = (own.region().capacity(), theirs.region().capacity());
         let account = Account::new(own.region().control(), capacities.0, capacities.1);
         own.region().control().run_on(processor());
-        Ends { own, theirs, account, rings: bell, hears }
+        Ends { _seat: seat, own, theirs, account, rings: bell, hears }
     }
 }
 
 /// Both rings of a link.
 #[derive(Debug)]
 pub(super) struct Ends {
+    _seat: Seat,
     own: Own,
     theirs: Theirs,
     account: Account,
@@ -143,6 +148,14 @@ impl Ends {
     /// Whether there is room that was waited for.
     pub(super) fn has_room_it_wants(&self) -> Result<bool, LinkError> {
         Ok(self.wants_room() && self.account.room(self.theirs.region().control())? > 0)
+    }
+
+    pub(super) fn own(&self) -> &Arc<Region> {
+        self.own.region()
+    }
+
+    pub(super) fn theirs(&self) -> &Arc<Region> {
+        self.theirs.region()
     }
 
     pub(super) fn close(&self) {

@@ -17,13 +17,13 @@ use crate::readiness;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A side played by hand: the one that leads.
-struct Hand {
-    socket: UnixStream,
+pub(super) struct Hand {
+    pub(super) socket: UnixStream,
     own: Own,
     memory: OwnedFd,
     bell: Bell,
     /// The other side's, once it has answered: its memory, and the bell that it rings.
-    theirs: Option<(Theirs, Bell)>,
+    pub(super) theirs: Option<(Theirs, Bell)>,
 }
 
 impl Hand {
@@ -38,7 +38,7 @@ impl Hand {
     }
 
     /// One that has done all that was agreed on.
-    fn joined() -> (UnixLink, Self) {
+    pub(super) fn joined() -> (UnixLink, Self) {
         let (mut link, mut hand) = Self::new();
         hand.offer();
         assert!(link.receive().unwrap().is_none());
@@ -63,15 +63,20 @@ impl Hand {
     fn read_answer(&mut self) {
         let (mut bytes, mut descriptors) = ([0; records::LEN], Vec::new());
         let read = records::receive(self.socket.as_fd(), &mut bytes, &mut descriptors).unwrap();
-        assert_eq!(read, records::LEN);
+        assert_eq!(read.bytes, records::LEN);
         assert_eq!(Record::decode(bytes).unwrap().kind, Kind::Answer);
         let [memory, bell] = <[OwnedFd; 2]>::try_from(descriptors).unwrap();
         let bell = Bell::received(bell, &self.bell).unwrap().unwrap();
         self.theirs = Some((Theirs::new(memory.as_fd(), CAPACITY).unwrap(), bell));
     }
 
+    /// Says that it is done with what it was lent.
+    pub(super) fn release(&self, slot: usize) {
+        self.own.region().release(slot);
+    }
+
     /// Writes into the ring and claims a tail.
-    fn put(&mut self, at: u32, bytes: &[u8], tail: u32) {
+    pub(super) fn put(&mut self, at: u32, bytes: &[u8], tail: u32) {
         self.own.write(at, bytes);
         self.own.region().control().words()[0].store(tail, Ordering::Release);
         self.bell.ring();
@@ -79,7 +84,7 @@ impl Hand {
 }
 
 /// The link has ended, and how.
-fn end_of(link: &mut UnixLink) -> LinkError {
+pub(super) fn end_of(link: &mut UnixLink) -> LinkError {
     loop {
         match link.receive() {
             Ok(Some(_)) => {}
@@ -95,11 +100,11 @@ fn end_of(link: &mut UnixLink) -> LinkError {
     }
 }
 
-fn is_misuse(error: &LinkError) -> bool {
+pub(super) fn is_misuse(error: &LinkError) -> bool {
     matches!(error, LinkError::SharedMemory(_))
 }
 
-fn framed(message: &[u8]) -> Vec<u8> {
+pub(super) fn framed(message: &[u8]) -> Vec<u8> {
     [&(message.len() as u32).to_be_bytes(), message].concat()
 }
 
@@ -214,6 +219,8 @@ fn words_out_of_turn_end_the_link() {
         &[Kind::Decline, Kind::Offer],
         &[Kind::Offer, Kind::Decline, Kind::Switch],
         &[Kind::Offer, Kind::Switch, Kind::Switch],
+        &[Kind::Ask],
+        &[Kind::Offer, Kind::Ask],
     ] {
         let (mut link, hand) = Hand::new();
         for &kind in kinds {
@@ -246,7 +253,6 @@ fn a_record_that_is_cut_short_is_truncated() {
 fn bytes_after_the_switch_end_a_link_that_is_attended_too() {
     use std::io::Write;
     let (mut link, mut hand) = Hand::new();
-    link.prepare();
     link.attended(true);
     hand.offer();
     assert!(link.receive().unwrap().is_none());
@@ -306,7 +312,7 @@ fn a_side_that_declines_leaves_the_socket_as_it_was() {
         hand.say(Kind::Decline, &[]);
         hand.socket.write_all(&framed(b"on we go")).unwrap();
         assert_eq!(link.receive().unwrap(), Some(&b"on we go"[..]));
-        assert!(matches!(link.shared(), Progress::Failed(_)));
+        assert_eq!(link.shared(), Progress::Declined);
         assert_eq!(link.info().transport, "unix");
         link.buffer(2).unwrap().unwrap().copy_from_slice(b"hi");
         link.commit();

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::control::has_news;
 use super::region::Region;
 
-/// How long a look lasts at most. A call that is answered at once is answered within it, and an answer that takes longer is not worth more of
+/// How long a look had better last. A call that is answered at once is answered within it, and an answer that takes longer is not worth more of
 /// a processor: waking up across processors costs a few times as much.
-const LOOK: Duration = Duration::from_micros(10);
+pub const LOOK: Duration = Duration::from_micros(10);
 /// Looks at the words between two looks at the clock.
 const ROUND: u32 = 32;
 
@@ -21,11 +21,11 @@ const ROUND: u32 = 32;
 ///
 /// let (mut left, mut right) = shm::pair(&LinkOptions::default())?;
 /// let look = right.look().expect("it is in shared memory");
-/// assert!(!look.look());
+/// assert!(!look.look(shm::LOOK));
 /// left.buffer(2)?.expect("room").copy_from_slice(b"hi");
 /// left.commit();
 /// left.flush()?;
-/// assert!(look.look());
+/// assert!(look.look(shm::LOOK));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -44,23 +44,36 @@ impl Look {
         self.theirs.control().cpu() != super::ends::processor()
     }
 
+    /// Whether the other side is awake, as far as it says: it takes what is sent without being rung, and may be looking itself.
+    pub fn finds_them_awake(&self) -> bool {
+        !self.theirs.control().is_asleep()
+    }
+
     /// Whether there is something now.
     pub fn once(&self) -> bool {
         has_news(self.own.control(), self.theirs.control(), self.own.capacity())
     }
 
-    /// Looks for about 10 µs; whether there is something.
-    pub fn look(&self) -> bool {
+    /// Looks for less than a microsecond; whether there is something. For those who have to let others run between their looks.
+    pub fn glance(&self) -> bool {
+        for _ in 0..ROUND {
+            if self.once() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        false
+    }
+
+    /// Looks for about so long, and no longer than it takes to find something; whether there is something.
+    pub fn look(&self, time: Duration) -> bool {
         let mut end = None;
         loop {
-            for _ in 0..ROUND {
-                if self.once() {
-                    return true;
-                }
-                std::hint::spin_loop();
+            if self.glance() {
+                return true;
             }
             let now = Instant::now();
-            if now >= *end.get_or_insert(now + LOOK) {
+            if now >= *end.get_or_insert(now + time) {
                 return false;
             }
         }

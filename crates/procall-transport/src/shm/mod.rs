@@ -7,30 +7,50 @@
 //! What the other side writes into its memory is a claim: it is copied once and checked before it is believed. A side that writes nonsense
 //! ends its own link.
 //!
+//! Large arrays do not go through the rings: they lie in memory of their own, an [arena](Arena), and messages only tell where.
+//!
 //! The room has one file for each thing: `control` the words and their rules, `region` the memory, `bell` the eventfd, `ends` both rings of
-//! a link, `passage` the way from the socket into memory, `look` the short look before a sleep.
+//! a link, `passage` the way from the socket into memory, `look` the short look before a sleep, `arena` the memory of large arrays, `mapped`
+//! one piece of it, `lender` and `loan` what a link gives of it to the other side and gets of the other side's.
 
+mod arena;
+#[cfg(all(test, not(loom), not(miri)))]
+mod asking;
 mod bell;
 mod control;
 mod ends;
 #[cfg(all(test, not(loom), not(miri)))]
 mod hostile;
+mod lender;
+#[cfg(all(test, not(loom), not(miri)))]
+mod lending;
+mod loan;
 mod look;
+mod mapped;
 mod passage;
 mod records;
 mod region;
+mod seat;
 
 use std::io;
 use std::str::FromStr;
 
-pub use look::Look;
+pub use arena::{Arena, Buffer};
+pub use lender::Promise;
+pub use loan::{Arrivals, Loan};
+pub use look::{LOOK, Look};
+pub use mapped::Plain;
 pub(crate) use passage::Passage;
+pub(crate) use records::LEN as RECORD;
+pub(crate) use records::is_ask;
 
 use crate::unix::UnixLink;
 use crate::{Link, LinkError, LinkOptions};
 
 /// Bytes of a ring. A whole region is a page more.
 pub(crate) const CAPACITY: u32 = MAX_CAPACITY;
+/// Pieces of memory that one side can have lent the other, at most.
+pub(crate) const SLOTS: usize = 64;
 const MIN_CAPACITY: u32 = 4 << 10;
 const MAX_CAPACITY: u32 = 64 << 10;
 
@@ -95,6 +115,8 @@ pub enum Progress {
     Done,
     /// It stays with the socket, because of this.
     Failed(String),
+    /// It stays with the socket, because the other side has declined.
+    Declined,
 }
 
 /// Two links connected to each other in shared memory.
@@ -133,6 +155,9 @@ pub fn pair(options: &LinkOptions) -> io::Result<(UnixLink, UnixLink)> {
             (Progress::Done, Progress::Done) => break,
             (Progress::Failed(why), _) | (_, Progress::Failed(why)) => {
                 return Err(io::Error::new(io::ErrorKind::OutOfMemory, why));
+            }
+            (Progress::Declined, Progress::Declined) => {
+                return Err(io::ErrorKind::OutOfMemory.into());
             }
             _ => {}
         }

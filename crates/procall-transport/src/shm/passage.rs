@@ -2,27 +2,36 @@
 //!
 //! ```text
 //! the side that leads                        the other
+//!                                       ←    ask
 //!         offer, with memory and bell   →
 //!                                       ←    answer, with memory and bell
 //!         switch                        →    reads our memory from here on
 //!  reads their memory from here on      ←    switch
 //! ```
 //!
-//! Messages go on meanwhile; either side may decline in the place of its offer, answer or switch, and both then stay with the socket.
+//! Whoever asks is ready for descriptors from then on; until then a link is read as any other. Messages go on meanwhile; either side may decline in the place of its offer, answer or switch, and both then stay with the socket.
+//!
+//! Afterwards the socket only carries notices of memory for large arrays, and its end.
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::arena::{Arena, Buffer};
 use super::bell::Bell;
 use super::ends::{Ends, Half};
-use super::records::{self, DESCRIPTORS, Kind, Record};
+use super::lender::{Lender, Promise};
+use super::loan::{Arrivals, Borrower};
+use super::records::{self, DESCRIPTORS, Kind, Notice, Received, Record};
 use super::region::{Refused, Theirs};
 use super::{CAPACITY, Look, Progress};
 use crate::LinkError;
 use crate::stream::StreamLink;
+
+const OUT_OF_TURN: &str = "a word out of turn on the way there";
 
 /// Bytes read at once while descriptors may come with them.
 const GULP: usize = 16 << 10;
@@ -43,66 +52,113 @@ enum Stage {
     Underway { half: Option<Half> },
     /// Both have each other's memory.
     Joined(Box<Ends>),
-    /// The socket stays.
+    /// The socket stays, since this side has not what it takes.
     Failed(String),
+    /// The socket stays: the other side has declined.
+    Declined,
+}
+
+/// What this side does with an ask after its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Crossing {
+    /// There is none, or no other.
+    Wrong,
+    /// The initiator of the session has asked as well, and is to have its way.
+    Ignored,
+    /// The other side goes first: this one leads.
+    Followed,
 }
 
 /// A link on its way into shared memory, or there.
 #[derive(Debug)]
 pub(crate) struct Passage {
     leads: bool,
+    /// What becomes of an ask that crossed ours.
+    crossing: Crossing,
     stage: Stage,
     pending: VecDeque<Pending>,
     /// Descriptors that have come, and whose record has not.
     arrived: Vec<OwnedFd>,
+    /// Some of them found no room in this process.
+    missing: bool,
     /// What we send goes through memory.
     sends: bool,
     /// What we receive comes through memory.
     receives: bool,
     /// The owner calls `rest` before it waits.
     attended: bool,
+    /// The owner hears the bell itself, and tells when the socket has news.
+    heard: bool,
     /// Something was taken since the last rest.
     moved: bool,
     /// The socket has something to say.
     told: bool,
     /// The other side has gone: what it sent is still in memory.
     ended: bool,
+    /// The other side knows of arenas.
+    lends: bool,
+    lender: Lender,
+    borrower: Borrower,
+    /// Bytes of a notice that has not come to its end.
+    notice: Vec<u8>,
 }
 
 impl Passage {
-    pub(crate) fn new(leads: bool, stream: &StreamLink) -> Self {
+    pub(crate) fn new(leads: bool, attended: bool, stream: &StreamLink) -> Self {
         let mut passage = Self {
             leads,
+            crossing: Crossing::Wrong,
             stage: Stage::Underway { half: None },
             pending: VecDeque::new(),
             arrived: Vec::new(),
+            missing: false,
             sends: false,
             receives: false,
-            attended: false,
+            attended,
+            heard: false,
             moved: false,
             told: false,
             ended: false,
+            lends: false,
+            lender: Lender::new(),
+            borrower: Borrower::new(),
+            notice: Vec::new(),
         };
         if leads {
-            match Half::new() {
-                Ok((half, descriptors)) => {
-                    passage.stage = Stage::Underway { half: Some(half) };
-                    passage.queue(Kind::Offer, descriptors.into(), stream);
-                }
-                Err(error) => passage.decline(&error, stream),
-            }
+            passage.lead(stream);
         }
         passage
     }
 
+    /// One that asks the other side to lead.
+    pub(crate) fn asking(initiator: bool, attended: bool, stream: &StreamLink) -> Self {
+        let mut passage = Self::new(false, attended, stream);
+        passage.crossing = if initiator { Crossing::Ignored } else { Crossing::Followed };
+        passage.queue(Kind::Ask, Vec::new(), stream);
+        passage
+    }
+
+    /// Makes the other side an offer.
+    fn lead(&mut self, stream: &StreamLink) {
+        self.leads = true;
+        match Half::new() {
+            Ok((half, descriptors)) => {
+                self.stage = Stage::Underway { half: Some(half) };
+                self.queue(Kind::Offer, descriptors.into(), stream);
+            }
+            Err(error) => self.decline(&error, stream),
+        }
+    }
+
     /// Whether it stays with the socket, and has nothing to say about that any more.
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Failed(_)) && self.pending.is_empty()
+        matches!(self.stage, Stage::Failed(_) | Stage::Declined) && self.pending.is_empty()
     }
 
     pub(crate) fn progress(&self) -> Progress {
         match &self.stage {
             Stage::Failed(why) => Progress::Failed(why.clone()),
+            Stage::Declined => Progress::Declined,
             Stage::Joined(_) if self.sends && self.receives => Progress::Done,
             Stage::Joined(_) | Stage::Underway { .. } => Progress::Underway,
         }
@@ -112,14 +168,62 @@ impl Passage {
         self.attended = attended;
     }
 
+    /// What rings for this side, once there is one.
+    pub(crate) fn bell(&self) -> Option<Arc<OwnedFd>> {
+        self.ends().map(|ends| ends.hears().share())
+    }
+
+    /// The owner hears the bell and the socket by their edges, so that nothing has to be made quiet.
+    pub(crate) fn heard(&mut self, stream: &StreamLink) -> io::Result<()> {
+        if let Stage::Joined(ends) = &self.stage
+            && !std::mem::replace(&mut self.heard, true)
+        {
+            stream.readiness.forget_bell(ends.hears().as_fd())?;
+        }
+        Ok(())
+    }
+
+    /// The socket has news: its end, if the other side keeps the rules.
+    pub(crate) fn tell(&mut self) {
+        self.told = true;
+    }
+
     pub(crate) fn look(&self) -> Option<Look> {
         self.ends().filter(|_| self.receives).map(Ends::look)
     }
 
     pub(crate) fn close(&self) {
+        self.lender.end();
         if let Some(ends) = self.ends() {
             ends.close();
         }
+    }
+
+    // ---- large arrays
+
+    /// The other side takes loans.
+    pub(crate) fn lends(&mut self, lends: bool) {
+        self.lends = lends;
+    }
+
+    /// Where the loans of received messages are found.
+    pub(crate) fn arrivals(&self) -> Arc<Arrivals> {
+        self.borrower.arrivals().clone()
+    }
+
+    /// Makes ready to lend a buffer with a message; `None` when that cannot be now.
+    pub(crate) fn promise(
+        &mut self,
+        arena: &Arena,
+        buffer: &Arc<Buffer>,
+        stream: &StreamLink,
+    ) -> Result<Option<Promise>, LinkError> {
+        // Before the other side's switch has come, it may still take what comes on the socket for messages.
+        if !(self.lends && self.sends && self.receives) || stream.check_sending().is_err() {
+            return Ok(None);
+        }
+        let Stage::Joined(ends) = &self.stage else { return Ok(None) };
+        self.lender.promise(arena, buffer, ends.theirs(), stream.socket())
     }
 
     /// The owner is awake and will look again by itself: the other side need not ring.
@@ -137,7 +241,7 @@ impl Passage {
         let Stage::Joined(ends) = &mut self.stage else { return Ok(true) };
         // Nothing has come since the last rest, so whatever rang is to be quiet again, or it was the socket.
         if !moved {
-            self.told |= stream.readiness.quieten()?;
+            self.told |= quieten(stream, self.heard)?;
             ends.renew();
             if ends.has_room_it_wants()? {
                 ends.hears().ring();
@@ -243,7 +347,7 @@ impl Passage {
                 continue;
             }
             if stale {
-                self.told |= stream.readiness.quieten()?;
+                self.told |= quieten(stream, self.heard)?;
                 ends.renew();
                 (stale, quieted) = (false, true);
                 if !done {
@@ -288,8 +392,17 @@ impl Passage {
     ) -> Result<Option<std::ops::Range<usize>>, LinkError> {
         loop {
             match stream.inbox.take() {
-                Ok(Some(at)) => return Ok(Some(at)),
+                Ok(Some(at)) => {
+                    self.borrower.arrived();
+                    return Ok(Some(at));
+                }
                 Ok(None) => {}
+                Err(LinkError::Empty) if self.receives && self.lends => {
+                    if let Some(loan) = stream.inbox.take_record() {
+                        self.borrow(loan, stream)?;
+                        continue;
+                    }
+                }
                 Err(LinkError::Empty) if self.takes_records() => {
                     if let Some(record) = stream.inbox.take_record() {
                         self.handle(record, stream)?;
@@ -316,7 +429,7 @@ impl Passage {
                 self.moved = true;
                 // Somebody who waited was rung, unless it knew so and attends.
                 if ends.wake() {
-                    self.told |= stream.readiness.quieten()?;
+                    self.told |= quieten(stream, self.heard)?;
                     ends.renew();
                     let mut unheard = ends.has_room_it_wants()?;
                     // Whoever may wait at any moment is to be rung for each message.
@@ -348,9 +461,12 @@ impl Passage {
         let spare = stream.inbox.spare();
         let room = GULP.min(spare.capacity() - spare.len());
         match records::receive(stream.socket.as_fd(), &mut gulp[..room], &mut self.arrived) {
-            Ok(0) | Err(Errno::CONNRESET | Errno::PIPE) => Err(end_of(stream)),
-            Ok(read) => {
-                stream.inbox.spare().extend_from_slice(&gulp[..read]);
+            Ok(Received { bytes: 0, .. }) | Err(Errno::CONNRESET | Errno::PIPE) => {
+                Err(end_of(stream))
+            }
+            Ok(Received { bytes, missing }) => {
+                stream.inbox.spare().extend_from_slice(&gulp[..bytes]);
+                self.missing |= missing;
                 if self.arrived.len() > DESCRIPTORS {
                     return Err(LinkError::SharedMemory(
                         "more descriptors than belong to an offer",
@@ -363,18 +479,54 @@ impl Passage {
         }
     }
 
-    /// After the switch nothing but the end may come on the socket.
+    /// After the switch only notices and the end may come on the socket.
     fn look_at_socket(&mut self, stream: &StreamLink) -> Result<(), LinkError> {
-        let mut byte = [0_u8; 1];
-        match records::receive(stream.socket(), &mut byte, &mut self.arrived) {
-            Ok(0) | Err(Errno::CONNRESET | Errno::PIPE) => {
-                self.ended = true;
-                Ok(())
+        loop {
+            let mut bytes = [0_u8; records::LEN];
+            let room = records::LEN - self.notice.len();
+            match records::receive(stream.socket(), &mut bytes[..room], &mut self.arrived) {
+                Ok(Received { bytes: 0, .. }) | Err(Errno::CONNRESET | Errno::PIPE) => {
+                    self.ended = true;
+                    return Ok(());
+                }
+                Ok(Received { bytes: read, .. }) => self.notice.extend_from_slice(&bytes[..read]),
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(error) => return Err(LinkError::Io(error.into())),
             }
-            Ok(_) => Err(LinkError::SharedMemory("bytes on the socket after its switch")),
-            Err(Errno::AGAIN) => Ok(()),
-            Err(error) => Err(LinkError::Io(error.into())),
+            self.take_notices()?;
         }
+    }
+
+    /// Acts on the notices that have come as a whole.
+    fn take_notices(&mut self) -> Result<(), LinkError> {
+        while let Some(notice) = self.notice.first_chunk::<{ records::LEN }>() {
+            let Some(notice) = Notice::decode(*notice).filter(|_| self.lends) else {
+                return Err(LinkError::SharedMemory("bytes on the socket after its switch"));
+            };
+            self.notice.drain(..records::LEN);
+            self.borrower.hear(notice, &mut self.arrived)?;
+        }
+        if !self.lends && !self.notice.is_empty() {
+            return Err(LinkError::SharedMemory("bytes on the socket after its switch"));
+        }
+        // At most the one of a notice that has not come to its end.
+        if self.arrived.len() > usize::from(!self.notice.is_empty()) {
+            return Err(LinkError::SharedMemory("a descriptor that belongs to no notice"));
+        }
+        Ok(())
+    }
+
+    /// The message that comes next is lent something.
+    fn borrow(&mut self, loan: [u8; records::LOAN], stream: &StreamLink) -> Result<(), LinkError> {
+        let Some((region, generation)) = records::loan_of(loan) else {
+            return Err(LinkError::Empty);
+        };
+        // Who lends tells of the memory first, so it is on the socket by now.
+        if !self.borrower.knows(region) {
+            self.look_at_socket(stream)?;
+        }
+        let Stage::Joined(ends) = &self.stage else { return Err(LinkError::Empty) };
+        self.borrower.borrow(region, generation, ends.own())
     }
 
     // ---- the way in
@@ -382,13 +534,13 @@ impl Passage {
     fn ends(&self) -> Option<&Ends> {
         match &self.stage {
             Stage::Joined(ends) => Some(ends),
-            Stage::Underway { .. } | Stage::Failed(_) => None,
+            Stage::Underway { .. } | Stage::Failed(_) | Stage::Declined => None,
         }
     }
 
     /// Whether the other side may still send a record.
     fn takes_records(&self) -> bool {
-        !self.receives && !matches!(self.stage, Stage::Failed(_))
+        !self.receives && !matches!(self.stage, Stage::Failed(_) | Stage::Declined)
     }
 
     fn queue(&mut self, kind: Kind, descriptors: Vec<OwnedFd>, stream: &StreamLink) {
@@ -415,7 +567,11 @@ impl Passage {
         stream: &mut StreamLink,
     ) -> Result<(), LinkError> {
         let Some(record) = Record::decode(record) else { return Err(LinkError::Empty) };
-        let descriptors = std::mem::take(&mut self.arrived);
+        // What was read with an ask may belong to the offer behind it.
+        let descriptors = match record.kind {
+            Kind::Ask => Vec::new(),
+            _ => std::mem::take(&mut self.arrived),
+        };
         let stage = std::mem::replace(&mut self.stage, Stage::Failed(String::new()));
         match (record.kind, stage, self.leads) {
             (Kind::Offer, Stage::Underway { half: None }, false) => match Half::new() {
@@ -431,24 +587,35 @@ impl Passage {
             }
             (Kind::Decline, stage @ Stage::Underway { .. }, _)
             | (Kind::Decline, stage @ Stage::Joined(_), false) => {
-                if let Stage::Joined(ends) = stage {
+                if let Stage::Joined(ends) = stage
+                    && !self.heard
+                {
                     stream.readiness.forget_bell(ends.hears().as_fd())?;
                 }
                 self.pending.clear();
-                self.stage = Stage::Failed("the other side has no memory for it".to_owned());
+                self.stage = Stage::Declined;
+            }
+            (Kind::Ask, stage @ Stage::Underway { half: None }, false) => {
+                self.stage = stage;
+                match std::mem::replace(&mut self.crossing, Crossing::Wrong) {
+                    Crossing::Wrong => return Err(LinkError::SharedMemory(OUT_OF_TURN)),
+                    Crossing::Ignored => {}
+                    Crossing::Followed => self.lead(stream),
+                }
             }
             (Kind::Switch, stage @ Stage::Joined(_), leads) => {
                 self.stage = stage;
-                if stream.inbox.is_partial() {
-                    return Err(LinkError::SharedMemory("bytes on the socket after its switch"));
-                }
                 self.receives = true;
                 if !leads {
                     self.queue(Kind::Switch, Vec::new(), stream);
                 }
                 self.arrive(stream);
+                // The other side's first notices may have come with it.
+                self.arrived = descriptors;
+                self.notice = stream.inbox.take_rest();
+                self.take_notices()?;
             }
-            _ => return Err(LinkError::SharedMemory("a word out of turn on the way there")),
+            _ => return Err(LinkError::SharedMemory(OUT_OF_TURN)),
         }
         Ok(())
     }
@@ -462,6 +629,10 @@ impl Passage {
         stream: &mut StreamLink,
     ) -> Result<(), LinkError> {
         let Ok([memory, bell]) = <[OwnedFd; DESCRIPTORS]>::try_from(descriptors) else {
+            if self.missing {
+                self.decline(&Errno::MFILE.into(), stream);
+                return Ok(());
+            }
             return Err(LinkError::SharedMemory("an offer without its two descriptors"));
         };
         let theirs = match Theirs::new(memory.as_fd(), record.capacity) {
@@ -485,6 +656,11 @@ impl Passage {
             self.queue(kind, descriptors, stream);
         }
     }
+}
+
+/// Makes a bell quiet that is told until then, unless its owner hears it by edges; whether the socket has something to read.
+fn quieten(stream: &StreamLink, heard: bool) -> io::Result<bool> {
+    if heard { Ok(false) } else { stream.readiness.quieten() }
 }
 
 fn end_of(stream: &StreamLink) -> LinkError {

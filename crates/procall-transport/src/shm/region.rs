@@ -1,8 +1,8 @@
 //! A piece of memory that one side writes and the other reads.
 //!
 //! ```text
-//! | control words, one cache line | unused … | ring                     |
-//! 0                               64         4096               4096 + capacity
+//! | control words, one cache line | … | releases | … | ring                     |
+//! 0                               64  1024       1280 4096               4096 + capacity
 //! ```
 
 #![allow(unsafe_code)]
@@ -11,22 +11,29 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use rustix::fs::{
-    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, fstat,
-    ftruncate, memfd_create,
+    FallocateFlags, MemfdFlags, SealFlags, SeekFrom, fallocate, fcntl_add_seals, fcntl_get_seals,
+    fstat, ftruncate, memfd_create, seek,
 };
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use super::control::Control;
-use super::{MAX_CAPACITY, MIN_CAPACITY};
+use super::{MAX_CAPACITY, MIN_CAPACITY, SLOTS};
 
+/// No page is smaller.
+const PAGE: usize = 4096;
+
+/// Where the releases begin: one word for each slot of the other side's arena.
+const RELEASES: usize = 1024;
 /// Where the ring begins.
 const RING: usize = 4096;
 
 /// What the other side must not be able to do to its memory once we look at it: to take it away under us would kill us.
-const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE);
+pub(super) const SEALS: SealFlags =
+    SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE);
 
 /// Memory that stays mapped for as long as this lives.
 #[derive(Debug)]
@@ -78,6 +85,26 @@ impl Region {
         unsafe { self.at.cast::<Control>().as_ref() }
     }
 
+    /// How often the owner says that it is done with what it was lent in a slot.
+    pub(super) fn released(&self, slot: usize) -> u32 {
+        let released = self.releases()[slot].load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        released
+    }
+
+    /// Says so of our own region.
+    pub(super) fn release(&self, slot: usize) {
+        self.releases()[slot].fetch_add(1, Ordering::Release);
+    }
+
+    fn releases(&self) -> &[AtomicU32; SLOTS] {
+        // SAFETY: the region is mapped for as long as `self` lives, and so many words lie in front of the ring. They are atomic words: any bytes
+        // are valid ones, and others may change them meanwhile.
+        let releases = unsafe { self.at.add(RELEASES) }.cast::<[AtomicU32; SLOTS]>();
+        // SAFETY: as above, and aligned, since the region is to a page.
+        unsafe { releases.as_ref() }
+    }
+
     pub(super) fn capacity(&self) -> u32 {
         self.capacity
     }
@@ -106,6 +133,19 @@ impl Region {
     }
 }
 
+impl Region {
+    /// Makes the kernel put all pages in place now, so that no access has to wait for memory, or is killed for want of it. False where the
+    /// kernel is older than that.
+    fn populate(&self, advice: Advice) -> io::Result<bool> {
+        // SAFETY: this is what `map` mapped, and populating changes no byte of it.
+        match unsafe { madvise(self.at.as_ptr().cast(), Self::len(self.capacity), advice) } {
+            Ok(()) => Ok(true),
+            Err(Errno::INVAL) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 impl Drop for Region {
     fn drop(&mut self) {
         #[cfg(test)]
@@ -128,6 +168,12 @@ impl Own {
         // What is not there when it is touched would kill us, or the other side.
         fallocate(&memory, FallocateFlags::empty(), 0, len)?;
         let region = Region::map(memory.as_fd(), capacity, ProtFlags::READ | ProtFlags::WRITE)?;
+        if !region.populate(Advice::LinuxPopulateWrite)? {
+            // Written to, it is there as well; a page that is only reserved looks like a hole to the other side.
+            for at in (0..len).step_by(PAGE) {
+                rustix::io::pwrite(&memory, &[0], at)?;
+            }
+        }
         // From here on this mapping is the only way to write to it.
         fcntl_add_seals(&memory, SEALS)?;
         Ok((Self { region: Arc::new(region) }, memory))
@@ -168,11 +214,16 @@ impl Theirs {
         if stat.st_size as u64 != len {
             return Err(Refused::Wrong("memory of another size than was announced"));
         }
-        // Sealed as it is, what is there cannot go; what is not there might not come when it is touched.
-        if (stat.st_blocks as u64) * 512 < len {
+        // Sealed as it is, what is there cannot go; what is not there might not come when it is touched. That it takes so much memory does not
+        // say where: a file may have some behind its end.
+        let hole =
+            seek(memory, SeekFrom::Hole(0)).map_err(|error| Refused::Scarce(error.into()))?;
+        if (stat.st_blocks as u64) * 512 < len || hole != len {
             return Err(Refused::Wrong("memory that is not all there"));
         }
         let region = Region::map(memory, capacity, ProtFlags::READ).map_err(Refused::Scarce)?;
+        // An older kernel does it page by page, when they are read.
+        region.populate(Advice::LinuxPopulateRead).map_err(Refused::Scarce)?;
         Ok(Self { region: Arc::new(region) })
     }
 
@@ -287,8 +338,8 @@ mod tests {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let memory = memfd_create(c"test", flags).unwrap();
         ftruncate(&memory, len).unwrap();
-        if filled {
-            fallocate(&memory, FallocateFlags::empty(), 0, len).unwrap();
+        for at in (0..if filled { len } else { 0 }).step_by(PAGE) {
+            rustix::io::pwrite(&memory, &[0], at).unwrap();
         }
         fcntl_add_seals(&memory, seals).unwrap();
         memory
@@ -310,6 +361,22 @@ mod tests {
         assert!(refused(&sealed(len - 1, true, SEALS), MIN_CAPACITY).contains("size"));
         assert!(refused(&sealed(len + 1, true, SEALS), MIN_CAPACITY).contains("size"));
         assert!(refused(&sealed(len, false, SEALS), MIN_CAPACITY).contains("not all there"));
+        // As much as is needed, but behind the end or with one page too few.
+        let at_the_end = || {
+            let memory = sealed(len, false, SealFlags::empty());
+            fallocate(&memory, FallocateFlags::KEEP_SIZE, len, 4 * len).unwrap();
+            memory
+        };
+        let memory = at_the_end();
+        assert!(fstat(&memory).unwrap().st_blocks as u64 * 512 >= len);
+        fcntl_add_seals(&memory, SEALS).unwrap();
+        assert!(refused(&memory, MIN_CAPACITY).contains("not all there"));
+        let memory = at_the_end();
+        for at in (0..len - PAGE as u64).step_by(PAGE) {
+            rustix::io::pwrite(&memory, &[1], at).unwrap();
+        }
+        fcntl_add_seals(&memory, SEALS).unwrap();
+        assert!(refused(&memory, MIN_CAPACITY).contains("not all there"));
         for capacity in [0, 1, MIN_CAPACITY - 1, MIN_CAPACITY + 1, MAX_CAPACITY * 2, u32::MAX] {
             assert!(refused(&sealed(len, true, SEALS), capacity).contains("size"), "{capacity}");
         }

@@ -114,10 +114,12 @@ impl BlockingClient {
 
     /// Starts a call and returns at once.
     pub fn submit<R>(&self, method: &str, params: impl Serialize) -> Result<Submitted<R>, Error> {
-        let mut params = encode_params(params)?;
-        let body = Body::taken(Encoding::Msgpack, &mut params);
+        let channel = self.line.shared();
+        let mut params = encode_params(&channel, params)?;
+        let held = params.lent.held();
+        let body = Body::taken(Encoding::Msgpack, &mut params.bytes).holding(held);
         let request = Request { method, body, options: CallOptions::default() };
-        let started = start_retrying(&self.line.shared(), request)?;
+        let started = start_retrying(&channel, request)?;
         Ok(Submitted { started, result: PhantomData })
     }
 
@@ -130,8 +132,9 @@ impl BlockingClient {
         method: &str,
         params: impl Serialize,
     ) -> Result<Submitted<R>, Error> {
-        let mut params = encode_params(params)?;
-        let body = Body::taken(Encoding::Msgpack, &mut params);
+        let mut params = encode_params(&self.line.shared(), params)?;
+        let held = params.lent.held();
+        let body = Body::taken(Encoding::Msgpack, &mut params.bytes).holding(held);
         let request = Request { method, body, options: CallOptions::default() };
         let pending = self.line.connection().start_held(request)?;
         Ok(Submitted { started: pending.into(), result: PhantomData })

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::codec;
 #[cfg(feature = "tokio")]
 use crate::connection::Request;
-use crate::connection::{CallOptions, Connection, Deadline, OnTimeout, Progress};
+use crate::connection::{CallOptions, Connection, Deadline, Encoded, OnTimeout, Progress};
 use crate::error::Error;
 use crate::retry::Again;
 #[cfg(feature = "tokio")]
@@ -71,6 +71,10 @@ impl Channel for super::Client {
         self.channel().retry_budgets()
     }
 
+    fn arena(&self) -> Option<procall_transport::shm::Arena> {
+        self.channel().arena()
+    }
+
     fn is_lost(&self) -> bool {
         self.channel().is_lost()
     }
@@ -91,11 +95,12 @@ struct Parts {
 
 impl Parts {
     fn new(channel: &(impl AsChannel + ?Sized), method: &str, params: impl Serialize) -> Self {
-        let (params, wrong) = match encode_params(params) {
+        let channel = channel.as_channel();
+        let (params, wrong) = match encode_params(&channel, params) {
             Ok(params) => (params, None),
-            Err(error) => (Vec::new(), Some(error)),
+            Err(error) => (Encoded::NONE, Some(error)),
         };
-        let call = Box::new(Again::owning(channel.as_channel(), method, params));
+        let call = Box::new(Again::owning(channel, method, params));
         Self { call, wrong, items: None }
     }
 

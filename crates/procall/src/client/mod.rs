@@ -5,7 +5,6 @@ mod call;
 mod items;
 mod line;
 
-#[cfg(feature = "tokio")]
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ pub(crate) use items::Pump;
 #[cfg(feature = "tokio")]
 use self::line::Line;
 use crate::channel::Channel;
+use crate::connection::Encoded;
 use crate::error::Error;
 use crate::finder::Finder;
 #[cfg(feature = "tokio")]
@@ -27,9 +27,17 @@ use crate::registration::Registration;
 use crate::tls::TlsFiles;
 
 /// Encodes params for a call: a tuple or array binds by position, a struct or map by name, `()` is no arguments.
-pub(crate) fn encode_params<P: Serialize>(params: P) -> Result<Vec<u8>, Error> {
-    crate::connection::Encoded::of(&params)
-        .map(|encoded| encoded.bytes)
+/// The params of a call on a channel. Their large arrays are copied to where the channel can lend them.
+pub(crate) fn encode_params<P: Serialize>(
+    channel: &Arc<dyn Channel>,
+    params: P,
+) -> Result<Encoded, Error> {
+    let (encoded, lent) = crate::lent::lending(channel.clone(), false, || encoded(&params));
+    encoded.map(|encoded| Encoded { lent, ..encoded })
+}
+
+fn encoded<P: Serialize>(params: &P) -> Result<Encoded, Error> {
+    Encoded::of(params)
         .map_err(|error| Error::invalid(error.message().replace("the result", "the arguments")))
 }
 
@@ -266,11 +274,11 @@ fn connect(
 /// # Ok(()) }
 /// ```
 pub fn notify(channel: &dyn Channel, method: &str, params: impl Serialize) -> Result<(), Error> {
-    let params = encode_params(params)?;
+    let params = encoded(&params)?;
     channel.notify(crate::connection::Request::new(
         method,
         procall_proto::Encoding::Msgpack,
-        &params,
+        &params.bytes,
     ))
 }
 

@@ -1,12 +1,15 @@
 //! Calls and notifications of the peer's that nobody has taken yet.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use procall_proto::{CallId, Encoding, IncomingCall, Payload, Time};
+use procall_transport::shm::Loan;
 
 use super::Deadline;
 use crate::clock;
+use crate::lent::{self, Lent};
 use crate::registration::Shape;
 
 /// Notifications that may wait; the next one is dropped and counted.
@@ -33,6 +36,7 @@ pub struct Incoming {
     deadline: Time,
     /// The deadline covers only a stream's opening.
     opening: bool,
+    lent: Lent,
 }
 
 #[derive(Debug)]
@@ -125,6 +129,11 @@ impl Batch {
         }
     }
 
+    /// Large arrays of the params that are not among their bytes. There are none unless [`keep_lent`](crate::keep_lent) was called.
+    pub fn lent<'a>(&self, call: &'a Incoming) -> &'a Lent {
+        &call.lent
+    }
+
     /// The metadata map of a call in this batch, as MessagePack; empty for none.
     pub fn meta(&self, call: &Incoming) -> &[u8] {
         self.bytes.get(call.meta.clone()).unwrap_or_default()
@@ -144,17 +153,27 @@ impl Batch {
         start..self.bytes.len()
     }
 
-    fn put_body(&mut self, body: Payload<'_>) -> Where {
-        match body {
-            Payload::Borrowed(bytes) => Where::Shared(self.put(bytes)),
-            Payload::Owned(bytes) => Where::Own(bytes),
+    fn put_body(&mut self, body: Payload<'_>, loans: Vec<Arc<Loan>>) -> (Where, Lent) {
+        if loans.is_empty() {
+            let body = match body {
+                Payload::Borrowed(bytes) => Where::Shared(self.put(bytes)),
+                Payload::Owned(bytes) => Where::Own(bytes),
+            };
+            return (body, Lent::NONE);
         }
+        let mut bytes = body.into_vec();
+        let lent = Lent::received(&mut bytes, loans);
+        if lent::keeps_lent() {
+            return (Where::Own(bytes), lent);
+        }
+        // What cannot be filled in is refused when it is decoded.
+        (Where::Own(lent.fill_in(&bytes).unwrap_or(bytes)), Lent::NONE)
     }
 
-    pub(crate) fn push_call(&mut self, call: IncomingCall<'_>) {
+    pub(crate) fn push_call(&mut self, call: IncomingCall<'_>, loans: Vec<Arc<Loan>>) {
         let method = self.put(call.method.as_bytes());
         let meta = self.put(&call.meta);
-        let body = self.put_body(call.body);
+        let (body, lent) = self.put_body(call.body, loans);
         self.calls.push(Incoming {
             id: Some(call.id),
             method,
@@ -166,6 +185,7 @@ impl Batch {
             idempotent: call.idempotent,
             deadline: call.deadline,
             opening: call.opening,
+            lent,
         });
     }
 
@@ -176,13 +196,14 @@ impl Batch {
         encoding: Encoding,
         body: Payload<'_>,
         meta: &[u8],
+        loans: Vec<Arc<Loan>>,
     ) -> bool {
         if self.notifications >= MAX_NOTIFICATIONS {
             return false;
         }
         self.notifications += 1;
         let (method, meta) = (self.put(method.as_bytes()), self.put(meta));
-        let body = self.put_body(body);
+        let (body, lent) = self.put_body(body, loans);
         self.calls.push(Incoming {
             id: None,
             method,
@@ -194,6 +215,7 @@ impl Batch {
             idempotent: false,
             deadline: Time::NEVER,
             opening: false,
+            lent,
         });
         true
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use procall_proto::{Body, ErrorCode, Executed, Failure, Options, Time};
 
+use super::pending::as_failure;
 use super::slot::{Outcome, Slot};
 use super::{After, State};
 use crate::error::Error;
@@ -176,7 +177,11 @@ impl State {
             idempotent: call.idempotent,
             meta: &call.meta,
         };
-        match self.session.call(now, &call.method, call.body, options, call.token as u64) {
+        let body = match self.lend(call.body) {
+            Ok(body) => body,
+            Err(error) => return self.fail_waiting(call.token, as_failure(&error), after),
+        };
+        match self.session.call(now, &call.method, body, options, call.token as u64) {
             Ok(id) => {
                 if call.ended {
                     // It was opened a line ago, so there is a stream to end, if it was to have one.

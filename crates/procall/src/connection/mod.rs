@@ -8,6 +8,8 @@ mod chained;
 mod coalesce;
 mod hub;
 mod inbox;
+mod items;
+mod lending;
 mod line;
 mod pending;
 mod sending;
@@ -45,8 +47,11 @@ pub use slot::{Encoded, Progress};
 pub use wait::{Interrupt, WaitError};
 
 pub(crate) use after::After;
+#[cfg(feature = "tokio")]
+pub(crate) use sharing::Before;
 use sharing::Sharing;
-pub(crate) use state::{Serves, State};
+pub(crate) use standing::Serves;
+pub(crate) use state::State;
 pub(crate) use wait::thread_waker;
 
 use crate::clock;
@@ -82,13 +87,17 @@ pub(crate) struct Facts {
 
 /// What a driver goes by between two turns.
 #[cfg(feature = "tokio")]
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Outlook {
     pub(crate) facts: Facts,
     /// When it is due.
     pub(crate) due: Time,
     /// Bytes are unsent for want of room.
     pub(crate) wants_room: bool,
+    /// To be heard from now on.
+    pub(crate) bell: Option<Arc<OwnedFd>>,
+    /// What comes before the next sleep.
+    pub(crate) before: Before,
 }
 
 /// Somebody to tell when the peer is no longer busy with a call.
@@ -120,7 +129,7 @@ pub trait Lease: Send + Sync {
 ///     server.wait_calls(&mut batch, None, &mut || false).unwrap();
 ///     for call in batch.iter() {
 ///         assert_eq!(batch.method(call), "echo");
-///         let value = Encoded { encoding: call.encoding, bytes: batch.body(call).to_vec() };
+///         let value = Encoded::new(call.encoding, batch.body(call).to_vec());
 ///         server.reply(call.id.unwrap(), value);
 ///     }
 /// });
@@ -290,7 +299,27 @@ impl Connection {
         state.driver_timer = state.poll_timeout();
         let wants_room = state.link.wants_room();
         state.driver_told = wants_room;
-        Outlook { facts: state.facts(), due: state.driver_timer, wants_room }
+        let (bell, before) = (state.unheard_bell(), state.before_sleep());
+        Outlook { facts: state.facts(), due: state.driver_timer, wants_room, bell, before }
+    }
+
+    /// The driver hears the bell of shared memory by its edges.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn bell_is_heard(&self) -> std::io::Result<()> {
+        self.shared.lock().bell_is_heard()
+    }
+
+    /// Reads a few messages without coming to rest, for a driver that hears the bell and asks for the [outlook](Self::outlook) afterwards. The
+    /// socket has told it something, or has not. True when there may be more.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn turn_in_memory(&self, told: bool) -> bool {
+        self.shared.turn_in_memory(told)
+    }
+
+    /// The driver's look is over, and has found something or not.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_looked(&self, found: bool) {
+        self.shared.lock().has_looked(found);
     }
 
     /// Whether the connection is over.
@@ -432,9 +461,10 @@ impl Connection {
     pub fn notify(&self, request: Request<'_>) -> Result<(), Error> {
         self.shared.with(|state, _| {
             state.check_open()?;
+            let body = state.lend(request.body)?;
             state
                 .session
-                .notify(request.method, request.body, &request.options.meta)
+                .notify(request.method, body, &request.options.meta)
                 .map_err(Error::from_failure)
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Blocked, Body, Encoding, ErrorCode, Executed, Time};
+use procall_proto::{Body, Encoding, ErrorCode, Executed, Failure, Time};
 
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use super::wait::{Interrupt, WaitError};
@@ -130,8 +130,8 @@ impl<'a> Request<'a> {
 /// As a future it gives the reply; [`Pending::wait`] gives it to a thread without a runtime.
 #[must_use = "dropping it cancels the call"]
 pub struct Pending {
-    shared: Arc<Shared>,
-    token: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) token: usize,
     done: bool,
 }
 
@@ -223,41 +223,6 @@ impl Pending {
             Ok(Err(outcome)) => self.finish(outcome).transpose(),
             Err(_) => Some(Err(Error::new(ErrorCode::Cancelled, "the wait was interrupted"))),
         }
-    }
-
-    /// Polls until an item can be sent, then sends it. The item is lost when the call is over: its outcome says why.
-    pub fn poll_send(
-        &mut self,
-        encoding: Encoding,
-        item: &[u8],
-        waker: &Waker,
-    ) -> Poll<Result<(), Blocked>> {
-        let token = self.token;
-        self.shared.with(|state, _| {
-            let polled = poll_send(state, token, encoding, item, waker);
-            if polled.is_pending() {
-                standby::look_after(&self.shared, state);
-            }
-            polled
-        })
-    }
-
-    /// Waits on this thread until an item can be sent, then sends it.
-    pub fn wait_send(
-        &mut self,
-        encoding: Encoding,
-        item: &[u8],
-        interrupt: Interrupt<'_>,
-    ) -> Result<Result<(), Blocked>, WaitError> {
-        let token = self.token;
-        let sent = self.shared.wait(
-            Time::NEVER,
-            interrupt,
-            |state, waker| poll_send(state, token, encoding, item, waker),
-            || Poll::Pending,
-        );
-        self.shared.with(|_, _| ());
-        sent
     }
 
     /// No more items will be sent. Does nothing when the call is over already.
@@ -403,31 +368,17 @@ fn poll_item(state: &mut State, token: usize, waker: &Waker) -> Poll<Result<Enco
     match slot.items.pop_front() {
         Some(item) => {
             state.session.consumed(slot.id, 1, item.bytes.len());
-            Poll::Ready(Ok(item))
+            Poll::Ready(
+                item.arrived().map_err(|error| Outcome::Failed(Box::new(as_failure(&error)))),
+            )
         }
         None => slot.poll_outcome(waker).map(Err),
     }
 }
 
-fn poll_send(
-    state: &mut State,
-    token: usize,
-    encoding: Encoding,
-    item: &[u8],
-    waker: &Waker,
-) -> Poll<Result<(), Blocked>> {
-    let Some(slot) = state.slots.get_mut(token) else { return Poll::Ready(Err(Blocked::Over)) };
-    if slot.place.is_some() {
-        slot.send_waker = Some(waker.clone());
-        return Poll::Pending;
-    }
-    match state.session.item(slot.id, Body::new(encoding, item)) {
-        Err(Blocked::Credit) => {
-            slot.send_waker = Some(waker.clone());
-            Poll::Pending
-        }
-        sent => Poll::Ready(sent),
-    }
+/// An error of this side as the outcome of a call.
+pub(super) fn as_failure(error: &Error) -> Failure {
+    Failure::local(error.code(), error.message()).with_executed(error.executed())
 }
 
 impl State {
@@ -452,7 +403,7 @@ pub(crate) enum Step {
 
 fn value_of(outcome: Outcome) -> Result<Option<Encoded>, Error> {
     match outcome {
-        Outcome::Reply(value) => Ok(Some(value)),
+        Outcome::Reply(value) => value.arrived().map(Some),
         Outcome::End => Ok(None),
         Outcome::Failed(failure) => Err(Error::from_failure(*failure)),
     }

@@ -3,6 +3,7 @@
 use procall_transport::LinkError;
 
 use super::after::After;
+use super::lending::Promises;
 use super::state::State;
 
 impl State {
@@ -42,7 +43,8 @@ impl State {
             // Ends before the session has no more only when the link's buffer is full.
             let mut full = false;
             while let Some(len) = self.session.transmit_len() {
-                match self.link.buffer(len) {
+                let held = self.session.transmit_held();
+                match Promises::buffer(&mut *self.link, len, held) {
                     Ok(Some(buffer)) => {
                         self.session.transmit_into(buffer);
                         self.link.commit();

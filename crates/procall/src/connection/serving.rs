@@ -125,7 +125,7 @@ impl Connection {
         item: &[u8],
         waker: &Waker,
     ) -> Poll<Result<(), Blocked>> {
-        self.shared.with(|state, _| poll_item_out(state, id, encoding, item, waker))
+        self.shared.with(|state, _| poll_item_out(state, id, Body::new(encoding, item), waker))
     }
 
     /// Waits on this thread until an item of the answer can be sent, then sends it.
@@ -139,7 +139,7 @@ impl Connection {
         let sent = self.shared.wait(
             Time::NEVER,
             interrupt,
-            |state, waker| poll_item_out(state, id, encoding, item, waker),
+            |state, waker| poll_item_out(state, id, Body::new(encoding, item), waker),
             || Poll::Pending,
         );
         self.shared.with(|_, _| ());
@@ -174,6 +174,33 @@ impl Connection {
         );
         self.shared.with(|_, _| ());
         item
+    }
+
+    /// Polls until an item can be sent, then sends it; its large arrays may be lent.
+    pub fn poll_value_out(
+        &self,
+        id: CallId,
+        item: &Encoded,
+        waker: &Waker,
+    ) -> Poll<Result<(), Blocked>> {
+        self.shared.with(|state, _| poll_item_out(state, id, item.body(), waker))
+    }
+
+    /// The same, waiting on this thread.
+    pub fn wait_value_out(
+        &self,
+        id: CallId,
+        item: &Encoded,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Result<(), Blocked>, WaitError> {
+        let sent = self.shared.wait(
+            Time::NEVER,
+            interrupt,
+            |state, waker| poll_item_out(state, id, item.body(), waker),
+            || Poll::Pending,
+        );
+        self.shared.with(|_, _| ());
+        sent
     }
 
     /// A handle that answers one call, from any thread; dropped without an answer it answers with an error.
@@ -231,6 +258,11 @@ impl Drop for Responder {
 
 impl State {
     fn reply(&mut self, id: CallId, value: Encoded, after: &mut After) {
+        let value = match self.lend_value(value) {
+            Ok(value) => value,
+            Err(error) => return self.fail(id, &error, after),
+        };
+        let (value, held) = value;
         let limit = self.session.limits().max_body;
         if value.bytes.len() > limit {
             let message =
@@ -238,7 +270,7 @@ impl State {
             return self.fail(id, &Error::new(ErrorCode::ResultTooLarge, message), after);
         }
         let mut bytes = value.bytes;
-        let body = Body::taken(value.encoding, &mut bytes);
+        let body = Body::taken(value.encoding, &mut bytes).holding(held);
         // The caller may have given up meanwhile; then nobody wants the answer.
         let _ = self.session.reply(clock::recent(), id, body);
         self.forget_served(id, after);
@@ -277,11 +309,10 @@ fn poll_calls(state: &mut State, batch: &mut Batch, waker: &Waker) -> Poll<Resul
 fn poll_item_out(
     state: &mut State,
     id: CallId,
-    encoding: Encoding,
-    item: &[u8],
+    item: Body<'_>,
     waker: &Waker,
 ) -> Poll<Result<(), Blocked>> {
-    match state.session.item(id, Body::new(encoding, item)) {
+    match state.lend_item(id, item) {
         Err(Blocked::Credit) => {
             state.served.entry(id).or_default().send_waker = Some(waker.clone());
             Poll::Pending
@@ -302,7 +333,7 @@ fn poll_item_in(
     };
     if let Some(item) = served.items.pop_front() {
         state.session.consumed(id, 1, item.bytes.len());
-        return Poll::Ready(Some(Ok(item)));
+        return Poll::Ready(Some(item.arrived()));
     }
     let Served { cancelled, ended, .. } = served;
     if cancelled.is_some() {

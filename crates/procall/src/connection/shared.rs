@@ -46,13 +46,17 @@ impl Shared {
             let burst = state.driver.is_some() && state.session.calling() > 1;
             if coalesce::holds(self) {
                 state.unflushed = true;
-            } else if hold || burst {
+            } else if (hold || burst) && !(hold && state.sharing.leaves_in_pieces()) {
                 if !std::mem::replace(&mut state.unflushed, true) && !hold {
                     after.wakes.extend(state.driver.clone());
                 }
             } else {
                 state.settle(&mut after);
                 state.hurry_driver(&mut after);
+                #[cfg(feature = "tokio")]
+                if state.sharing.calls_for_a_look() {
+                    after.wakes.extend(state.driver.clone());
+                }
             }
             self.kick_leader(&mut state, &after);
             result
@@ -94,6 +98,20 @@ impl Shared {
                 return;
             }
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(super) fn turn_in_memory(&self, told: bool) -> bool {
+        let mut after = After::default();
+        let mut state = self.lock();
+        if told {
+            state.socket_tells();
+        }
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let more = state.pump_piece(clock::look(), &mut after);
+        drop(state);
+        after.run();
+        more
     }
 
     pub(super) fn watch<R>(

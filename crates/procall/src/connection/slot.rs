@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use procall_proto::{CallId, Encoding, ErrorCode, Failure, Time};
+use procall_proto::{Body, CallId, Encoding, ErrorCode, Failure, Time};
 
 use super::Lease;
 use crate::codec;
 use crate::error::Error;
+use crate::lent::{self, Lent};
 use crate::metrics::Ending;
 
 /// A value and how it is encoded.
@@ -18,11 +19,36 @@ pub struct Encoded {
     pub encoding: Encoding,
     /// The value.
     pub bytes: Vec<u8>,
+    /// Large arrays of the value that are not among its bytes; [`filled_in`](Self::filled_in) has them there.
+    pub lent: Lent,
 }
 
 impl Encoded {
     /// No value.
-    pub const NONE: Self = Self { encoding: Encoding::None, bytes: Vec::new() };
+    pub const NONE: Self = Self::new(Encoding::None, Vec::new());
+
+    /// A value of these bytes.
+    pub const fn new(encoding: Encoding, bytes: Vec<u8>) -> Self {
+        Self { encoding, bytes, lent: Lent::NONE }
+    }
+
+    /// The same, with the bytes of all its arrays in it. INVALID_ARGUMENT when one of them is nowhere.
+    pub fn filled_in(self) -> Result<Self, Error> {
+        if self.lent.is_none() {
+            return Ok(self);
+        }
+        Ok(Self::new(self.encoding, self.lent.fill_in(&self.bytes)?))
+    }
+
+    /// For a session to send.
+    pub(crate) fn body(&self) -> Body<'_> {
+        Body::new(self.encoding, &self.bytes).holding(self.lent.held())
+    }
+
+    /// What arrived as it is given to whoever waits for it: with all its arrays in it, unless somebody can look at them where they are.
+    pub(crate) fn arrived(self) -> Result<Self, Error> {
+        if lent::keeps_lent() { Ok(self) } else { self.filled_in() }
+    }
 
     /// A value, encoded. INVALID_RESULT when it cannot be.
     ///
@@ -35,7 +61,7 @@ impl Encoded {
     /// ```
     pub fn of<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, Error> {
         match codec::encode(value) {
-            Ok(bytes) => Ok(Self { encoding: Encoding::Msgpack, bytes }),
+            Ok(bytes) => Ok(Self::new(Encoding::Msgpack, bytes)),
             Err(error) => Err(Error::new(
                 ErrorCode::InvalidResult,
                 format!("the result cannot be encoded: {error}"),
@@ -45,7 +71,10 @@ impl Encoded {
 
     /// The value. INVALID_ARGUMENT when it is not of this type.
     pub fn decode<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
-        codec::decode(self.encoding, &self.bytes)
+        if self.lent.is_none() {
+            return codec::decode(self.encoding, &self.bytes);
+        }
+        codec::decode(self.encoding, &self.lent.fill_in(&self.bytes)?)
     }
 }
 

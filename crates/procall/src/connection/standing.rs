@@ -10,6 +10,17 @@ use super::state::State;
 use crate::error::Error;
 use crate::registration::Registration;
 
+/// How calls of the peer's are served on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Serves {
+    /// Not at all: they are answered NOT_FOUND at once.
+    Nothing,
+    /// Somebody takes them from the inbox.
+    Inbox,
+    /// The same, and that somebody also decides about registrations.
+    Raw,
+}
+
 impl State {
     /// When [`tick`](Self::tick) has something to do, at the latest.
     pub(crate) fn poll_timeout(&self) -> Time {

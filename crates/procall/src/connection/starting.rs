@@ -121,10 +121,11 @@ impl Connection {
                 let body = request.body.clone();
                 return state.wait_in_line(now, request.method, body, &session_options);
             }
+            let body = state.lend(request.body.clone())?;
             let token = state.slots.vacant_key();
             let id = state
                 .session
-                .call(now, request.method, request.body.clone(), session_options, token as u64)
+                .call(now, request.method, body, session_options, token as u64)
                 .map_err(Error::from_failure)?;
             let began =
                 Time::from_nanos(now.as_nanos().saturating_sub(nanos(counted.unwrap_or_default())));

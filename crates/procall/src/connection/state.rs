@@ -6,7 +6,9 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
-use procall_proto::{CallId, ErrorCode, Event, Failure, Fault, Reason, Session, Time};
+use procall_proto::{
+    CallId, ErrorCode, Event, Failure, Fault, IncomingCall, Reason, Session, Time,
+};
 use procall_transport::{Link, LinkError};
 use slab::Slab;
 use smallvec::SmallVec;
@@ -14,9 +16,13 @@ use smallvec::SmallVec;
 use super::Side;
 use super::after::After;
 use super::inbox::Batch;
+use super::lending::{Lending, Loans, arrived};
 use super::line::Line;
+#[cfg(feature = "tokio")]
+use super::sharing::PIECE;
 use super::sharing::Sharing;
 use super::slot::{Encoded, Outcome, Progress, Slot};
+use super::standing::Serves;
 use crate::clock;
 use crate::error::Error;
 use crate::metrics::Meter;
@@ -42,17 +48,6 @@ pub(crate) struct Served {
 /// A registration of the peer's by its number, or why it is none.
 pub(crate) type Asked = (CallId, Result<Registration, String>);
 
-/// How calls of the peer's are served on a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Serves {
-    /// Not at all: they are answered NOT_FOUND at once.
-    Nothing,
-    /// Somebody takes them from the inbox.
-    Inbox,
-    /// The same, and that somebody also decides about registrations.
-    Raw,
-}
-
 pub(crate) struct State {
     pub(crate) session: Session,
     pub(crate) link: Box<dyn Link>,
@@ -62,6 +57,8 @@ pub(crate) struct State {
     pub(crate) mark: String,
     /// Shared memory below the link.
     pub(crate) sharing: Sharing,
+    /// Memory that it lends and is lent.
+    pub(super) lending: Lending,
     /// Calls of ours for which the session has no room yet.
     pub(super) line: Line,
     pub(crate) served: HashMap<CallId, Served>,
@@ -153,6 +150,7 @@ impl State {
             link,
             side,
             sharing,
+            lending: Lending::default(),
             slots: Slab::new(),
             line: Line::default(),
             mark: String::new(),
@@ -190,26 +188,35 @@ impl State {
 
     /// Takes what the link has, as far as one burst goes; true when there may be more.
     pub(crate) fn pump(&mut self, now: Time, after: &mut After) -> bool {
-        self.more = self.burst(now, after);
+        self.more = self.burst(BURST, now, after);
         self.settle(after);
         self.more
     }
 
-    fn burst(&mut self, now: Time, after: &mut After) -> bool {
-        for _ in 0..BURST {
+    /// The same for no more than a few messages, whose answers are then on their way while the next are read.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn pump_piece(&mut self, now: Time, after: &mut After) -> bool {
+        self.more = self.burst(PIECE as usize, now, after);
+        self.settle(after);
+        self.more
+    }
+
+    fn burst(&mut self, most: usize, now: Time, after: &mut After) -> bool {
+        for _ in 0..most {
             if self.is_over() {
                 return false;
             }
             match self.link.receive() {
                 Ok(Some(message)) => {
                     self.sharing.flows();
+                    let loans = self.lending.take_loans();
                     match self.session.handle_message(now, message) {
                         Ok(Some(Event::Ready)) => {
-                            Self::handle(&mut parts!(self), Event::Ready, after);
+                            Self::handle(&mut parts!(self), Event::Ready, loans, after);
                             // Before the next message: it may be the first word of the way there.
                             self.begin_sharing(self.side, after);
                         }
-                        Ok(Some(event)) => Self::handle(&mut parts!(self), event, after),
+                        Ok(Some(event)) => Self::handle(&mut parts!(self), event, loans, after),
                         Ok(None) => {}
                         Err(fault) => self.end(fault, after),
                     }
@@ -241,7 +248,7 @@ impl State {
         while let Some(event) = self.session.poll_event() {
             match event {
                 Event::Ended(found) => fault = Some(found),
-                event => Self::handle(&mut parts!(self), event, after),
+                event => Self::handle(&mut parts!(self), event, Vec::new(), after),
             }
         }
         // What has ended made room.
@@ -308,7 +315,7 @@ impl State {
                 // What the session thinks of it is not to stand beside the better reason.
                 failure.message.clear();
             }
-            Self::handle(&mut parts!(self), event, after);
+            Self::handle(&mut parts!(self), event, Vec::new(), after);
         }
         let fault =
             Fault { code: error.code(), message: error.message().to_owned(), remote: false };
@@ -321,7 +328,7 @@ impl State {
             return;
         }
         while let Some(event) = self.session.poll_event() {
-            Self::handle(&mut parts!(self), event, after);
+            Self::handle(&mut parts!(self), event, Vec::new(), after);
         }
         if !self.line.is_empty() {
             self.clear_line(fault.code, &fault.message, after);
@@ -342,10 +349,10 @@ impl State {
         after.wakes.extend(self.followers.drain(..));
     }
 
-    fn handle(parts: &mut Parts<'_>, event: Event<'_>, after: &mut After) {
+    fn handle(parts: &mut Parts<'_>, event: Event<'_>, loans: Loans, after: &mut After) {
         match event {
             Event::Reply { token, encoding, body, .. } => {
-                let outcome = Outcome::Reply(Encoded { encoding, bytes: body.into_vec() });
+                let outcome = Outcome::Reply(arrived(encoding, body, loans));
                 parts.finish(token, outcome, true, after);
             }
             Event::Failed { id, token, failure } => {
@@ -357,7 +364,7 @@ impl State {
             Event::Item { token: Some(token), encoding, body, .. } => {
                 if let Some(slot) = parts.slots.get_mut(token as usize).filter(|slot| !slot.dropped)
                 {
-                    slot.items.push_back(Encoded { encoding, bytes: body.into_vec() });
+                    slot.items.push_back(arrived(encoding, body, loans));
                     after.wake(&mut slot.waker);
                 }
             }
@@ -373,10 +380,10 @@ impl State {
                     after.wake(&mut slot.waker);
                 }
             }
-            Event::Call(call) => parts.call(call, after),
+            Event::Call(call) => parts.call(call, loans, after),
             Event::Notify { method, encoding, body, meta } => {
                 if parts.serves != Serves::Nothing
-                    && parts.inbox.push_notification(&method, encoding, body, &meta)
+                    && parts.inbox.push_notification(&method, encoding, body, &meta, loans)
                 {
                     after.wake(parts.inbox_waker);
                 } else {
@@ -385,7 +392,7 @@ impl State {
             }
             Event::Item { id, token: None, encoding, body } => {
                 if let Some(served) = parts.served.get_mut(&id) {
-                    served.items.push_back(Encoded { encoding, bytes: body.into_vec() });
+                    served.items.push_back(arrived(encoding, body, loans));
                     after.wake(&mut served.waker);
                 }
             }
@@ -523,7 +530,7 @@ impl Parts<'_> {
         }
     }
 
-    fn call(&mut self, call: procall_proto::IncomingCall<'_>, after: &mut After) {
+    fn call(&mut self, call: IncomingCall<'_>, loans: Loans, after: &mut After) {
         if self.serves == Serves::Nothing {
             let error = Error::new(
                 ErrorCode::NotFound,
@@ -542,7 +549,7 @@ impl Parts<'_> {
         if crate::chain::is_chained(&call.meta) {
             self.served.entry(call.id).or_default().chained = Some((*call.meta).into());
         }
-        self.inbox.push_call(call);
+        self.inbox.push_call(call, loans);
         after.wake(self.inbox_waker);
     }
 }

@@ -125,7 +125,9 @@ impl Shared {
             let ended = found.is_ready() || due;
             let woken = if ended {
                 Ok(false)
-            } else if lead && (more || look.is_some_and(|look| self.finds_news(&look))) {
+            } else if lead
+                && (more || look.is_some_and(|(look, time)| self.finds_news(&look, time)))
+            {
                 Ok(true)
             } else if lead {
                 self.sleep_in_link(timeout)
@@ -179,8 +181,8 @@ impl Shared {
     }
 
     /// Looks at shared memory for a moment. False when nothing came, and the link now rests.
-    fn finds_news(&self, look: &Look) -> bool {
-        let found = look.look();
+    fn finds_news(&self, look: &Look, time: Duration) -> bool {
+        let found = look.look(time);
         let mut state = self.lock();
         state.sharing.looked(found);
         found || !state.retire()

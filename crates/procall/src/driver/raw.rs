@@ -25,7 +25,7 @@ use crate::error::Error;
 /// impl RawService for Echo {
 ///     fn calls(&self, connection: &Connection, batch: &Batch) {
 ///         for call in batch.iter() {
-///             let value = Encoded { encoding: call.encoding, bytes: batch.body(call).to_vec() };
+///             let value = Encoded::new(call.encoding, batch.body(call).to_vec());
 ///             call.id.into_iter().for_each(|id| connection.reply(id, value.clone()));
 ///         }
 ///     }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -35,7 +36,7 @@ const ROUNDS: usize = 16;
 /// ```
 #[derive(Debug)]
 pub struct Readiness {
-    fd: AsyncFd<OwnedFd>,
+    fd: AsyncFd<Arc<OwnedFd>>,
     /// A socket, whose every arrival and whose end the runtime itself is told of.
     is_socket: bool,
 }
@@ -52,12 +53,35 @@ impl Readiness {
         Self::watch(fd, true)
     }
 
+    /// Watches a bell of shared memory, for [`poll_edge`](Self::poll_edge).
+    pub(super) fn of_bell(bell: Arc<OwnedFd>) -> io::Result<Self> {
+        Self::register(bell, false)
+    }
+
     fn watch(fd: BorrowedFd<'_>, is_socket: bool) -> io::Result<Self> {
-        let owned = fd.try_clone_to_owned()?;
-        // SAFETY: `register_with_interest` wants a descriptor that stays open and the same for as long as the `AsyncFd` lives. It takes the
-        // `OwnedFd` by value, nobody else can close that, and `OwnedFd::as_raw_fd` always gives the same number.
+        Self::register(Arc::new(fd.try_clone_to_owned()?), is_socket)
+    }
+
+    fn register(owned: Arc<OwnedFd>, is_socket: bool) -> io::Result<Self> {
+        // SAFETY: `register_with_interest` wants a descriptor that stays open and the same for as long as the `AsyncFd` lives. It keeps the
+        // `Arc`, nobody can close what that holds, and `OwnedFd::as_raw_fd` always gives the same number.
         let fd = unsafe { AsyncFd::register_with_interest(owned, Interest::READABLE) }?;
         Ok(Self { fd, is_socket })
+    }
+
+    /// Whether there was an edge since this was asked last. The task is woken by the next.
+    pub(super) fn poll_edge(&self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut told = false;
+        // The end of a socket stays told.
+        for _ in 0..2 {
+            match self.fd.poll_read_ready(cx) {
+                Poll::Pending => return Ok(told),
+                Poll::Ready(guard) => guard?.clear_ready(),
+            }
+            told = true;
+        }
+        cx.waker().wake_by_ref();
+        Ok(true)
     }
 
     /// Ready when the descriptor may be readable. `read` takes what there is; afterwards nothing may be left that no edge would announce,

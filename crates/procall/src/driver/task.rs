@@ -1,16 +1,19 @@
 //! Tasks that drive connections.
 
-use std::pin::Pin;
+use std::os::fd::OwnedFd;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
+use procall_transport::shm::Look;
 use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
 use super::raw::{self, RawService};
 use super::readiness::Readiness;
 use crate::clock;
-use crate::connection::{Batch, Connection, Facts, Hub, coalesce_turn};
+use crate::connection::{Batch, Before, Connection, Facts, Hub, Outlook, coalesce_turn};
 use crate::error::Error;
 use crate::service::Dispatcher;
 use procall_proto::{ErrorCode, Time};
@@ -62,10 +65,23 @@ impl Future for LinkTask {
 impl LinkTask {
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.connection.driven_by(cx.waker());
+        if self.watch.looks_on(&self.connection, cx) {
+            return Poll::Pending;
+        }
+        let mut pieces = 0;
         loop {
             if self.turn(cx).is_err() {
                 // The runtime is shutting down: nothing will be read any more.
                 self.connection.close();
+                self.watch.unread = false;
+            }
+            if self.watch.unread {
+                pieces += 1;
+                if pieces < PIECES {
+                    continue;
+                }
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             let outlook = self.connection.outlook();
             self.tell(outlook.facts);
@@ -75,7 +91,8 @@ impl LinkTask {
             // Whatever is read from here on wakes this task, and so does whoever wants it back earlier.
             if self.timer.poll_due(outlook.due, cx) {
                 self.connection.turn();
-            } else if !self.watch.follow(&self.connection, outlook.wants_room) {
+                self.watch.unread = self.watch.bell.is_some();
+            } else if !self.watch.follow(&self.connection, outlook, cx) {
                 return Poll::Pending;
             }
         }
@@ -113,6 +130,9 @@ impl LinkTask {
     }
 }
 
+/// Pieces of what has arrived that are read and served before others of the runtime get their turn.
+const PIECES: u32 = 64;
+
 /// What a task waits on for a connection.
 struct Watch {
     news: Readiness,
@@ -122,6 +142,12 @@ struct Watch {
     room: Option<Readiness>,
     /// Nobody has read since the watch began.
     fresh: bool,
+    /// In shared memory, what the other side rings: the socket then tells nothing but its end.
+    bell: Option<Readiness>,
+    /// There is something to read that nobody will tell of again.
+    unread: bool,
+    /// A look is under way.
+    looking: Option<Looking>,
 }
 
 impl Watch {
@@ -129,11 +155,31 @@ impl Watch {
         let socket = connection.with_edges(|socket| socket.map(Readiness::of_socket));
         let is_socket = socket.is_some();
         let news = socket.unwrap_or_else(|| Readiness::new(connection.readiness()))?;
-        Ok(Self { news, is_socket, room: None, fresh: is_socket })
+        Ok(Self {
+            news,
+            is_socket,
+            room: None,
+            fresh: is_socket,
+            bell: None,
+            unread: false,
+            looking: None,
+        })
     }
 
     /// Reads what there is. The task is woken when more comes, whatever this gives.
     fn poll_read(&mut self, cx: &mut Context<'_>, connection: &Connection) -> std::io::Result<()> {
+        if let Some(bell) = &self.bell {
+            let told = self.news.poll_edge(cx)?;
+            let rung = bell.poll_edge(cx)?;
+            if told || rung || self.unread {
+                self.unread = connection.turn_in_memory(told);
+            }
+            // The last that goes over the socket may still wait for room there.
+            return match self.room.as_ref().map(|room| room.poll_read(cx, || connection.turn())) {
+                Some(Poll::Ready(Err(error))) => Err(error),
+                _ => Ok(()),
+            };
+        }
         if std::mem::take(&mut self.fresh) {
             // What the link remembers of its last read, that there was no more, is older than the watch: after one `None` it looks itself.
             connection.turn();
@@ -147,9 +193,23 @@ impl Watch {
         Ok(())
     }
 
-    /// Watches for room from now on, or no longer. True when the new watch has yet to be polled.
-    fn follow(&mut self, connection: &Connection, wants_room: bool) -> bool {
-        let wanted = self.is_socket && wants_room;
+    /// Goes by what the connection wants watched. True when the task is to go on, because of a new watch or of what is there already.
+    fn follow(&mut self, connection: &Connection, outlook: Outlook, cx: &mut Context<'_>) -> bool {
+        if let Some(bell) = outlook.bell.filter(|_| self.is_socket) {
+            return self.hear(connection, bell);
+        }
+        match outlook.before {
+            Before::Read => {
+                self.unread = true;
+                return true;
+            }
+            Before::Look(look, time) => {
+                self.looking = Some(Looking { look, until: Instant::now() + time });
+                return !self.looks_on(connection, cx);
+            }
+            Before::Sleep => {}
+        }
+        let wanted = self.is_socket && outlook.wants_room;
         if wanted == self.room.is_some() {
             return false;
         }
@@ -160,6 +220,45 @@ impl Watch {
         }
         wanted
     }
+}
+
+impl Watch {
+    /// Listens for the bell as well: the link has moved to shared memory. True: it has yet to be polled.
+    fn hear(&mut self, connection: &Connection, bell: Arc<OwnedFd>) -> bool {
+        let heard = Readiness::of_bell(bell).and_then(|bell| {
+            connection.bell_is_heard()?;
+            Ok(bell)
+        });
+        match heard {
+            Ok(bell) => (self.bell, self.unread) = (Some(bell), true),
+            // Nobody would hear of what comes from now on.
+            Err(_) => connection.close(),
+        }
+        true
+    }
+
+    /// Looks on for a moment, if it looks. True: there is nothing yet, others of the runtime are to have their turn, and the task is woken
+    /// to look again. False: there is something to read, or enough was looked.
+    fn looks_on(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
+        let Some(Looking { look, until }) = &mut self.looking else { return false };
+        let found = look.glance();
+        if !found && Instant::now() < *until {
+            // A task that woke itself would come before what `block_on` waits for, many times over, and have another thread come and help.
+            let _ = pin!(tokio::task::yield_now()).poll(cx);
+            return true;
+        }
+        self.looking = None;
+        connection.has_looked(found);
+        self.unread |= found;
+        false
+    }
+}
+
+/// A look at shared memory before a sleep.
+struct Looking {
+    look: Look,
+    /// When it is over.
+    until: Instant,
 }
 
 /// One timer that is moved only when something earlier is due.

@@ -19,9 +19,10 @@ use self::timers::Timer;
 use crate::chain::Chain;
 use crate::channel::{Channel, Started};
 use crate::clock;
-use crate::connection::{CallOptions, Deadline, Request};
+use crate::connection::{CallOptions, Deadline, Encoded, Request};
 use crate::context;
 use crate::error::Error;
+use crate::lent::Lent;
 use crate::pauses;
 use crate::registration::Registration;
 use crate::trace;
@@ -66,7 +67,8 @@ pub fn start_retrying(
 }
 
 fn start(channel: &Arc<dyn Channel>, request: Request<'_>) -> Result<Started, Error> {
-    if !may_retry(channel, &request.options, request.body.bytes().len()) {
+    let len = request.body.bytes().len() + Lent::of(&request.body).len();
+    if !may_retry(channel, &request.options, len) {
         return channel.start(request);
     }
     let mut again = Box::new(Again::new(channel.clone(), request.method, &request.body));
@@ -117,7 +119,8 @@ pub(crate) struct Pause {
 
 impl Again {
     fn new(channel: Arc<dyn Channel>, method: &str, body: &Body<'_>) -> Self {
-        let long = (body.bytes().len() > Body::HAND_OVER).then(|| body.clone().into_owned());
+        let is_long = body.bytes().len() > Body::HAND_OVER || body.held().is_some();
+        let long = is_long.then(|| body.clone().into_owned());
         let params = if long.is_some() { &[] } else { body.bytes() };
         let mut kept = Vec::with_capacity(method.len() + params.len());
         kept.extend_from_slice(params);
@@ -125,10 +128,14 @@ impl Again {
     }
 
     /// A call with params of its own, as MessagePack. It is made by [`start`](Self::start).
-    pub(crate) fn owning(channel: Arc<dyn Channel>, method: &str, params: Vec<u8>) -> Self {
-        let (kept, long) = match params.len() > Body::HAND_OVER {
-            true => (Vec::new(), Some(Body::owned(Encoding::Msgpack, params))),
-            false => (params, None),
+    pub(crate) fn owning(channel: Arc<dyn Channel>, method: &str, params: Encoded) -> Self {
+        let held = params.lent.held();
+        let (kept, long) = match params.bytes.len() > Body::HAND_OVER || held.is_some() {
+            true => {
+                let body = Body::owned(Encoding::Msgpack, params.bytes);
+                (Vec::new(), Some(body.holding(held)))
+            }
+            false => (params.bytes, None),
         };
         Self::of(channel, method, Encoding::Msgpack, kept, long)
     }
@@ -163,7 +170,8 @@ impl Again {
     }
 
     fn start_first(mut self: Box<Self>) -> Result<Started, Error> {
-        let len = self.long.as_ref().map_or(self.method_at, |body| body.bytes().len());
+        let long = |body: &Body<'_>| body.bytes().len() + Lent::of(body).len();
+        let len = self.long.as_ref().map_or(self.method_at, long);
         if !may_retry(&self.channel, &self.options, len) {
             return self.channel.start(self.request(self.options.clone()));
         }

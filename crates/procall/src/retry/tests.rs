@@ -37,7 +37,8 @@ impl Channel for Refusing {
 
 impl Refusing {
     fn again(self: &Arc<Self>, deadline: std::time::Duration) -> Again {
-        let mut again = Again::owning(self.clone(), "calc.add", vec![0x90]);
+        let mut again =
+            Again::owning(self.clone(), "calc.add", Encoded::new(Encoding::Msgpack, vec![0x90]));
         again.options.deadline = Deadline::After(deadline);
         again.begin();
         again

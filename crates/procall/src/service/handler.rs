@@ -13,6 +13,7 @@ use crate::connection::Deadline;
 use crate::connection::{Batch, Connection, Encoded, Incoming, Responder};
 use crate::context::Context;
 use crate::error::Error;
+use crate::lent::Lent;
 use crate::registration::{MethodInfo, Shape};
 use crate::stream::Stream;
 
@@ -64,6 +65,11 @@ impl<'a> Arrival<'a> {
     /// The params as they came.
     pub fn body(&self) -> &'a [u8] {
         self.batch.body(self.incoming)
+    }
+
+    /// Large arrays of the params that are not among their bytes. There are none unless [`keep_lent`](crate::keep_lent) was called.
+    pub fn lent(&self) -> &'a Lent {
+        self.batch.lent(self.incoming)
     }
 
     /// The params, taken apart.
@@ -151,7 +157,7 @@ impl std::fmt::Debug for Answer {
 /// struct Echo;
 /// impl Handler for Echo {
 ///     fn call(&self, call: &Arrival<'_>) -> Answer {
-///         Answer::Ready(Ok(Encoded { encoding: call.encoding(), bytes: call.body().to_vec() }))
+///         Answer::Ready(Ok(Encoded::new(call.encoding(), call.body().to_vec())))
 ///     }
 /// }
 /// let service = Service::new("raw").handler("echo", Echo);

@@ -97,7 +97,7 @@ impl Handler for Relay {
         let (to, key) = wishes::of(call.raw_meta());
         let request = Request {
             method: &self.method,
-            body: Body::new(call.encoding(), call.body()),
+            body: Body::new(call.encoding(), call.body()).holding(call.lent().held()),
             options: CallOptions {
                 deadline,
                 idempotent: self.idempotent || call.is_idempotent(),

@@ -1,5 +1,6 @@
 //! A value of any type, as it travels.
 
+mod array;
 mod from;
 mod serde;
 mod typed_buffer;
@@ -10,6 +11,7 @@ use ::serde::de::DeserializeOwned;
 use crate::codec;
 use crate::error::Error;
 
+pub use array::Array;
 pub use typed_buffer::{Element, TypedBuffer};
 
 /// Any value that can travel. What a method takes or gives when its type is not known.

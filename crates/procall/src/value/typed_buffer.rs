@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use procall_proto::buffer::{self, BufferError, Dtype, EXT_TYPE};
+use procall_proto::buffer::{self, BufferError, Dtype, EXT_TYPE, Place};
+use procall_transport::shm::Plain;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
 use serde::ser::{Error as _, Serialize, Serializer};
 
 use super::serde::ExtBytes;
+use crate::lent;
 
 /// The name by which serializers of MessagePack know ext values.
 const EXT_STRUCT: &str = "_ExtStruct";
@@ -104,13 +106,37 @@ impl fmt::Debug for TypedBuffer {
 
 impl Serialize for TypedBuffer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut payload = Vec::with_capacity(4 + 8 * self.shape.len() + self.bytes.len());
-        buffer::TypedBuffer::inline(self.dtype, &self.shape, &self.bytes)
-            .write_payload(&mut payload)
-            .map_err(S::Error::custom)?;
-        let ext = (EXT_TYPE as i8, ExtBytes(Cow::Owned(payload)));
-        serializer.serialize_newtype_struct(EXT_STRUCT, &ext)
+        let copy = |room: &mut [u8]| -> Result<(), std::convert::Infallible> {
+            room.copy_from_slice(&self.bytes);
+            Ok(())
+        };
+        // Where the channel can lend it, and it is worth that, it is copied there and not into the value.
+        let place = match lent::lend_copy(self.bytes.len(), copy) {
+            Some(Ok(region)) => {
+                let length = self.bytes.len() as u64;
+                Place::Region { region, generation: 0, offset: 0, length }
+            }
+            Some(Err(never)) => match never {},
+            None => Place::Inline(&self.bytes),
+        };
+        serialize(self.dtype, &self.shape, place, serializer)
     }
+}
+
+/// Writes a typed buffer as the ext value that it is.
+pub(super) fn serialize<S: Serializer>(
+    dtype: Dtype,
+    shape: &[u64],
+    place: Place<'_>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let inline = if let Place::Inline(bytes) = place { bytes.len() } else { 24 };
+    let mut payload = Vec::with_capacity(4 + 8 * shape.len() + inline);
+    buffer::TypedBuffer { place, ..buffer::TypedBuffer::inline(dtype, shape, &[]) }
+        .write_payload(&mut payload)
+        .map_err(S::Error::custom)?;
+    let ext = (EXT_TYPE as i8, ExtBytes(Cow::Owned(payload)));
+    serializer.serialize_newtype_struct(EXT_STRUCT, &ext)
 }
 
 impl<'de> Deserialize<'de> for TypedBuffer {
@@ -152,7 +178,7 @@ impl JsonSchema for TypedBuffer {
 }
 
 /// A number that is an element of a [`TypedBuffer`].
-pub trait Element: Copy + sealed::Sealed {
+pub trait Element: Plain + sealed::Sealed {
     /// Its type on the wire.
     const DTYPE: Dtype;
 

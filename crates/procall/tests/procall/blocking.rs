@@ -157,7 +157,7 @@ fn what_another_thread_causes_ends_the_sleep_of_the_thread_that_leads() {
         // The barrier of the drain is back, and the thread asleep, as far as that can be known from outside.
         crate::support::poll_until(|| server.round_trip().map(|_| ()));
         std::thread::yield_now();
-        server.reply(id, Encoded { encoding: Encoding::Msgpack, bytes: vec![5] });
+        server.reply(id, Encoded::new(Encoding::Msgpack, vec![5]));
         drained.join().unwrap().expect("the drain is seen at once, not when the time is up");
         assert_eq!(calling.join().unwrap().unwrap(), 5);
     }

@@ -197,7 +197,7 @@ async fn the_side_that_serves_can_call_too() {
         answering.wait_calls(&mut batch, None, &mut || false).unwrap();
         for call in batch.iter() {
             assert_eq!(batch.method(call), "double");
-            let value = procall::Encoded { encoding: Encoding::Msgpack, bytes: vec![42] };
+            let value = procall::Encoded::new(Encoding::Msgpack, vec![42]);
             answering.reply(call.id.unwrap(), value);
         }
     });

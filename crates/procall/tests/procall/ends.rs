@@ -132,8 +132,7 @@ fn an_answer_that_left_before_the_end_arrives() {
                 server.wait_calls(&mut batch, None, &mut || false).unwrap();
                 for call in batch.iter() {
                     let encoding = procall::Encoding::None;
-                    server
-                        .reply(call.id.unwrap(), procall::Encoded { encoding, bytes: Vec::new() });
+                    server.reply(call.id.unwrap(), procall::Encoded::new(encoding, Vec::new()));
                 }
                 // Dropped here: the end of the link follows the answer at once.
             });

@@ -21,7 +21,7 @@ fn a_result_that_is_too_large_is_an_error_of_its_own() {
         let mut batch = Batch::new();
         server.wait_calls(&mut batch, None, &mut || false).unwrap();
         let id = batch.iter().next().unwrap().id.unwrap();
-        server.reply(id, Encoded { encoding: Encoding::Msgpack, bytes: vec![0xc0; 1001] });
+        server.reply(id, Encoded::new(Encoding::Msgpack, vec![0xc0; 1001]));
         batch.clear();
         // Until the client is gone.
         let _ = server.wait_calls(&mut batch, None, &mut || false);

@@ -1,5 +1,6 @@
 //! What callers and services may rely on, over every transport and both drivers.
 
+mod arrays;
 mod blocking;
 mod calls;
 mod cancelling;

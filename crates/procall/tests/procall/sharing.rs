@@ -44,8 +44,10 @@ fn both_ends_go_to_shared_memory_unless_one_does_not_want_it() {
         (Some(auto), Some(unix), "unix"),
         (Some(unix), Some(auto), "unix"),
         (Some(unix), Some(unix), "unix"),
-        (Some(auto), None, "unix"),
-        (None, None, "unix"),
+        (Some(unix), None, "unix"),
+        (None, Some(unix), "unix"),
+        (Some(shm), None, "shm"),
+        (None, None, "shm"),
     ] {
         let (client, serving) = connect(&host, ours, theirs);
         assert_eq!(settle(&client.unwrap(), &serving), [found; 2], "{ours:?} and {theirs:?}");
@@ -59,13 +61,55 @@ fn who_asked_for_shared_memory_begins_with_it() {
     assert_eq!(client.unwrap().connection().transport(), "shm");
 }
 
+/// A peer of an engine that does little, or only answers heartbeats, takes no memory for rings.
+#[test]
+fn a_link_on_which_little_is_said_stays_with_its_socket() {
+    let host = Host::new();
+    let (client, serving) = connect(&host, Choice::Auto, Choice::Auto);
+    let client = client.unwrap();
+    for n in 0..10 {
+        assert_eq!(client.call::<i64>("add", (n, 1)).wait().unwrap(), n + 1);
+    }
+    assert_eq!([client.connection().transport(), serving.transport()], ["unix", "unix"]);
+    assert_eq!(settle(&client, &serving), ["shm", "shm"], "and moves when there is more");
+}
+
+/// While a task looks for an answer, others of its runtime run: here the one that serves the call.
+#[tokio::test]
+async fn a_task_that_looks_lets_others_run() {
+    let (left, right) = local_pair(Some(Choice::Shm), Some(Choice::Shm));
+    let _serving = service().serve_link(right).unwrap();
+    let client = procall::Client::over(left).await.unwrap();
+    assert_eq!(client.connection().transport(), "shm");
+    for n in 0..2_000 {
+        let sum = within(client.call::<i64>("add", (n, 1)).into_future()).await;
+        assert_eq!(sum.unwrap(), n + 1);
+    }
+}
+
+/// The end of a process is told by the socket, which nothing else goes through.
+#[tokio::test]
+async fn the_end_of_the_other_side_is_seen_by_a_task_that_sleeps() {
+    let (left, right) = local_pair(Some(Choice::Shm), Some(Choice::Shm));
+    let serving = service().serve_link(right).unwrap();
+    let client = procall::Client::over(left).await.unwrap();
+    assert_eq!(client.call::<i64>("add", (1, 2)).await.unwrap(), 3);
+    serving.close();
+    within(async {
+        while !client.connection().is_closed() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 #[test]
 fn shared_memory_that_the_other_side_refuses_is_an_error_that_names_the_way_out() {
     let host = Host::new();
-    let (client, _serving) = connect(&host, Choice::Shm, None);
+    let (client, _serving) = connect(&host, Choice::Shm, Choice::Unix);
     let error = client.unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidArgument);
-    assert!(error.message().contains("PROCALL_TRANSPORT=auto"), "{error}");
+    assert!(error.message().contains("PROCALL_TRANSPORT=unix"), "{error}");
     assert!(error.message().contains("\"auto\""), "{error}");
 
     // The side that serves may insist as well; the other then sees the end.

@@ -72,7 +72,7 @@ async fn a_worker_that_is_stuck_in_a_handler_answers_pings_and_notes_cancels() {
             // The handler reads nothing, and yet it learns that nobody wants its answer.
             poll_until(|| (!worker.is_wanted(id)).then_some(()));
             note.set();
-            worker.reply(id, Encoded { encoding: Encoding::Msgpack, bytes: vec![1] });
+            worker.reply(id, Encoded::new(Encoding::Msgpack, vec![1]));
             assert!(!worker.is_suspected());
         });
         let client = Client::over(ours).await.unwrap();

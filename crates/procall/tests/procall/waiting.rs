@@ -59,7 +59,7 @@ fn seen(client: &Connection, server: &Connection, answer: bool) -> Vec<String> {
 }
 
 fn nothing() -> Encoded {
-    Encoded { encoding: Encoding::None, bytes: Vec::new() }
+    Encoded::new(Encoding::None, Vec::new())
 }
 
 /// The outcome that is here already.

@@ -13,7 +13,7 @@ fn params(bytes: &[u8]) -> Body<'_> {
 }
 
 fn value(length: usize) -> Outcome {
-    Ok(Encoded { encoding: Encoding::Msgpack, bytes: vec![1; length] })
+    Ok(Encoded::new(Encoding::Msgpack, vec![1; length]))
 }
 
 fn is_first(remembered: &mut Remembered, name: &str, now: Instant) -> bool {

@@ -105,9 +105,9 @@ pub(crate) fn id_json(id: &JsonId) -> String {
 pub(crate) fn value_from_json(text: Option<&[u8]>) -> Result<Encoded, JsonError> {
     const NIL: [u8; 1] = [0xc0];
     Ok(match text.map(json::from_json).transpose()? {
-        None => Encoded { encoding: Encoding::None, bytes: Vec::new() },
-        Some(nil) if nil == NIL => Encoded { encoding: Encoding::None, bytes: Vec::new() },
-        Some(bytes) => Encoded { encoding: Encoding::Msgpack, bytes },
+        None => Encoded::new(Encoding::None, Vec::new()),
+        Some(nil) if nil == NIL => Encoded::new(Encoding::None, Vec::new()),
+        Some(bytes) => Encoded::new(Encoding::Msgpack, bytes),
     })
 }
 

@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn answered(text: &str, result: &[u8]) -> String {
-        let value = Encoded { encoding: Encoding::Msgpack, bytes: result.to_vec() };
+        let value = Encoded::new(Encoding::Msgpack, result.to_vec());
         request(text).asker.answer(Ok(&value))
     }
 

@@ -60,7 +60,7 @@ async fn outcomes_come_in_the_order_of_completion_and_by_id() {
     let twice =
         client.ask(json!({"type": "call", "id": "slow", "method": "add", "params": [1, 1]})).await;
     assert_eq!((&twice["id"], &twice["error"]["code"]), (&json!("slow"), &json!("PROTOCOL_ERROR")));
-    peer.connection.reply(held, Encoded { encoding: Encoding::Raw, bytes: vec![0, 1] });
+    peer.connection.reply(held, Encoded::new(Encoding::Raw, vec![0, 1]));
     let slow = client.next().await;
     assert_eq!((&slow["id"], &slow["result"]), (&json!("slow"), &json!({"$bytes": "AAE="})));
     // And free again afterwards.

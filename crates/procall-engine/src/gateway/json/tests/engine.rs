@@ -230,7 +230,7 @@ impl RawService for OnePeer {
                 _ => self.answer(method, &params),
             };
             match value {
-                Ok(bytes) => connection.reply(id, Encoded { encoding: Encoding::Msgpack, bytes }),
+                Ok(bytes) => connection.reply(id, Encoded::new(Encoding::Msgpack, bytes)),
                 Err(error) => connection.fail(id, &error),
             }
         }
@@ -308,5 +308,5 @@ async fn sum(connection: Connection, id: CallId) {
         }
     }
     let bytes = encoded(&json!(sum));
-    connection.reply(id, Encoded { encoding: Encoding::Msgpack, bytes });
+    connection.reply(id, Encoded::new(Encoding::Msgpack, bytes));
 }

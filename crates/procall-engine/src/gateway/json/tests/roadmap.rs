@@ -105,8 +105,7 @@ async fn answers_come_in_the_order_of_completion() {
         client.ask(json!({"id": 1, "method": "add", "params": [1, 2]})).await["result"],
         3.0
     );
-    peer.connection
-        .reply(held, procall::Encoded { encoding: procall::Encoding::None, bytes: vec![] });
+    peer.connection.reply(held, procall::Encoded::new(procall::Encoding::None, vec![]));
     let expected = json!({"type": "response", "id": 1, "ok": true, "result": null, "error": null});
     assert_eq!(client.next().await, expected);
 }
@@ -123,8 +122,7 @@ async fn more_than_a_thousand_at_once_are_refused() {
     assert!(refused["error"]["details"]["retry_after_ms"].is_u64());
     let mut peer = engine.attached().await;
     let first = peer.held().await;
-    peer.connection
-        .reply(first, procall::Encoded { encoding: procall::Encoding::None, bytes: vec![] });
+    peer.connection.reply(first, procall::Encoded::new(procall::Encoding::None, vec![]));
     assert_eq!(client.next().await["ok"], true);
     assert_eq!(
         client.ask(json!({"id": 5, "method": "add", "params": [1, 2]})).await["result"],
