@@ -89,3 +89,17 @@ def test_what_goes_on_after_its_call_waits_for_others_like_anybody(hopper: Hoppe
         first.write("\n\n")
         assert first.line() == "2"
         other.result()
+
+
+def test_pool_behind_an_engine_sees_which_calls_hold_its_workers(house: House) -> None:
+    program = str(HERE / "services" / "hopper.py")
+    argv = [engines.command(), "run", program, "--workers", "1", "--", "plain", "a", "1"]
+    process = Process(argv, house.environment)
+    house.stack.callback(process.end)
+    process.said("registered with")
+    with procall.connect("a") as a:
+        told = a.options(deadline=None).go(["a"])
+        assert told["executed"] == "no"
+        assert told["chain"][-1] == "a.go"
+        assert "will come free" in told["says"]
+        assert a.go([]) == 1
