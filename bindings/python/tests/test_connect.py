@@ -293,7 +293,8 @@ def test_a_forked_child_takes_nothing_away(runtime: Runtime) -> None:
         "import os, procall\n"
         "calc = procall.Service('calc')\n"
         "calc.method(len, name='size')\n"
-        "server = calc._open(None)\n"
+        "nowhere = (None, None, None, None, (None,) * 4, None)\n"
+        "server = calc._open(nowhere)\n"
         "directory = os.path.dirname(server.address.removeprefix('unix:'))\n"
         "child = os.fork()\n"
         "if child == 0:\n"
@@ -307,7 +308,7 @@ def test_a_forked_child_takes_nothing_away(runtime: Runtime) -> None:
         "    signal.pause()\n"
         "server.close()\n"
         "print(*os.listdir(directory))\n"
-        "calc._open(None).close()\n"
+        "calc._open(nowhere).close()\n"
         "os.kill(child, 9)\n"
         "os.waitpid(child, 0)\n"
     )

@@ -37,8 +37,8 @@ pub struct UnixLink {
     prepared: Option<bool>,
     /// The owner rests before it waits.
     attended: bool,
-    /// The other side takes loans.
-    lends: bool,
+    /// The other side takes loans; here its own are found.
+    lends: Option<Arc<Arrivals>>,
     /// The way into shared memory, once it was asked for.
     passage: Option<Box<Passage>>,
 }
@@ -67,7 +67,7 @@ impl Link for UnixLink {
                 Some(Arrival::Message(at)) => return Ok(Some(stream.inbox.message(at))),
                 Some(Arrival::Record(record)) if shm::is_ask(record) => {
                     let mut way = Passage::new(true, *attended, stream.hand_over());
-                    way.lends(*lends);
+                    way.lends(lends.as_ref());
                     *passage = Some(Box::new(way));
                 }
                 Some(Arrival::Record(_)) => return Err(stream.die(LinkError::Empty)),
@@ -241,15 +241,15 @@ impl UnixLink {
 
     /// The other side takes loans: it knows what the records and notices of arenas are. Its owner has to have been told so.
     pub fn lends(&mut self) {
-        self.lends = true;
-        if let Some((passage, _)) = self.passage() {
-            passage.lends(true);
+        let arrivals = self.lends.get_or_insert_default();
+        if let Some(passage) = &mut self.passage {
+            passage.lends(Some(arrivals));
         }
     }
 
     /// Where the loans that came with the message that was [received](Link::receive) last are found; `None` for a link that was never shared.
     pub fn arrivals(&self) -> Option<Arc<Arrivals>> {
-        self.passage.as_ref().map(|passage| passage.arrivals())
+        self.lends.clone()
     }
 
     /// Makes ready to lend a buffer of `arena` with a message. `None` when the link cannot lend it now: it is not in shared memory, or its other
@@ -291,7 +291,7 @@ impl UnixLink {
     }
 
     fn go(&mut self, mut way: Passage) {
-        way.lends(self.lends);
+        way.lends(self.lends.as_ref());
         self.passage = Some(Box::new(way));
     }
 
@@ -360,7 +360,7 @@ impl UnixLink {
             LinkInfo::new("unix", options.message_limit()).with_peer(peer).with_address(address);
         let stream = StreamLink::new(socket, info, options)?;
         let choice = options.choice;
-        Ok(Self { stream, choice, prepared: None, attended: false, lends: false, passage: None })
+        Ok(Self { stream, choice, prepared: None, attended: false, lends: None, passage: None })
     }
 }
 

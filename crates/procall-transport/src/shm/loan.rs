@@ -131,8 +131,8 @@ impl Borrower {
         }
     }
 
-    pub(super) fn arrivals(&self) -> &Arc<Arrivals> {
-        &self.arrivals
+    pub(super) fn tell(&mut self, arrivals: Arc<Arrivals>) {
+        self.arrivals = arrivals;
     }
 
     /// The other side tells of memory, or that it is gone.

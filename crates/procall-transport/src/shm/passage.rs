@@ -201,14 +201,12 @@ impl Passage {
 
     // ---- large arrays
 
-    /// The other side takes loans.
-    pub(crate) fn lends(&mut self, lends: bool) {
-        self.lends = lends;
-    }
-
-    /// Where the loans of received messages are found.
-    pub(crate) fn arrivals(&self) -> Arc<Arrivals> {
-        self.borrower.arrivals().clone()
+    /// The other side takes loans, and its own are to be found here.
+    pub(crate) fn lends(&mut self, arrivals: Option<&Arc<Arrivals>>) {
+        self.lends = arrivals.is_some();
+        if let Some(arrivals) = arrivals {
+            self.borrower.tell(arrivals.clone());
+        }
     }
 
     /// Makes ready to lend a buffer with a message; `None` when that cannot be now.

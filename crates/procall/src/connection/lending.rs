@@ -26,12 +26,19 @@ pub(crate) struct Lending {
     arena: Arena,
     /// What came with a message; only when the link is in shared memory.
     arrivals: Option<Arc<Arrivals>>,
+    /// This side may lend.
+    on: bool,
 }
 
 impl Lending {
-    /// The link is in shared memory.
-    pub(super) fn begin(&mut self, arrivals: Option<Arc<Arrivals>>) {
+    /// Both sides may lend once the link is in shared memory. The other one may be there first, so its loans are looked for from now on.
+    pub(super) fn may_begin(&mut self, arrivals: Option<Arc<Arrivals>>) {
         self.arrivals = arrivals;
+    }
+
+    /// The link is in shared memory.
+    pub(super) fn begin(&mut self) {
+        self.on = self.arrivals.is_some();
     }
 
     /// What came with the message that was received last.
@@ -115,7 +122,7 @@ impl State {
     /// The bytes of a body with the names that this link has for its arrays; `None` when it cannot lend all of them.
     fn promise(&mut self, bytes: &[u8], lent: &Lent) -> Result<Option<(Vec<u8>, Held)>, Error> {
         // A body that goes in chunks can lend nothing.
-        if !self.session.is_short(bytes.len()) || self.lending.arrivals.is_none() {
+        if !self.session.is_short(bytes.len()) || !self.lending.on {
             return Ok(None);
         }
         let Some(unix) = self.link.unix() else { return Ok(None) };
@@ -150,7 +157,7 @@ impl Connection {
     /// The peer can look at all that this memory is used for.
     pub fn arena(&self) -> Option<Arena> {
         let state = self.shared.lock();
-        state.lending.arrivals.is_some().then(|| state.lending.arena.clone())
+        state.lending.on.then(|| state.lending.arena.clone())
     }
 
     /// Lends from this arena instead of from one of its own: for connections whose peers may see what the others see.

@@ -201,6 +201,7 @@ impl State {
             unix.attended(true);
             if peer.is_some_and(|peer| peer.features.iter().any(|name| name == lending::FEATURE)) {
                 unix.lends();
+                self.lending.may_begin(unix.arrivals());
             }
             self.sharing.on = true;
         }
@@ -215,7 +216,7 @@ impl State {
         match unix.shared() {
             Progress::Done => {
                 self.sharing.look = unix.look();
-                self.lending.begin(unix.arrivals());
+                self.lending.begin();
                 after.wake_all(&mut self.watchers);
             }
             // Only after all that the session had to say before, the word that both can in particular.
