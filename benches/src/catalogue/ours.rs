@@ -31,7 +31,10 @@ pub(super) fn add(cells: &mut Vec<Cell>) {
     for partners in PARTNERS {
         partners.cells(cells);
     }
-    let shared = cells.iter().filter(|cell| SHARED.contains(&&*cell.name));
+    // No more links of a process than 128 are in shared memory, and these cells insist on it.
+    let too_many =
+        |cell: &Cell| matches!(cell.workload, Workload::Connections(count) if count > 100);
+    let shared = cells.iter().filter(|cell| SHARED.contains(&&*cell.name) && !too_many(cell));
     let shared: Vec<Cell> = shared
         .map(|cell| Cell {
             name: format!("{}, in shared memory", cell.name),

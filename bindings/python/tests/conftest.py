@@ -145,3 +145,14 @@ def interrupt_when(happened: Callable[[], object]) -> threading.Thread:
     thread = threading.Thread(target=run)
     thread.start()
     return thread
+
+
+@pytest.fixture
+def environment(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of programs that are to find nothing of ours but what their test says."""
+    tmp_path.chmod(0o700)
+    for name in list(os.environ):
+        if name.startswith("PROCALL_") and name != "PROCALL_BIN":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return dict(os.environ)

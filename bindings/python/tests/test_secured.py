@@ -23,18 +23,6 @@ calc.run({options})
 
 
 @pytest.fixture
-def environment(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    import os
-
-    tmp_path.chmod(0o700)
-    for name in list(os.environ):
-        if name.startswith("PROCALL_") and name != "PROCALL_BIN":
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return dict(os.environ)
-
-
-@pytest.fixture
 def file(tmp_path: pathlib.Path) -> Callable[[str], str]:
     files = tmp_path / "certificates"
     shutil.copytree(ROOT / "tests" / "certificates", files)

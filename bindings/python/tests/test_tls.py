@@ -45,18 +45,6 @@ class House:
 
 
 @pytest.fixture
-def environment(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    import os
-
-    tmp_path.chmod(0o700)
-    for name in list(os.environ):
-        if name.startswith("PROCALL_") and name != "PROCALL_BIN":
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return dict(os.environ)
-
-
-@pytest.fixture
 def house(tmp_path: pathlib.Path, environment: dict[str, str]) -> Iterator[House]:
     it = House(tmp_path, environment)
     yield it

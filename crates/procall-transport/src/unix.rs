@@ -283,11 +283,14 @@ impl UnixLink {
         promises: &[Promise],
     ) -> Result<Option<&mut [u8]>, LinkError> {
         self.stream.check_sending()?;
-        if self.stream.outbox.lend(len)?.is_none() {
+        let before = promises.len() * shm::LOAN;
+        let Some((front, room)) = self.stream.outbox.lend_behind(before, len)? else {
             return Ok(None);
+        };
+        for (place, promise) in front.as_chunks_mut().0.iter_mut().zip(promises) {
+            *place = promise.keep();
         }
-        let loans: Vec<u8> = promises.iter().flat_map(Promise::keep).collect();
-        self.stream.outbox.lend_behind(&loans, len)
+        Ok(Some(room))
     }
 
     fn go(&mut self, mut way: Passage) {
@@ -298,6 +301,7 @@ impl UnixLink {
     fn passage(&mut self) -> Option<(&mut Passage, &mut StreamLink)> {
         Some((self.passage.as_deref_mut()?, &mut self.stream))
     }
+
     /// Connects to the socket at `path`. The kernel does that at once or refuses; nothing waits.
     ///
     /// # Errors

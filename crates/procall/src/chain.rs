@@ -12,6 +12,7 @@ use procall_proto::{CallId, ErrorCode, Executed};
 
 use crate::connection::{CallOptions, Connection};
 use crate::error::Error;
+use crate::meta;
 
 /// The metadata with the chain.
 const CHAIN: &str = "chain";
@@ -102,7 +103,7 @@ impl Chain {
     /// assert!(chain.has("c0ffee00", 7) && !chain.has("c0ffee00", 1));
     /// ```
     pub fn of(meta: &[u8]) -> Option<Self> {
-        Self::read(entry(meta, CHAIN)?)
+        Self::read(meta::entry(meta, CHAIN)?)
     }
 
     /// The same of the value alone. More than one call beyond [`MAX`](Self::MAX) are not kept.
@@ -189,57 +190,29 @@ pub fn is_cycle(rooms: impl IntoIterator<Item = Room>) -> bool {
 /// The chain of what the handler of a call makes that came with these metadata and is served at `own`.
 pub(crate) fn onward(meta: &[u8], own: String) -> Chain {
     let mut chain = Chain::of(meta).unwrap_or_default();
-    let via = entry(meta, VIA).and_then(|value| Reader::new(value).text("places").ok());
-    chain.calls.push(via.map_or_else(|| own.clone(), |via| format!("{via} {own}")).into());
+    chain.calls.push(places(meta, own).into());
     chain
 }
 
 /// Whether metadata name calls that wait for the one they are of.
 pub(crate) fn is_chained(meta: &[u8]) -> bool {
-    entry(meta, CHAIN).is_some() || entry(meta, VIA).is_some()
+    meta::entry(meta, CHAIN).is_some() || meta::entry(meta, VIA).is_some()
 }
 
 /// Metadata of a call that came to `connection` and is handed on, so that those who serve it can name the place that it holds here.
 #[cfg(feature = "tokio")]
 pub(crate) fn handed_on(meta: &[u8], connection: &Connection, id: CallId) -> Vec<u8> {
-    let before = entry(meta, VIA).and_then(|value| Reader::new(value).text("places").ok());
-    let own = connection.place_of(id);
-    let places = before.map_or_else(|| own.clone(), |before| format!("{before} {own}"));
-    let mut kept = Vec::new();
-    if !meta.is_empty() {
-        let mut reader = Reader::new(meta);
-        // The session has checked the map already.
-        for _ in 0..reader.map().unwrap_or(0) {
-            let Ok(name) = reader.text("a name") else { break };
-            let Ok(value) = reader.skip_any() else { break };
-            if name != VIA {
-                kept.push((name, value));
-            }
-        }
-    }
-    let mut bytes = Vec::with_capacity(meta.len() + 48);
-    let mut writer = Writer::new(&mut bytes);
-    writer.map(kept.len() + 1).text(VIA).text(&places);
-    for (name, value) in kept {
-        writer.text(name).raw(value);
-    }
-    bytes
+    let places = places(meta, connection.place_of(id));
+    // The session has checked the map already.
+    meta::with_text(meta, VIA, &places).unwrap_or_default()
 }
 
-/// The value of an entry of a metadata map.
-fn entry<'a>(meta: &'a [u8], wanted: &str) -> Option<&'a [u8]> {
-    if meta.is_empty() {
-        return None;
+/// The place that a call with these metadata holds at `own`, behind those that it holds already.
+fn places(meta: &[u8], own: String) -> String {
+    match meta::text(meta, VIA) {
+        Some(before) => format!("{before} {own}"),
+        None => own,
     }
-    let mut reader = Reader::new(meta);
-    for _ in 0..reader.map().ok()? {
-        let name = reader.text("a name").ok()?;
-        let value = reader.skip_any().ok()?;
-        if name == wanted {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

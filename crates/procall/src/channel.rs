@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use procall_proto::{Blocked, Encoding, ErrorCode};
+use procall_proto::{Blocked, Body, Encoding, ErrorCode};
 use procall_transport::shm::Arena;
 
 use crate::clock;
@@ -406,20 +406,12 @@ impl Started {
         item: &[u8],
         waker: &Waker,
     ) -> Poll<Result<(), Blocked>> {
-        match self.poll_active(waker) {
-            Poll::Ready(Some(pending)) => pending.poll_send(encoding, item, waker),
-            Poll::Ready(None) => Poll::Ready(Err(Blocked::Over)),
-            Poll::Pending => Poll::Pending,
-        }
+        self.poll_send_body(&Body::new(encoding, item), waker)
     }
 
     /// Polls until an item can be sent, then sends it; its large arrays may be lent. When the call is over, its outcome says why.
     pub fn poll_send_value(&mut self, item: &Encoded, waker: &Waker) -> Poll<Result<(), Blocked>> {
-        match self.poll_active(waker) {
-            Poll::Ready(Some(pending)) => pending.poll_send_value(item, waker),
-            Poll::Ready(None) => Poll::Ready(Err(Blocked::Over)),
-            Poll::Pending => Poll::Pending,
-        }
+        self.poll_send_body(&item.body(), waker)
     }
 
     /// The same, waiting on this thread.
@@ -428,10 +420,7 @@ impl Started {
         item: &Encoded,
         interrupt: Interrupt<'_>,
     ) -> Result<Result<(), Blocked>, WaitError> {
-        match self.wait_active(interrupt)? {
-            Some(pending) => pending.wait_send_value(item, interrupt),
-            None => Ok(Err(Blocked::Over)),
-        }
+        self.wait_send_body(&item.body(), interrupt)
     }
 
     /// Waits on this thread until an item can be sent, then sends it.
@@ -441,8 +430,24 @@ impl Started {
         item: &[u8],
         interrupt: Interrupt<'_>,
     ) -> Result<Result<(), Blocked>, WaitError> {
+        self.wait_send_body(&Body::new(encoding, item), interrupt)
+    }
+
+    fn poll_send_body(&mut self, item: &Body<'_>, waker: &Waker) -> Poll<Result<(), Blocked>> {
+        match self.poll_active(waker) {
+            Poll::Ready(Some(pending)) => pending.poll_send_body(item, waker),
+            Poll::Ready(None) => Poll::Ready(Err(Blocked::Over)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn wait_send_body(
+        &mut self,
+        item: &Body<'_>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Result<(), Blocked>, WaitError> {
         match self.wait_active(interrupt)? {
-            Some(pending) => pending.wait_send(encoding, item, interrupt),
+            Some(pending) => pending.wait_send_body(item, interrupt),
             None => Ok(Err(Blocked::Over)),
         }
     }

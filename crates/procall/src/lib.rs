@@ -28,6 +28,7 @@ mod lock;
 mod lookout;
 #[cfg(feature = "tokio")]
 mod messages;
+mod meta;
 mod metrics;
 mod pauses;
 mod program;

@@ -10,12 +10,12 @@ use std::task::{Context as TaskContext, Poll};
 #[cfg(feature = "tokio")]
 use futures_core::Stream as FutureStream;
 use procall_proto::ErrorCode;
-use procall_proto::wire::{Reader, Writer};
 
 use crate::channel::Started;
 #[cfg(feature = "tokio")]
 use crate::connection::Encoded;
 use crate::error::Error;
+use crate::meta;
 #[cfg(feature = "tokio")]
 use crate::service::{Answer, Arrival};
 
@@ -130,7 +130,7 @@ impl Drop for Spanned {
 /// The span of a call that is about to start, where calls are traced; its metadata then say so.
 pub(crate) fn begin(method: &str, meta: &mut Vec<u8>) -> Option<Spanned> {
     let tracer = tracer()?;
-    let own = traceparent(meta).map(str::to_owned);
+    let own = meta::text(meta, TRACEPARENT).map(str::to_owned);
     let parent = own.or_else(|| CURRENT.with_borrow(|current| current.as_deref().map(Into::into)));
     let span = Spanned::new(tracer.call(method, parent.as_deref()));
     if let Some(traceparent) = span.span.traceparent() {
@@ -164,7 +164,7 @@ pub(crate) fn serve(
     if arrival.to_answer().is_none() {
         return handler();
     }
-    let mut span = Spanned::new(tracer.serve(arrival.method(), traceparent(arrival.raw_meta())));
+    let mut span = Spanned::new(tracer.serve(arrival.method(), meta::text(arrival.raw_meta(), TRACEPARENT)));
     let current: Option<Arc<str>> = span.span.traceparent().map(Into::into);
     match within(&current, handler) {
         Answer::Ready(outcome) => {
@@ -228,42 +228,7 @@ impl FutureStream for Within {
     }
 }
 
-/// The `traceparent` of metadata.
-fn traceparent(meta: &[u8]) -> Option<&str> {
-    if meta.is_empty() {
-        return None;
-    }
-    let mut reader = Reader::new(meta);
-    for _ in 0..reader.map().ok()? {
-        let name = reader.text("a name").ok()?;
-        let value = reader.skip_any().ok()?;
-        if name == TRACEPARENT {
-            return Reader::new(value).text("a trace").ok();
-        }
-    }
-    None
-}
-
 /// The metadata with this `traceparent`; what is no map stays as it is.
 fn with_traceparent(meta: &[u8], traceparent: &str) -> Vec<u8> {
-    fn joined(meta: &[u8], traceparent: &str) -> Option<Vec<u8>> {
-        let mut kept = Vec::new();
-        if !meta.is_empty() {
-            let mut reader = Reader::new(meta);
-            for _ in 0..reader.map().ok()? {
-                let entry = (reader.text("a name").ok()?, reader.skip_any().ok()?);
-                if entry.0 != TRACEPARENT {
-                    kept.push(entry);
-                }
-            }
-        }
-        let mut bytes = Vec::with_capacity(meta.len() + 80);
-        let mut writer = Writer::new(&mut bytes);
-        writer.map(kept.len() + 1).text(TRACEPARENT).text(traceparent);
-        for (name, value) in kept {
-            writer.text(name).raw(value);
-        }
-        Some(bytes)
-    }
-    joined(meta, traceparent).unwrap_or_else(|| meta.to_vec())
+    meta::with_text(meta, TRACEPARENT, traceparent).unwrap_or_else(|_| meta.to_vec())
 }

@@ -37,14 +37,15 @@ fn unpack(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn pack(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus");
+    fs::create_dir_all(CORPUS)?;
     for target in TARGETS {
         let mut inputs = Vec::new();
         for entry in fs::read_dir(folder.join(target.name))? {
             inputs.push(fs::read(entry?.path())?);
         }
         inputs.sort_by_key(|input| (input.len(), input.clone()));
-        let path = format!("{}/corpus/{}.hex", env!("CARGO_MANIFEST_DIR"), target.name);
-        let mut file = fs::File::create(path)?;
+        let mut file = fs::File::create(format!("{CORPUS}/{}.hex", target.name))?;
         for input in inputs.iter().filter(|input| !input.is_empty()) {
             let digits: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
             writeln!(file, "{digits}")?;

@@ -12,7 +12,7 @@ use crate::proxy::Proxy;
 use crate::support::{House, SAFETY, Worker, math};
 
 /// The engine's events from now on.
-async fn events(client: &Client) -> Stream<Event> {
+pub(crate) async fn events(client: &Client) -> Stream<Event> {
     let events = client.stream("procall.engine.events", ());
     // Calls of one connection are begun in their order: after this answer the events are watched.
     let _: Vec<PeerRow> = client.call("procall.engine.peers", ()).await.unwrap();
@@ -20,7 +20,10 @@ async fn events(client: &Client) -> Stream<Event> {
 }
 
 /// The next event that is so.
-async fn next<R>(events: &mut Stream<Event>, mut so: impl FnMut(&Event) -> Option<R>) -> R {
+pub(crate) async fn next<R>(
+    events: &mut Stream<Event>,
+    mut so: impl FnMut(&Event) -> Option<R>,
+) -> R {
     let look = async {
         loop {
             let event = events.next().await.expect("the events go on").unwrap();

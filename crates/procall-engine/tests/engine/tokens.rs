@@ -7,8 +7,9 @@ use procall::{Client, ConnectOptions, Error, ErrorCode, Executed, Service};
 use procall_engine::{Engine, Event, PeerRow, Rights};
 use serde_json::{Value, json};
 
+use crate::own::{events, next};
 use crate::raw::Raw;
-use crate::support::{House, SAFETY, Worker, math};
+use crate::support::{House, Worker, math};
 
 const ALL: &str = "all-0123456789abcdef";
 const MATH: &str = "math-0123456789abcdef";
@@ -134,17 +135,16 @@ async fn notifications_to_everybody_take_a_right() {
     let mut listener = Raw::connect(&house.address).await;
     listener.hello(ALL).await;
     let watcher = house.engine.client().await.unwrap();
-    let mut events = watcher.stream::<Event>("procall.engine.events", ());
+    let mut events = events(&watcher).await;
     let everybody = json!({"type": "notify", "method": "news", "params": ["quiet"], "meta": {"broadcast": true}});
     let mut quiet = Raw::connect(&house.address).await;
     quiet.hello(MATH).await;
     quiet.send(everybody).await;
-    let why = loop {
-        let event = tokio::time::timeout(SAFETY, events.next()).await.unwrap().unwrap().unwrap();
-        if let Event::Refused { why, .. } = event {
-            break why;
-        }
+    let refused = |event: &Event| match event {
+        Event::Refused { why, .. } => Some(why.clone()),
+        _ => None,
     };
+    let why = next(&mut events, refused).await;
     assert!(why.contains("lacks the right broadcast"), "{why}");
     let mut loud = Raw::connect(&house.address).await;
     loud.hello(LOUD).await;

@@ -40,6 +40,16 @@ impl Outbox {
 
     /// Room for one message of `len` bytes, its prefix already written; `None` when the queue is full.
     pub(crate) fn lend(&mut self, len: usize) -> Result<Option<&mut [u8]>, LinkError> {
+        Ok(self.lend_behind(0, len)?.map(|(_, room)| room))
+    }
+
+    /// The same, and right before it room for so many bytes that are no message: both are queued together, or neither.
+    #[expect(clippy::type_complexity, reason = "the two rooms lie side by side")]
+    pub(crate) fn lend_behind(
+        &mut self,
+        before: usize,
+        len: usize,
+    ) -> Result<Option<(&mut [u8], &mut [u8])>, LinkError> {
         self.lent = None;
         if len == 0 {
             return Err(LinkError::Empty);
@@ -52,35 +62,13 @@ impl Outbox {
             return Ok(None);
         }
         let prefix = u32::try_from(len).expect("max_message is at most u32::MAX").to_be_bytes();
-        self.make_room(PREFIX + len);
-        self.lent = Some(PREFIX + len);
-        let lent = &mut self.bytes[self.tail..self.tail + PREFIX + len];
-        let (front, room) = lent.split_at_mut(PREFIX);
-        front.copy_from_slice(&prefix);
-        Ok(Some(room))
-    }
-
-    /// Lends room for a message that goes right behind these bytes, which are no message: both are queued together, or neither.
-    pub(crate) fn lend_behind(
-        &mut self,
-        before: &[u8],
-        len: usize,
-    ) -> Result<Option<&mut [u8]>, LinkError> {
-        let before_len = before.len();
-        // Room for both, which also checks the message's length.
-        if self.lend(len)?.is_none() {
-            return Ok(None);
-        }
-        self.make_room(before_len + PREFIX + len);
-        self.lent = Some(before_len + PREFIX + len);
-        // The prefix is not at the same place any more.
-        let prefix = u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes();
-        let lent = &mut self.bytes[self.tail..self.tail + before_len + PREFIX + len];
-        let (front, rest) = lent.split_at_mut(before_len);
-        front.copy_from_slice(before);
-        let (front, room) = rest.split_at_mut(PREFIX);
-        front.copy_from_slice(&prefix);
-        Ok(Some(room))
+        let need = before + PREFIX + len;
+        self.make_room(need);
+        self.lent = Some(need);
+        let (front, rest) = self.bytes[self.tail..self.tail + need].split_at_mut(before);
+        let (length, room) = rest.split_at_mut(PREFIX);
+        length.copy_from_slice(&prefix);
+        Ok(Some((front, room)))
     }
 
     /// Queues what was lent.

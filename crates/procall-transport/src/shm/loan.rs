@@ -72,7 +72,8 @@ pub struct Arrivals {
 impl Arrivals {
     /// Takes the loans; there are none of most messages.
     pub fn take(&self) -> Vec<Arc<Loan>> {
-        if !self.any.swap(false, Ordering::AcqRel) {
+        // Asked of every message, so the answer that there are none is a plain read.
+        if !self.any.load(Ordering::Acquire) || !self.any.swap(false, Ordering::AcqRel) {
             return Vec::new();
         }
         std::mem::take(&mut self.loans.lock().unwrap_or_else(PoisonError::into_inner))

@@ -42,6 +42,7 @@ pub use look::{LOOK, Look};
 pub use mapped::Plain;
 pub(crate) use passage::Passage;
 pub(crate) use records::LEN as RECORD;
+pub(crate) use records::LOAN;
 pub(crate) use records::is_ask;
 
 use crate::unix::UnixLink;

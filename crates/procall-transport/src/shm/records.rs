@@ -114,7 +114,7 @@ impl Notice {
 }
 
 /// Bytes of a loan.
-pub(super) const LOAN: usize = 16;
+pub(crate) const LOAN: usize = 16;
 
 /// A loan that goes before its message.
 pub(super) fn loan(region: u32, generation: u32) -> [u8; LOAN] {

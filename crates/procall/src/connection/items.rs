@@ -16,14 +16,7 @@ impl Pending {
         item: &[u8],
         waker: &Waker,
     ) -> Poll<Result<(), Blocked>> {
-        let token = self.token;
-        self.shared.with(|state, _| {
-            let polled = poll_send(state, token, Body::new(encoding, item), waker);
-            if polled.is_pending() {
-                standby::look_after(&self.shared, state);
-            }
-            polled
-        })
+        self.poll_send_body(&Body::new(encoding, item), waker)
     }
 
     /// Waits on this thread until an item can be sent, then sends it.
@@ -33,27 +26,12 @@ impl Pending {
         item: &[u8],
         interrupt: Interrupt<'_>,
     ) -> Result<Result<(), Blocked>, WaitError> {
-        let token = self.token;
-        let sent = self.shared.wait(
-            Time::NEVER,
-            interrupt,
-            |state, waker| poll_send(state, token, Body::new(encoding, item), waker),
-            || Poll::Pending,
-        );
-        self.shared.with(|_, _| ());
-        sent
+        self.wait_send_body(&Body::new(encoding, item), interrupt)
     }
 
     /// Polls until an item can be sent, then sends it; its large arrays may be lent.
     pub fn poll_send_value(&mut self, item: &Encoded, waker: &Waker) -> Poll<Result<(), Blocked>> {
-        let token = self.token;
-        self.shared.with(|state, _| {
-            let polled = poll_send(state, token, item.body(), waker);
-            if polled.is_pending() {
-                standby::look_after(&self.shared, state);
-            }
-            polled
-        })
+        self.poll_send_body(&item.body(), waker)
     }
 
     /// The same, waiting on this thread.
@@ -62,11 +40,34 @@ impl Pending {
         item: &Encoded,
         interrupt: Interrupt<'_>,
     ) -> Result<Result<(), Blocked>, WaitError> {
+        self.wait_send_body(&item.body(), interrupt)
+    }
+
+    pub(crate) fn poll_send_body(
+        &mut self,
+        item: &Body<'_>,
+        waker: &Waker,
+    ) -> Poll<Result<(), Blocked>> {
+        let token = self.token;
+        self.shared.with(|state, _| {
+            let polled = poll_send(state, token, item.clone(), waker);
+            if polled.is_pending() {
+                standby::look_after(&self.shared, state);
+            }
+            polled
+        })
+    }
+
+    pub(crate) fn wait_send_body(
+        &mut self,
+        item: &Body<'_>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Result<(), Blocked>, WaitError> {
         let token = self.token;
         let sent = self.shared.wait(
             Time::NEVER,
             interrupt,
-            |state, waker| poll_send(state, token, item.body(), waker),
+            |state, waker| poll_send(state, token, item.clone(), waker),
             || Poll::Pending,
         );
         self.shared.with(|_, _| ());

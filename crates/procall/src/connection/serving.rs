@@ -136,14 +136,7 @@ impl Connection {
         item: &[u8],
         interrupt: Interrupt<'_>,
     ) -> Result<Result<(), Blocked>, WaitError> {
-        let sent = self.shared.wait(
-            Time::NEVER,
-            interrupt,
-            |state, waker| poll_item_out(state, id, Body::new(encoding, item), waker),
-            || Poll::Pending,
-        );
-        self.shared.with(|_, _| ());
-        sent
+        self.wait_body_out(id, &Body::new(encoding, item), interrupt)
     }
 
     /// Completes the stream of the answer, and with it the call.
@@ -193,10 +186,19 @@ impl Connection {
         item: &Encoded,
         interrupt: Interrupt<'_>,
     ) -> Result<Result<(), Blocked>, WaitError> {
+        self.wait_body_out(id, &item.body(), interrupt)
+    }
+
+    fn wait_body_out(
+        &self,
+        id: CallId,
+        item: &Body<'_>,
+        interrupt: Interrupt<'_>,
+    ) -> Result<Result<(), Blocked>, WaitError> {
         let sent = self.shared.wait(
             Time::NEVER,
             interrupt,
-            |state, waker| poll_item_out(state, id, item.body(), waker),
+            |state, waker| poll_item_out(state, id, item.clone(), waker),
             || Poll::Pending,
         );
         self.shared.with(|_, _| ());

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use procall_proto::wire::{Reader, WireError, Writer};
+use procall_proto::wire::Writer;
 
 use super::CallOptions;
 use crate::chain::Chain;
 use crate::error::Error;
+use crate::meta;
 
 /// What one option says.
 enum Wish<'a> {
@@ -40,8 +41,9 @@ pub(super) fn meta<'a>(
     if let Some(chain) = chain {
         wishes.push(("chain", Wish::Chain(chain)));
     }
-    let kept = others(&options.meta, &wishes)
-        .map_err(|error| Error::invalid(format!("the metadata is no map of texts: {error}")))?;
+    let kept =
+        meta::others(&options.meta, |name| wishes.iter().any(|(taken, _)| *taken == name))
+            .map_err(|error| Error::invalid(format!("the metadata is no map of texts: {error}")))?;
     let mut bytes = Vec::with_capacity(options.meta.len() + 64);
     let mut writer = Writer::new(&mut bytes);
     writer.map(kept.len() + wishes.len());
@@ -61,36 +63,10 @@ pub(super) fn meta<'a>(
     Ok(Cow::Owned(bytes))
 }
 
-/// The entries of a metadata map apart from these names.
-fn others<'a>(
-    meta: &'a [u8],
-    without: &[(&str, Wish<'_>)],
-) -> Result<Vec<(&'a str, &'a [u8])>, WireError> {
-    let mut kept = Vec::new();
-    if meta.is_empty() {
-        return Ok(kept);
-    }
-    let mut reader = Reader::new(meta);
-    for _ in 0..reader.map()? {
-        let name = reader.text("a name")?;
-        let value = reader.skip_any()?;
-        if !without.iter().any(|(taken, _)| *taken == name) {
-            kept.push((name, value));
-        }
-    }
-    Ok(kept)
-}
-
-/// The options `to` and `key` that a metadata map brought. Users may have entries of their own by these names, of other types: those are no
-/// wishes.
+/// The options `to` and `key` that a metadata map brought.
 #[cfg(feature = "tokio")]
 pub(crate) fn of(meta: &[u8]) -> (Option<&str>, Option<&str>) {
-    let entries = others(meta, &[]).unwrap_or_default();
-    let text = |wanted: &str| {
-        let (_, value) = entries.iter().find(|(name, _)| *name == wanted)?;
-        Reader::new(value).text("a wish").ok()
-    };
-    (text("to"), text("key"))
+    (meta::text(meta, "to"), meta::text(meta, "key"))
 }
 
 #[cfg(test)]

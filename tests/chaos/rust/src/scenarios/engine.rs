@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use super::{Failure, Setting, until_served};
-use crate::ledger::{FOLDER, Ledger};
+use crate::ledger::Ledger;
 use crate::load::{Work, mixed, open_loop};
 use crate::report::{Found, percentile};
 
@@ -33,9 +33,7 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let mut engine = start(setting, &socket)?;
     let mut workers = Vec::new();
     for _ in 0..WORKERS {
-        let mut worker = Command::new(setting.worker("rust")?);
-        worker.arg(&address).env(FOLDER, ledger.folder()).kill_on_drop(true);
-        workers.push(worker.spawn()?);
+        workers.push(setting.serve(&address, &ledger)?);
     }
     let client = Client::connect(&address).await?;
     let probes = ledger.beside()?;

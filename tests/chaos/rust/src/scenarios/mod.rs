@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use procall::{AsChannel as _, Client};
 use procall_pool::{Pool, PoolBuilder};
+use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use crate::ledger::Ledger;
@@ -61,6 +62,13 @@ impl Setting {
         Ok(Pool::spawn(self.worker(language)?)
             .env(crate::ledger::FOLDER, ledger.folder())
             .show_output(false))
+    }
+
+    /// A Rust worker in a process of its own, which registers with an engine. It ends with its owner.
+    pub(crate) fn serve(&self, engine: &str, ledger: &Ledger) -> Result<Child, Failure> {
+        let mut worker = Command::new(self.worker("rust")?);
+        worker.arg(engine).env(crate::ledger::FOLDER, ledger.folder()).kill_on_drop(true);
+        Ok(worker.spawn()?)
     }
 }
 

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use procall::Client;
 use procall_engine::Engine;
-use tokio::process::Command;
 use tokio::time::Instant;
 
 use super::{Failure, Setting, until_served};
-use crate::ledger::{FOLDER, Ledger, Verdict};
+use crate::ledger::{Ledger, Verdict};
 use crate::load::{Work, mixed, open_loop};
 use crate::proxy::{Fault, Proxy};
 use crate::report::Found;
@@ -50,9 +49,7 @@ async fn through(setting: &Setting, fault: Fault) -> Result<(Verdict, u64), Fail
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let engine = Engine::builder().listen(format!("tcp:{loopback}").parse()?).start()?;
     let address = engine.addresses()[0].to_string();
-    let mut worker = Command::new(setting.worker("rust")?);
-    let mut worker =
-        worker.arg(&address).env(FOLDER, ledger.folder()).kill_on_drop(true).spawn()?;
+    let mut worker = setting.serve(&address, &ledger)?;
     until_served(&Client::connect(&address).await?, &ledger.beside()?).await?;
     let server = address.trim_start_matches("tcp:").parse()?;
     let proxy = Proxy::new(server, fault).await?;

@@ -7,11 +7,10 @@ use std::time::Duration;
 use procall::{AsChannel as _, Client};
 use procall_engine::Engine;
 use procall_pool::{Pool, RestartPolicy};
-use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::{Failure, Setting, kill};
-use crate::ledger::{FOLDER, Ledger, Outcome};
+use super::{Failure, Setting, kill, until_served};
+use crate::ledger::{Ledger, Outcome};
 use crate::load::{Work, call, mixed, open_loop};
 use crate::report::{Found, percentile};
 
@@ -64,10 +63,8 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let folder = tempfile::tempdir()?;
     let address = format!("unix:{}", folder.path().join("engine.sock").display());
     let engine = Engine::builder().listen(address.parse()?).start()?;
-    let mut worker = Command::new(setting.worker("rust")?);
-    let mut worker =
-        worker.arg(&address).env(FOLDER, ledger.folder()).kill_on_drop(true).spawn()?;
-    super::until_served(&Client::connect(&address).await?, &ledger.beside()?).await?;
+    let mut worker = setting.serve(&address, &ledger)?;
+    until_served(&Client::connect(&address).await?, &ledger.beside()?).await?;
 
     let choose = |number| {
         let dice = mixed(number);
