@@ -96,9 +96,10 @@ impl Chain {
     /// The chain that metadata bring; what is none is not taken for one.
     ///
     /// ```
-    /// use procall::{Chain, json};
+    /// use procall::{Chain, wire::Writer};
     ///
-    /// let meta = json::to_msgpack(br#"{"chain": ["5f00c0de/1", "c0ffee00/7"]}"#).unwrap();
+    /// let mut meta = Vec::new();
+    /// Writer::new(&mut meta).map(1).text("chain").array(2).text("5f00c0de/1").text("c0ffee00/7");
     /// let chain = Chain::of(&meta).unwrap();
     /// assert!(chain.has("c0ffee00", 7) && !chain.has("c0ffee00", 1));
     /// ```

@@ -164,7 +164,8 @@ pub(crate) fn serve(
     if arrival.to_answer().is_none() {
         return handler();
     }
-    let mut span = Spanned::new(tracer.serve(arrival.method(), meta::text(arrival.raw_meta(), TRACEPARENT)));
+    let mut span =
+        Spanned::new(tracer.serve(arrival.method(), meta::text(arrival.raw_meta(), TRACEPARENT)));
     let current: Option<Arc<str>> = span.span.traceparent().map(Into::into);
     match within(&current, handler) {
         Answer::Ready(outcome) => {
