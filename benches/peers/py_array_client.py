@@ -1,4 +1,4 @@
-"""A sync Python client for the bench that sends arrays; argv: socket path, window in milliseconds, workload."""
+"""A sync Python client for the bench that sends arrays; argv: socket path, window, workload."""
 
 from array import array
 

@@ -1,4 +1,4 @@
-"""A sync Python client for the bench that sends an array made in place; argv: socket path, window in milliseconds, workload."""
+"""A sync Python client that sends an array made in place; argv: socket path, window, workload."""
 
 from array import array
 
