@@ -136,7 +136,7 @@ fn limits() -> Vec<Limit> {
         count("schema, levels", Validator::MAX_DEPTH, "the registration is refused"),
         time("ready time of a worker", PoolBuilder::READY_TIMEOUT, "SPAWN_FAILED; ready_timeout="),
         time(
-            "time to heed a cancel, on_cancel = \"kill\"",
+            "grace of a cancel, on_cancel=kill",
             PoolBuilder::CANCEL_GRACE,
             "the worker is replaced; cancel_grace=",
         ),
