@@ -32,6 +32,13 @@ pub(crate) struct Ledger {
     outcomes: Mutex<Vec<Outcome>>,
 }
 
+/// One line of a worker's account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) id: u64,
+    pub(crate) more: Vec<u64>,
+}
+
 /// What came of a load.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Verdict {
@@ -119,15 +126,29 @@ impl Ledger {
         Ok(verdict)
     }
 
+    /// All that workers wrote under this letter.
+    pub(crate) fn notes(&self, what: &str) -> io::Result<Vec<Note>> {
+        let mut notes = Vec::new();
+        for entry in fs::read_dir(self.folder())? {
+            for line in fs::read_to_string(entry?.path())?.lines() {
+                let mut words = line.split(' ');
+                if words.next() != Some(what) {
+                    continue;
+                }
+                let mut numbers = words.map(|word| word.parse::<u64>().map_err(io::Error::other));
+                let Some(id) = numbers.next() else { continue };
+                notes.push(Note { id: id?, more: numbers.collect::<Result<_, _>>()? });
+            }
+        }
+        Ok(notes)
+    }
+
     /// How often each call was begun, and ended, by the workers' own account.
     fn executions(&self) -> io::Result<(HashMap<u64, u32>, HashMap<u64, u32>)> {
         let (mut started, mut ended) = (HashMap::new(), HashMap::new());
-        for entry in fs::read_dir(self.folder())? {
-            for line in fs::read_to_string(entry?.path())?.lines() {
-                let Some((what, id)) = line.split_once(' ') else { continue };
-                let id = id.parse().map_err(io::Error::other)?;
-                let side = if what == "S" { &mut started } else { &mut ended };
-                *side.entry(id).or_insert(0) += 1;
+        for (what, side) in [("S", &mut started), ("E", &mut ended)] {
+            for note in self.notes(what)? {
+                *side.entry(note.id).or_insert(0) += 1;
             }
         }
         Ok((started, ended))

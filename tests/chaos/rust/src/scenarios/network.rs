@@ -8,9 +8,11 @@ use procall::Client;
 use procall_engine::Engine;
 use tokio::time::Instant;
 
-use super::{Failure, Setting, until_served};
+use super::Setting;
+use crate::Failure;
 use crate::ledger::{Ledger, Verdict};
 use crate::load::{Work, mixed, open_loop};
+use crate::processes::{until_served, worker};
 use crate::proxy::{Fault, Proxy};
 use crate::report::Found;
 
@@ -49,7 +51,7 @@ async fn through(setting: &Setting, fault: Fault) -> Result<(Verdict, u64), Fail
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let engine = Engine::builder().listen(format!("tcp:{loopback}").parse()?).start()?;
     let address = engine.addresses()[0].to_string();
-    let mut worker = setting.serve(&address, &ledger)?;
+    let mut worker = worker(setting, "rust", &address, &ledger)?;
     until_served(&Client::connect(&address).await?, &ledger.beside()?).await?;
     let server = address.trim_start_matches("tcp:").parse()?;
     let proxy = Proxy::new(server, fault).await?;

@@ -9,9 +9,11 @@ use procall_engine::Engine;
 use procall_pool::{Pool, RestartPolicy};
 use tokio::time::Instant;
 
-use super::{Failure, Setting, kill, until_served};
+use super::Setting;
+use crate::Failure;
 use crate::ledger::{Ledger, Outcome};
 use crate::load::{Work, call, mixed, open_loop};
+use crate::processes::{kill, until_served, worker};
 use crate::report::{Found, percentile};
 
 const RATE: u32 = 100;
@@ -63,7 +65,7 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let folder = tempfile::tempdir()?;
     let address = format!("unix:{}", folder.path().join("engine.sock").display());
     let engine = Engine::builder().listen(address.parse()?).start()?;
-    let mut worker = setting.serve(&address, &ledger)?;
+    let mut worker = worker(setting, "rust", &address, &ledger)?;
     until_served(&Client::connect(&address).await?, &ledger.beside()?).await?;
 
     let choose = |number| {
