@@ -1,6 +1,6 @@
 //! What clients saw and what workers did, and whether the two agree.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -76,6 +76,17 @@ impl Ledger {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Calls so far, which is the number of the last one.
+    pub(crate) fn calls(&self) -> u64 {
+        self.next.load(Ordering::Relaxed) - 1
+    }
+
+    /// The numbers of the calls that ended with their own result.
+    pub(crate) fn succeeded(&self) -> HashSet<u64> {
+        let outcomes = self.outcomes();
+        outcomes.iter().filter(|one| one.result == Ok(true)).map(|one| one.id).collect()
+    }
+
     pub(crate) fn close(
         &self,
         id: u64,
@@ -98,7 +109,7 @@ impl Ledger {
         for outcome in self.outcomes().iter() {
             outcomes.entry(outcome.id).or_default().push(outcome.clone());
         }
-        let calls = self.next.load(Ordering::Relaxed) - 1;
+        let calls = self.calls();
         let mut verdict = Verdict { calls, ..Verdict::default() };
         for id in 1..=calls {
             let ran = started.get(&id).copied().unwrap_or(0);

@@ -47,6 +47,18 @@ pub(crate) fn status(pid: u32, name: &str) -> Result<i64, Failure> {
     number.ok_or_else(|| format!("/proc/{pid}/status has no {name}").into())
 }
 
+/// What a process holds: descriptors, memfds among them, and threads.
+pub(crate) fn held(pid: u32) -> Result<[i64; 3], Failure> {
+    let (mut descriptors, mut memfds) = (0, 0);
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        descriptors += 1;
+        // One that was closed meanwhile points nowhere.
+        let target = fs::read_link(entry?.path()).unwrap_or_default();
+        memfds += i64::from(target.to_string_lossy().starts_with("/memfd:"));
+    }
+    Ok([descriptors, memfds, status(pid, "Threads")?])
+}
+
 /// Waits until something is so; says whether it came to be.
 pub(crate) async fn until(mut is_so: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
@@ -86,12 +98,13 @@ pub(crate) fn worker(
     language: &str,
     engine: &str,
     ledger: &Ledger,
+    env: &[(&str, &str)],
 ) -> Result<Child, Failure> {
     let mut worker = program(setting.worker(language)?);
     if language == "rust" {
         worker.arg(engine);
     }
-    worker.env("PROCALL_ENGINE", engine).env(FOLDER, ledger.folder());
+    worker.env("PROCALL_ENGINE", engine).env(FOLDER, ledger.folder()).envs(env.iter().copied());
     Ok(worker.kill_on_drop(true).spawn()?)
 }
 
@@ -127,7 +140,7 @@ impl Stage {
         let socket = folder.path().join("engine.sock");
         let address = format!("unix:{}", socket.display());
         let engine = engine(setting, &socket)?;
-        let worker = worker(setting, language, &address, ledger)?;
+        let worker = worker(setting, language, &address, ledger, &[])?;
         let client = Client::connect(&address).await?;
         until_served(&client, &ledger.beside()?).await?;
         Ok(Self { engine, worker, client, address, _folder: folder })

@@ -25,7 +25,7 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let mut engine = processes::engine(setting, &socket)?;
     let mut workers = Vec::new();
     for _ in 0..WORKERS {
-        workers.push(worker(setting, "rust", &address, &ledger)?);
+        workers.push(worker(setting, "rust", &address, &ledger, &[])?);
     }
     let client = Client::connect(&address).await?;
     let probes = ledger.beside()?;

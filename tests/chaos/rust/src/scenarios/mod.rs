@@ -10,7 +10,11 @@ mod network;
 mod overload;
 mod parents;
 mod pauses;
+mod restarts;
 mod soak;
+mod streams;
+mod transfer;
+mod unavailable;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -90,9 +94,14 @@ scenarios! {
     "R02" "kills" "a worker is killed every 250 ms" kills::run;
     "R03" "deadlines" "deadlines of 1 to 500 ms, handlers that take up to a second" deadlines::run;
     "R04" "cancels" "calls that are given up, and clients that are killed while they read a stream" cancels::run;
+    "R05" "unavailable" "a service that answers UNAVAILABLE for a while" unavailable::run;
     "R06" "overload" "1, 2, 5 and 10 times as many calls as workers can take" overload::run;
     "R07" "engine" "the engine is killed again and again" engine::run;
+    "R09" "streams" "readers that stall, workers that are killed while they give a stream" streams::run;
+    "R10" "transfer" "256 MiB each way beside small calls" transfer::run;
+    "R13" "restarts" "workers in three languages are killed and come back, again and again" restarts::run;
     "R14" "parents" "the process that started the workers is killed" parents::run;
+    "R15" "residue" "pools come and go in every way, and leave nothing behind" restarts::residue;
     "R16" "pauses" "a worker is stopped for a while, as by SIGSTOP" pauses::run;
     "R21" "rolling" "all workers are replaced, one after the other, under load" kills::rolling;
     "R24" "fairness" "one client queues ten thousand calls, another makes one now and then" fairness::run;

@@ -51,7 +51,7 @@ async fn through(setting: &Setting, fault: Fault) -> Result<(Verdict, u64), Fail
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let engine = Engine::builder().listen(format!("tcp:{loopback}").parse()?).start()?;
     let address = engine.addresses()[0].to_string();
-    let mut worker = worker(setting, "rust", &address, &ledger)?;
+    let mut worker = worker(setting, "rust", &address, &ledger, &[])?;
     until_served(&Client::connect(&address).await?, &ledger.beside()?).await?;
     let server = address.trim_start_matches("tcp:").parse()?;
     let proxy = Proxy::new(server, fault).await?;

@@ -1,0 +1,92 @@
+//! R10: 256 MiB go there, and 256 MiB come back, beside small calls on the same connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use procall::{Bytes, Heartbeat};
+use procall_pool::{Happening, Pool};
+use tokio::time::Instant;
+
+use super::{LANGUAGES, Setting};
+use crate::Failure;
+use crate::ledger::{Ledger, Outcome};
+use crate::load::{Work, open_loop};
+use crate::report::{Found, percentile};
+
+/// The short form has a quarter of the longest body that there is; that one includes what else is in the call.
+const MOST: u64 = (256 << 20) - (64 << 10);
+const SHORT: u64 = 64 << 20;
+const RATE: u32 = 100;
+const PATIENT: Duration = Duration::from_secs(300);
+
+pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
+    let mut found = Found::default();
+    let size = MOST.min(SHORT * u64::from(setting.scale));
+    let ledger = Arc::new(Ledger::new()?);
+    let (mut changed, mut alone, mut beside) = (0, Vec::new(), Vec::new());
+    let (mut slowest, mut moved) = (Duration::ZERO, 0);
+    let suspected: Arc<AtomicU64> = Arc::default();
+    for language in LANGUAGES {
+        let beat = Heartbeat { interval: Duration::from_millis(200), ..Heartbeat::default() };
+        let count = suspected.clone();
+        let pool = setting.pool(language, &ledger)?.workers(1).concurrency(8);
+        let pool = pool.heartbeat(Some(beat)).on_event(move |event| {
+            let bad = matches!(event.happening, Happening::Suspected | Happening::Exited { .. });
+            count.fetch_add(u64::from(bad), Ordering::Relaxed);
+        });
+        let pool = pool.start().await?;
+        let small = |time| {
+            let work = |_| Work { deadline: PATIENT, ..Work::default() };
+            open_loop(&pool, "work", &ledger, (RATE, time), work)
+        };
+        let from = ledger.outcomes().len();
+        small(Duration::from_millis(500)).await;
+        let until = ledger.outcomes().len();
+        let begun = Instant::now();
+        // In a task of its own: while it makes a body, the small calls are made as before.
+        let (on, rounds) = (pool.clone(), setting.scale);
+        let mut large = tokio::spawn(async move {
+            let mut changed = 0;
+            for _ in 0..rounds {
+                changed += u64::from(there_and_back(&on, size).await? != (size, size));
+            }
+            Ok::<_, procall::Error>(changed)
+        });
+        changed += loop {
+            tokio::select! {
+                changed = &mut large => break changed??,
+                () = small(Duration::from_millis(100)) => {}
+            }
+        };
+        moved += 2 * size * u64::from(setting.scale);
+        slowest = slowest.max(begun.elapsed() / setting.scale);
+        let dead = suspected.load(Ordering::Relaxed);
+        pool.stop_within(Duration::from_secs(10), Duration::from_secs(5)).await?;
+        // Those that were stopped just now are not.
+        suspected.store(dead, Ordering::Relaxed);
+        let took = |part: &[Outcome]| part.iter().map(|one| one.took).collect::<Vec<_>>();
+        let outcomes = ledger.outcomes();
+        alone.extend(took(&outcomes[from..until]));
+        beside.extend(took(&outcomes[until..]));
+    }
+    let failed = ledger.outcomes().iter().filter(|one| one.result.is_err()).count() as u64;
+    let crossed = ledger.outcomes().iter().filter(|one| one.result == Ok(false)).count() as u64;
+    found.figure("moved", format!("{} MiB", moved >> 20), "some", moved > 0);
+    found.figure("the slowest there and back", format!("{slowest:.1?}"), "", true);
+    found.promise("bodies of another length", changed, "0");
+    found.figure("small calls beside them", beside.len().to_string(), "some", !beside.is_empty());
+    found.promise("small calls that failed", failed, "0");
+    found.promise("small calls with another's reply", crossed, "0");
+    found.promise("workers taken for dead", suspected.load(Ordering::Relaxed), "0");
+    found.time("small calls alone, p99", percentile(alone, 0.99), Duration::from_millis(10));
+    found.time("small calls beside them, p99", percentile(beside, 0.99), Duration::from_millis(10));
+    Ok(found)
+}
+
+async fn there_and_back(pool: &Pool, size: u64) -> Result<(u64, u64), procall::Error> {
+    let payload = Bytes(vec![7; size as usize]);
+    let there: u64 = pool.call("swallow", (payload,)).deadline(PATIENT).await?;
+    let back: Bytes = pool.call("give", (size,)).deadline(PATIENT).await?;
+    Ok((there, back.0.len() as u64))
+}
