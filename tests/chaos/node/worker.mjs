@@ -82,7 +82,7 @@ function spew(size) {
 }
 
 const start = process.env.CHAOS_START;
-if (start) {
+if (start && !existsSync(join(folder, "healed"))) {
   for (let line = 0; line < 30; line++) console.error("line", line, "of a worker that does not come up");
   if (start === "silent") await sleep(3_600_000);
   if (start === "exit") process.exit(3);
@@ -95,8 +95,8 @@ await service("chaos", {
   count,
   swallow: (payload) => payload.length,
   give: (size) => new Uint8Array(Number(size)),
-  fickle,
+  fickle: method({ idempotent: true }, fickle),
   die: method({ idempotent: true }, die),
   spew,
-  heard: (number) => void note("N", number),
+  heard: (number, _payload) => void note("N", number, nanos()),
 }).run();

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -64,7 +65,7 @@ def give(size: int) -> bytes:
     return bytes(size)
 
 
-@chaos.method
+@chaos.method(idempotent=True)
 def fickle(id: int, nonce: int, millis: int, payload: bytes) -> tuple[int, bytes]:
     note("A", id)
     if os.path.exists(os.path.join(folder, "down")):
@@ -101,21 +102,18 @@ def spew(size: int) -> int:
 
 
 @chaos.method
-def heard(number: int) -> None:
-    note("N", number)
+def heard(number: int, payload: bytes) -> None:
+    note("N", number, time.time_ns())
 
 
 if __name__ == "__main__":
     start = os.environ.get("CHAOS_START")
-    if start:
+    if start and not os.path.exists(os.path.join(folder, "healed")):
         for line in range(30):
             print("line", line, "of a worker that does not come up", file=sys.stderr)
         if start == "silent":
             time.sleep(3600)
         elif start == "exit":
             sys.exit(3)
-    if start == "late":
-        import threading
-
         threading.Timer(1.0, lambda: os._exit(4)).start()
     chaos.run()

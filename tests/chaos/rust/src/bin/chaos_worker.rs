@@ -159,7 +159,9 @@ fn misbehave(start: &str) {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    if let Ok(start) = std::env::var("CHAOS_START") {
+    if let Ok(start) = std::env::var("CHAOS_START")
+        && !folder().join("healed").exists()
+    {
         misbehave(&start);
     }
     let notes = Notes::new()?;
@@ -187,13 +189,11 @@ async fn main() -> Result<(), Error> {
                 work(notes, (id, nonce, millis, payload)).await
             }
         })
+        .idempotent("fickle")
         .async_method("die", move |id: u64, way: String| die(for_die.clone(), id, way))
         .idempotent("die")
         .blocking_method("spew", spew)
-        .async_method("heard", move |number: u64| {
-            let notes = for_heard.clone();
-            async move { notes.write('N', number, "") }
-        })
+        .method("heard", move |number: u64, _payload: Bytes| for_heard.write_now('N', number, ""))
         .concurrency(concurrency.unwrap_or(64));
     match std::env::args().nth(1) {
         Some(engine) => service.engine(&engine).run().await,

@@ -3,9 +3,11 @@
 mod calls;
 pub(crate) mod cancels;
 mod deadlines;
+mod deaths;
 mod engine;
 mod fairness;
 mod kills;
+mod loops;
 mod network;
 mod overload;
 mod parents;
@@ -99,11 +101,14 @@ scenarios! {
     "R07" "engine" "the engine is killed again and again" engine::run;
     "R09" "streams" "readers that stall, workers that are killed while they give a stream" streams::run;
     "R10" "transfer" "256 MiB each way beside small calls" transfer::run;
+    "R12" "loops" "workers that end at their start, soon after, or never become ready" loops::run;
     "R13" "restarts" "workers in three languages are killed and come back, again and again" restarts::run;
     "R14" "parents" "the process that started the workers is killed" parents::run;
     "R15" "residue" "pools come and go in every way, and leave nothing behind" restarts::residue;
     "R16" "pauses" "a worker is stopped for a while, as by SIGSTOP" pauses::run;
     "R21" "rolling" "all workers are replaced, one after the other, under load" kills::rolling;
+    "R22" "deaths" "workers that end in every way, beside calls to their siblings" deaths::run;
+    "R23" "poison" "calls that cost each worker that gets them" deaths::poison;
     "R24" "fairness" "one client queues ten thousand calls, another makes one now and then" fairness::run;
     "R37" "network" "a connection that delays, splits, stalls and breaks" network::run;
     "R38" "soak" "mixed load, a fault every five seconds, and what this process holds meanwhile" soak::run;

@@ -24,8 +24,7 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let mut found = Found::default();
     let size = MOST.min(SHORT * u64::from(setting.scale));
     let ledger = Arc::new(Ledger::new()?);
-    let (mut changed, mut alone, mut beside) = (0, Vec::new(), Vec::new());
-    let (mut slowest, mut moved) = (Duration::ZERO, 0);
+    let (mut changed, mut moved, mut times) = (0, 0, Vec::new());
     let suspected: Arc<AtomicU64> = Arc::default();
     for language in LANGUAGES {
         let beat = Heartbeat { interval: Duration::from_millis(200), ..Heartbeat::default() };
@@ -60,27 +59,30 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
             }
         };
         moved += 2 * size * u64::from(setting.scale);
-        slowest = slowest.max(begun.elapsed() / setting.scale);
+        let pace = (2 * size * u64::from(setting.scale)) as f64 / begun.elapsed().as_secs_f64();
         let dead = suspected.load(Ordering::Relaxed);
         pool.stop_within(Duration::from_secs(10), Duration::from_secs(5)).await?;
         // Those that were stopped just now are not.
         suspected.store(dead, Ordering::Relaxed);
         let took = |part: &[Outcome]| part.iter().map(|one| one.took).collect::<Vec<_>>();
         let outcomes = ledger.outcomes();
-        alone.extend(took(&outcomes[from..until]));
-        beside.extend(took(&outcomes[until..]));
+        times.push((language, pace, took(&outcomes[from..until]), took(&outcomes[until..])));
     }
     let failed = ledger.outcomes().iter().filter(|one| one.result.is_err()).count() as u64;
     let crossed = ledger.outcomes().iter().filter(|one| one.result == Ok(false)).count() as u64;
     found.figure("moved", format!("{} MiB", moved >> 20), "some", moved > 0);
-    found.figure("the slowest there and back", format!("{slowest:.1?}"), "", true);
     found.promise("bodies of another length", changed, "0");
-    found.figure("small calls beside them", beside.len().to_string(), "some", !beside.is_empty());
     found.promise("small calls that failed", failed, "0");
     found.promise("small calls with another's reply", crossed, "0");
     found.promise("workers taken for dead", suspected.load(Ordering::Relaxed), "0");
-    found.time("small calls alone, p99", percentile(alone, 0.99), Duration::from_millis(10));
-    found.time("small calls beside them, p99", percentile(beside, 0.99), Duration::from_millis(10));
+    for (language, pace, alone, beside) in times {
+        let calls = format!("{} at {:.0} MiB/s", beside.len(), pace / 1_048_576.0);
+        found.figure(&format!("{language}: small calls"), calls, "some", !beside.is_empty());
+        let (alone, beside) = (percentile(alone, 0.99), percentile(beside, 0.99));
+        let shown = format!("{beside:.1?}, alone {alone:.1?}");
+        let held = beside <= Duration::from_millis(10);
+        found.figure(&format!("{language}: their p99"), shown, "at most 10 ms", held);
+    }
     Ok(found)
 }
 
