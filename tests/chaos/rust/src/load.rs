@@ -17,11 +17,13 @@ pub(crate) struct Work {
     /// Bytes that go there and back.
     pub(crate) len: usize,
     pub(crate) deadline: Duration,
+    /// It may run more than once.
+    pub(crate) idempotent: bool,
 }
 
 impl Default for Work {
     fn default() -> Self {
-        Self { millis: 0, len: 64, deadline: Duration::from_secs(30) }
+        Self { millis: 0, len: 64, deadline: Duration::from_secs(30), idempotent: false }
     }
 }
 
@@ -38,6 +40,7 @@ pub(crate) async fn call(
     let begun = Instant::now();
     let call =
         Call::<(u64, Bytes)>::new(channel, method, (id, nonce, work.millis, payload.clone()));
+    let call = if work.idempotent { call.idempotent() } else { call };
     let result = call.deadline(work.deadline).await;
     let own = result.as_ref().map(|reply| *reply == (nonce, payload));
     ledger.close(id, own, begun.elapsed(), work.deadline);

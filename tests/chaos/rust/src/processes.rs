@@ -86,9 +86,9 @@ pub(crate) async fn until_served(client: &Client, probes: &Ledger) -> Result<(),
 }
 
 /// An engine in a process of its own. It ends with its owner.
-pub(crate) fn engine(setting: &Setting, socket: &Path) -> Result<Child, Failure> {
+pub(crate) fn engine(setting: &Setting, address: &str) -> Result<Child, Failure> {
     let mut command = Command::new(setting.program("chaos-engine")?);
-    command.arg(socket).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    command.arg(address).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     Ok(command.spawn()?)
 }
 
@@ -137,9 +137,8 @@ impl Stage {
         ledger: &Ledger,
     ) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
-        let socket = folder.path().join("engine.sock");
-        let address = format!("unix:{}", socket.display());
-        let engine = engine(setting, &socket)?;
+        let address = format!("unix:{}", folder.path().join("engine.sock").display());
+        let engine = engine(setting, &address)?;
         let worker = worker(setting, language, &address, ledger, &[])?;
         let client = Client::connect(&address).await?;
         until_served(&client, &ledger.beside()?).await?;

@@ -20,9 +20,8 @@ const EACH: Duration = Duration::from_millis(1_500);
 pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let ledger = Arc::new(Ledger::new()?);
     let folder = tempfile::tempdir()?;
-    let socket = folder.path().join("engine.sock");
-    let address = format!("unix:{}", socket.display());
-    let mut engine = processes::engine(setting, &socket)?;
+    let address = format!("unix:{}", folder.path().join("engine.sock").display());
+    let mut engine = processes::engine(setting, &address)?;
     let mut workers = Vec::new();
     for _ in 0..WORKERS {
         workers.push(worker(setting, "rust", &address, &ledger, &[])?);
@@ -43,7 +42,7 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
             tokio::time::sleep(EACH).await;
             engine.kill().await?;
             let killed = Instant::now();
-            engine = processes::engine(setting, &socket)?;
+            engine = processes::engine(setting, &address)?;
             until_served(&client, &probes).await?;
             back.push(killed.elapsed());
         }

@@ -2,6 +2,7 @@
 
 mod calls;
 pub(crate) mod cancels;
+mod crowd;
 mod deadlines;
 mod deaths;
 mod engine;
@@ -9,6 +10,8 @@ mod fairness;
 mod kills;
 mod loops;
 mod network;
+mod notices;
+mod output;
 mod overload;
 mod parents;
 mod pauses;
@@ -99,6 +102,7 @@ scenarios! {
     "R05" "unavailable" "a service that answers UNAVAILABLE for a while" unavailable::run;
     "R06" "overload" "1, 2, 5 and 10 times as many calls as workers can take" overload::run;
     "R07" "engine" "the engine is killed again and again" engine::run;
+    "R08" "notices" "notifications to ten receivers, one of which stands still" notices::run;
     "R09" "streams" "readers that stall, workers that are killed while they give a stream" streams::run;
     "R10" "transfer" "256 MiB each way beside small calls" transfer::run;
     "R12" "loops" "workers that end at their start, soon after, or never become ready" loops::run;
@@ -106,6 +110,8 @@ scenarios! {
     "R14" "parents" "the process that started the workers is killed" parents::run;
     "R15" "residue" "pools come and go in every way, and leave nothing behind" restarts::residue;
     "R16" "pauses" "a worker is stopped for a while, as by SIGSTOP" pauses::run;
+    "R19" "crowd" "the engine is started anew under many light clients" crowd::run;
+    "R20" "output" "megabytes of garbage on standard output and error" output::run;
     "R21" "rolling" "all workers are replaced, one after the other, under load" kills::rolling;
     "R22" "deaths" "workers that end in every way, beside calls to their siblings" deaths::run;
     "R23" "poison" "calls that cost each worker that gets them" deaths::poison;

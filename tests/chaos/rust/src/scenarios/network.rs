@@ -26,6 +26,7 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let faults = [
         ("split into bytes", Fault::Split),
         ("50 ms late", Fault::Delay(Duration::from_millis(50))),
+        ("200 kB a second", Fault::Throttle(200_000)),
         ("stalled for a second", Fault::Stall(100, second)),
     ];
     for (what, fault) in faults {
@@ -33,11 +34,18 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
         found.promise(&format!("{what}: calls that failed"), verdict.failed, "0");
         defects(&mut found, what, &verdict);
     }
-    let (verdict, broken) = through(setting, Fault::Break(100)).await?;
-    found.figure("connections broken", broken.to_string(), "some", broken > 0);
-    let served = format!("{} of {}", verdict.succeeded, verdict.calls);
-    found.figure("broken: calls that succeeded", served, "some", verdict.succeeded > 0);
-    defects(&mut found, "broken", &verdict);
+    let broken = [
+        ("broken", Fault::Break(100)),
+        ("reset", Fault::Reset(100)),
+        ("half open", Fault::HalfOpen(300)),
+    ];
+    for (what, fault) in broken {
+        let (verdict, count) = through(setting, fault).await?;
+        found.figure(&format!("connections {what}"), count.to_string(), "some", count > 0);
+        let served = format!("{} of {}", verdict.succeeded, verdict.calls);
+        found.figure(&format!("{what}: succeeded"), served, "some", verdict.succeeded > 0);
+        defects(&mut found, what, &verdict);
+    }
     Ok(found)
 }
 
@@ -56,9 +64,13 @@ async fn through(setting: &Setting, fault: Fault) -> Result<(Verdict, u64), Fail
     let server = address.trim_start_matches("tcp:").parse()?;
     let proxy = Proxy::new(server, fault).await?;
     let client = connect(&proxy).await?;
-    let work = |number| Work { millis: mixed(number) % 4, len: 200, ..Work::default() };
+    // Of who waits behind a connection that carries nothing, nobody is told before.
+    let half_open = matches!(fault, Fault::HalfOpen(_));
+    let deadline = Duration::from_secs(if half_open { 1 } else { 30 });
+    let work =
+        |number| Work { millis: mixed(number) % 4, len: 200, deadline, ..Work::default() };
     open_loop(&client, "chaos.work", &ledger, (RATE, setting.seconds(2)), work).await;
-    let broken = proxy.broken();
+    let broken = proxy.faults();
     client.close();
     worker.kill().await?;
     engine.stop().await;

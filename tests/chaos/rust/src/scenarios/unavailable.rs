@@ -32,7 +32,7 @@ async fn one(setting: &Setting, language: &str) -> Result<Found, Failure> {
     let down = ledger.folder().join("down");
     let load = async |time| {
         let first = ledger.calls();
-        let work = |_| Work::default();
+        let work = |_| Work { idempotent: true, ..Work::default() };
         open_loop(&stage.client, "chaos.fickle", &ledger, (RATE, time), work).await;
         first + 1..=ledger.calls()
     };
