@@ -133,7 +133,8 @@ impl Way {
                 }
                 Fault::Delay(time) => tokio::time::sleep(time).await,
                 Fault::Throttle(rate) => {
-                    tokio::time::sleep(Duration::from_secs_f64(read as f64 / f64::from(rate))).await;
+                    tokio::time::sleep(Duration::from_secs_f64(read as f64 / f64::from(rate)))
+                        .await;
                 }
                 Fault::Stall(each, time) if hit(each) => tokio::time::sleep(time).await,
                 Fault::Flip(each) if hit(each) => piece[dice as usize % read] ^= 1 << (dice >> 61),

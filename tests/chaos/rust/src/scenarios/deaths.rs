@@ -24,12 +24,8 @@ const WAYS: [(&str, &str); 6] = [
     ("rejection", "nobody catches this"),
 ];
 /// What each language cannot do.
-const MISSING: [(&str, &str); 4] = [
-    ("rust", "exit-call"),
-    ("rust", "rejection"),
-    ("python", "rejection"),
-    ("node", "exit-call"),
-];
+const MISSING: [(&str, &str); 4] =
+    [("rust", "exit-call"), ("rust", "rejection"), ("python", "rejection"), ("node", "exit-call")];
 const POISONS: u64 = 2;
 
 pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {

@@ -76,7 +76,11 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let mut found = Found::default();
     let shown = format!("{} to nine, {} to the one", at_work(&notes).count(), heard.len());
     found.figure("notifications heard", shown, "some", !heard.is_empty());
-    found.promise("heard twice", twice + heard.values().filter(|&&times| times > 1).count() as u64, "0");
+    found.promise(
+        "heard twice",
+        twice + heard.values().filter(|&&times| times > 1).count() as u64,
+        "0",
+    );
     found.figure("that nine did not hear", missing.to_string(), "0", missing == 0);
     let dropped = 3 * count - heard.len() as u64;
     found.figure("dropped for the one", dropped.to_string(), "any number", true);

@@ -53,7 +53,8 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
         let kept = pool.output_lines(0, usize::MAX);
         let bytes: usize = kept.iter().map(|line| line.text.len()).sum();
         too_much += u64::from(bytes > KEPT);
-        too_long += kept.iter().filter(|line| line.text.len() > LINE).count() as u64;
+        // What is not UTF-8 is replaced, a byte or more by one character.
+        too_long += kept.iter().filter(|line| line.text.chars().count() > LINE).count() as u64;
         lines += kept.len();
         let channel = procall::AsChannel::as_channel(&pool);
         call(&channel, "work", &ledger, Work::default()).await?;

@@ -69,7 +69,8 @@ fn zombies() -> Result<u64, Failure> {
         let children = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
         for child in children.split_whitespace() {
             let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-            zombies += u64::from(stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")));
+            zombies +=
+                u64::from(stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")));
         }
     }
     Ok(zombies)

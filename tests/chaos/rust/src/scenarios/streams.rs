@@ -51,7 +51,8 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
 
         let engine = stage.engine.id().ok_or("an engine without a process")?;
         let before = status(engine, "VmRSS")?;
-        let mut slow = stage.client.stream::<(u64, Bytes)>("chaos.count", (at, u64::MAX >> 1, MOST));
+        let mut slow =
+            stage.client.stream::<(u64, Bytes)>("chaos.count", (at, u64::MAX >> 1, MOST));
         for _ in 0..10 * setting.scale {
             slow.next().await.ok_or("a stream without end has ended")??;
             tokio::time::sleep(SLOWLY).await;
