@@ -29,7 +29,7 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
         let count = seen.clone();
         let pool = setting.pool(language, &ledger)?.workers(2).on_output(move |_| {
             // Whoever reads along is slow, and that is his own affair.
-            if count.fetch_add(1, Ordering::Relaxed) % 1_000 == 0 {
+            if count.fetch_add(1, Ordering::Relaxed).is_multiple_of(1_000) {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });

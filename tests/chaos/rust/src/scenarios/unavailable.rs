@@ -20,9 +20,8 @@ const RATE: u32 = 300;
 pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let [rust, python, node] = LANGUAGES.map(|language| one(setting, language));
     let all = tokio::try_join!(rust, python, node)?;
-    let mut found = Found::default();
-    found.figures = [all.0, all.1, all.2].into_iter().flat_map(|one| one.figures).collect();
-    Ok(found)
+    let figures = [all.0, all.1, all.2].into_iter().flat_map(|one| one.figures).collect();
+    Ok(Found { figures })
 }
 
 async fn one(setting: &Setting, language: &str) -> Result<Found, Failure> {
