@@ -187,11 +187,10 @@ async fn behind(address: &str) -> Result<Address, Failure> {
     }
     match connect(&parsed).await {
         Ok(_) => Ok(parsed),
-        Err(error) => Err(Failure::new(
-            ErrorCode::NoWorker,
-            format!("nobody listens at {address}: {error}"),
-        )
-        .fix("procall ls   shows what runs")),
+        Err(error) => {
+            Err(Failure::new(ErrorCode::NoWorker, format!("nobody listens at {address}: {error}"))
+                .fix("procall ls   shows what runs"))
+        }
     }
 }
 

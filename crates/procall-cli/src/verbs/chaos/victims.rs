@@ -58,9 +58,11 @@ pub(super) async fn find(target: &str, at: Option<&str>) -> Result<Vec<Victim>, 
     if meant.is_empty() {
         let names = known.iter().flat_map(|one| [one.name.as_str(), one.service.as_str()]);
         let candidates = procall::similar(target, names);
-        let error =
-            procall::Error::new(ErrorCode::NotFound, format!("no worker and no service \"{target}\""))
-                .with_candidates(candidates);
+        let error = procall::Error::new(
+            ErrorCode::NotFound,
+            format!("no worker and no service \"{target}\""),
+        )
+        .with_candidates(candidates);
         return Err(Failure::from(error).fix("procall ps   shows the workers"));
     }
     let mut victims = Vec::new();
