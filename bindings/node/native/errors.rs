@@ -27,6 +27,8 @@ struct Outgoing<'a> {
     attempts: u32,
     fields: &'a [FieldError],
     candidates: &'a [String],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    chain: &'a [String],
     #[serde(skip_serializing_if = "Bytes::is_empty")]
     details: Bytes<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,6 +70,7 @@ pub(crate) fn to_map(error: &Error) -> Vec<u8> {
         attempts: error.attempts(),
         fields: error.fields(),
         candidates: error.candidates(),
+        chain: error.chain(),
         details: Bytes(error.raw_details()),
         cause: error.source().map(ToString::to_string),
     };
@@ -96,6 +99,7 @@ struct Incoming {
     started: bool,
     fields: Vec<FieldError>,
     candidates: Vec<String>,
+    chain: Vec<String>,
     #[serde(with = "bytes")]
     details: Vec<u8>,
 }
@@ -153,7 +157,10 @@ pub(crate) fn from_map(bytes: &[u8]) -> Error {
     if !incoming.details.is_empty() {
         error = error.with_raw_details(incoming.details);
     }
-    error.with_fields(incoming.fields).with_candidates(incoming.candidates)
+    error
+        .with_fields(incoming.fields)
+        .with_candidates(incoming.candidates)
+        .with_chain(incoming.chain)
 }
 
 /// An error as an exception of JavaScript, for calls that answer at once: its message is a prefix and the map in hexadecimal digits, which

@@ -60,11 +60,13 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// Commands, from JavaScript to here, little-endian.
 ///
 /// ```text
-/// start  │ 1 u8 │ flags u8 │ method length u16 │ channel u32 │ id u32 │ params length u32 │ meta length u32 │ timeout f64 │ inherited f64 │ method │ params │ meta │ key? │ to? │ for engine? │
+/// start  │ 1 u8 │ flags u8 │ method length u16 │ channel u32 │ id u32 │ params length u32 │ meta length u32 │ timeout f64 │ inherited f64 │ serving u32 │ method │ params │ meta │ key? │ to? │ for engine? │
 /// reply  │ 2 u8 │ 0 u8     │ 0 u16             │ served u32  │ body length u32 │ body      │
 /// fail   │ 3 u8 │ 0 u8     │ 0 u16             │ served u32  │ body length u32 │ error map │
-/// notify │ 4 u8 │ 0 u8     │ method length u16 │ channel u32 │ 0 u32  │ params length u32 │ meta length u32 │ f64 │ f64 │ method │ params │ meta │ key? │ to? │ for engine? │
+/// notify │ 4 u8 │ 0 u8     │ method length u16 │ channel u32 │ 0 u32  │ params length u32 │ meta length u32 │ f64 │ f64 │ 0 u32 │ method │ params │ meta │ key? │ to? │ for engine? │
 /// ```
+///
+/// `serving` is the number of the call whose handler makes this one, [`NONE`] when no handler does.
 ///
 /// The key of the call and the worker it is for are there when their flags are set: a length (u32), then so many bytes of UTF-8. What is for
 /// an engine is the version in the same way, empty for any, 1 (u8) when the call waits while nobody serves the method, the idempotency key in the same

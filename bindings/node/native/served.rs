@@ -58,6 +58,11 @@ impl Served {
         }
     }
 
+    /// Where it came from, and its number there; nothing once the connection is over.
+    pub(crate) fn place(&self) -> Option<(&Connection, CallId)> {
+        self.connection.as_ref().map(|connection| (connection, self.id))
+    }
+
     /// Whether the caller gave the call up because its time was over.
     fn is_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| Instant::now() + ROUNDING >= deadline)

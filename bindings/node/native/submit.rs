@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use napi_derive::napi;
 use procall::{
-    Body, CallOptions, Deadline, Encoding, OnTimeout, Request, coalesce, start_retrying,
+    Body, CallOptions, Deadline, Encoding, OnTimeout, Request, coalesce, start_retrying, with_call,
     with_remaining,
 };
 
@@ -13,6 +13,7 @@ use crate::records::{
     ANSWER, FAIL, FOR_ENGINE, IDEMPOTENT, ITEMS_IN, ITEMS_OUT, KEY, NONE, NOTIFY, RESTART, START,
     TO, WANTS_PROGRESS,
 };
+use crate::served::Served;
 use crate::state::{self, State};
 
 /// Carries out the commands in `commands`; the records are drawn in [`records`](crate::records). True when a turn should be made at once,
@@ -50,6 +51,7 @@ impl State {
             START | NOTIFY => {
                 let (id, params_len, meta_len) = (reader.u32()?, reader.u32()?, reader.u32()?);
                 let (timeout, inherited) = (reader.f64()?, reader.f64()?);
+                let serving = reader.u32()?;
                 let method = std::str::from_utf8(reader.bytes(method_len.into())?).ok()?;
                 let params = reader.bytes(params_len as usize)?;
                 let meta = reader.bytes(meta_len as usize)?.to_vec();
@@ -78,6 +80,7 @@ impl State {
                     on_timeout: if flag(RESTART) { OnTimeout::Restart } else { OnTimeout::Return },
                     retries: (retries != NONE).then_some(retries),
                     idempotency_key: given(idempotency_key),
+                    chain: None,
                 };
                 let items_out = options.items_out;
                 let request = Request { method, body: Body::new(encoding, params), options };
@@ -93,7 +96,12 @@ impl State {
                 let started = match &channel {
                     Some(channel) if inherited.is_nan() => start_retrying(channel, request),
                     Some(channel) => {
-                        with_remaining(millis(inherited), || start_retrying(channel, request))
+                        let start = || start_retrying(channel, request);
+                        let left = millis(inherited);
+                        match self.served.get(serving as usize).and_then(Served::place) {
+                            Some((connection, id)) => with_call(connection, Some(id), left, start),
+                            None => with_remaining(left, start),
+                        }
                     }
                     None => Err(errors::closed("client")),
                 };

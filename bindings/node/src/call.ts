@@ -206,7 +206,7 @@ export abstract class Running implements Operation {
     const id = this.loop.begin(this);
     try {
       const inherited = options?.context === undefined ? NaN : (options.context.deadlineMs ?? Infinity);
-      this.loop.command({ kind: n.START, channel: this.target.channel, id, method, flags, timeout, inherited, params, options });
+      this.loop.command({ kind: n.START, channel: this.target.channel, id, method, flags, timeout, inherited, serving: options?.context?.waiting ?? n.NONE, params, options });
     } catch (error) {
       this.loop.end(id);
       throw refused(error);

@@ -129,6 +129,7 @@ export class Caller implements ClientBase {
         flags,
         timeout: NaN,
         inherited: NaN,
+        serving: n.NONE,
         params,
         options: meta === options?.meta ? options : { ...options, meta },
       });

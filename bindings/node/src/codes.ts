@@ -138,8 +138,8 @@ export const CODES: Readonly<Record<ErrorCode, CodeInfo>> = {
     sentence:
       "The call would wait for ever for its own chain of callers, or its chain is too deep.",
     cause:
-      "Every free slot of the target is held by calls that wait for this one, or calls are nested more than 32 deep.",
-    fix: "Raise the concurrency of the pool that the message names, or pass the data along instead of calling back.",
+      "Every slot of the workers that could take the call is held by calls that wait for it, or more than 32 calls wait for it. The error names them as `chain`.",
+    fix: "Raise the concurrency of the service that the chain comes back to, add workers, or pass the data along instead of calling back.",
   },
   EJECTED: {
     number: 11,

@@ -27,6 +27,8 @@ export interface ContextSource {
   readonly arrivedAt: number;
   /** Whether somebody waits for an answer; a notification's sender does not. */
   readonly answers: boolean;
+  /** Its number while it is not answered, by which calls made in it tell that it waits for them; `NONE` otherwise. */
+  readonly waiting: number;
   /** Where its handler is traced. */
   readonly span: HandlerSpan | undefined;
   caller(): Peer;
@@ -91,6 +93,11 @@ export class Context {
   get deadlineMs(): number | null {
     const { leftMs, arrivedAt } = this.#source;
     return leftMs === null ? null : Math.max(0, leftMs - (performance.now() - arrivedAt));
+  }
+
+  /** @internal The call's number while it waits for those that are made in it. */
+  get waiting(): number {
+    return this.#source.waiting;
   }
 
   /** Aborted once the caller no longer wants the answer, or its deadline has passed. */

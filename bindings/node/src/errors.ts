@@ -21,6 +21,7 @@ export interface ErrorInfo {
   readonly attempts?: number | undefined;
   readonly fields?: readonly FieldError[] | undefined;
   readonly candidates?: readonly string[] | undefined;
+  readonly chain?: readonly string[] | undefined;
   readonly details?: unknown;
   readonly cause?: unknown;
 }
@@ -58,6 +59,8 @@ export class ProcallError extends Error {
   readonly fields: readonly FieldError[];
   /** Names that were perhaps meant. */
   readonly candidates: readonly string[];
+  /** The cycle of a DEADLOCK: the calls that wait for one another, outermost first, and last the one that failed. */
+  readonly chain: readonly string[];
   /** What the handler attached. */
   readonly details: unknown;
 
@@ -73,6 +76,7 @@ export class ProcallError extends Error {
     this.attempts = info.attempts ?? 1;
     this.fields = info.fields ?? [];
     this.candidates = info.candidates ?? [];
+    this.chain = info.chain ?? [];
     this.details = info.details;
   }
 

@@ -53,6 +53,10 @@ export class Handling implements Operation, ContextSource {
     if (isNotification) this.connection = call.served;
   }
 
+  get waiting(): number {
+    return this.open ? this.served : n.NONE;
+  }
+
   /** Runs the handler and answers. */
   run(call: IncomingCall): void {
     let args: unknown[];
@@ -393,7 +397,7 @@ function mapOf(error: unknown, declared: readonly ErrorClass[]): Record<string, 
 
 function errorMap(error: unknown, declared: readonly ErrorClass[]): Record<string, unknown> {
   if (error instanceof ProcallError && error.code in CODES) {
-    const { code, message, retryAfterMs, noRetry, fields, candidates, remoteType } = error;
+    const { code, message, retryAfterMs, noRetry, fields, candidates, chain, remoteType } = error;
     return {
       code,
       message: short(message),
@@ -404,6 +408,7 @@ function errorMap(error: unknown, declared: readonly ErrorClass[]): Record<strin
       noRetry,
       fields,
       candidates,
+      chain,
       ...detailsOf(error.details),
     };
   }

@@ -15,7 +15,7 @@ const FULL = 64 << 10;
 const NAMES = 1024;
 const WAITS = Uint8Array.of(1);
 const WAITS_NOT = Uint8Array.of(0);
-const START_LEN = 36;
+const START_LEN = 40;
 const ANSWER_LEN = 12;
 
 /** Something of ours whose outcome is awaited. */
@@ -63,6 +63,8 @@ export interface Command {
   readonly timeout: number;
   /** What the handler that calls has left; not a number when no handler does. */
   readonly inherited: number;
+  /** The number of the call whose handler calls; `NONE` when no handler does. */
+  readonly serving: number;
   readonly params: readonly unknown[] | object;
   readonly options: CommandOptions | undefined;
 }
@@ -149,6 +151,7 @@ class Loop {
     view.setUint32(start + 16, metaEnd - meta, true);
     view.setFloat64(start + 20, command.timeout, true);
     view.setFloat64(start + 28, command.inherited, true);
+    view.setUint32(start + 36, command.serving, true);
     this.schedule();
   }
 

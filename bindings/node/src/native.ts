@@ -158,6 +158,7 @@ interface ErrorMap {
   readonly attempts?: number;
   readonly fields: readonly FieldError[];
   readonly candidates: readonly string[];
+  readonly chain?: readonly string[];
   readonly details?: Uint8Array;
   readonly cause?: string;
 }

@@ -85,6 +85,8 @@ class Error(Exception):
     """The arguments that were wrong."""
     candidates: Sequence[str] = ()
     """Names that were perhaps meant."""
+    chain: Sequence[str] = ()
+    """The cycle of a DEADLOCK: the calls that wait for one another, outermost first."""
     details: Any = None
     """What the service attached."""
     # An error that a call gave is not the handler's own, even when the handler lets it pass.

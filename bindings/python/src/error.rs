@@ -53,6 +53,9 @@ pub(crate) fn exception<'py>(py: Python<'py>, error: &Error) -> PyResult<Bound<'
     if !error.candidates().is_empty() {
         facts.set_item("candidates", error.candidates())?;
     }
+    if !error.chain().is_empty() {
+        facts.set_item("chain", error.chain())?;
+    }
     if !error.raw_details().is_empty() {
         // Details that cannot be read are not worth losing the error for.
         let details = convert::decode(py, procall::Encoding::Msgpack, error.raw_details()).ok();

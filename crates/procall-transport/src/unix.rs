@@ -239,6 +239,11 @@ impl UnixLink {
         self.passage.as_ref()?.look()
     }
 
+    /// Part of a message has come or gone, and the rest has not.
+    pub fn is_midway(&self) -> bool {
+        self.stream.inbox.is_partial() || !self.stream.outbox.unsent().is_empty()
+    }
+
     /// The other side takes loans: it knows what the records and notices of arenas are. Its owner has to have been told so.
     pub fn lends(&mut self) {
         let arrivals = self.lends.get_or_insert_default();

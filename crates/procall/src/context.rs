@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use procall_proto::{CallId, Encoding, Time};
 
+use crate::chain;
+use crate::chain::Place;
 use crate::clock;
 use crate::connection::Connection;
 use crate::stream::{Stream, StreamSource};
@@ -25,17 +27,23 @@ pub(crate) fn current_deadline() -> Time {
     DEADLINE.get()
 }
 
-/// Runs a handler, or one poll of it, so that calls it makes inherit `deadline`.
+/// Runs a handler, or one poll of it, so that calls it makes inherit `deadline`. They belong to no call that is served here.
 pub(crate) fn with_deadline<R>(deadline: Time, f: impl FnOnce() -> R) -> R {
+    with_place(deadline, None, f)
+}
+
+/// The same for the handler of a call, which waits for those that it makes.
+pub(crate) fn with_place<R>(deadline: Time, place: Option<Place>, f: impl FnOnce() -> R) -> R {
     /// Restores the outer deadline even when the handler panics.
-    struct Restore(Time, bool);
+    struct Restore(Time, bool, Option<Place>);
     impl Drop for Restore {
         fn drop(&mut self) {
             DEADLINE.set(self.0);
             NESTED.set(self.1);
+            chain::replace(self.2.take());
         }
     }
-    let _restore = Restore(DEADLINE.replace(deadline), NESTED.replace(true));
+    let _restore = Restore(DEADLINE.replace(deadline), NESTED.replace(true), chain::replace(place));
     f()
 }
 
@@ -62,6 +70,20 @@ pub fn remaining() -> Option<Duration> {
 /// ```
 pub fn with_remaining<R>(remaining: Option<Duration>, f: impl FnOnce() -> R) -> R {
     with_deadline(remaining.map_or(Time::NEVER, |remaining| clock::now() + remaining), f)
+}
+
+/// The same for the handler of a call that came over `connection`: the calls made in it carry the chain of those that wait for them. A
+/// notification, which has no id, waits for nothing.
+///
+/// The language packages use it around each handler.
+pub fn with_call<R>(
+    connection: &Connection,
+    id: Option<CallId>,
+    remaining: Option<Duration>,
+    f: impl FnOnce() -> R,
+) -> R {
+    let deadline = remaining.map_or(Time::NEVER, |remaining| clock::now() + remaining);
+    with_place(deadline, id.map(|id| Place::new(connection.clone(), id)), f)
 }
 
 /// What a handler may know of its call: who calls, how long it has, whether it is still wanted.

@@ -71,6 +71,8 @@ struct ErrorMap {
     fields: Vec<FieldError>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     candidates: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    chain: Vec<String>,
     /// MessagePack of the service's own error value, which stands in the map as it is; see [`ErrorMap::encode`].
     #[serde(skip)]
     details: Vec<u8>,
@@ -190,6 +192,13 @@ impl Error {
         self
     }
 
+    /// The same with the cycle of a DEADLOCK: the calls that wait for one another, outermost first, and last the one that failed.
+    #[must_use]
+    pub fn with_chain(mut self, chain: Vec<String>) -> Self {
+        self.0.map.chain = chain;
+        self
+    }
+
     /// The same with a value of the service's own, as MessagePack.
     #[must_use]
     pub fn with_raw_details(mut self, details: Vec<u8>) -> Self {
@@ -263,6 +272,12 @@ impl Error {
     /// Names that were perhaps meant.
     pub fn candidates(&self) -> &[String] {
         &self.0.map.candidates
+    }
+
+    /// The cycle of a DEADLOCK: the calls that wait for one another, outermost first, and last the one that failed; by their methods where
+    /// those are known.
+    pub fn chain(&self) -> &[String] {
+        &self.0.map.chain
     }
 
     /// The service's own error value, when there is one and it is a `T`.
@@ -388,6 +403,9 @@ impl fmt::Debug for Error {
         }
         if !self.candidates().is_empty() {
             write!(f, "\n  perhaps   {}", self.candidates().join(", "))?;
+        }
+        if !self.chain().is_empty() {
+            write!(f, "\n  chain     {}", self.chain().join(" → "))?;
         }
         if let Some(source) = &self.0.source {
             write!(f, "\n  cause     {source}")?;

@@ -9,6 +9,7 @@ pub mod __private;
 mod attached;
 mod attachment;
 mod bytes;
+mod chain;
 mod channel;
 mod client;
 mod clock;
@@ -49,6 +50,7 @@ mod value;
 
 pub use attachment::Attachment;
 pub use bytes::Bytes;
+pub use chain::{Chain, Room, is_cycle};
 pub use channel::{Channel, Queued, Started};
 #[cfg(feature = "tokio")]
 pub use client::Client;
@@ -61,7 +63,7 @@ pub use connection::{
     Batch, CallOptions, Connection, Deadline, Encoded, Hub, Incoming, Interrupt, Lease, OnTimeout,
     Pending, Progress, ROUTER, Request, Responder, Side, WaitError, coalesce,
 };
-pub use context::{Context, remaining, with_remaining};
+pub use context::{Context, remaining, with_call, with_remaining};
 #[cfg(feature = "tokio")]
 pub use driver::{RawService, Readiness, drive_hub, serve_raw};
 pub use error::{Error, FieldError, IntoError};

@@ -9,6 +9,7 @@ use procall_proto::{Body, Config, ErrorCode, Executed};
 use procall_transport::Link;
 use procall_transport::shm::Choice;
 
+use crate::chain::Chain;
 use crate::channel::{Channel, Queued, Started};
 use crate::connection::{CallOptions, Connection, Deadline, Hub, Pending, Request};
 use crate::error::Error;
@@ -235,7 +236,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enqueue(self: &Arc<Self>, request: Request<'_>) -> Result<Started, Error> {
+    fn enqueue(self: &Arc<Self>, mut request: Request<'_>) -> Result<Started, Error> {
+        Chain::note(&mut request.options);
         // Should no thread have been to be had when the connection was lost.
         self.watch();
         let now = Instant::now();

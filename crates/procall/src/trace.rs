@@ -10,7 +10,6 @@ use std::task::{Context as TaskContext, Poll};
 #[cfg(feature = "tokio")]
 use futures_core::Stream as FutureStream;
 use procall_proto::ErrorCode;
-use procall_proto::wire::Writer;
 
 use crate::channel::Started;
 #[cfg(feature = "tokio")]
@@ -131,7 +130,7 @@ impl Drop for Spanned {
 /// The span of a call that is about to start, where calls are traced; its metadata then say so.
 pub(crate) fn begin(method: &str, meta: &mut Vec<u8>) -> Option<Spanned> {
     let tracer = tracer()?;
-    let own = traceparent(meta).map(str::to_owned);
+    let own = meta::text(meta, TRACEPARENT).map(str::to_owned);
     let parent = own.or_else(|| CURRENT.with_borrow(|current| current.as_deref().map(Into::into)));
     let span = Spanned::new(tracer.call(method, parent.as_deref()));
     if let Some(traceparent) = span.span.traceparent() {
@@ -165,7 +164,8 @@ pub(crate) fn serve(
     if arrival.to_answer().is_none() {
         return handler();
     }
-    let mut span = Spanned::new(tracer.serve(arrival.method(), traceparent(arrival.raw_meta())));
+    let mut span =
+        Spanned::new(tracer.serve(arrival.method(), meta::text(arrival.raw_meta(), TRACEPARENT)));
     let current: Option<Arc<str>> = span.span.traceparent().map(Into::into);
     match within(&current, handler) {
         Answer::Ready(outcome) => {
@@ -229,19 +229,7 @@ impl FutureStream for Within {
     }
 }
 
-/// The `traceparent` of metadata.
-fn traceparent(meta: &[u8]) -> Option<&str> {
-    meta::text(&meta::others(meta, |name| name != TRACEPARENT).ok()?, TRACEPARENT)
-}
-
 /// The metadata with this `traceparent`; what is no map stays as it is.
 fn with_traceparent(meta: &[u8], traceparent: &str) -> Vec<u8> {
-    let Ok(kept) = meta::others(meta, |name| name == TRACEPARENT) else { return meta.to_vec() };
-    let mut bytes = Vec::with_capacity(meta.len() + 80);
-    let mut writer = Writer::new(&mut bytes);
-    writer.map(kept.len() + 1).text(TRACEPARENT).text(traceparent);
-    for (name, value) in kept {
-        writer.text(name).raw(value);
-    }
-    bytes
+    meta::with_text(meta, TRACEPARENT, traceparent).unwrap_or_else(|_| meta.to_vec())
 }

@@ -137,11 +137,8 @@ impl Caller {
             ..self.options.clone()
         };
         let request = Request { method, body: params.body(), options };
-        // A plain handler's deadline is known to its thread, an async one's to its task.
-        Ok(match crate::serve::current_remaining(py)? {
-            Some(left) => procall::with_remaining(left, || start(request)),
-            None => start(request),
-        })
+        // A plain handler is known to its thread, an async one to its task.
+        crate::serve::inheriting(py, || start(request))
     }
 
     /// Refuses what would never end: a call in a forked child, or from an event loop that does not read the channel.
@@ -307,10 +304,7 @@ impl Caller {
             };
             procall::coalesce(|| requests.into_iter().map(start).collect())
         };
-        let started = match crate::serve::current_remaining(py)? {
-            Some(left) => procall::with_remaining(left, start),
-            None => start(),
-        };
+        let started = crate::serve::inheriting(py, start)?;
         Answers::new(started, answer).give(py, self.hub.as_ref())
     }
 

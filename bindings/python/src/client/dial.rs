@@ -240,10 +240,7 @@ fn finder(
             None => finder,
         }
     };
-    Ok(match crate::serve::current_remaining(py)? {
-        Some(left) => procall::with_remaining(left, new),
-        None => new(),
-    })
+    crate::serve::inheriting(py, new)
 }
 
 pub(crate) fn config(name: &str) -> Config {

@@ -49,7 +49,7 @@ pub(super) fn within<R>(
 ) -> R {
     let own = id.map(|id| Reporter { connection: connection.clone(), id });
     let _restore = Restore(PLAIN.replace(own));
-    procall::with_remaining(remaining, run)
+    procall::with_call(connection, id, remaining, run)
 }
 
 /// Also when the handler panics.
@@ -62,10 +62,14 @@ impl Drop for Restore {
     }
 }
 
-/// Time left for the call whose async handler runs here, which may have all time; `None` when none does.
-#[expect(clippy::option_option, reason = "no handler is not the same as no deadline")]
-pub(crate) fn current_remaining(py: Python<'_>) -> PyResult<Option<Option<Duration>>> {
-    Ok(awaiting(py)?.map(|call| call.get().left()))
+/// Runs `make` as part of the call whose async handler runs here, if one does: what is made inherits its time, and the calls that wait for it.
+pub(crate) fn inheriting<R>(py: Python<'_>, make: impl FnOnce() -> R) -> PyResult<R> {
+    let Some(call) = awaiting(py)? else { return Ok(make()) };
+    let left = call.get().left();
+    Ok(match call.get().place() {
+        Some((connection, id)) => procall::with_call(&connection, Some(id), left, make),
+        None => procall::with_remaining(left, make),
+    })
 }
 
 /// What reports the progress of the call that is handled here; `None` when none is.

@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 
 pub(crate) use call::Call;
 pub(crate) use context::{Context, Peer};
-pub(crate) use current::{Reporter, current_remaining, reporter};
+pub(crate) use current::{Reporter, inheriting, reporter};
 pub(crate) use items::{AsyncItems, Items};
 pub(crate) use server::Server;
 

@@ -6,8 +6,8 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use procall::{
-    Batch, Connection, Error, ErrorCode, Executed, Incoming, Pending, Queued, Shape, Started,
-    similar,
+    Batch, Chain, Connection, Error, ErrorCode, Executed, Incoming, Pending, Queued, Shape,
+    Started, similar,
 };
 
 use super::admission::RESERVED;
@@ -67,6 +67,9 @@ impl Core {
                 }
             },
         };
+        if let Some(chain) = wishes.chain.and_then(Chain::read) {
+            chain.check(batch.method(incoming))?;
+        }
         if wishes.all {
             return self.fan_out(client, connection, id, batch.method(incoming), arrived, &wishes);
         }
@@ -184,7 +187,9 @@ impl Core {
             // The deadline of whatever this thread happens to serve is not this call's.
             Ok(request) => procall::with_remaining(None, || {
                 let waited = now - ticket.since;
-                connection.start_routed(request, &ticket.meta(*inside), seat.clone(), waited)
+                let lease: Arc<dyn procall::Lease> = seat.clone();
+                let lease = (lease, &ticket.at_worker);
+                connection.start_routed(request, &ticket.meta(*inside), lease, waited)
             }),
             Err(error) => {
                 procall::Lease::release(&**seat);
@@ -287,6 +292,7 @@ impl Core {
                     Err(error) => ticket.handover.resolve(Err(error)),
                 }
             }
+            self.break_cycles();
             let idle =
                 self.handing.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire);
             if idle.is_ok() {
@@ -511,7 +517,7 @@ impl State {
     }
 
     /// Takes a call out of its line.
-    fn take_out(&mut self, ticket: &Ticket) -> bool {
+    pub(super) fn take_out(&mut self, ticket: &Ticket) -> bool {
         let Some(method) = self.methods.get_mut(&ticket.method) else { return false };
         let found = method.waiting.remove(ticket).is_some();
         if method.waiting.is_empty() {

@@ -13,6 +13,8 @@ pub(crate) struct Line {
     turns: VecDeque<Number>,
     clients: HashMap<Number, VecDeque<Arc<Ticket>>>,
     len: usize,
+    /// Of those, calls that others wait for.
+    chained: usize,
 }
 
 impl Line {
@@ -27,6 +29,7 @@ impl Line {
     /// Adds a call: behind those of its client that came before it, and before those that came later, when it is put back.
     pub(crate) fn push(&mut self, ticket: Arc<Ticket>) {
         let client = ticket.client;
+        self.chained += usize::from(ticket.chain.is_some());
         let own = self.clients.entry(client).or_default();
         if own.is_empty() {
             self.turns.push_back(client);
@@ -62,6 +65,7 @@ impl Line {
         let at = own.iter().position(|other| other.number == ticket.number)?;
         let removed = own.remove(at)?;
         self.len -= 1;
+        self.chained -= usize::from(removed.chain.is_some());
         if own.is_empty() {
             self.clients.remove(&ticket.client);
         }
@@ -86,8 +90,16 @@ impl Line {
         self.clients.retain(|_, own| !own.is_empty());
         self.turns.retain(|client| self.clients.contains_key(client));
         self.len -= taken.len();
+        self.chained -= taken.iter().filter(|ticket| ticket.chain.is_some()).count();
         taken.sort_by_key(|ticket| ticket.number);
         taken
+    }
+
+    /// Those that others wait for.
+    pub(crate) fn chained(&self) -> impl Iterator<Item = &Arc<Ticket>> {
+        // Mostly there are none, and the others need not be looked at.
+        let clients = (self.chained > 0).then(|| self.iter());
+        clients.into_iter().flatten().filter(|ticket| ticket.chain.is_some())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Ticket>> {

@@ -3,6 +3,7 @@
 mod admission;
 mod asking;
 mod calls;
+mod cycles;
 mod fan;
 mod identity;
 mod keeping;

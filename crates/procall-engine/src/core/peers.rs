@@ -201,6 +201,8 @@ impl Core {
         if let Some(peer) = left {
             self.events.tell(Event::Left { peer, why });
         }
+        // Who is left for a call that waits may be busy with calls that wait for it.
+        self.break_cycles();
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use procall::{Error, ErrorCode, Registration};
+use procall::{Error, ErrorCode, MethodInfo, Registration};
 
 use super::admission::{Admitted, admit, full_name};
 use super::method::{Method, Provider};
@@ -76,7 +76,13 @@ impl Core {
         };
         // Schemas are compiled without the lock: that may take a while.
         let allowed = if builtin { Ok(()) } else { allow(&pass, &registration) };
-        let admitted = match allowed.and_then(|()| admit(registration, builtin)) {
+        let alike = || (!builtin).then(|| self.lock().alike(&registration)).flatten();
+        let admitted = match allowed.map(|()| alike()) {
+            Ok(Some(admitted)) => Ok(admitted),
+            Ok(None) => admit(registration, builtin),
+            Err(error) => Err(error),
+        };
+        let admitted = match admitted {
             Ok(admitted) => admitted,
             Err(error) => {
                 let who = self.lock().who(number);
@@ -125,6 +131,23 @@ impl Core {
 }
 
 impl State {
+    /// What became of the same registration of another worker. A service has many workers, which are to share their compiled schemas.
+    fn alike(&self, registration: &Registration) -> Option<Admitted> {
+        let full = |method: &MethodInfo| full_name(&registration.name, &method.name);
+        let last = self.methods.get(&*full(registration.methods.first()?))?.providers.last()?;
+        let known = self.peers.get(&last.peer)?.registration.clone()?;
+        if *known != *registration {
+            return None;
+        }
+        let offered = |info| {
+            let method = self.methods.get(&*full(info))?;
+            Some((method.name.clone(), method.provider(last.peer)?.offer.clone()))
+        };
+        // Those with methods that were left out are looked at again, and told so again.
+        let methods = registration.methods.iter().map(offered).collect::<Option<_>>()?;
+        Some(Admitted { registration: known, methods, quarantined: Vec::new() })
+    }
+
     pub(crate) fn who(&self, number: Number) -> Option<PeerName> {
         let peer = self.peers.get(&number)?;
         Some(PeerName { id: peer.id.to_string(), name: peer.name.to_string() })
@@ -334,7 +357,15 @@ fn lost() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use procall::Side;
+    use procall::transport::{LinkOptions, mem};
+    use serde_json::json;
+
     use super::*;
+    use crate::facts::Facts;
+    use crate::rights::Rights;
+    use crate::settings::Settings;
+    use crate::tokens::Doors;
 
     #[test]
     fn after_a_burst_registrations_are_taken_one_by_one() {
@@ -353,5 +384,37 @@ mod tests {
             pace.step(start + EACH * 1000).unwrap();
         }
         pace.step(start + EACH * 1000).unwrap_err();
+    }
+
+    fn math(version: &str) -> Registration {
+        let add = MethodInfo {
+            name: "add".to_owned(),
+            params_schema: Some(json!({"type": "object"})),
+            ..MethodInfo::default()
+        };
+        let (name, version) = ("math".to_owned(), version.to_owned());
+        Registration { name, version, methods: vec![add], ..Registration::default() }
+    }
+
+    #[tokio::test]
+    async fn workers_that_tell_the_same_share_it() {
+        let doors = Doors::new(Vec::new(), Rights::user()).unwrap();
+        let core = Core::new(Settings::default(), doors, None);
+        let mut links = Vec::new();
+        let mut register = |registration| {
+            let (near, far) = mem::pair(&LinkOptions::default()).unwrap();
+            links.push(near);
+            let facts = Facts::inside(Speaks::Native);
+            let joined = core.join(Box::new(far), Side::Initiator, facts).unwrap();
+            let told = core.register(joined.number, registration).unwrap();
+            let offer =
+                core.lock().methods["math.add"].provider(joined.number).unwrap().offer.clone();
+            (told, offer)
+        };
+        let (first, offer) = register(math("1"));
+        let (again, same) = register(math("1"));
+        assert!(Arc::ptr_eq(&first, &again) && Arc::ptr_eq(&offer, &same));
+        let (newer, other) = register(math("2"));
+        assert!(!Arc::ptr_eq(&first, &newer) && &*other.version == "2");
     }
 }

@@ -1,12 +1,13 @@
 //! A call on its way through the engine.
 
 use std::borrow::Cow;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use procall::{
-    Batch, Body, CallOptions, Deadline, Error, ErrorCode, Executed, Handover, Incoming, Relaying,
-    Request, Shape,
+    Batch, Body, CallOptions, Chain, Deadline, Error, ErrorCode, Executed, Handover, Incoming,
+    Relaying, Request, Shape,
 };
 
 use super::method::{Offer, Provider};
@@ -39,6 +40,10 @@ pub(crate) struct Ticket {
     pub(crate) waits: bool,
     /// Its spans, where they are wanted.
     pub(crate) span: Option<Arc<Span>>,
+    /// The calls that wait for it.
+    pub(crate) chain: Option<Box<Chain>>,
+    /// Its number on the connection to its worker; 0 before it has one.
+    pub(super) at_worker: AtomicU64,
     pub(crate) handover: Handover,
     chosen: Mutex<Chosen>,
     /// Ends it from outside, once it is on its way.
@@ -116,6 +121,8 @@ impl Ticket {
             version: wishes.version.map(Into::into),
             waits: wishes.wait,
             span: wishes.span.clone(),
+            chain: wishes.chain.and_then(Chain::read).map(Box::new),
+            at_worker: AtomicU64::new(0),
             handover: Handover::default(),
             chosen: Mutex::default(),
             relaying: Mutex::default(),

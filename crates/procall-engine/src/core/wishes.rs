@@ -12,6 +12,9 @@ const ENGINE_CALL: &str = "procall.call";
 /// The metadata with the trace context.
 const TRACEPARENT: &str = "traceparent";
 
+/// The metadata with the calls that wait for this one.
+const CHAIN: &str = "chain";
+
 /// The trace and span of metadata.
 pub(super) fn traceparent(meta: &[u8]) -> Option<&str> {
     Wishes::read(meta).traceparent
@@ -38,6 +41,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) span: Option<Arc<Span>>,
     /// A call with a key that was seen before gets the outcome of that one.
     pub(crate) idempotency_key: Option<&'a str>,
+    /// The calls that wait for this one, as they stand there.
+    pub(crate) chain: Option<&'a [u8]>,
     rest: Vec<(&'a str, &'a [u8])>,
 }
 
@@ -72,6 +77,10 @@ impl<'a> Wishes<'a> {
             "idempotency_key" if text().is_some() => {
                 self.idempotency_key = text();
                 // The worker may have a memory of its own.
+                self.rest.push((name, value));
+            }
+            CHAIN => {
+                self.chain = Some(value);
                 self.rest.push((name, value));
             }
             // Nobody says for himself who he is.

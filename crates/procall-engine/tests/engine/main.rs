@@ -1,6 +1,7 @@
 //! The engine from outside: native peers that find and call each other through it.
 
 mod calls;
+mod chains;
 #[path = "../common/collector.rs"]
 mod collector;
 mod coming_back;

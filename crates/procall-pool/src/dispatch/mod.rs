@@ -4,6 +4,7 @@
 //! With none free, the call waits in a bounded queue, and whoever frees a slot hands it over.
 //! A slot is free when the *worker* is done, which a time-out or a cancel of the caller's does not mean.
 
+mod cycles;
 mod lease;
 mod queue;
 mod route;
@@ -15,7 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use procall::{
-    CallOptions, Connection, Error, ErrorCode, Executed, Lease, Registration, Request, Started,
+    CallOptions, Chain, Connection, Error, ErrorCode, Executed, Lease, Registration, Request,
+    Started,
 };
 
 pub(crate) use lease::SeatLease;
@@ -137,7 +139,8 @@ impl Core {
         started
     }
 
-    fn try_start_call(self: &Arc<Self>, request: Request<'_>) -> Result<Started, Error> {
+    fn try_start_call(self: &Arc<Self>, mut request: Request<'_>) -> Result<Started, Error> {
+        Chain::note(&mut request.options);
         loop {
             let mut state = self.dispatch.lock();
             if state.gate != Gate::Open {
@@ -190,8 +193,15 @@ impl Core {
         route: Route,
     ) -> Result<Started, Error> {
         state.check_queue()?;
+        let chain = cycles::chain(&request.options);
+        if let Some(chain) = &chain {
+            chain.check(request.method)?;
+            if state.is_cycle(route, chain) {
+                return Err(state.cycle(route, chain, request.method));
+            }
+        }
         let now = Instant::now();
-        let entry = Entry::new(request, route, procall::remaining(), now);
+        let entry = Entry::new(request, route, chain, procall::remaining(), now);
         let due = entry.due();
         let cell = entry.cell();
         let number = state.queue.push(entry);
@@ -261,7 +271,11 @@ impl Core {
         let Some(_turn) = lease::Turn::take(self) else { return };
         loop {
             let mut state = self.dispatch.lock();
-            let Some((number, route)) = state.next_in_queue() else { return };
+            let Some((number, route)) = state.next_in_queue() else {
+                drop(state);
+                self.break_cycles();
+                return;
+            };
             let Some(entry) = state.queue.remove(number) else { return };
             let now = Instant::now();
             let Some(mut options) = entry.options_now(now) else {
@@ -362,6 +376,7 @@ impl Core {
         };
         self.refuse_all(entries, error);
         self.flush_if_hopeless();
+        self.break_cycles();
     }
 
     /// When no worker will ever come, those who wait are told.

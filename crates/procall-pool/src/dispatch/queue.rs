@@ -1,13 +1,13 @@
 //! Calls that wait for a worker, first come first served.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use procall::{
-    Body, CallOptions, Deadline, Ending, Error, ErrorCode, Executed, Handover, Meter, Pending,
-    Queued, Request,
+    Body, CallOptions, Chain, Deadline, Ending, Error, ErrorCode, Executed, Handover, Meter,
+    Pending, Queued, Request,
 };
 
 use super::route::Route;
@@ -20,6 +20,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Queue {
     entries: BTreeMap<u64, Entry>,
+    /// Numbers of entries that others wait for, and of some that are gone.
+    chained: BTreeSet<u64>,
     capacity: usize,
     next: u64,
     /// No entry is due earlier; it may be too early, which costs one look.
@@ -35,6 +37,7 @@ pub(super) struct Entry {
     method: String,
     body: Body<'static>,
     options: CallOptions,
+    chain: Option<Chain>,
     due: Option<Instant>,
     /// The deadline covers only a stream's opening.
     opening: bool,
@@ -55,6 +58,7 @@ impl Queue {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             entries: BTreeMap::new(),
+            chained: BTreeSet::new(),
             capacity,
             next: 0,
             earliest: None,
@@ -87,6 +91,9 @@ impl Queue {
 
     pub(super) fn put_back(&mut self, number: u64, entry: Entry) {
         self.earliest = [self.earliest, entry.due].into_iter().flatten().min();
+        if entry.chain.is_some() {
+            self.chained.insert(number);
+        }
         self.entries.insert(number, entry);
     }
 
@@ -129,6 +136,13 @@ impl Queue {
             .map(|(&number, _)| number)
             .collect();
         bound.iter().filter_map(|number| self.entries.remove(number)).collect()
+    }
+
+    /// Those that others wait for, by their numbers.
+    pub(super) fn chained(&mut self) -> impl Iterator<Item = (u64, &Entry)> {
+        let Self { chained, entries, .. } = self;
+        chained.retain(|number| entries.contains_key(number));
+        chained.iter().filter_map(|&number| Some((number, entries.get(&number)?)))
     }
 
     /// Since when the longest wait for any worker has lasted.
@@ -180,6 +194,7 @@ impl Entry {
     pub(super) fn new(
         request: Request<'_>,
         route: Route,
+        chain: Option<Chain>,
         inherited: Option<Duration>,
         now: Instant,
     ) -> Self {
@@ -188,6 +203,7 @@ impl Entry {
             method: request.method.to_owned(),
             body: request.body.into_owned(),
             options: request.options,
+            chain,
             // A time that no clock can count to never comes.
             due: time.and_then(|time| now.checked_add(time)),
             opening,
@@ -203,6 +219,10 @@ impl Entry {
 
     pub(super) fn waited(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since)
+    }
+
+    pub(super) fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -306,7 +326,7 @@ mod tests {
     fn entry(deadline: Deadline, inherited: Option<Duration>, now: Instant) -> Entry {
         let mut request = Request::new("add", Encoding::None, &[]);
         request.options.deadline = deadline;
-        Entry::new(request, Route::Any, inherited, now)
+        Entry::new(request, Route::Any, None, inherited, now)
     }
 
     #[test]
@@ -368,7 +388,7 @@ mod tests {
     fn who_waits_for_another_worker_stands_in_nobodys_way() {
         let (mut queue, now) = (Queue::new(8), Instant::now());
         let mut push = |route| {
-            queue.push(Entry::new(Request::new("add", Encoding::None, &[]), route, None, now))
+            queue.push(Entry::new(Request::new("add", Encoding::None, &[]), route, None, None, now))
         };
         push(Route::Seat(1));
         push(Route::Key { index: 1, hash: 7 });
@@ -386,7 +406,7 @@ mod tests {
     fn a_key_that_must_wait_lets_nobody_overtake_another_key_of_its_worker() {
         let (mut queue, now) = (Queue::new(8), Instant::now());
         let mut push = |route| {
-            queue.push(Entry::new(Request::new("add", Encoding::None, &[]), route, None, now))
+            queue.push(Entry::new(Request::new("add", Encoding::None, &[]), route, None, None, now))
         };
         let key = |hash| Route::Key { index: 1, hash };
         push(key(7));

@@ -391,6 +391,8 @@ pub struct PeerInfo {
     pub version: u64,
     /// Its own id; empty when it gave none.
     pub id: String,
+    /// What its part of the session is called where chains of calls name it; empty when it gave none.
+    pub mark: String,
     /// A name for people; empty when it gave none.
     pub name: String,
     /// Its implementation, such as `rust/0.1.0`.

@@ -52,7 +52,8 @@ pub(super) fn write_info(config: &Config, with_token: bool, out: &mut Vec<u8>) {
     let token = config.token.as_deref().filter(|_| with_token);
     let compression = config.compression.then_some(super::packing::FEATURE);
     let features = config.features.len() + usize::from(compression.is_some());
-    let optional = [token.is_some(), !config.want.is_empty(), features > 0];
+    let marked = !config.mark.is_empty();
+    let optional = [token.is_some(), !config.want.is_empty(), features > 0, marked];
     writer.map(9 + optional.into_iter().filter(|there| *there).count());
     writer.text("peer").text(&config.id).text("name").text(&clean_name(&config.name));
     writer.text("runtime").text(&config.runtime).text("pid").uint(config.pid.into());
@@ -70,6 +71,9 @@ pub(super) fn write_info(config: &Config, with_token: bool, out: &mut Vec<u8>) {
             writer.text(feature);
         }
     }
+    if marked {
+        writer.text("mark").text(&config.mark);
+    }
     if let Some(token) = token {
         writer.text("token").bin(token);
     }
@@ -81,6 +85,7 @@ pub(super) fn read_info(bytes: &[u8]) -> Result<(PeerInfo, Option<&[u8]>), WireE
     let mut info = PeerInfo {
         version: VERSION,
         id: String::new(),
+        mark: String::new(),
         name: String::new(),
         runtime: String::new(),
         pid: 0,
@@ -104,6 +109,7 @@ pub(super) fn read_info(bytes: &[u8]) -> Result<(PeerInfo, Option<&[u8]>), WireE
         seen.push(key);
         match key {
             "peer" => info.id = short(&mut reader)?,
+            "mark" => info.mark = short(&mut reader)?,
             "name" => info.name = clean_name(&short(&mut reader)?),
             "want" => info.want = short(&mut reader)?,
             "runtime" => info.runtime = short(&mut reader)?,

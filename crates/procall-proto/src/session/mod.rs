@@ -52,6 +52,9 @@ use crate::{ErrorCode, Failure, Fault, Heartbeat, Limits, Message, Time};
 pub struct Config {
     /// Own id, told to the peer; empty for none.
     pub id: String,
+    /// What this side's part of the session is called where chains of calls name it, told to the peer; empty for none. Fresh for every session,
+    /// and not to be guessed.
+    pub mark: String,
     /// Own name for people, told to the peer; empty for none.
     pub name: String,
     /// Own implementation, told to the peer.
@@ -82,6 +85,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             id: String::new(),
+            mark: String::new(),
             name: String::new(),
             runtime: concat!("rust/", env!("CARGO_PKG_VERSION")).to_owned(),
             pid: 0,
@@ -101,6 +105,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("id", &self.id)
+            .field("mark", &self.mark)
             .field("name", &self.name)
             .field("runtime", &self.runtime)
             .field("pid", &self.pid)

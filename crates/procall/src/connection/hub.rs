@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use procall_proto::Time;
 use procall_transport::readiness::{self, Kick, Set};
@@ -15,6 +15,7 @@ use rustix::time::{
     timerfd_settime,
 };
 
+use super::sharing::Resting;
 use super::{Connection, Shared};
 use crate::clock;
 use crate::error::Error;
@@ -25,6 +26,8 @@ const TIMER: u64 = 1;
 /// Descriptors that the owner of a hub adds himself, such as a listener.
 const FOREIGN: u64 = 2;
 const FIRST_CONNECTION: u64 = 16;
+/// Connections that a wait looks at before it sleeps: those who have more to say at the same time are not many.
+const LOOKED_AT: usize = 4;
 
 /// One descriptor for many connections.
 ///
@@ -53,6 +56,8 @@ struct HubState {
     driver: Option<Waker>,
     connections: slab::Slab<Weak<Shared>>,
     woken: Vec<u64>,
+    /// Which connections the last turn read: there may be more at once.
+    lately: Vec<Weak<Shared>>,
     /// The kick is on its way already.
     kicked: bool,
     /// A turn is being made, which takes what is woken meanwhile without a kick.
@@ -133,6 +138,7 @@ impl Hub {
             driver: None,
             connections: slab::Slab::new(),
             woken: Vec::new(),
+            lately: Vec::new(),
             kicked: false,
             turning: false,
             timer: Time::NEVER,
@@ -185,6 +191,7 @@ impl Hub {
     /// Reads every connection that has something, without waiting, and returns the numbers of the wakers that were woken.
     pub fn turn(&self) -> Vec<u64> {
         let mut ready = Vec::new();
+        let mut lately = Vec::new();
         self.inner.lock().turning = true;
         // An interrupted look finds what it finds; the descriptor stays readable.
         let _ = self.inner.set.wait(Some(Duration::ZERO), &mut ready);
@@ -203,6 +210,9 @@ impl Hub {
                         .cloned();
                     if let Some(shared) = shared.and_then(|shared| shared.upgrade()) {
                         shared.turn();
+                        if lately.len() < LOOKED_AT {
+                            lately.push(Arc::downgrade(&shared));
+                        }
                         if shared.lock().is_over() {
                             // The end of file would be told for ever. Its timers are still kept.
                             let _ = self.inner.set.remove(shared.readiness.as_fd());
@@ -214,6 +224,7 @@ impl Hub {
         let woken = {
             let mut state = self.inner.lock();
             state.turning = false;
+            state.lately.append(&mut lately);
             if std::mem::take(&mut state.kicked) {
                 self.inner.kick.drain();
             }
@@ -228,7 +239,51 @@ impl Hub {
 
     /// Waits on this thread until a turn has something to do; false when the time was up. An interrupted wait is an error.
     pub fn wait(&self, timeout: Option<Duration>) -> std::io::Result<bool> {
+        if self.look() {
+            return Ok(true);
+        }
         readiness::wait(self.inner.set.as_fd(), timeout)
+    }
+
+    /// Looks for a moment whether those who said something lately, through shared memory, say more; true when there is something for a turn.
+    /// Links that were left awake by an earlier look come to rest.
+    fn look(&self) -> bool {
+        let lately = std::mem::take(&mut self.inner.lock().lately);
+        let lately: Vec<_> = lately.into_iter().filter_map(|shared| shared.upgrade()).collect();
+        let mut found = false;
+        let mut looks = Vec::new();
+        for shared in lately {
+            let resting = shared.lock().look_or_retire();
+            match resting {
+                Resting::Yes => {}
+                Resting::No => found |= self.turn_awake(shared.clone()),
+                Resting::Look(look, time) => looks.push((shared.clone(), look, time)),
+            }
+        }
+        let Some(longest) = looks.iter().map(|(_, _, time)| *time).max() else { return found };
+        let end = Instant::now() + if found { Duration::ZERO } else { longest };
+        while !looks.iter().any(|(_, look, _)| look.glance()) && Instant::now() < end {}
+        for (shared, look, _) in looks {
+            let news = look.once();
+            let rests = {
+                let mut state = shared.lock();
+                state.sharing.looked(news);
+                !news && state.retire()
+            };
+            found |= !rests && self.turn_awake(shared);
+        }
+        found
+    }
+
+    /// Reads a connection, and leaves it awake: the next wait looks at it again or has it rest, and should that be long in coming the standby
+    /// thread does.
+    fn turn_awake(&self, shared: Arc<Shared>) -> bool {
+        self.inner.lock().turning = true;
+        shared.turn_awake();
+        let mut state = self.inner.lock();
+        state.turning = false;
+        state.lately.push(Arc::downgrade(&shared));
+        true
     }
 
     /// The timer fired: every connection does what is due.

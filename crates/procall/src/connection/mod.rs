@@ -4,6 +4,7 @@
 //! or a foreign event loop through a [`Hub`]. All of them end in the same few lines under the same lock ([`state::State::pump`]).
 
 mod after;
+mod chained;
 mod coalesce;
 mod hub;
 mod inbox;
@@ -193,6 +194,10 @@ impl Connection {
         let now = clock::now();
         let wants = side == Side::Initiator && !config.want.is_empty();
         let mut config = config;
+        if config.mark.is_empty() {
+            config.mark = crate::chain::new_mark();
+        }
+        let mark = config.mark.clone();
         let (sharing, refused) = match Sharing::offer(&mut *link, &mut config) {
             Ok(sharing) => (sharing, None),
             Err(fault) => (Sharing::default(), Some(fault)),
@@ -206,6 +211,7 @@ impl Connection {
         let readiness = link.readiness().try_clone_to_owned()?;
         let mut state = State::new(session, link, serves, side, sharing);
         state.wants = wants;
+        state.mark = mark;
         let state = Mutex::new(state);
         let shared = Arc::new(Shared {
             state,

@@ -9,6 +9,7 @@ use procall_proto::{Body, Encoding, ErrorCode, Executed, Failure, Time};
 use super::slot::{Encoded, Outcome, Progress, Slot};
 use super::wait::{Interrupt, WaitError};
 use super::{Connection, Shared, State, line, standby};
+use crate::chain::Chain;
 use crate::clock;
 use crate::error::Error;
 use crate::metrics::Ending;
@@ -95,6 +96,8 @@ pub struct CallOptions {
     /// With an engine: a call with a key that the same caller used for the same method in the last 5 minutes gets that call's outcome instead
     /// of being executed again. 1 to 255 bytes. A connection tells it to the other side.
     pub idempotency_key: Option<Arc<str>>,
+    /// The calls that wait for this one. Without it, those that wait for the handler that makes the call, and the handler's own.
+    pub chain: Option<Arc<Chain>>,
 }
 
 /// What to call: a method, its encoded params, and how.

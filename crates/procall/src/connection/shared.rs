@@ -79,6 +79,15 @@ impl Shared {
     }
 
     pub(crate) fn turn(&self) {
+        self.turn_and(State::rest);
+    }
+
+    /// The same for somebody who looks at the link again soon. Only a link that the standby thread looks at is left awake.
+    pub(super) fn turn_awake(&self) {
+        self.turn_and(|state| state.sharing.watched || state.rest());
+    }
+
+    fn turn_and(&self, come_to_rest: impl Fn(&mut State) -> bool) {
         let mut after = After::default();
         loop {
             let more = clock::turn(|| {
@@ -91,7 +100,7 @@ impl Shared {
                 }
                 self.kick_leader(&mut state, &after);
                 // Whoever turns waits in the readiness next.
-                more || !state.rest()
+                more || !come_to_rest(&mut state)
             });
             after.run();
             if !more {

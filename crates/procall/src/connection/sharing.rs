@@ -24,7 +24,7 @@ const FEATURE: &str = "shm";
 /// What happens where nothing else is said.
 const DEFAULT: Choice = Choice::Auto;
 
-/// Looks in vain after which only one wait in [`SPARSE`] begins with a look.
+/// Looks in vain after which only one wait in [`SPARSE`] begins with a look, and none in the middle of a message.
 const PATIENCE: u32 = 8;
 const SPARSE: u32 = 16;
 /// While the other side sleeps a look is in vain: to be woken across processors takes it longer. But two sides that never look find each other
@@ -69,10 +69,36 @@ pub(crate) struct Sharing {
     /// Waits without a look since the last patient one, and how many there are to be.
     missed: u32,
     gap: u32,
-    /// The last look was a patient one.
-    patient: bool,
+    /// What the last look was.
+    kind: Kind,
+    /// Looks in the middle of a message in vain since one found something.
+    stuck: u32,
     /// The standby thread looks after the link every few milliseconds, whoever leaves it.
     pub(super) watched: bool,
+}
+
+/// What a look is for.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// An answer that may come at once.
+    #[default]
+    Short,
+    /// The other side, which sleeps, to find this one awake.
+    Patient,
+    /// The next piece of a message that is longer than the ring, or room for it. The other side is at it, and each sleep would cost more than
+    /// the piece takes.
+    Midway,
+}
+
+/// What comes before a hub's sleep.
+#[derive(Debug)]
+pub(super) enum Resting {
+    /// Nothing: the link rests.
+    Yes,
+    /// There is something to read.
+    No,
+    /// A look, as long as it may take.
+    Look(Look, Duration),
 }
 
 /// What comes before a driver's sleep.
@@ -111,11 +137,17 @@ impl Sharing {
         self.choice != Some(Choice::Shm) || self.look.is_some()
     }
 
-    /// What to do before a wait: look, when that is worth while, or else wait at once.
-    pub(super) fn next_look(&mut self) -> Option<(Look, Duration)> {
+    /// What to do before a wait, `midway` through a message or not: look, when that is worth while, or else wait at once.
+    fn next_look(&mut self, midway: bool) -> Option<(Look, Duration)> {
         let look = self.look.as_ref()?;
-        if !std::mem::take(&mut self.flowing) || !look.pays() {
+        let flowing = std::mem::take(&mut self.flowing);
+        let midway = midway && self.stuck < PATIENCE;
+        if !(flowing || midway) || !look.pays() {
             return None;
+        }
+        if midway {
+            self.kind = Kind::Midway;
+            return Some((look.clone(), PATIENT));
         }
         let awake = look.finds_them_awake();
         if !self.is_time(awake) {
@@ -123,7 +155,7 @@ impl Sharing {
             return None;
         }
         let look = look.clone();
-        self.patient = !awake;
+        self.kind = if awake { Kind::Short } else { Kind::Patient };
         if awake {
             return Some((look, LOOK));
         }
@@ -154,18 +186,23 @@ impl Sharing {
     }
 
     pub(super) fn looked(&mut self, found: bool) {
+        if self.kind == Kind::Midway {
+            self.stuck = if found { 0 } else { self.stuck + 1 };
+            return;
+        }
         if found {
             self.vain = 0;
         }
-        match self.patient {
-            true => {}
-            false if found => self.gap = SPARSE,
-            false => self.vain = self.vain.saturating_add(1),
+        match self.kind {
+            Kind::Short if found => self.gap = SPARSE,
+            Kind::Short => self.vain = self.vain.saturating_add(1),
+            Kind::Patient | Kind::Midway => {}
         }
     }
 
     pub(super) fn flows(&mut self) {
         self.flowing = true;
+        self.stuck = 0;
         self.flow = self.flow.saturating_add(1);
     }
 
@@ -242,6 +279,23 @@ impl State {
         }
     }
 
+    /// What to do before a wait: look, when that is worth while, or else wait at once.
+    pub(super) fn next_look(&mut self) -> Option<(Look, Duration)> {
+        let midway = self.shared_memory().is_some_and(|unix| unix.is_midway());
+        self.sharing.next_look(midway)
+    }
+
+    /// Before a hub's wait: a look, where the standby thread would find a link that is left awake.
+    pub(super) fn look_or_retire(&mut self) -> Resting {
+        if self.sharing.watched
+            && let Some((look, time)) = self.next_look()
+        {
+            self.attend();
+            return Resting::Look(look, time);
+        }
+        if self.retire() { Resting::Yes } else { Resting::No }
+    }
+
     /// This thread is awake and looks again by itself.
     pub(super) fn attend(&mut self) {
         if let Some(unix) = self.shared_memory() {
@@ -290,7 +344,7 @@ impl State {
         if !self.sharing.heard || self.is_over() {
             return Before::Sleep;
         }
-        if let Some((look, time)) = self.sharing.next_look() {
+        if let Some((look, time)) = self.next_look() {
             self.sharing.looking = true;
             self.attend();
             return Before::Look(look, time);

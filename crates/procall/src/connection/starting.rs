@@ -8,7 +8,8 @@ use procall_proto::{ErrorCode, Executed, Options, Time};
 
 use super::pending::{Deadline, Pending, Request};
 use super::slot::Slot;
-use super::{Connection, Lease, State, coalesce};
+use super::{Connection, Lease, State, coalesce, wishes};
+use crate::chain::Chain;
 use crate::clock;
 use crate::error::Error;
 
@@ -42,18 +43,19 @@ impl Connection {
         self.start_call(&request, &how, false)
     }
 
-    /// The same for a router, which keeps the metadata of its calls: these stand for those of the options, and no option is told besides.
+    /// The same for a router, which keeps the metadata of its calls: these stand for those of the options, and no option is told besides, nor
+    /// a chain.
     pub fn start_routed(
         &self,
         request: Request<'_>,
         meta: &[u8],
-        lease: Arc<dyn Lease>,
+        (lease, number): (Arc<dyn Lease>, &AtomicU64),
         waited: Duration,
     ) -> Result<Pending, Error> {
         let (lease, waited) = (Some(lease), Some(waited));
         self.start_call(
             &request,
-            &Beginning { lease, waited, number: None, meta: Some(meta) },
+            &Beginning { lease, waited, number: Some(number), meta: Some(meta) },
             false,
         )
     }
@@ -88,7 +90,14 @@ impl Connection {
             (Some(timeout), Some(inherited)) => Some(timeout.min(inherited)),
             (timeout, inherited) => timeout.or(inherited),
         };
-        let meta = meta.map_or_else(|| super::wishes::meta(options), |meta| Ok(meta.into()));
+        let chain = if meta.is_some() { None } else { Chain::for_call(options) };
+        let meta = match (meta, &chain) {
+            (Some(meta), _) => Ok(meta.into()),
+            (None, None) => wishes::meta(options, None),
+            (None, Some(chain)) => {
+                chain.check(request.method).and_then(|()| wishes::meta(options, Some(chain)))
+            }
+        };
         let session_options = Options {
             timeout: shortened,
             whole: !matches!(options.deadline, Deadline::Default | Deadline::Opening(_))

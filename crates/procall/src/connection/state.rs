@@ -35,6 +35,8 @@ const BURST: usize = 1024;
 #[derive(Default)]
 pub(crate) struct Served {
     pub(crate) cancelled: Option<Reason>,
+    /// The metadata, where they name calls that wait for this one.
+    pub(crate) chained: Option<Box<[u8]>>,
     pub(crate) items: VecDeque<Encoded>,
     pub(crate) ended: bool,
     pub(crate) waker: Option<Waker>,
@@ -51,6 +53,8 @@ pub(crate) struct State {
     pub(crate) link: Box<dyn Link>,
     pub(crate) slots: Slab<Slot>,
     side: Side,
+    /// What this side is called in chains.
+    pub(crate) mark: String,
     /// Shared memory below the link.
     pub(crate) sharing: Sharing,
     /// Memory that it lends and is lent.
@@ -149,6 +153,7 @@ impl State {
             lending: Lending::default(),
             slots: Slab::new(),
             line: Line::default(),
+            mark: String::new(),
             served: HashMap::new(),
             inbox: Batch::new(),
             serves,
@@ -540,6 +545,9 @@ impl Parts<'_> {
         }
         if call.items_in || call.items_out {
             self.served.insert(call.id, Served::default());
+        }
+        if crate::chain::is_chained(&call.meta) {
+            self.served.entry(call.id).or_default().chained = Some((*call.meta).into());
         }
         self.inbox.push_call(call, loans);
         after.wake(self.inbox_waker);

@@ -105,7 +105,7 @@ impl Shared {
                 // Before anybody can see that this thread leads, and want to kick it.
                 self.kick();
                 state.leading = true;
-                look = state.sharing.next_look().filter(|_| !more);
+                look = state.next_look().filter(|_| !more);
                 more |= match &look {
                     Some(_) => {
                         state.attend();

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use procall_proto::wire::Writer;
 
 use super::CallOptions;
+use crate::chain::Chain;
 use crate::error::Error;
 use crate::meta;
 
@@ -12,12 +13,20 @@ use crate::meta;
 enum Wish<'a> {
     Text(&'a str),
     True,
+    Chain(&'a Chain),
 }
 
-/// The metadata map with the options `to`, `key`, `version`, `wait` and `idempotency_key` in it; entries of these names that were there give way.
-pub(super) fn meta(options: &CallOptions) -> Result<Cow<'_, [u8]>, Error> {
+/// The metadata map with the options `to`, `key`, `version`, `wait` and `idempotency_key` in it, and the chain; entries of these names that were
+/// there give way.
+pub(super) fn meta<'a>(
+    options: &'a CallOptions,
+    chain: Option<&Chain>,
+) -> Result<Cow<'a, [u8]>, Error> {
     let CallOptions { to, key, version, wait, idempotency_key, .. } = options;
-    if !wait && [to, key, version, idempotency_key].into_iter().all(Option::is_none) {
+    if !wait
+        && chain.is_none()
+        && [to, key, version, idempotency_key].into_iter().all(Option::is_none)
+    {
         return Ok(Cow::Borrowed(&options.meta));
     }
     let texts =
@@ -29,6 +38,9 @@ pub(super) fn meta(options: &CallOptions) -> Result<Cow<'_, [u8]>, Error> {
     if *wait {
         wishes.push(("wait", Wish::True));
     }
+    if let Some(chain) = chain {
+        wishes.push(("chain", Wish::Chain(chain)));
+    }
     let kept =
         meta::others(&options.meta, |name| wishes.iter().any(|(taken, _)| *taken == name))
             .map_err(|error| Error::invalid(format!("the metadata is no map of texts: {error}")))?;
@@ -39,6 +51,10 @@ pub(super) fn meta(options: &CallOptions) -> Result<Cow<'_, [u8]>, Error> {
         match wish {
             Wish::Text(text) => writer.text(name).text(text),
             Wish::True => writer.text(name).boolean(true),
+            Wish::Chain(chain) => {
+                chain.write(writer.text(name));
+                &mut writer
+            }
         };
     }
     for (name, value) in kept {
@@ -50,8 +66,7 @@ pub(super) fn meta(options: &CallOptions) -> Result<Cow<'_, [u8]>, Error> {
 /// The options `to` and `key` that a metadata map brought.
 #[cfg(feature = "tokio")]
 pub(crate) fn of(meta: &[u8]) -> (Option<&str>, Option<&str>) {
-    let entries = meta::others(meta, |name| !["to", "key"].contains(&name)).unwrap_or_default();
-    (meta::text(&entries, "to"), meta::text(&entries, "key"))
+    (meta::text(meta, "to"), meta::text(meta, "key"))
 }
 
 #[cfg(test)]
@@ -72,7 +87,7 @@ mod tests {
     }
 
     fn meta_of(options: &CallOptions) -> Vec<u8> {
-        meta(options).unwrap().into_owned()
+        meta(options, None).unwrap().into_owned()
     }
 
     #[test]
@@ -123,9 +138,9 @@ mod tests {
     #[test]
     fn metadata_that_is_no_map_is_refused_only_when_something_is_to_join_it() {
         let mut options = CallOptions { meta: vec![0x93, 1, 2, 3], ..CallOptions::default() };
-        assert!(meta(&options).is_ok());
+        assert!(meta(&options, None).is_ok());
         options.key = Some("k".into());
-        assert!(meta(&options).is_err());
+        assert!(meta(&options, None).is_err());
         options.meta = Vec::new();
         assert_eq!(meta_of(&options), b"\x81\xa3key\xa1k");
     }

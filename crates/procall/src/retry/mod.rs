@@ -16,6 +16,7 @@ use procall_proto::{
 
 pub use self::budgets::RetryBudgets;
 use self::timers::Timer;
+use crate::chain::Chain;
 use crate::channel::{Channel, Started};
 use crate::clock;
 use crate::connection::{CallOptions, Deadline, Encoded, Request};
@@ -60,6 +61,7 @@ pub fn start_retrying(
     channel: &Arc<dyn Channel>,
     mut request: Request<'_>,
 ) -> Result<Started, Error> {
+    Chain::note(&mut request.options);
     let span = trace::begin(request.method, &mut request.options.meta);
     trace::started(span, start(channel, request))
 }
@@ -162,6 +164,7 @@ impl Again {
 
     /// Makes the call.
     pub(crate) fn start(mut self: Box<Self>) -> Result<Started, Error> {
+        Chain::note(&mut self.options);
         let span = trace::begin(name(&self.kept, self.method_at), &mut self.options.meta);
         trace::started(span, self.start_first())
     }

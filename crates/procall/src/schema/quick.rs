@@ -112,7 +112,7 @@ impl Node {
                 "$schema" if value == "https://json-schema.org/draft/2020-12/schema" => {}
                 // Notes, formats among them.
                 "title" | "description" | "default" | "examples" | "deprecated" | "$comment"
-                | "format" => {}
+                | "format" | "contentEncoding" => {}
                 note if note.starts_with("x-") => {}
                 _ => return None,
             }
@@ -140,9 +140,11 @@ impl Node {
             0x00..=0x7f | 0xcc..=0xd3 | 0xe0..=0xff => INTEGER,
             0xca | 0xcb => FLOAT,
             0xa0..=0xbf | 0xd9..=0xdb => TEXT,
+            // Bytes count as texts in base64, so that these need not be made.
+            0xc4..=0xc6 => TEXT,
             0x90..=0x9f | 0xdc | 0xdd => ARRAY,
             0x80..=0x8f | 0xde | 0xdf => OBJECT,
-            // Bytes, buffers and what is no value at all.
+            // Buffers and what is no value at all.
             _ => return None,
         };
         if self.kinds & kind == 0 {
@@ -150,7 +152,7 @@ impl Node {
         }
         let bounded = self.least.is_some() || self.most.is_some();
         match kind {
-            TEXT => drop(reader.text("a text").ok()?),
+            TEXT if !matches!(marker, 0xc4..=0xc6) => drop(reader.text("a text").ok()?),
             INTEGER if bounded => {
                 let number = number(reader.skip().ok()?)?;
                 let fits = self.least.is_none_or(|least| least <= number)
@@ -260,6 +262,8 @@ mod tests {
         {
             assert!(!quick.accepts_params(&names, &codec::encode(&value).unwrap()), "{value}");
         }
+        let bytes = json!({"type": "string", "contentEncoding": "base64", "x-procall": "bytes"});
+        assert!(Quick::of(&bytes).unwrap().accepts(b"\xc4\x02\xff\0"));
         assert!(Quick::of(&json!({"properties": {"a": {"enum": [1]}}})).is_none());
         assert!(Quick::of(&json!({"required": ["a"]})).is_none());
     }
@@ -288,6 +292,9 @@ mod tests {
             json!({"type": "object"}),
             json!({"type": "object", "properties": {
                 "a": {"type": "integer", "format": "int64"}, "b": {"type": "string", "format": "date"}}}),
+            json!({"properties": {"a": {"type": "string", "contentEncoding": "base64"}}}),
+            json!({"$schema": "https://json-schema.org/draft/2020-12/schema",
+                "properties": {"a": {"type": "string", "contentEncoding": "base64"}}}),
             json!({"type": "object", "properties": {"a": true, "b": {"items": {"type": "string"}}}}),
             json!({"properties": {"a": {"type": ["null", "boolean", "string"]}, "b": {}}}),
             json!({"type": ["object", "array"], "properties": {"a": {}}, "items": {"type": "integer"}}),
@@ -320,6 +327,9 @@ mod tests {
             b"\x01\x01".to_vec(),
             b"\x91\xa1\xff".to_vec(),
             b"\x92\xc4\x01x\x01".to_vec(),
+            b"\x91\xc4\x02\xff\0".to_vec(),
+            b"\x81\xa1a\xc5\0\x01x".to_vec(),
+            b"\x91\xc6\0\0\0\x09x".to_vec(),
             b"\x91\xcb\x7f\xf8\0\0\0\0\0\0".to_vec(),
             b"\x91\xc7\x01\x05x".to_vec(),
             b"\x81\x01\x02".to_vec(),

@@ -14,10 +14,11 @@ use procall_proto::{CallId, Config, ErrorCode, Executed, Time};
 use super::Service;
 use super::handler::{Answer, Arrival, Handler};
 use super::table::{MethodTable, Target};
+use crate::chain::Place;
 use crate::client::config;
 use crate::clock;
 use crate::connection::{Batch, Connection, Encoded, Incoming};
-use crate::context::with_deadline;
+use crate::context::with_place;
 use crate::error::Error;
 use crate::registration::Registration;
 use crate::trace;
@@ -109,10 +110,12 @@ impl Dispatcher {
                 let arrival =
                     Arrival::new(connection, batch, incoming, &self.registration().methods[at]);
                 let call = AssertUnwindSafe(|| {
-                    handle(incoming.inherited(), || match trace::tracer() {
-                        None => self.handlers[at].call(&arrival),
-                        Some(tracer) => {
-                            trace::serve(&**tracer, &arrival, || self.handlers[at].call(&arrival))
+                    handle(incoming.inherited(), place(connection, incoming.id), || {
+                        match trace::tracer() {
+                            None => self.handlers[at].call(&arrival),
+                            Some(tracer) => trace::serve(&**tracer, &arrival, || {
+                                self.handlers[at].call(&arrival)
+                            }),
                         }
                     })
                 });
@@ -134,7 +137,9 @@ fn go_on(
         Answer::Ready(answer) => return Some(answer),
         Answer::Later => {}
         Answer::Future(mut future) => {
-            if let Poll::Ready(answer) = poll_guarded(future.as_mut(), deadline, cx) {
+            if let Poll::Ready(answer) =
+                poll_guarded(future.as_mut(), deadline, place(connection, id), cx)
+            {
                 return Some(answer);
             }
             let connection = connection.clone();
@@ -146,7 +151,7 @@ fn go_on(
                     {
                         return Poll::Ready(Err(given_up()));
                     }
-                    poll_guarded(future.as_mut(), deadline, cx)
+                    poll_guarded(future.as_mut(), deadline, place(&connection, id), cx)
                 })
                 .await;
                 drop(future);
@@ -160,8 +165,10 @@ fn go_on(
                 let unwanted = || id.is_some_and(|id| !connection.is_wanted(id));
                 let answer = match start_by <= clock::now() || unwanted() {
                     true => Err(not_started(start_by)),
-                    false => catch_unwind(AssertUnwindSafe(|| with_deadline(deadline, work)))
-                        .unwrap_or_else(|panic| Err(panicked(&*panic))),
+                    false => catch_unwind(AssertUnwindSafe(|| {
+                        with_place(deadline, place(&connection, id), work)
+                    }))
+                    .unwrap_or_else(|panic| Err(panicked(&*panic))),
                 };
                 send(&connection, id, answer);
             });
@@ -175,8 +182,8 @@ fn go_on(
 }
 
 /// Runs a handler, or one poll of it, which may take its time.
-fn handle<R>(deadline: Time, f: impl FnOnce() -> R) -> R {
-    clock::outside_turn(|| with_deadline(deadline, f))
+fn handle<R>(deadline: Time, place: Option<Place>, f: impl FnOnce() -> R) -> R {
+    clock::outside_turn(|| with_place(deadline, place, f))
 }
 
 /// A call that was given up while its handler ran. When its deadline was the reason, the session says so.
@@ -214,7 +221,10 @@ async fn send_stream(
             if connection.poll_cancelled(id, cx.waker()).is_ready() {
                 return Poll::Ready(Some(Err(given_up())));
             }
-            let poll = AssertUnwindSafe(|| handle(deadline, || stream.as_mut().poll_next(cx)));
+            let poll = AssertUnwindSafe(|| {
+                let place = place(&connection, Some(id));
+                handle(deadline, place, || stream.as_mut().poll_next(cx))
+            });
             catch_unwind(poll).unwrap_or_else(|panic| Poll::Ready(Some(Err(panicked(&*panic)))))
         })
         .await;
@@ -244,10 +254,16 @@ async fn send_stream(
 fn poll_guarded(
     future: Pin<&mut (dyn Future<Output = Result<Encoded, Error>> + Send)>,
     deadline: Time,
+    place: Option<Place>,
     cx: &mut TaskContext<'_>,
 ) -> Poll<Result<Encoded, Error>> {
-    catch_unwind(AssertUnwindSafe(|| handle(deadline, || future.poll(cx))))
+    catch_unwind(AssertUnwindSafe(|| handle(deadline, place, || future.poll(cx))))
         .unwrap_or_else(|panic| Poll::Ready(Err(panicked(&*panic))))
+}
+
+/// Where a call is served whose handler may make others; a notification waits for nothing.
+fn place(connection: &Connection, id: Option<CallId>) -> Option<Place> {
+    id.map(|id| Place::new(connection.clone(), id))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {

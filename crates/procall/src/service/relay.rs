@@ -7,6 +7,7 @@ use procall_proto::{Body, ErrorCode};
 use super::Service;
 use super::handler::{Answer, Arrival, Handler};
 use super::relayed::Unwatched;
+use crate::chain;
 use crate::channel::Channel;
 use crate::connection::{CallOptions, Request, wishes};
 use crate::error::Error;
@@ -100,7 +101,10 @@ impl Handler for Relay {
             options: CallOptions {
                 deadline,
                 idempotent: self.idempotent || call.is_idempotent(),
-                meta: call.raw_meta().to_vec(),
+                meta: match call.to_answer() {
+                    Some((connection, id)) => chain::handed_on(call.raw_meta(), &connection, id),
+                    None => call.raw_meta().to_vec(),
+                },
                 items_in: shape.items_in(),
                 items_out: shape.items_out(),
                 key: key.map(Into::into),
@@ -113,7 +117,8 @@ impl Handler for Relay {
             let _ = self.channel.notify(request);
             return Answer::Later;
         };
-        match self.channel.start(request) {
+        // What is handed on stays the same call, and has its chain already.
+        match chain::outside(|| self.channel.start(request)) {
             Ok(started) => {
                 // It goes on by itself.
                 let _ = connection.answer_with(id, shape, started, Unwatched);

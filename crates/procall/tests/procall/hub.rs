@@ -3,11 +3,12 @@
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use procall::transport::shm::Choice;
 use procall::{
     CallOptions, Connection, Deadline, Encoding, Error, ErrorCode, Hub, Request, Service, Side,
 };
 
-use crate::support::{Host, LONG, TRANSPORTS, Transport, pair};
+use crate::support::{Host, LONG, TRANSPORTS, Transport, local_pair, pair, poll_until};
 
 fn service() -> Service {
     Service::new("calc")
@@ -175,5 +176,34 @@ fn a_hub_that_is_gone_holds_nothing_back() {
     calls.extend((3..6).map(start));
     for n in 0..6 {
         assert_eq!(arrived.recv_timeout(LONG), Ok(n));
+    }
+}
+
+/// A wait that looks leaves links awake, which nobody rings: what comes while the owner of the hub does something else is still read.
+#[test]
+fn what_comes_while_the_owner_of_a_hub_is_away_is_answered() {
+    let host = Host::new();
+    let hub = Hub::new().unwrap();
+    for _ in 0..20 {
+        let (ours, theirs) = local_pair(Some(Choice::Shm), Some(Choice::Shm));
+        let serving = host.runtime.block_on(async { service().serve_link(theirs) }).unwrap();
+        let connection = Connection::new(ours, Side::Initiator, Default::default());
+        hub.attach(&connection).unwrap();
+        turn_until(&hub, |_| connection.poll_ready(&hub.waker(1)).is_ready());
+        for n in 0..40 {
+            let params = [0x92, n, 1];
+            let request = Request::new("add", Encoding::Msgpack, &params);
+            let mut pending = connection.start(request).unwrap();
+            turn_until(&hub, |_| match pending.poll_reply(&hub.waker(1)) {
+                Poll::Ready(reply) => {
+                    assert_eq!(reply.unwrap().bytes, [n + 1]);
+                    true
+                }
+                Poll::Pending => false,
+            });
+        }
+        assert_eq!(connection.transport(), "shm");
+        assert!(serving.ping());
+        poll_until(|| serving.round_trip());
     }
 }

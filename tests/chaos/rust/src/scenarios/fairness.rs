@@ -80,5 +80,5 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
 }
 
 fn light() -> Work {
-    Work { millis: MILLIS, ..Work::default() }
+    Work { millis: MILLIS, once: true, ..Work::default() }
 }
