@@ -79,6 +79,28 @@ impl Line {
         Some(removed)
     }
 
+    /// Room for one more call of this client in a line that is full: the newest call of whoever has most in it, if that is more than this client
+    /// would have then.
+    pub(crate) fn make_room(&mut self, client: Number) -> Option<Arc<Ticket>> {
+        let own = self.clients.get(&client).map_or(0, VecDeque::len);
+        let (_, most) = self.clients.iter().max_by_key(|(_, calls)| calls.len())?;
+        let newest = most.back().filter(|_| most.len() > own + 1)?.clone();
+        self.withdraw(&newest)
+    }
+
+    /// Takes a call out that nobody has served; its client keeps its turn.
+    fn withdraw(&mut self, ticket: &Ticket) -> Option<Arc<Ticket>> {
+        let own = self.clients.get_mut(&ticket.client)?;
+        let at = own.iter().position(|other| other.number == ticket.number)?;
+        let removed = own.remove(at)?;
+        self.len -= 1;
+        if own.is_empty() {
+            self.clients.remove(&ticket.client);
+            self.turns.retain(|&client| client != ticket.client);
+        }
+        Some(removed)
+    }
+
     /// Takes out all that are not to wait any longer.
     pub(crate) fn take(&mut self, mut which: impl FnMut(&Ticket) -> bool) -> Vec<Arc<Ticket>> {
         let mut taken = Vec::new();

@@ -25,7 +25,13 @@ pub(crate) struct Work {
 
 impl Default for Work {
     fn default() -> Self {
-        Self { millis: 0, len: 64, deadline: Duration::from_secs(30), idempotent: false, once: false }
+        Self {
+            millis: 0,
+            len: 64,
+            deadline: Duration::from_secs(30),
+            idempotent: false,
+            once: false,
+        }
     }
 }
 
