@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use procall::{
     Batch, Chain, Connection, Error, ErrorCode, Executed, Incoming, Pending, Queued, Shape,
@@ -21,11 +21,6 @@ use super::wishes::Wishes;
 use super::{Core, Method, Peers, State, Tally, Ticket, last_part};
 use crate::settings::Policy;
 use crate::spans::Span;
-
-/// Longest pause that a full queue asks for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
-/// What a full queue asks callers to wait for each call that stands in it.
-const PAUSE_EACH: Duration = Duration::from_millis(1);
 
 /// States of `Core::handing` and `Core::telling`.
 pub(super) const IDLE: u8 = 0;
@@ -271,7 +266,7 @@ impl Core {
         let most = self.settings.queue.saturating_mul(hopeful.max(1));
         let mut displaced = None;
         if method.waiting.len() >= most {
-            let error = full(&name, method.waiting.len());
+            let error = method.waiting.full(&name);
             let Some(other) = method.waiting.make_room(ticket.client) else { return Err(error) };
             displaced = Some((other, error));
         }
@@ -360,13 +355,6 @@ fn give_way<C>((claim, displaced): (C, Option<Displaced>)) -> C {
         ticket.handover.resolve(Err(error));
     }
     claim
-}
-
-/// So many calls wait already.
-fn full(name: &str, waiting: usize) -> Error {
-    let pause = PAUSE_EACH.saturating_mul(u32::try_from(waiting).unwrap_or(u32::MAX));
-    Error::new(ErrorCode::Overloaded, format!("{waiting} calls wait for \"{name}\" already"))
-        .with_retry_after(pause.min(MAX_RETRY_AFTER))
 }
 
 impl State {

@@ -2,9 +2,17 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
+
+use procall::{Error, ErrorCode};
 
 use super::Ticket;
 use super::peer::Number;
+
+/// Longest pause that a full line asks for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// What a full line asks callers to wait for each call that stands in it.
+const PAUSE_EACH: Duration = Duration::from_millis(1);
 
 /// Calls that wait.
 #[derive(Debug, Default)]
@@ -77,6 +85,13 @@ impl Line {
             }
         }
         Some(removed)
+    }
+
+    /// What is said of it when it is full.
+    pub(crate) fn full(&self, method: &str) -> Error {
+        let message = format!("{} calls wait for \"{method}\" already", self.len);
+        let pause = PAUSE_EACH.saturating_mul(u32::try_from(self.len).unwrap_or(u32::MAX));
+        Error::new(ErrorCode::Overloaded, message).with_retry_after(pause.min(MAX_RETRY_AFTER))
     }
 
     /// Room for one more call of this client in a line that is full: the newest call of whoever has most in it, if that is more than this client
