@@ -139,6 +139,15 @@ asan: setup-system ## run the tests of the transports with AddressSanitizer; nee
 		echo "AddressSanitizer needs the nightly toolchain. Get it with: rustup toolchain install nightly"; \
 	fi
 
+VALGRIND := ["valgrind", "-q", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]
+.PHONY: valgrind
+valgrind: setup-system ## run the tests of frames, values and transports under valgrind, which has to be installed
+	@if command -v valgrind >/dev/null; then \
+		cargo test --locked -p procall-proto -p procall-transport --lib --config 'target."cfg(unix)".runner = $(VALGRIND)'; \
+	else \
+		echo "valgrind is not installed. Get it with: apt-get install valgrind"; \
+	fi
+
 .PHONY: miri
 miri: setup-system ## run the copying of shared memory under Miri; needs the nightly toolchain with miri
 	@if cargo +nightly miri --version >/dev/null 2>&1; then \

@@ -4,6 +4,7 @@ import sys
 import time
 
 import procall
+from load import PAGE
 from load import touch as touched
 
 calc = procall.Service("calc")
@@ -17,6 +18,12 @@ def add(a: int, b: int) -> int:
 @calc.method
 def touch(content: bytes) -> int:
     return touched(content)
+
+
+@calc.method
+def look(numbers) -> float:
+    """The same with an array of float32."""
+    return sum(numbers[:: PAGE // 4])
 
 
 @calc.method

@@ -45,6 +45,7 @@ pub(crate) fn run(role: &str, args: &[String]) -> Result<(), Failure> {
         "call-memory-polling" => floor_memory::call(&task, || Wait::Polling)?,
         "call-memcpy" => floor::memcpy(task.window, task.workload),
         "call-inline" => call_inline(&task)?,
+        "call-array" => work::array(&task)?,
         "call-task" => runtime()?.block_on(call_task(&task))?,
         "call-dispatch" => work::dispatch(&task, &serde_json::json!([1, 2]))?,
         "call-dispatch-model" => work::dispatch(&task, &serde_json::json!([{"a": 1, "b": 2}]))?,

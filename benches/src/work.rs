@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use procall::{BlockingClient, Bytes, Client};
+use procall::{Array, BlockingClient, Bytes, Client};
 use procall_bench_load::{Figures, Task, Workload, alone, latency, latency_of, payload};
 
 type Failure = Box<dyn std::error::Error>;
@@ -60,6 +60,19 @@ pub(crate) async fn awaited(client: &Client, task: &Task) -> Result<Option<Figur
         }
         _ => None,
     })
+}
+
+/// Payloads that are written in place: an array that the service looks at where it lies.
+pub(crate) fn array(task: &Task) -> Result<Figures, Failure> {
+    let Workload::Bytes(bytes) = task.workload else { return Err("arrays are payloads".into()) };
+    let client = BlockingClient::connect(&task.address())?;
+    let mut array = Array::<f32>::empty(&client, &[bytes as u64 / 4])?;
+    array.elements_mut().ok_or("somebody looks at the array already")?.fill(1.0);
+    let times = latency(task.window, || {
+        let sum: f64 = client.call("look", (&array,)).wait().expect("look answers");
+        assert_eq!(sum, (bytes / 4096) as f64);
+    });
+    Ok(payload(bytes, times))
 }
 
 struct Rate {

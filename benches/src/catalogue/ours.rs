@@ -10,6 +10,7 @@ use crate::placement::Placement;
 
 const SMALL: &[Section] = &[Section::Small];
 const PAYLOADS: &[Section] = &[Section::Small, Section::Large];
+const ARRAYS: &[Section] = &[Section::Large];
 const STREAMS: &[Section] = &[Section::Small, Section::Large, Section::Stream];
 
 /// Pairs that are measured in shared memory too, by their names: each line here is as many cells as the pair has.
@@ -21,6 +22,9 @@ const SHARED: &[&str] = &[
     "rust inline -> python",
     "python sync -> python",
     "node -> node",
+    "rust inline -> python, an array made with empty",
+    "python sync -> python, an array",
+    "python sync -> python, an array made with empty",
 ];
 
 /// Adds the cells.
@@ -142,6 +146,27 @@ const PARTNERS: &[Partners] = &[
         PYTHON,
         Some(Program::Python("py_asyncio_client.py")),
         STREAMS,
+    ),
+    ours(
+        "rust inline -> python, an array made with empty",
+        "rust-python",
+        PYTHON,
+        own("call-array"),
+        ARRAYS,
+    ),
+    ours(
+        "python sync -> python, an array",
+        "python-python",
+        PYTHON,
+        Some(Program::Python("py_array_client.py")),
+        ARRAYS,
+    ),
+    ours(
+        "python sync -> python, an array made with empty",
+        "python-python",
+        PYTHON,
+        Some(Program::Python("py_empty_client.py")),
+        ARRAYS,
     ),
     ours("a Python handler", "rust-python", PYTHON, own("call-dispatch"), &[Section::Dispatch]),
     ours(
