@@ -1,4 +1,4 @@
-"""Reads a stream of ``chaos.count`` with pauses, and says what it saw: reader.py ADDRESS ID N MOST"""
+"""Reads a stream with pauses, and says what it saw: reader.py ADDRESS ID N MOST"""
 
 import json
 import sys

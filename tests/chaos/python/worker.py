@@ -12,9 +12,7 @@ import procall
 
 chaos = procall.Service("chaos")
 folder = os.environ["CHAOS_LEDGER"]
-ledger = os.open(
-    os.path.join(folder, str(os.getpid())), os.O_CREAT | os.O_APPEND | os.O_WRONLY
-)
+ledger = os.open(os.path.join(folder, str(os.getpid())), os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
 
 def note(*words: object) -> None:
