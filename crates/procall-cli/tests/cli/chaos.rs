@@ -2,6 +2,7 @@
 
 use rustix::process::Signal;
 
+use crate::serving::with_services;
 use crate::support::{Home, Running, gone, hold};
 
 /// The letter that the kernel has for what a process does: `T` when it stands still.
@@ -92,6 +93,21 @@ fn who_is_not_known_is_an_error_with_the_names_that_are_near() {
         assert_eq!(error["code"], "NOT_FOUND");
         assert!(error["candidates"].as_array().unwrap().contains(&"calc/1".into()), "{error}");
     }
+}
+
+#[test]
+fn a_worker_of_a_service_that_an_engine_starts_is_killed_and_comes_back() {
+    let home = Home::new();
+    let engine = with_services(&home);
+    let (first, second) = (home.pid(0), home.pid(1));
+    let process = hold(second);
+    assert_eq!(home.procall(&["chaos", "kill", "calc/2", "--json"]).json()["pid"], second);
+    gone(&process);
+    engine.expect("SIGKILL");
+    assert_eq!(home.pid(0), first, "the other one was not meant");
+    // One that sleeps has no process.
+    let ended = home.procall(&["chaos", "kill", "late", "--json"]);
+    assert_eq!((ended.code, &ended.error()["code"]), (4, &"NO_WORKER".into()), "{ended:?}");
 }
 
 #[test]
