@@ -115,7 +115,7 @@ scenarios! {
     "R21" "rolling" "all workers are replaced, one after the other, under load" kills::rolling;
     "R22" "deaths" "workers that end in every way, beside calls to their siblings" deaths::run;
     "R23" "poison" "calls that cost each worker that gets them" deaths::poison;
-    "R24" "fairness" "one client queues ten thousand calls, another makes one now and then" fairness::run;
+    "R24" "fairness" "one client queues thousands of calls, another makes one now and then" fairness::run;
     "R37" "network" "a connection that delays, splits, stalls and breaks" network::run;
     "R38" "soak" "mixed load, a fault every five seconds, and what this process holds meanwhile" soak::run;
 }

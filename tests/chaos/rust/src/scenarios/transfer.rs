@@ -14,9 +14,9 @@ use crate::ledger::{Ledger, Outcome};
 use crate::load::{Work, open_loop};
 use crate::report::{Found, percentile};
 
-/// The short form has a quarter of the longest body that there is; that one includes what else is in the call.
+/// The short form has an eighth of the longest body that there is; that one includes what else is in the call.
 const MOST: u64 = (256 << 20) - (64 << 10);
-const SHORT: u64 = 64 << 20;
+const SHORT: u64 = 32 << 20;
 const RATE: u32 = 100;
 const PATIENT: Duration = Duration::from_secs(300);
 
