@@ -12,11 +12,9 @@ pub(crate) fn run(root: &Path, _arguments: &[String]) -> Result<Vec<String>, Box
     let page = std::fs::read_to_string(root.join(PAGE))?;
     let sources = files::read_sources(root)?;
     let exists = |name: &str| {
-        let definition = format!("fn {name}(");
-        let without_arguments = format!("fn {name}<");
-        sources
-            .iter()
-            .any(|file| file.text.contains(&definition) || file.text.contains(&without_arguments))
+        // In Rust, with lifetimes or types of its own, and in Python.
+        let definitions = [format!("fn {name}("), format!("fn {name}<"), format!("def {name}(")];
+        sources.iter().any(|file| definitions.iter().any(|one| file.text.contains(one)))
     };
     Ok(complaints(&page, exists))
 }

@@ -11,7 +11,7 @@ export interface OutputLine {
   readonly worker: string;
   readonly pid: number;
   readonly outlet: "stdout" | "stderr";
-  /** The line without its end, at most 8 KiB. */
+  /** The line without its end, at most 8 KiB as the worker printed it. */
   readonly text: string;
   /** The line was longer: the next one goes on where this one stops. */
   readonly unfinished: boolean;

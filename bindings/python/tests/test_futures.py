@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import pathlib
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import procall
@@ -114,6 +116,29 @@ def test_cancel_ends_a_call_that_runs(pool: procall.Pool) -> None:
     done = pool.submit("add", 1, 2)
     assert done.result(PATIENCE) == 3
     assert not done.cancel()
+
+
+def test_a_call_that_is_cancelled_before_its_task_begins_frees_its_place(
+    tmp_path: pathlib.Path,
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    argv = [sys.executable, str(LOOP), "mixed"]
+    with procall.Pool(argv, workers=1, concurrency=8, show_output=False) as pool:
+        held = pool.submit("hold_the_loop", str(fifo))
+        with open(fifo, "w") as release:
+            given_up = [pool.submit("slow", "x") for _ in range(4)]
+            # It comes behind them, so they are with the worker, where the loop stands still.
+            assert pool.plain_thread() != ""
+            assert all(future.cancel() for future in given_up)
+            # Behind the cancels, too.
+            assert pool.plain_thread() != ""
+            release.write("go on")
+        assert held.result(PATIENCE) == "go on"
+        patience = time.monotonic() + PATIENCE
+        while (busy := pool.workers()[0].in_flight) > 0:
+            assert time.monotonic() < patience, f"{busy} places are still taken"
+        assert pool.what_happened() == [], "none of them has begun"
 
 
 def test_wait_sees_a_cancelled_future(pool: procall.Pool, tmp_path: pathlib.Path) -> None:

@@ -150,6 +150,8 @@ impl Hub {
     ) -> PyResult<u64> {
         let number = self.numbers().enter(Woken::Task(task.clone_ref(py)));
         if poll(&self.waker(number)).is_ready() {
+            // A task that never begins would otherwise be kept with its call, and the call's place with both.
+            drop(self.put(number, Woken::Nobody));
             task.call_method0(py, intern!(py, "cancel"))?;
         }
         Ok(number)

@@ -111,6 +111,12 @@ async def on_thread() -> str:
     return threading.current_thread().name
 
 
+@calc.method
+async def hold_the_loop(fifo: str) -> str:
+    with open(fifo) as said:  # noqa: ASYNC230 - it is to stop the loop
+        return said.read()
+
+
 if "mixed" in sys.argv:
 
     @calc.method

@@ -3,6 +3,7 @@
 pub(crate) mod call;
 pub(crate) mod calls;
 pub(crate) mod cancel;
+pub(crate) mod chaos;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod describe;

@@ -1,6 +1,7 @@
 //! The command itself, run as a person or a script runs it.
 
 mod calls;
+mod chaos;
 mod developing;
 mod engine;
 mod engine_deaths;

@@ -43,7 +43,7 @@ fn it_answers_http_where_it_says_to_whom_it_should() {
 }
 
 /// An engine with the workers of a file of settings.
-fn with_services(home: &Home) -> Running {
+pub(crate) fn with_services(home: &Home) -> Running {
     let file = "[service.calc]\ncommand = [\"./calc\"]\nworkers = 2\n\n[service.late]\ncommand = [\"./calc\"]\nstart = \"call\"\n";
     std::fs::write(home.path().join("procall.toml"), file).unwrap();
     let engine = home.start(&["serve", "--listen", "tcp:127.0.0.1:0", "--no-http"]);

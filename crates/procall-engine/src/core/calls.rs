@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use procall::{
     Batch, Chain, Connection, Error, ErrorCode, Executed, Incoming, Pending, Queued, Shape,
@@ -22,15 +22,13 @@ use super::{Core, Method, Peers, State, Tally, Ticket, last_part};
 use crate::settings::Policy;
 use crate::spans::Span;
 
-/// Longest pause that a full queue asks for.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
-/// What a full queue asks callers to wait for each call that stands in it.
-const PAUSE_EACH: Duration = Duration::from_millis(1);
-
 /// States of `Core::handing` and `Core::telling`.
 pub(super) const IDLE: u8 = 0;
 pub(super) const RUNNING: u8 = 1;
 pub(super) const AGAIN: u8 = 2;
+
+/// A call that has to leave a full line, and what its caller is told.
+type Displaced = (Arc<Ticket>, Error);
 
 /// A slot of a worker, taken for one call.
 pub(super) struct Claim {
@@ -95,6 +93,7 @@ impl Core {
             let claim = self.claim_or_enqueue(&mut state, &ticket);
             (ticket, tally, claim)
         };
+        let claim = claim.map(give_way);
         let mut passage = Passage::new(self.clone(), ticket.clone(), tally, keeper);
         let started = claim.and_then(|claim| self.begin_with(&ticket, claim));
         let started = started.inspect_err(|error| passage.refused(error))?;
@@ -105,24 +104,23 @@ impl Core {
     /// Starts a call with a worker that has room, or puts it in line.
     pub(super) fn begin(self: &Arc<Self>, ticket: &Arc<Ticket>) -> Result<Started, Error> {
         let claim = self.claim_or_enqueue(&mut self.lock(), ticket)?;
-        self.begin_with(ticket, claim)
+        self.begin_with(ticket, give_way(claim))
     }
 
-    /// A worker with room for the call; `None` when it stands in line from now on.
+    /// A worker with room for the call; `None` when it stands in line from now on. See [`give_way`].
     fn claim_or_enqueue(
         &self,
         state: &mut State,
         ticket: &Arc<Ticket>,
-    ) -> Result<Option<Claim>, Error> {
+    ) -> Result<(Option<Claim>, Option<Displaced>), Error> {
         if state.draining {
             return Err(Error::new(ErrorCode::Unavailable, "the engine is stopping")
                 .with_executed(Executed::No));
         }
-        let claim = state.claim_at_once(ticket, self.settings.policy);
-        if claim.is_none() {
-            self.enqueue(state, ticket.clone())?;
-        }
-        Ok(claim)
+        Ok(match state.claim_at_once(ticket, self.settings.policy) {
+            Some(claim) => (Some(claim), None),
+            None => (None, self.enqueue(state, ticket.clone())?),
+        })
     }
 
     fn begin_with(
@@ -218,7 +216,7 @@ impl Core {
         if !unreached || attempts >= ATTEMPTS || ticket.only.is_some() {
             return Err(error);
         }
-        {
+        let displaced = {
             let mut state = self.lock();
             // Whoever refuses takes nothing any more; if that is wrong, its connection will say so.
             if let Some(last) = last
@@ -227,12 +225,14 @@ impl Core {
             {
                 peer.going = true;
             }
-            self.enqueue(&mut state, ticket.clone())?;
-        }
+            self.enqueue(&mut state, ticket.clone())?
+        };
+        give_way(((), displaced));
         Ok(self.waiting(ticket.clone()))
     }
 
-    fn enqueue(&self, state: &mut State, ticket: Arc<Ticket>) -> Result<(), Error> {
+    /// Puts a call in line; gives the one that must leave it for that, if it is full and somebody else has more than a fair part of it.
+    fn enqueue(&self, state: &mut State, ticket: Arc<Ticket>) -> Result<Option<Displaced>, Error> {
         let name = ticket.method.clone();
         let State { methods, peers, sleepers, .. } = state;
         let Some(method) = methods.get_mut(&name) else {
@@ -264,18 +264,15 @@ impl Core {
             });
         }
         let most = self.settings.queue.saturating_mul(hopeful.max(1));
+        let mut displaced = None;
         if method.waiting.len() >= most {
-            let pause =
-                PAUSE_EACH.saturating_mul(u32::try_from(method.waiting.len()).unwrap_or(u32::MAX));
-            return Err(Error::new(
-                ErrorCode::Overloaded,
-                format!("{most} calls wait for \"{name}\" already"),
-            )
-            .with_retry_after(pause.min(MAX_RETRY_AFTER)));
+            let error = method.waiting.full(&name);
+            let Some(other) = method.waiting.make_room(ticket.client) else { return Err(error) };
+            displaced = Some((other, error));
         }
         method.waiting.push(ticket);
         state.busy.insert(name);
-        Ok(())
+        Ok(displaced)
     }
 
     /// Gives waiting calls to free workers, as long as there are both. One thread does it at a time, so that calls with a key start in their
@@ -350,6 +347,14 @@ impl Core {
         }
         next
     }
+}
+
+/// Ends the call that had to leave a full line; not under the lock, for its caller is told.
+fn give_way<C>((claim, displaced): (C, Option<Displaced>)) -> C {
+    if let Some((ticket, error)) = displaced {
+        ticket.handover.resolve(Err(error));
+    }
+    claim
 }
 
 impl State {

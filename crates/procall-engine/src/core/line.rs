@@ -2,9 +2,17 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
+
+use procall::{Error, ErrorCode};
 
 use super::Ticket;
 use super::peer::Number;
+
+/// Longest pause that a full line asks for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(5);
+/// What a full line asks callers to wait for each call that stands in it.
+const PAUSE_EACH: Duration = Duration::from_millis(1);
 
 /// Calls that wait.
 #[derive(Debug, Default)]
@@ -75,6 +83,35 @@ impl Line {
             if self.clients.contains_key(&ticket.client) {
                 self.turns.push_back(ticket.client);
             }
+        }
+        Some(removed)
+    }
+
+    /// What is said of it when it is full.
+    pub(crate) fn full(&self, method: &str) -> Error {
+        let message = format!("{} calls wait for \"{method}\" already", self.len);
+        let pause = PAUSE_EACH.saturating_mul(u32::try_from(self.len).unwrap_or(u32::MAX));
+        Error::new(ErrorCode::Overloaded, message).with_retry_after(pause.min(MAX_RETRY_AFTER))
+    }
+
+    /// Room for one more call of this client in a line that is full: the newest call of whoever has most in it, if that is more than this client
+    /// would have then.
+    pub(crate) fn make_room(&mut self, client: Number) -> Option<Arc<Ticket>> {
+        let own = self.clients.get(&client).map_or(0, VecDeque::len);
+        let (_, most) = self.clients.iter().max_by_key(|(_, calls)| calls.len())?;
+        let newest = most.back().filter(|_| most.len() > own + 1)?.clone();
+        self.withdraw(&newest)
+    }
+
+    /// Takes a call out that nobody has served; its client keeps its turn.
+    fn withdraw(&mut self, ticket: &Ticket) -> Option<Arc<Ticket>> {
+        let own = self.clients.get_mut(&ticket.client)?;
+        let at = own.iter().position(|other| other.number == ticket.number)?;
+        let removed = own.remove(at)?;
+        self.len -= 1;
+        if own.is_empty() {
+            self.clients.remove(&ticket.client);
+            self.turns.retain(|&client| client != ticket.client);
         }
         Some(removed)
     }

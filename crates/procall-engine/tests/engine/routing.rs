@@ -137,6 +137,55 @@ async fn a_full_line_refuses_and_says_when_to_come_again() {
 }
 
 #[tokio::test]
+async fn a_full_line_has_room_for_who_has_less_of_it() {
+    let house = House::with(|builder| builder.queue(4));
+    let go = Arc::new(Notify::new());
+    let _worker = house.serve(who("slow", 1, Some(go.clone()))).await;
+    let (greedy, modest) = (house.client().await, house.client().await);
+    let once = |client: &Client| {
+        let client = client.clone();
+        tokio::spawn(async move { client.call::<String>("who.am_i", ()).retries(0).await })
+    };
+    let until = async |count: usize| {
+        let there = async {
+            loop {
+                let rows: Value = modest.call("procall.engine.calls", ()).await.unwrap();
+                if rows.as_array().is_some_and(|rows| rows.len() == count) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(SAFETY, there).await.expect("so many calls are on their way");
+    };
+    // One is served, four wait, the sixth finds no room: nobody has more of the line than its own client.
+    let mut many = Vec::new();
+    for count in 1..=5 {
+        many.push(once(&greedy));
+        until(count).await;
+    }
+    let refused = once(&greedy).await.unwrap().unwrap_err();
+    assert_eq!((refused.code(), refused.executed()), (ErrorCode::Overloaded, Executed::No));
+    // The other client has room twice, which is half of it, and the newest calls of the first one give way.
+    let few = [once(&modest), once(&modest)];
+    for task in many.drain(3..).rev() {
+        let error = task.await.unwrap().unwrap_err();
+        assert_eq!((error.code(), error.executed()), (ErrorCode::Overloaded, Executed::No));
+        assert!(error.retry_after().is_some());
+    }
+    until(5).await;
+    let refused = once(&modest).await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::Overloaded);
+    // The two take turns.
+    let mut served = tokio::task::JoinSet::new();
+    many.into_iter().chain(few).for_each(|task| drop(served.spawn(task)));
+    while !served.is_empty() {
+        go.notify_one();
+        let ended = served.join_next().await.unwrap().unwrap();
+        assert_eq!(ended.unwrap().unwrap(), "slow");
+    }
+}
+
+#[tokio::test]
 async fn a_client_with_a_long_line_does_not_keep_the_others_out() {
     let house = House::new();
     let go = Arc::new(Notify::new());

@@ -45,7 +45,7 @@ pub struct OutputLine {
     pub pid: u32,
     /// Where it came from.
     pub outlet: Outlet,
-    /// The line without its end, at most 8 KiB; what is not UTF-8 is replaced.
+    /// The line without its end, at most 8 KiB as the worker printed it; what is not UTF-8 is replaced, which can make it longer.
     pub text: String,
     /// The line was longer: the next one goes on where this one stops.
     pub unfinished: bool,

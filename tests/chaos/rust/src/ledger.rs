@@ -1,6 +1,6 @@
 //! What clients saw and what workers did, and whether the two agree.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -30,6 +30,13 @@ pub(crate) struct Ledger {
     folder: TempDir,
     next: AtomicU64,
     outcomes: Mutex<Vec<Outcome>>,
+}
+
+/// One line of a worker's account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) id: u64,
+    pub(crate) more: Vec<u64>,
 }
 
 /// What came of a load.
@@ -69,6 +76,17 @@ impl Ledger {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Calls so far, which is the number of the last one.
+    pub(crate) fn calls(&self) -> u64 {
+        self.next.load(Ordering::Relaxed) - 1
+    }
+
+    /// The numbers of the calls that ended with their own result.
+    pub(crate) fn succeeded(&self) -> HashSet<u64> {
+        let outcomes = self.outcomes();
+        outcomes.iter().filter(|one| one.result == Ok(true)).map(|one| one.id).collect()
+    }
+
     pub(crate) fn close(
         &self,
         id: u64,
@@ -91,7 +109,7 @@ impl Ledger {
         for outcome in self.outcomes().iter() {
             outcomes.entry(outcome.id).or_default().push(outcome.clone());
         }
-        let calls = self.next.load(Ordering::Relaxed) - 1;
+        let calls = self.calls();
         let mut verdict = Verdict { calls, ..Verdict::default() };
         for id in 1..=calls {
             let ran = started.get(&id).copied().unwrap_or(0);
@@ -119,15 +137,29 @@ impl Ledger {
         Ok(verdict)
     }
 
+    /// All that workers wrote under this letter.
+    pub(crate) fn notes(&self, what: &str) -> io::Result<Vec<Note>> {
+        let mut notes = Vec::new();
+        for entry in fs::read_dir(self.folder())? {
+            for line in fs::read_to_string(entry?.path())?.lines() {
+                let mut words = line.split(' ');
+                if words.next() != Some(what) {
+                    continue;
+                }
+                let mut numbers = words.map(|word| word.parse::<u64>().map_err(io::Error::other));
+                let Some(id) = numbers.next() else { continue };
+                notes.push(Note { id: id?, more: numbers.collect::<Result<_, _>>()? });
+            }
+        }
+        Ok(notes)
+    }
+
     /// How often each call was begun, and ended, by the workers' own account.
     fn executions(&self) -> io::Result<(HashMap<u64, u32>, HashMap<u64, u32>)> {
         let (mut started, mut ended) = (HashMap::new(), HashMap::new());
-        for entry in fs::read_dir(self.folder())? {
-            for line in fs::read_to_string(entry?.path())?.lines() {
-                let Some((what, id)) = line.split_once(' ') else { continue };
-                let id = id.parse().map_err(io::Error::other)?;
-                let side = if what == "S" { &mut started } else { &mut ended };
-                *side.entry(id).or_insert(0) += 1;
+        for (what, side) in [("S", &mut started), ("E", &mut ended)] {
+            for note in self.notes(what)? {
+                *side.entry(note.id).or_insert(0) += 1;
             }
         }
         Ok((started, ended))

@@ -17,11 +17,21 @@ pub(crate) struct Work {
     /// Bytes that go there and back.
     pub(crate) len: usize,
     pub(crate) deadline: Duration,
+    /// It may run more than once.
+    pub(crate) idempotent: bool,
+    /// It is made once, whatever comes of it.
+    pub(crate) once: bool,
 }
 
 impl Default for Work {
     fn default() -> Self {
-        Self { millis: 0, len: 64, deadline: Duration::from_secs(30) }
+        Self {
+            millis: 0,
+            len: 64,
+            deadline: Duration::from_secs(30),
+            idempotent: false,
+            once: false,
+        }
     }
 }
 
@@ -38,6 +48,8 @@ pub(crate) async fn call(
     let begun = Instant::now();
     let call =
         Call::<(u64, Bytes)>::new(channel, method, (id, nonce, work.millis, payload.clone()));
+    let call = if work.idempotent { call.idempotent() } else { call };
+    let call = if work.once { call.retries(0) } else { call };
     let result = call.deadline(work.deadline).await;
     let own = result.as_ref().map(|reply| *reply == (nonce, payload));
     ledger.close(id, own, begun.elapsed(), work.deadline);

@@ -2,6 +2,7 @@
 
 mod ledger;
 mod load;
+mod processes;
 mod proxy;
 mod report;
 mod scenarios;
@@ -47,15 +48,23 @@ enum Part {
     /// A process with workers, which another one kills
     #[command(hide = true)]
     Host { worker: PathBuf },
+    /// A process that reads a stream, which another one kills
+    #[command(hide = true)]
+    Reader { address: String, id: u64 },
 }
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, Failure> {
     let arguments = Arguments::parse();
-    if let Some(Part::Host { worker }) = arguments.part {
-        host(worker).await?;
-        return Ok(ExitCode::SUCCESS);
+    match arguments.part {
+        Some(Part::Host { worker }) => host(worker).await?,
+        Some(Part::Reader { address, id }) => scenarios::cancels::reader(&address, id).await?,
+        None => return run(&arguments).await,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if arguments.list {
         for one in ALL {
             println!("{}  {:<10} {}", one.rule, one.name, one.about);
@@ -87,7 +96,7 @@ async fn main() -> Result<ExitCode, Failure> {
         rows.push(Row { rule: one.rule, name: one.name, seconds, error, found });
     }
     println!("{}", report::table(&rows));
-    if let Some(path) = arguments.json {
+    if let Some(path) = &arguments.json {
         std::fs::write(path, serde_json::to_vec_pretty(&rows)?)?;
     }
     Ok(if rows.iter().all(Row::is_kept) { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use procall::transport::shm::Choice;
 
-use super::{Failure, Setting};
+use super::{LANGUAGES, Setting};
+use crate::Failure;
 use crate::ledger::Ledger;
 use crate::load::{Work, closed_loop, mixed};
 use crate::report::Found;
@@ -14,7 +15,7 @@ const CALLS: u64 = 2_000;
 
 pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let ledger = Arc::new(Ledger::new()?);
-    for language in ["rust", "python", "node"] {
+    for language in LANGUAGES {
         for choice in [Choice::Unix, Choice::Shm] {
             let pool = setting.pool(language, &ledger)?.workers(2).talk_by(choice).start().await?;
             let count = CALLS * u64::from(setting.scale);

@@ -1,39 +1,30 @@
 //! R07: the engine is killed, started again, and everybody is back by himself.
 
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use procall::Client;
-use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::{Failure, Setting, until_served};
+use super::Setting;
+use crate::Failure;
 use crate::ledger::Ledger;
 use crate::load::{Work, mixed, open_loop};
+use crate::processes::{self, until_served, worker};
 use crate::report::{Found, percentile};
 
 const RATE: u32 = 200;
 const WORKERS: usize = 2;
 const EACH: Duration = Duration::from_millis(1_500);
 
-/// An engine in a process of its own.
-fn start(setting: &Setting, socket: &Path) -> Result<Child, Failure> {
-    let mut command = Command::new(setting.program("chaos-engine")?);
-    command.arg(socket).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
-    Ok(command.spawn()?)
-}
-
 pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let ledger = Arc::new(Ledger::new()?);
     let folder = tempfile::tempdir()?;
-    let socket = folder.path().join("engine.sock");
-    let address = format!("unix:{}", socket.display());
-    let mut engine = start(setting, &socket)?;
+    let address = format!("unix:{}", folder.path().join("engine.sock").display());
+    let mut engine = processes::engine(setting, &address)?;
     let mut workers = Vec::new();
     for _ in 0..WORKERS {
-        workers.push(setting.serve(&address, &ledger)?);
+        workers.push(worker(setting, "rust", &address, &ledger, &[])?);
     }
     let client = Client::connect(&address).await?;
     let probes = ledger.beside()?;
@@ -51,7 +42,7 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
             tokio::time::sleep(EACH).await;
             engine.kill().await?;
             let killed = Instant::now();
-            engine = start(setting, &socket)?;
+            engine = processes::engine(setting, &address)?;
             until_served(&client, &probes).await?;
             back.push(killed.elapsed());
         }

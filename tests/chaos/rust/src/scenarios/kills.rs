@@ -7,9 +7,11 @@ use procall::ErrorCode;
 use procall_pool::{Pool, RestartPolicy, WorkerState};
 use tokio::time::Instant;
 
-use super::{Failure, Setting, kill};
+use super::Setting;
+use crate::Failure;
 use crate::ledger::Ledger;
 use crate::load::{Work, mixed, open_loop};
+use crate::processes::kill;
 use crate::report::{Found, percentile};
 
 const RATE: u32 = 500;

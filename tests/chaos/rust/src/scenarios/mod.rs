@@ -1,29 +1,39 @@
 //! The scenarios: load, a fault, and what the ledger says.
 
 mod calls;
+pub(crate) mod cancels;
+mod crowd;
 mod deadlines;
+mod deaths;
 mod engine;
+mod fairness;
 mod kills;
+mod loops;
 mod network;
+mod notices;
+mod output;
 mod overload;
 mod parents;
 mod pauses;
+mod restarts;
 mod soak;
+mod streams;
+mod transfer;
+mod unavailable;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-use procall::{AsChannel as _, Client};
 use procall_pool::{Pool, PoolBuilder};
-use tokio::process::{Child, Command};
-use tokio::time::Instant;
 
+use crate::Failure;
 use crate::ledger::Ledger;
-use crate::load::{Work, call};
 use crate::report::Found;
 
-type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// In which workers are written.
+const LANGUAGES: [&str; 3] = ["rust", "python", "node"];
+
 type Running<'a> = Pin<Box<dyn Future<Output = Result<Found, Failure>> + 'a>>;
 
 /// How long, and with what.
@@ -63,13 +73,6 @@ impl Setting {
             .env(crate::ledger::FOLDER, ledger.folder())
             .show_output(false))
     }
-
-    /// A Rust worker in a process of its own, which registers with an engine. It ends with its owner.
-    pub(crate) fn serve(&self, engine: &str, ledger: &Ledger) -> Result<Child, Failure> {
-        let mut worker = Command::new(self.worker("rust")?);
-        worker.arg(engine).env(crate::ledger::FOLDER, ledger.folder()).kill_on_drop(true);
-        Ok(worker.spawn()?)
-    }
 }
 
 /// One line of the table of semantics.
@@ -95,40 +98,24 @@ scenarios! {
     "R01" "calls" "calls to workers in three languages over two transports, nothing goes wrong" calls::run;
     "R02" "kills" "a worker is killed every 250 ms" kills::run;
     "R03" "deadlines" "deadlines of 1 to 500 ms, handlers that take up to a second" deadlines::run;
+    "R04" "cancels" "calls that are given up, and clients that are killed while they read a stream" cancels::run;
+    "R05" "unavailable" "a service that answers UNAVAILABLE for a while" unavailable::run;
     "R06" "overload" "1, 2, 5 and 10 times as many calls as workers can take" overload::run;
     "R07" "engine" "the engine is killed again and again" engine::run;
+    "R08" "notices" "notifications to ten receivers, one of which stands still" notices::run;
+    "R09" "streams" "readers that stall, workers that are killed while they give a stream" streams::run;
+    "R10" "transfer" "256 MiB each way beside small calls" transfer::run;
+    "R12" "loops" "workers that end at their start, soon after, or never become ready" loops::run;
+    "R13" "restarts" "workers in three languages are killed and come back, again and again" restarts::run;
     "R14" "parents" "the process that started the workers is killed" parents::run;
+    "R15" "residue" "pools come and go in every way, and leave nothing behind" restarts::residue;
     "R16" "pauses" "a worker is stopped for a while, as by SIGSTOP" pauses::run;
+    "R19" "crowd" "the engine is started anew under many light clients" crowd::run;
+    "R20" "output" "megabytes of garbage on standard output and error" output::run;
     "R21" "rolling" "all workers are replaced, one after the other, under load" kills::rolling;
+    "R22" "deaths" "workers that end in every way, beside calls to their siblings" deaths::run;
+    "R23" "poison" "calls that cost each worker that gets them" deaths::poison;
+    "R24" "fairness" "one client queues thousands of calls, another makes one now and then" fairness::run;
     "R37" "network" "a connection that delays, splits, stalls and breaks" network::run;
     "R38" "soak" "mixed load, a fault every five seconds, and what this process holds meanwhile" soak::run;
-}
-
-/// SIGKILL to a process that was started here. It may have ended by itself.
-fn kill(pid: u32) {
-    signal(pid, rustix::process::Signal::KILL);
-}
-
-fn signal(pid: u32, signal: rustix::process::Signal) {
-    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process(pid, signal);
-    }
-}
-
-fn exists(pid: u32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
-}
-
-/// Calls until one is answered. What comes of the others is not of this load.
-async fn until_served(client: &Client, probes: &Ledger) -> Result<(), Failure> {
-    let channel = client.as_channel();
-    let work = Work { deadline: Duration::from_secs(1), ..Work::default() };
-    let begun = Instant::now();
-    loop {
-        match call(&channel, "chaos.work", probes, work).await {
-            Ok(()) => return Ok(()),
-            Err(error) if begun.elapsed() > Duration::from_secs(30) => return Err(error.into()),
-            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
-    }
 }

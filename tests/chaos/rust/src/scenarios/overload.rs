@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use procall::ErrorCode;
 
-use super::{Failure, Setting};
+use super::Setting;
+use crate::Failure;
 use crate::ledger::Ledger;
 use crate::load::{Work, open_loop};
 use crate::report::{Found, percentile};

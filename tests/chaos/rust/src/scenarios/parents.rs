@@ -7,8 +7,10 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::Instant;
 
-use super::{Failure, Setting, exists};
+use super::{LANGUAGES, Setting};
+use crate::Failure;
 use crate::ledger::{FOLDER, Ledger};
+use crate::processes::exists;
 use crate::report::{Found, percentile};
 
 /// Nobody waits longer for a process to go.
@@ -18,7 +20,7 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let ledger = Ledger::new()?;
     let (mut gone, mut survivors, mut started) = (Vec::new(), 0, 0);
     for round in 0..3 * setting.scale {
-        let language = ["rust", "python", "node"][round as usize % 3];
+        let language = LANGUAGES[round as usize % 3];
         let mut host = Command::new(std::env::current_exe()?);
         host.arg("host").arg(setting.worker(language)?).env(FOLDER, ledger.folder());
         let mut host =

@@ -8,9 +8,11 @@ use procall_pool::{Pool, WorkerInfo};
 use rustix::process::Signal;
 use tokio::time::Instant;
 
-use super::{Failure, Setting, signal};
+use super::Setting;
+use crate::Failure;
 use crate::ledger::Ledger;
 use crate::load::{Work, begin, finish};
+use crate::processes::signal;
 use crate::report::Found;
 
 const RATE: u32 = 200;

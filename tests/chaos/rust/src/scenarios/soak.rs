@@ -1,6 +1,5 @@
 //! R38: mixed load for long, with a fault every five seconds: nothing grows.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +8,11 @@ use procall_engine::Engine;
 use procall_pool::{Pool, RestartPolicy};
 use tokio::time::Instant;
 
-use super::{Failure, Setting, kill, until_served};
+use super::Setting;
+use crate::Failure;
 use crate::ledger::{Ledger, Outcome};
 use crate::load::{Work, call, mixed, open_loop};
+use crate::processes::{held, kill, status, until_served, worker};
 use crate::report::{Found, percentile};
 
 const RATE: u32 = 100;
@@ -35,22 +36,10 @@ struct Sample {
 
 impl Sample {
     fn take(at: Duration, ledger: &Ledger) -> Result<Self, Failure> {
-        let status = fs::read_to_string("/proc/self/status")?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|line| line.split_whitespace().next()?.parse().ok())
-                .ok_or("no such line in /proc/self/status")
-        };
-        let (mut descriptors, mut memfds) = (0, 0);
-        for entry in fs::read_dir("/proc/self/fd")? {
-            descriptors += 1;
-            // One that was closed meanwhile points nowhere.
-            let target = fs::read_link(entry?.path()).unwrap_or_default();
-            memfds += i64::from(target.to_string_lossy().starts_with("/memfd:"));
-        }
         let written = ledger.outcomes().len() * size_of::<Outcome>() / 1024;
-        let kilobytes = field("VmRSS:")? - i64::try_from(written)?;
-        Ok(Self { at, kilobytes, things: [descriptors, memfds, field("Threads:")?] })
+        let own = std::process::id();
+        let kilobytes = status(own, "VmRSS")? - i64::try_from(written)?;
+        Ok(Self { at, kilobytes, things: held(own)? })
     }
 }
 
@@ -63,7 +52,7 @@ pub(super) async fn run(setting: &Setting) -> Result<Found, Failure> {
     let folder = tempfile::tempdir()?;
     let address = format!("unix:{}", folder.path().join("engine.sock").display());
     let engine = Engine::builder().listen(address.parse()?).start()?;
-    let mut worker = setting.serve(&address, &ledger)?;
+    let mut worker = worker(setting, "rust", &address, &ledger, &[])?;
     until_served(&Client::connect(&address).await?, &ledger.beside()?).await?;
 
     let choose = |number| {
