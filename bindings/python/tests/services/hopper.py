@@ -6,6 +6,7 @@ that made, or the cycle that the innermost call met and whether that was execute
 
 import asyncio
 import sys
+import threading
 from typing import Any
 
 import procall
@@ -13,6 +14,14 @@ import procall
 kind, name, concurrency = sys.argv[1:]
 slots = int(concurrency)
 hopper = procall.Service(name, concurrency=slots, threads=slots if kind == "plain" else 0)
+
+# Two threads at once in ``sys.stdin.readline`` may lose a line to the buffer of one of them.
+reading = threading.Lock()
+
+
+def read_line() -> str:
+    with reading:
+        return sys.stdin.readline()
 
 
 def met(error: procall.Deadlock) -> dict[str, Any]:
@@ -35,7 +44,7 @@ if kind == "plain":
     @hopper.method
     def hold() -> None:
         print("held", flush=True)
-        sys.stdin.readline()
+        read_line()
 
 else:
     left: set[asyncio.Task[None]] = set()
@@ -58,14 +67,14 @@ else:
     @hopper.method(name="hold")
     async def hold_soon() -> None:
         print("held", flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+        await asyncio.get_running_loop().run_in_executor(None, read_line)
 
     @hopper.method
     async def leave(path: list[str]) -> None:
         """Returns at once, and calls on afterwards."""
 
         async def later() -> None:
-            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+            await asyncio.get_running_loop().run_in_executor(None, read_line)
             print(await call_on(path), flush=True)
 
         task = asyncio.create_task(later())
