@@ -56,7 +56,7 @@ struct HubState {
     driver: Option<Waker>,
     connections: slab::Slab<Weak<Shared>>,
     woken: Vec<u64>,
-    /// Which connections the last turn read: there may be more at once.
+    /// Connections that turns have read since the last wait, a few of them: there may be more at once.
     lately: Vec<Weak<Shared>>,
     /// The kick is on its way already.
     kicked: bool,
@@ -80,6 +80,16 @@ impl Wake for HubWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(hub) = self.hub.upgrade() {
             hub.push(self.token);
+        }
+    }
+}
+
+impl HubState {
+    /// The next wait is to look at this connection. An event loop that never waits here asks for that again and again.
+    fn note(&mut self, shared: &Arc<Shared>) {
+        let known = |other: &Weak<Shared>| std::ptr::eq(other.as_ptr(), Arc::as_ptr(shared));
+        if self.lately.len() < LOOKED_AT && !self.lately.iter().any(known) {
+            self.lately.push(Arc::downgrade(shared));
         }
     }
 }
@@ -191,7 +201,6 @@ impl Hub {
     /// Reads every connection that has something, without waiting, and returns the numbers of the wakers that were woken.
     pub fn turn(&self) -> Vec<u64> {
         let mut ready = Vec::new();
-        let mut lately = Vec::new();
         self.inner.lock().turning = true;
         // An interrupted look finds what it finds; the descriptor stays readable.
         let _ = self.inner.set.wait(Some(Duration::ZERO), &mut ready);
@@ -210,9 +219,7 @@ impl Hub {
                         .cloned();
                     if let Some(shared) = shared.and_then(|shared| shared.upgrade()) {
                         shared.turn();
-                        if lately.len() < LOOKED_AT {
-                            lately.push(Arc::downgrade(&shared));
-                        }
+                        self.inner.lock().note(&shared);
                         if shared.lock().is_over() {
                             // The end of file would be told for ever. Its timers are still kept.
                             let _ = self.inner.set.remove(shared.readiness.as_fd());
@@ -224,7 +231,6 @@ impl Hub {
         let woken = {
             let mut state = self.inner.lock();
             state.turning = false;
-            state.lately.append(&mut lately);
             if std::mem::take(&mut state.kicked) {
                 self.inner.kick.drain();
             }
@@ -282,7 +288,7 @@ impl Hub {
         shared.turn_awake();
         let mut state = self.inner.lock();
         state.turning = false;
-        state.lately.push(Arc::downgrade(&shared));
+        state.note(&shared);
         true
     }
 
@@ -334,5 +340,35 @@ impl Hub {
 impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hub").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use procall_transport::{LinkOptions, mem};
+
+    use super::*;
+    use crate::connection::Side;
+
+    /// As asyncio and libuv do it: they wait in their own way, and only ever turn.
+    #[test]
+    fn an_event_loop_that_only_turns_keeps_nothing_of_it() {
+        let (ours, theirs) = mem::pair(&LinkOptions::default()).unwrap();
+        let client = Connection::new(Box::new(ours), Side::Initiator, Default::default());
+        let server = Connection::serving(Box::new(theirs), Side::Acceptor, Default::default());
+        let hub = Hub::new().unwrap();
+        for connection in [&client, &server] {
+            hub.attach(connection).unwrap();
+        }
+        while client.poll_ready(&hub.waker(1)).is_pending() {
+            hub.turn();
+        }
+        for _ in 0..100 {
+            // One is asked for at a time; each turn carries the question or the answer.
+            client.ping();
+            hub.turn();
+        }
+        let lately = hub.inner.lock().lately.len();
+        assert!((1..=2).contains(&lately), "{lately} of 2 connections");
     }
 }
