@@ -15,7 +15,7 @@ use rustix::time::{
     timerfd_settime,
 };
 
-use super::sharing::Resting;
+use super::sharing::Before;
 use super::{Connection, Shared};
 use crate::clock;
 use crate::error::Error;
@@ -259,11 +259,11 @@ impl Hub {
         let mut found = false;
         let mut looks = Vec::new();
         for shared in lately {
-            let resting = shared.lock().look_or_retire();
-            match resting {
-                Resting::Yes => {}
-                Resting::No => found |= self.turn_awake(shared.clone()),
-                Resting::Look(look, time) => looks.push((shared.clone(), look, time)),
+            let before = shared.lock().before_wait();
+            match before {
+                Before::Sleep => {}
+                Before::Read => found |= self.turn_awake(shared.clone()),
+                Before::Look(look, time) => looks.push((shared.clone(), look, time)),
             }
         }
         let Some(longest) = looks.iter().map(|(_, _, time)| *time).max() else { return found };
@@ -274,7 +274,7 @@ impl Hub {
             let rests = {
                 let mut state = shared.lock();
                 state.sharing.looked(news);
-                !news && state.retire()
+                !news && state.rest()
             };
             found |= !rests && self.turn_awake(shared);
         }

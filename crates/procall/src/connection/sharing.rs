@@ -90,22 +90,10 @@ enum Kind {
     Midway,
 }
 
-/// What comes before a hub's sleep.
-#[derive(Debug)]
-pub(super) enum Resting {
-    /// Nothing: the link rests.
-    Yes,
-    /// There is something to read.
-    No,
-    /// A look, as long as it may take.
-    Look(Look, Duration),
-}
-
-/// What comes before a driver's sleep.
-#[cfg(feature = "tokio")]
+/// What comes before the sleep of a driver or a hub.
 #[derive(Debug)]
 pub(crate) enum Before {
-    /// Nothing.
+    /// Nothing: the link rests.
     Sleep,
     /// There is something to read.
     Read,
@@ -286,14 +274,17 @@ impl State {
     }
 
     /// Before a hub's wait: a look, where the standby thread would find a link that is left awake.
-    pub(super) fn look_or_retire(&mut self) -> Resting {
-        if self.sharing.watched
-            && let Some((look, time)) = self.next_look()
-        {
+    pub(super) fn before_wait(&mut self) -> Before {
+        let looks = self.sharing.watched;
+        self.look_or(looks, Self::rest)
+    }
+
+    fn look_or(&mut self, looks: bool, come_to_rest: impl FnOnce(&mut Self) -> bool) -> Before {
+        if looks && let Some((look, time)) = self.next_look() {
             self.attend();
-            return Resting::Look(look, time);
+            return Before::Look(look, time);
         }
-        if self.retire() { Resting::Yes } else { Resting::No }
+        if come_to_rest(self) { Before::Sleep } else { Before::Read }
     }
 
     /// This thread is awake and looks again by itself.
@@ -344,12 +335,9 @@ impl State {
         if !self.sharing.heard || self.is_over() {
             return Before::Sleep;
         }
-        if let Some((look, time)) = self.next_look() {
-            self.sharing.looking = true;
-            self.attend();
-            return Before::Look(look, time);
-        }
-        if self.rest() { Before::Sleep } else { Before::Read }
+        let before = self.look_or(true, Self::rest);
+        self.sharing.looking = matches!(before, Before::Look(..));
+        before
     }
 
     /// The driver's look is over.
